@@ -1,12 +1,12 @@
 """Inter-annotator agreement per field: Cohen's kappa for two, Krippendorff's alpha for more, and Gwet's AC1.
 
-Kappa and alpha fall to 0 and below when nearly all decisions are the same, however few differ; AC1 does not.
+Kappa and alpha drop to 0 or below when nearly all decisions are the same, even if few differ; AC1 does not.
 
 Sources: J. Cohen, "A coefficient of agreement for nominal scales", 1960; K. Krippendorff, "Computing Krippendorff's
 alpha-reliability", 2011 (nominal data, any number of annotators, missing values); K. L. Gwet, "Computing inter-rater
 reliability and its variance in the presence of high agreement", 2008, and "Handbook of Inter-Rater Reliability", 4th
-edition, 2014 (missing values). Not the packages krippendorff, irrCAC and scikit-learn: three formulas of a few lines,
-for nominal values only, are no reason to install them with the toolkit.
+edition, 2014 (missing values). The packages krippendorff, irrCAC and scikit-learn are not used: three formulas of a few
+lines, for nominal values only, do not justify the dependencies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.decisions.majority_rule import outcome, votes_by_item
 
 Ratings = Mapping[str, Mapping[str, str]]
-"""What was said of each item by each annotator: item id → annotator → value."""
+"""Values assigned by the annotators: item id → annotator → value."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Agreement:
     """Agreement on one field.
 
     Attributes:
-        field: what was judged. annotators: how many judged it. items: how many were judged by two at least.
-        measure: what ``value`` is. ``mean IoU`` is the mean overlap of the frames that two annotators keep.
-        value: 1 for full agreement, 0 for that of chance; None when it is not defined (nothing was judged twice, or
-            only one value was ever given).
-        ac1: Gwet's AC1; None where it is not defined, and for overlaps.
+        field: what was judged. annotators: how many judged it. items: how many were judged by at least two.
+        measure: name of the coefficient in ``value``. ``mean IoU``: mean overlap of the frames that two keep.
+        value: 1 for full agreement, 0 for agreement by chance; None if undefined (nothing was judged twice, or only
+            one value was ever assigned).
+        ac1: Gwet's AC1; None if undefined, and for ``mean IoU``.
     """
 
     field: str
@@ -46,10 +46,10 @@ class Agreement:
 
 
 def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
-    """The agreement on every field that two annotators or more judged.
+    """Returns the agreement on every field that at least two annotators judged.
 
     Args:
-        rows: of reviews.jsonl. Of each annotator the decision counts that `decisions` lets vote.
+        rows: of reviews.jsonl. The decision of each annotator is the one that votes (`votes_by_item`).
     """
     rows = tuple(rows)
     clips, utterances = votes_by_item(rows, "clip"), votes_by_item(rows, "utterance")
@@ -64,20 +64,20 @@ def agreement(rows: Iterable[ReviewRow]) -> tuple[Agreement, ...]:
 
 
 def disagreement(votes: Iterable[ReviewRow]) -> float | None:
-    """The share of the pairs of annotators that decided differently about one item (verdict and class of a clip).
+    """Share of the pairs of annotators that decided differently about one item (verdict and class of a clip).
 
     Args:
-        votes: a row of each annotator (`votes_by_item`).
+        votes: one row per annotator (`votes_by_item`).
 
     Returns:
-        0 to 1; None below two annotators.
+        0 to 1; None for fewer than two annotators.
     """
     differ = [one != other for one, other in combinations(map(outcome, votes), 2)]
     return sum(differ) / len(differ) if differ else None
 
 
 def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """(p_o - p_e) / (1 - p_e) of two annotators' values for the same items; None when p_e is 1."""
+    """Cohen's kappa, (p_o - p_e) / (1 - p_e), of two annotators' values for the same items; None if p_e is 1."""
     count = len(pairs)
     if not count:
         return None
@@ -88,10 +88,10 @@ def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
 
 
 def krippendorffs_alpha(items: Iterable[Sequence[str]]) -> float | None:
-    """1 - D_o / D_e for nominal values, given by item; None when only one value occurs.
+    """Krippendorff's alpha, 1 - D_o / D_e, of nominal values grouped by item; None if only one value occurs.
 
     D_o = 1/n Σ_u (ordered pairs of differing values in unit u) / (m_u - 1), D_e = Σ_{c≠k} n_c n_k / (n (n - 1)),
-    over units with m_u ≥ 2 values, n of them in all.
+    over units with m_u ≥ 2 values, n values in total.
     """
     units = [Counter(values) for values in items if len(values) >= 2]
     totals: Counter[str] = Counter()
@@ -106,18 +106,18 @@ def krippendorffs_alpha(items: Iterable[Sequence[str]]) -> float | None:
 
 
 def gwets_ac1(items: Iterable[Sequence[str]], choices: Collection[str] = ()) -> float | None:
-    """(p_a - p_e) / (1 - p_e) for nominal values, given by item, any number of annotators, missing values left out.
+    """Gwet's AC1, (p_a - p_e) / (1 - p_e), of nominal values of any number of annotators; missing values are omitted.
 
-    p_a is the share of agreeing pairs of an item's values, averaged over the items with two values or more; p_e =
-    Σ_k π_k (1 - π_k) / (q - 1), with π_k the share of value k of an item's values, averaged over all items, and q the
-    number of values that could be given.
+    p_a is the share of agreeing pairs among an item's values, averaged over the items with at least two values; p_e =
+    Σ_k π_k (1 - π_k) / (q - 1), where π_k is the share of value k among an item's values, averaged over all items, and
+    q is the number of possible values.
 
     Args:
-        items: the values of each. Items with a single value count in π_k, as Gwet has it.
-        choices: values that could be given, whether or not they were; those that were given count, too.
+        items: the values of each item. Items with a single value count in π_k, as in Gwet's definition.
+        choices: possible values, whether or not they occur; values that occur are added.
 
     Returns:
-        None where no item has two values, or only one value could be given.
+        None if no item has two values, or if only one value is possible.
     """
     units = [Counter(values) for values in items if values]
     pairs = [unit for unit in units if unit.total() >= 2]
@@ -145,7 +145,7 @@ def _nominal(name: str, ratings: Ratings, choices: Collection[str]) -> Agreement
 
 
 def _overlap(clips: Mapping[str, Mapping[str, ReviewRow]]) -> Agreement:
-    """Mean intersection over union of what pairs of annotators keep of a clip."""
+    """Mean intersection over union of the frame ranges that pairs of annotators keep of a clip."""
     kept = {
         clip: {who: _kept(row) for who, row in votes.items() if row.verdict in ("accept", "trim")}
         for clip, votes in clips.items()
@@ -174,7 +174,7 @@ def _ratings(votes: Mapping[str, Mapping[str, ReviewRow]], value: Callable[[Revi
 
 
 def _word(row: ReviewRow, position: int) -> str | None:
-    """Action (0), subject (1) or object (2) of the class that was chosen; None for a rejected clip."""
+    """Action (0), subject (1) or object (2) of the chosen class; None for a rejected clip."""
     if row.verdict == "reject":
         return None
     words = (row.corrected_class or row.shown.class_id).split("_")

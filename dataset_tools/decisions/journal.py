@@ -1,8 +1,8 @@
 """Review journal, annotations/reviews.jsonl: all decisions, append-only (except for `drop_reviews`).
 
-A pull appends the rows of the annotations that are new or have changed. Nothing is ever taken out: an annotation that
-is deleted in Label Studio gets one more row, with ``deleted``. Rows are appended in the order of their times; since an
-annotation may become visible late, reading sorts them again.
+A pull appends rows for annotations that are new or have changed. Rows are never removed: an annotation that is deleted
+in Label Studio gets another row, with ``deleted``. Rows are appended in order of time; since an annotation may become
+visible late, they are sorted again when they are read.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Verdict = Literal["accept", "trim", "reject", "skip"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 MOST_CHARACTERS = 500
-"""Of any text that people give: a sentence is spoken, at a cost that grows with its length."""
+"""Longest text that users may enter: sentences are synthesized, at a cost that grows with their length."""
 
 Text = Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
 
 
 class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in Label Studio a decision was made.
+    """Origin of a decision in Label Studio.
 
     Attributes:
-        server: address of the server, or None when the row comes from an export file.
+        server: address of the server, or None if the row comes from an export file.
         project, task, annotation: their ids on that server.
-        created: time the annotation was made, UTC. With ``annotation`` it names it across servers.
-        look: how often the clip was sent to annotators, from 1.
+        created: creation time of the annotation, UTC. With ``annotation``, it identifies it across servers.
+        look: number of times that the clip was sent to annotators, from 1.
     """
 
     server: str | None
@@ -52,14 +52,14 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page showed when the decision was made, so that a row can be understood alone.
+    """What the page showed when the decision was made, which makes a row self-contained.
 
     Attributes:
         class_id: id of the class ("class" in the file). sentence: the description.
-        first_frame: source frame of the first frame of the video. frames: how many the video had.
-        interval: first and last source frame of the clip in that video; None: the clip was the whole video.
-        source_sha256: of the source video, or None where it was not known: with it the decision still refers to the
-            clip when that is cut again, at another size or by another encoder, from the same video.
+        first_frame: source frame of the first frame of the video. frames: length of the video.
+        interval: first and last source frame of the clip in that video; None if the clip was the whole video.
+        source_sha256: of the source video, or None if it was not known. With it, the decision remains valid for a clip
+            that is cut again from the same video at another size or by another encoder.
     """
 
     class_id: Text = msgspec.field(name="class")
@@ -71,24 +71,24 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
-    """annotations/reviews.jsonl: what one person decided about one clip or one utterance.
+    """Row of annotations/reviews.jsonl: decision of one annotator on one clip or one utterance.
 
     Attributes:
         id: of the clip or utterance. item: which of the two.
-        content_sha256: of the clip or utterance file as it was when the task was made.
-        verdict: ``accept``, ``trim`` (clips only), ``reject``; ``skip`` when the task was skipped; None when nothing
-            was said (an utterance), or when the row is not usable (see ``problem``).
+        content_sha256: of the clip or utterance file at the time the task was created.
+        verdict: ``accept``, ``trim`` (clips only), ``reject``; ``skip`` if the task was skipped; None if there is no
+            verdict (on an utterance), or if the row cannot be used (see ``problem``).
         reasons: why a clip was rejected.
-        trim: ``[start_frame, end_frame]`` to keep, in source frames, 1-based, both included; else None.
-        corrected_class: class id when another class than the one shown was chosen: it need not be one of the class
-            file; ``other`` when the right word was not offered. Else None.
-        sentence: the description, when it was changed; else None.
+        trim: ``[start_frame, end_frame]`` to keep, in source frames, 1-based, inclusive; else None.
+        corrected_class: id of the chosen class if it differs from the one shown: it need not be in the class file;
+            ``other`` if the right word was not offered. Else None.
+        sentence: the description if it was changed; else None.
         rating: of the utterance, 1 to 5, or None. note: free text, or None.
-        annotator: who decided: the e-mail address of the account, else ``user N``.
-        time: when it was decided or last changed (or, with ``deleted``, noticed to be gone), UTC, ISO 8601.
-        deleted: the annotation is gone from Label Studio; the row repeats what it said.
+        annotator: e-mail address of the account, else ``user N``.
+        time: of the decision or its last change (with ``deleted``: of the detection of the deletion), UTC, ISO 8601.
+        deleted: the annotation was deleted in Label Studio; the row repeats its values.
         problem: why the decision cannot be used (a trim without a range, …), or None.
-        changed: how what was said was changed to be used (a range that was cut to the clip), or None.
+        changed: how the decision was adjusted to be usable (a range that was clamped to the clip), or None.
         lead_time_s: seconds that the annotator took, or None.
     """
 
@@ -113,17 +113,17 @@ class ReviewRow(Row, frozen=True, kw_only=True, tag="fmn.review/1"):
 
     @property
     def source(self) -> tuple[int, str, str]:
-        """Names what the row is about: which annotation, and which of its two items."""
+        """Identifies the subject of the row: the annotation, and which of its two items."""
         return self.label_studio.annotation, self.label_studio.created, self.item
 
     @property
     def key(self) -> tuple[int, str, str, str, bool]:
-        """Names the row: two rows with one key are the same decision, pulled twice."""
+        """Identifies the row: two rows with the same key are the same decision, pulled twice."""
         return (*self.source, self.time, self.deleted)
 
 
 def utc(time: str | datetime) -> str:
-    """A time as rows write it: UTC, microseconds, ``Z``; so that the order of texts is that of times."""
+    """Formats a time as in rows: UTC, microseconds, ``Z``; lexicographic order is chronological order."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -135,9 +135,9 @@ def reviews_path(workspace: Workspace) -> Path:
 
 
 def read_reviews(path: Path) -> list[ReviewRow]:
-    """Reads all rows, sorted by time; an empty list when there is no such file yet.
+    """Reads all rows, sorted by time; returns an empty list if the file does not exist.
 
-    What a killed process left of a last line is passed over: `append_reviews` puts it aside.
+    An incomplete last line, left by a killed process, is ignored: `append_reviews` moves it to a file of its own.
 
     Raises:
         ManifestError: a line is not a row; file and line are named.
@@ -149,7 +149,7 @@ def read_reviews(path: Path) -> list[ReviewRow]:
     *lines, last = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
-            if b'"schema"' not in line:  # msgspec takes a missing tag for the right one
+            if b'"schema"' not in line:  # msgspec accepts a missing tag
                 raise ValueError("the field `schema` is missing, expected 'fmn.review/1'")
             rows.append(decoder.decode(line))
         except (ValueError, RecursionError) as error:
@@ -165,13 +165,13 @@ def read_reviews(path: Path) -> list[ReviewRow]:
 
 
 def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
-    """Appends rows and waits until the disk has them. The caller holds `reviews_lock`.
+    """Appends rows and flushes them to disk. The caller holds `reviews_lock`.
 
-    Killed on the way, the file ends with a part of a line at most. The next call puts that part into a file of its
-    own beside the raw exports, and the row it belonged to is pulled again, as the file does not have it.
+    If the process is killed, the file may end with an incomplete line. The next call moves that line to a file of its
+    own beside the raw exports; its row is pulled again, since the file does not contain it.
 
     Raises:
-        StoppedError: the disk is full or read-only; the file is as it was.
+        StoppedError: the disk is full or read-only; the file is unchanged.
     """
     if not rows:
         return
@@ -196,7 +196,7 @@ def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
 
 
 def drop_reviews(path: Path, is_dropped: Callable[[ReviewRow], bool]) -> None:
-    """Takes rows out, for speakers who withdrew their consent; the others stay byte for byte.
+    """Removes rows, for speakers who withdrew their consent; the other rows remain byte for byte.
 
     The caller holds `reviews_lock`.
     """
@@ -211,10 +211,10 @@ def drop_reviews(path: Path, is_dropped: Callable[[ReviewRow], bool]) -> None:
 
 @contextmanager
 def reviews_lock(workspace: Workspace, wait_s: float = 30) -> Iterator[None]:
-    """Lets one process at a time pull into a workspace, or push from it.
+    """Lock that lets one process at a time pull into a workspace, or push from it.
 
     Raises:
-        StoppedError: another one holds it for longer than ``wait_s`` seconds.
+        StoppedError: another process held the lock for longer than ``wait_s`` seconds.
     """
     folder = workspace.annotations / "label-studio"
     folder.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ def _is_row(line: bytes) -> bool:
 
 
 def _mend_last_line(path: Path) -> None:
-    """Makes the file end with a whole line: completes the last one, or puts its torn part aside."""
+    """Makes the file end with a complete line: completes the last one, or moves an incomplete one to its own file."""
     if not path.is_file():
         return
     content = path.read_bytes()

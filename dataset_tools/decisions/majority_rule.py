@@ -2,12 +2,12 @@
 
 The rule, for each clip (and each utterance):
 
-1. Of every annotation the last row counts; one that was deleted, skipped or has a problem does not.
-2. When the item has changed and was shown again, decisions on what it was before no longer count.
-3. Of every annotator the latest annotation counts.
+1. The last row of every annotation counts, unless it was deleted, was skipped or has a problem.
+2. If the item has changed and was shown again, decisions on its earlier content no longer count.
+3. The latest annotation of every annotator counts.
 4. The annotators vote on the outcome: verdict and class of a clip, verdict of an utterance. The outcome with the most
-   votes wins; when several have as many, the one that was voted for last, and the item is *in conflict*.
-5. Of the winning outcome the latest decision counts, with its trim and its sentence.
+   votes wins; on a tie, the one that was voted for last wins, and the item is *in conflict*.
+5. The latest decision for the winning outcome counts, with its trim and its sentence.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Decision:
     Attributes:
         id: of the clip or utterance.
         verdict: ``accept``, ``trim`` (clips only) or ``reject``.
-        trim: source frames to keep, 1-based, both included, or None.
+        trim: source frames to keep, 1-based, inclusive, or None.
         class_id: the class of the clip as decided. corrected: whether another one was shown.
-        sentence: the description as changed, or None.
-        content_sha256: of the file that was decided on.
+        sentence: the changed description, or None.
+        content_sha256: of the file that was judged.
         annotator, time: of the decision that counts.
-        votes: how many annotators had a say. conflict: no outcome had more votes than every other.
-        row: the row it comes from.
+        votes: how many annotators voted. conflict: no outcome had more votes than every other.
+        row: the source row.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Decision:
 
 
 def decide(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dict[str, Decision]:
-    """The decision that counts for every clip (or utterance) that has one, by id.
+    """Returns the decision that counts for every clip (or utterance) that has one, by id.
 
     Args:
         rows: of reviews.jsonl, in any order.
@@ -66,7 +66,7 @@ def decide(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dic
 
 
 def votes_by_item(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dict[str, dict[str, ReviewRow]]:
-    """The row that counts (rules 1 to 3) by item id and annotator."""
+    """Returns the row that counts (rules 1 to 3), by item id and annotator."""
     usable: dict[str, list[ReviewRow]] = defaultdict(list)
     for row in sorted(live(rows), key=_age):
         if row.item == item and row.problem is None and row.verdict not in (None, "skip"):
@@ -79,7 +79,7 @@ def votes_by_item(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"])
 
 
 def live(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
-    """The last row of every annotation and item, without those that were deleted."""
+    """Returns the last row of every annotation and item, without deleted ones."""
     last: dict[tuple[int, str, str], ReviewRow] = {}
     for row in sorted(rows, key=lambda row: (row.time, row.deleted)):
         last[row.source] = row
@@ -87,7 +87,7 @@ def live(rows: Iterable[ReviewRow]) -> list[ReviewRow]:
 
 
 def outcome(row: ReviewRow) -> VerdictAndClass:
-    """What is voted on: verdict and class; of a rejected clip, and of an utterance, the verdict alone."""
+    """The outcome that a row votes for: verdict and class; for a rejected clip or an utterance, only the verdict."""
     verdict = row.verdict or ""
     return verdict, "" if verdict == "reject" or row.item == "utterance" else row.corrected_class or row.shown.class_id
 
@@ -116,7 +116,7 @@ def _count(votes: Mapping[str, ReviewRow]) -> Decision:
 
 
 def _content(row: ReviewRow) -> tuple[str, ...]:
-    """What a decision refers to: the file, and of a clip its class and sentence too."""
+    """Content that a decision refers to: the file and, for a clip, its class and sentence."""
     return (row.content_sha256,) + ((row.shown.class_id, row.shown.sentence) if row.item == "clip" else ())
 
 
@@ -125,19 +125,19 @@ def _age(row: ReviewRow) -> tuple[str, int]:
 
 
 def content_of(clip: ClipRow) -> str:
-    """SHA-256 of what a decision on a clip refers to: its file as it was on the page, before any trim."""
+    """SHA-256 of the file that a decision on a clip refers to: as shown on the page, before any trim."""
     return clip.sha256 if clip.decided_sha256 is UNSET else clip.decided_sha256
 
 
 def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | None) -> bool:
-    """Whether a clip is as it was when it was decided on, or as the decision itself made it.
+    """Whether a clip is unchanged since it was judged, or was changed only by the decision itself.
 
-    What a decision does: it cuts the clip to its trim, moves it to the corrected class, and with a new class or a
-    changed sentence comes another sentence and another utterance.
+    A decision cuts the clip to its trim and moves it to the corrected class; a new class or a changed sentence also
+    changes the sentence and the utterance.
 
     Args:
         decision: on the clip.
-        clip: as the manifest has it now.
+        clip: its current row in the manifest.
         utterance: the one that is shown with it now.
     """
     shown = decision.row.shown
@@ -151,7 +151,7 @@ def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | No
 
 
 def is_followed(decision: Decision, clip: ClipRow) -> bool:
-    """Whether a clip in the data set is just what a decision, which refers to it, made of it."""
+    """Whether a clip in the data set already reflects the decision on it."""
     return (
         decision.verdict != "reject"
         and content_of(clip) == decision.content_sha256
@@ -161,7 +161,7 @@ def is_followed(decision: Decision, clip: ClipRow) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two sentences sound the same: their letters and digits do, whatever the case and the punctuation."""
+    """Whether two sentences sound the same: have the same words, regardless of case and punctuation."""
 
     def heard(text: str) -> str:
         return "".join(letter for letter in text.casefold() if letter.isalnum() or letter.isspace())

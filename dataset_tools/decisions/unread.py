@@ -1,4 +1,4 @@
-"""Pending decisions, annotations/label-studio/unread.json: how many the last pull could not read."""
+"""Pending decisions, annotations/label-studio/unread.json: how many the last pull could not fetch or read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataset_tools.core.workspace import Workspace
 
 
 def remember_unread(workspace: Workspace, project: str, count: int) -> None:
-    """Remembers the number of decisions of a project, named by its address, that a pull did not bring."""
+    """Stores the number of decisions that a pull could not fetch or read, by address of the project."""
     before = _read(workspace)
     counts = {**before, project: count} if count else {name: n for name, n in before.items() if name != project}
     if counts != before:
@@ -19,7 +19,7 @@ def remember_unread(workspace: Workspace, project: str, count: int) -> None:
 
 
 def unread_warning(workspace: Workspace) -> str | None:
-    """What to tell people who use the decisions of a workspace; None when the last pulls brought all of them."""
+    """Warning for commands that use the decisions of a workspace; None if the last pulls fetched all of them."""
     counts = _read(workspace)
     if not counts:
         return None
@@ -37,4 +37,4 @@ def _read(workspace: Workspace) -> dict[str, int]:
     try:
         return msgspec.json.decode(_path(workspace).read_bytes(), type=dict[str, int])
     except (FileNotFoundError, ValueError, RecursionError):
-        return {}  # a memory only: the next pull counts anew
+        return {}  # only a cache: the next pull counts again

@@ -13,11 +13,11 @@ from dataset_tools.decisions.majority_rule import Decision, decide, is_followed,
 from dataset_tools.manifests import ClipRow, UtteranceRow
 
 ACCEPTED = ("accept", "trim")
-"""Verdicts of clips that take part in ``fmn-data pairs --reviewed``: a trimmed clip does once it is cut."""
+"""Verdicts of the clips that ``fmn-data pairs --reviewed`` uses; a trimmed clip is used once it has been cut."""
 
 
 def followed(reviews: Iterable[ReviewRow], clips: Iterable[ClipRow]) -> dict[str, Decision]:
-    """The decisions that keep a clip and that the clip, as it is now, follows; by clip id."""
+    """Returns the decisions to keep a clip that the current clip already reflects, by clip id."""
     decisions = decide(reviews, "clip")
     return {
         clip.id: decisions[clip.id] for clip in clips if clip.id in decisions and is_followed(decisions[clip.id], clip)
@@ -30,14 +30,14 @@ def standing(
     shown: Mapping[str, UtteranceRow],
     sources: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Decision]:
-    """The decisions that refer to the clips as they are now, and after which nothing is left to look at or to hear.
+    """Returns the decisions that are valid for the current clips and leave nothing to review again.
 
     Args:
         reviews: the rows of reviews.jsonl.
         clips: by id.
         shown: the utterance that is shown with each clip, by clip id.
-        sources: SHA-256 of the source video of each clip, by clip id, where it is known: a decision on the same frames
-            refers to a clip that was encoded again before the decision came back.
+        sources: SHA-256 of the source video of each clip, by clip id, if known: a decision on the same frames is
+            valid for a clip that was encoded again before the decision was pulled.
 
     Returns:
         The decisions by clip id.
@@ -47,7 +47,7 @@ def standing(
         clip, source = clips[decision.id], decision.row.shown.source_sha256
         if source is None or source != sources.get(clip.id):
             return clip
-        return msgspec.structs.replace(clip, decided_sha256=decision.content_sha256)  # as the next build says
+        return msgspec.structs.replace(clip, decided_sha256=decision.content_sha256)  # as the next build will record
 
     unheard = not_heard_yet(reviews, shown.values())
     return {
@@ -60,7 +60,7 @@ def standing(
 
 
 def judged_bad(reviews: Iterable[ReviewRow]) -> dict[str, int]:
-    """How many renderings of an utterance people judged bad, by utterance id; only those of which there are any."""
+    """Counts the rejected renderings of each utterance, by utterance id; utterances without any are omitted."""
     renderings: dict[tuple[str, str], list[ReviewRow]] = defaultdict(list)
     for row in reviews:
         if row.item == "utterance":
@@ -70,7 +70,7 @@ def judged_bad(reviews: Iterable[ReviewRow]) -> dict[str, int]:
 
 
 def not_heard_yet(reviews: Sequence[ReviewRow], utterances: Iterable[UtteranceRow]) -> set[str]:
-    """Ids of the synthesized utterances that took the place of one that was judged bad, and were not shown since."""
+    """Ids of the synthesized utterances that replaced a rejected one and have not been shown since."""
     bad = judged_bad(reviews)
     clip_of = {row.source[:2]: row.id for row in reviews if row.item == "clip"}
     sources = {row.source[:2] for row in reviews if row.item == "utterance" and row.id in bad}
@@ -86,9 +86,9 @@ def not_heard_yet(reviews: Sequence[ReviewRow], utterances: Iterable[UtteranceRo
 
 
 def agreed_sentences(decisions: Mapping[str, Decision]) -> dict[str, tuple[str, bool]]:
-    """The sentence that a person agreed on for each clip, and whether it was written by that person.
+    """Returns the sentence that an annotator agreed with for each clip, and whether the annotator wrote it.
 
-    Who changes nothing agrees with the sentence that was shown; with another class comes another sentence.
+    An annotator who changes nothing agrees with the sentence shown; a corrected class changes the sentence.
     """
     agreed = {}
     for clip_id, decision in decisions.items():
@@ -102,10 +102,10 @@ def agreed_sentences(decisions: Mapping[str, Decision]) -> dict[str, tuple[str, 
 def with_verdicts(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], reviews: Sequence[ReviewRow]
 ) -> tuple[list[ClipRow], list[UtteranceRow]]:
-    """The rows with their ``review``: the verdict of the decision that counts, where the row is what it decided on.
+    """Returns the rows with ``review`` set: the verdict of the decision that counts, if it is valid for the row.
 
-    An utterance on which nobody said anything was accepted with its clip, whose sentence it speaks; but not one that
-    replaced one that was judged bad, until annotators have heard it.
+    An utterance without a verdict of its own is accepted with its clip if it speaks the agreed sentence, except one
+    that replaced a rejected utterance and has not been heard by annotators.
     """
     kept = followed(reviews, clips)
     agreed = agreed_sentences(kept)
@@ -114,7 +114,7 @@ def with_verdicts(
     content = {row.id: row.sha256 for row in utterances}
 
     def verdict(row: UtteranceRow) -> str | None:
-        if row.augmented is not msgspec.UNSET:  # a copy is as good as its original
+        if row.augmented is not msgspec.UNSET:  # a copy has the verdict of its original
             original = row.augmented.original
             row = msgspec.structs.replace(row, id=original, sha256=content.get(original, row.sha256))
         if row.id in heard and heard[row.id].content_sha256 == row.sha256:
@@ -123,7 +123,7 @@ def with_verdicts(
         if decision is None or row.id in unheard:
             return None
         if decision.corrected and decision.sentence is None:
-            return "accept"  # the new class brought a sentence of its own
+            return "accept"  # the new class changed the sentence
         return "accept" if same_words(agreed.get(decision.id, ("", False))[0], row.text) else None
 
     return (
