@@ -1,4 +1,4 @@
-"""Split of pairs: the side and fold of each pair from those of its items, with counts."""
+"""Split of pairs: side and fold of each pair, derived from those of its items, and counts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PairOptions:
 
     Attributes:
         split: ``items``, ``person``, ``mpii`` or ``pairs`` (see `dataset_tools.pairs.splits`).
-        test_share: share of the items (for ``pairs``: of the pairs) that test, 0 < share < 1.
-        seed: of everything random in it.
-        reviewed: whether only items that a person accepted take part.
+        test_share: share of the items (for ``pairs``: of the pairs) on the test side, 0 < share < 1.
+        seed: random seed of the split.
+        reviewed: whether to use only items that an annotator accepted.
     """
 
     split: SplitName = "items"
@@ -42,7 +42,7 @@ class PairOptions:
 def pairs_of_class(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
 ) -> dict[str, Counter[Side]]:
-    """How many pairs of each class come to stand on each side."""
+    """Counts the pairs of each class on each side."""
     sides_of: tuple[Side, Side] = ("train", "test")
     clips_in = Counter((row.class_id, sides.clips.get(row.id)) for row in clips)
     utterances_in = Counter((row.class_id, sides.utterances.get(row.id)) for row in utterances)
@@ -60,7 +60,7 @@ def pairs_of_class(
 def dealer(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
 ) -> Callable[[PairRow], tuple[Side, int | None] | None]:
-    """The function that says on which side, and in which fold, a pair is; None for neither side."""
+    """Returns a function that maps a pair to its side and fold, or to None if it is on neither side."""
     if options.split == "pairs":
         return _dealer_of_pairs(clips, utterances, options)
 
@@ -78,7 +78,7 @@ def dealer(
 def _dealer_of_pairs(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], options: PairOptions
 ) -> Callable[[PairRow], tuple[Side, int | None]]:
-    """The paper's literal reading: in every class exactly ``test_share`` of the pairs, at random, are for testing."""
+    """Literal reading of the paper: in every class, exactly ``test_share`` of the pairs, at random, are for testing."""
     row_of, row_counts = _positions(clips)
     column_of, column_counts = _positions(utterances)
     ranks = {}
@@ -96,7 +96,7 @@ def _dealer_of_pairs(
 
 
 def _positions(items: Sequence[ItemRow]) -> tuple[dict[str, int], Counter[str]]:
-    """The position of every item within its class, in order of id, and how many items each class has."""
+    """Position of every item within its class, in order of id, and number of items per class."""
     positions: dict[str, int] = {}
     counts: Counter[str] = Counter()
     for item in sorted(items, key=lambda row: row.id):

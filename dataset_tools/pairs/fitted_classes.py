@@ -1,6 +1,6 @@
-"""Folds in which every class is trained on: fold 0, which is only validated, does not hold all pairs of a class.
+"""Folds in which every class is trained on: fold 0, the validation fold, never contains all pairs of a class.
 
-A pair is in fold 0 when its clip or its utterance is. So a class is trained on when a clip and an utterance of its
+A pair is in fold 0 if its clip or its utterance is. A class is therefore trained on if a clip and an utterance of its
 training part are in other folds.
 """
 
@@ -16,7 +16,7 @@ from dataset_tools.pairs.folds import VALIDATION_FOLD
 from dataset_tools.pairs.same_content import Content
 from dataset_tools.pairs.sides import Sides
 
-Unit = tuple[str, str]  # what must not cross a fold: kind and name
+Unit = tuple[str, str]  # group that must not cross a fold: kind and name
 Deal = Callable[[Mapping[Unit, int]], Sides]
 
 
@@ -25,10 +25,10 @@ class FoldUnits:
     """The units of the items of a split.
 
     Attributes:
-        clips: the clips. utterances: those that describe no clip, or one of these.
-        content: what is the same in them.
-        of_clip: the unit of every clip, by its id; utterances that describe it are of the same.
-        of_free: the unit of an utterance that describes a class only.
+        clips: the clips. utterances: those that describe no clip, or one of these clips.
+        content: their contents, by which duplicates are found.
+        of_clip: the unit of every clip, by id; utterances that describe the clip are in the same unit.
+        of_free: returns the unit of an utterance that describes only a class.
     """
 
     clips: Sequence[ClipRow]
@@ -37,7 +37,7 @@ class FoldUnits:
     of_clip: Mapping[str, Unit]
     of_free: Callable[[UtteranceRow], Unit]
     holders: Mapping[str, set[Unit]] = field(init=False)
-    """By content of utterances, the units that have it: it is in the lowest of their folds."""
+    """Units that contain each utterance content; the content is in the lowest of their folds."""
 
     def __post_init__(self) -> None:
         holders: dict[str, set[Unit]] = defaultdict(set)
@@ -46,13 +46,13 @@ class FoldUnits:
         object.__setattr__(self, "holders", holders)
 
     def of_utterance(self, row: UtteranceRow) -> Unit:
-        """The unit of an utterance."""
+        """Returns the unit of an utterance."""
         return self.of_free(row) if row.clip is None else self.of_clip[row.clip]
 
     def holding(self, class_id: str, sides: Sides, folds: Mapping[Unit, int]) -> list[set[Unit]]:
-        """Sets of units, each of which takes an item of the class out of fold 0 when it leaves it.
+        """Returns sets of units; moving any one of the sets out of fold 0 moves an item of the class out of fold 0.
 
-        Where both its clips and its utterances are in fold 0, that may take two moves.
+        If both the clips and the utterances of the class are in fold 0, two moves may be needed.
         """
         clips = [row for row in self.clips if row.class_id == class_id and row.id in sides.clip_folds]
         spoken = [row for row in self.utterances if row.class_id == class_id and row.id in sides.utterance_folds]
@@ -63,10 +63,10 @@ class FoldUnits:
 
 
 def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> Sides:
-    """The sides that ``deal`` makes of ``folds``, where a class that would only be validated leaves fold 0.
+    """Returns the sides that ``deal`` makes of ``folds``, after moving classes that are only validated out of fold 0.
 
-    The smallest unit with items of such a class moves to the next fold. If nothing would be left to validate with,
-    another one takes its place; where none can, the class stays, unless no class at all would be trained on.
+    The smallest unit with items of such a class moves to the next fold. If no validation items would be left, another
+    unit replaces it in fold 0; if none can, the class stays there, unless no class at all would be trained on.
     """
     sides = deal(folds)
     size = Counter(map(units.of_utterance, units.utterances))
@@ -85,7 +85,7 @@ def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> 
 
 
 def only_validated(units: FoldUnits, sides: Sides) -> set[str]:
-    """Classes with training pairs, all of them in fold 0."""
+    """Returns the classes with training pairs that are all in fold 0."""
     shown = {row.class_id for row in units.clips if row.id in sides.clip_folds}
     heard = {row.class_id for row in units.utterances if row.id in sides.utterance_folds}
     return (shown & heard) - _trained(units, sides)
@@ -103,7 +103,7 @@ def _trained(units: FoldUnits, sides: Sides) -> set[str]:
 def _moved(
     units: FoldUnits, folds: Mapping[Unit, int], moved: AbstractSet[Unit], deal: Deal, before: Sides
 ) -> tuple[Mapping[Unit, int], Sides] | None:
-    """The folds after the move, and their sides; None where it would leave nothing to validate with."""
+    """Folds after the move, and their sides; None if no validation items would be left."""
     after = {**folds, **dict.fromkeys(moved, VALIDATION_FOLD + 1)}
     sides = deal(after)
     if _validated(sides) >= _validated(before):
@@ -118,6 +118,6 @@ def _moved(
 
 
 def _validated(sides: Sides) -> set[str]:
-    """Which kinds of items are in fold 0."""
+    """Kinds of items in fold 0."""
     kinds = {"clips": sides.clip_folds, "utterances": sides.utterance_folds}
     return {kind for kind, folds in kinds.items() if VALIDATION_FOLD in folds.values()}

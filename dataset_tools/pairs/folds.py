@@ -14,9 +14,9 @@ Group = TypeVar("Group", str, tuple[str, str])
 
 
 def deal_folds(order: Sequence[Group]) -> dict[Group, int]:
-    """The fold (0 to ``FOLDS`` - 1) of every group, dealt in turn; groups are what must not cross a fold.
+    """Assigns a fold (0 to ``FOLDS`` - 1) to every group, round-robin; a group must not cross a fold.
 
-    One that is alone is trained on: in fold 0 it would only be validated.
+    A single group is put outside fold 0: it would otherwise only be validated.
     """
     if len(order) == 1:
         return {order[0]: VALIDATION_FOLD + 1}

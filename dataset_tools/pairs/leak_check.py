@@ -18,7 +18,7 @@ def find_leaks(
     sides: Sides,
     split: SplitName,
 ) -> tuple[str, ...]:
-    """Names what is on both sides: contents, clips with their descriptions; for ``person`` persons and voices."""
+    """Returns what is on both sides: contents, clips and their descriptions; for ``person``, persons and voices."""
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     for clip_id, side in sides.clips.items():
         seen["interval", content.clips[clip_id]].add(side)

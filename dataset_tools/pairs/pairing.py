@@ -1,4 +1,4 @@
-"""Pairing: every clip of a class with every utterance of it, split into training and test manifests."""
+"""Pairing: every clip of a class with every utterance of the class, split into training and test manifests."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ PAPER_PAIRS = 50_000
 
 @dataclass(frozen=True)
 class PairSummary:
-    """What `make_pairs` wrote: counts of rows, the pairs of neither side, what was dropped.
+    """Result of `make_pairs`: counts of rows, pairs on neither side, dropped items.
 
     Attributes:
         dropped: items on neither side, counted by reason.
-        merged: ids of the items that are one content under several names, and so were treated as one; a tuple for each.
+        merged: ids of items with the same content, which were treated as one; a tuple for each content.
         one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
     """
 
@@ -76,15 +76,15 @@ def make_pairs(
 ) -> PairSummary:
     """Writes manifests/pairs.jsonl, train.jsonl, test.jsonl and split.json from clips.jsonl and utterances.jsonl.
 
-    Rows are streamed: memory grows with the items, not with the pairs. Each file appears only when it is whole.
+    Rows are streamed: memory grows with the items, not with the pairs. Files appear only once they are complete.
 
     Raises:
-        InputError: there are no clips or utterances, a class of theirs is not in the class file, or the split is
-            impossible, or would leave a side without pairs; nothing was written.
+        InputError: there are no clips or utterances, one of their classes is not in the class file, the split is
+            impossible, or it would leave a side without pairs; nothing was written.
         StoppedError: another command is working in the workspace, or the disk is full.
     """
     writes = not dry_run and (workspace.manifests / "clips.jsonl").is_file()
-    with workspace_lock(workspace.root) if writes else nullcontext():  # a withdrawal beside it would be undone
+    with workspace_lock(workspace.root) if writes else nullcontext():  # would undo a concurrent withdrawal
         return _paired(workspace, classes, options, dry_run=dry_run, progress=progress)
 
 
@@ -138,12 +138,12 @@ def _paired(
             sum(1 for _ in side_rows(side))
     else:
         clear_partial(workspace.manifests)
-        with partial_folder(workspace.manifests) as made:  # a full disk leaves the earlier manifests as they were
+        with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
             write_rows(made / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
             write_rows(made / "train.jsonl", shown("train", side_rows("train"), total))
             write_rows(made / "test.jsonl", shown("test", side_rows("test"), total))
             write_split(made, _record(options, counts, sides, merged, read_withdrawals(workspace)))
-            for name in ("test.jsonl", SPLIT_FILE):  # a kill leaves no test items of an earlier split beside new ones
+            for name in ("test.jsonl", SPLIT_FILE):  # a kill leaves no earlier test split beside new pairs
                 (workspace.manifests / name).unlink(missing_ok=True)
             for name in ("pairs.jsonl", "train.jsonl", "test.jsonl", SPLIT_FILE):
                 (made / name).replace(workspace.manifests / name)
@@ -187,7 +187,7 @@ def _record(
 def _reviewed(
     workspace: Workspace, clips: list[ClipRow], utterances: list[UtteranceRow]
 ) -> tuple[list[ClipRow], list[UtteranceRow]]:
-    """The items that people accepted: as reviews.jsonl has it now, or, where there is none, as the rows say."""
+    """The items that annotators accepted, according to reviews.jsonl or, if there is none, to the rows."""
     if reviews_path(workspace).is_file():
         clips, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
     clips = [clip for clip in clips if clip.review in ACCEPTED]
@@ -196,11 +196,11 @@ def _reviewed(
 
 
 def pair_rows(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> Iterator[PairRow]:
-    """Every clip with every utterance of its class, in order of the pair's id."""
+    """Yields every clip with every utterance of its class, sorted by id of the pair."""
     by_class: dict[str, list[UtteranceRow]] = defaultdict(list)
     for utterance in sorted(utterances, key=lambda row: row.id):
         by_class[utterance.class_id].append(utterance)
-    # Sorted with the separator, so that ids that are prefixes of others come out in the pairs' order too.
+    # Sorted with the separator, so that clip ids that are prefixes of others are in the order of pair ids, too.
     for clip in sorted(clips, key=lambda row: row.id + "__"):
         for utterance in by_class[clip.class_id]:
             yield PairRow(id=f"{clip.id}__{utterance.id}", class_id=clip.class_id, clip=clip.id, utterance=utterance.id)

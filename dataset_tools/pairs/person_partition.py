@@ -1,9 +1,9 @@
 """Group-disjoint partition: the persons and voices of the test side of a split by person.
 
-A person is a unit that is on one side as a whole; so is a voice that describes clips of several persons, or classes
-only. A voice of one person's clips alone goes with that person. Persons who share content, and voices that share a
-recording, are one unit. Clips and utterances are counted by class; an utterance whose voice is on the other side
-than its clip is lost.
+A unit is on one side as a whole. Each person is a unit, and so is each voice that describes clips of several persons,
+or only classes. A voice that describes the clips of one person belongs to that person's unit. Persons who share
+content, and voices that share a recording, are one unit. Clips and utterances are counted by class; an utterance is
+lost if its voice and its clip are on different sides.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.pairs.same_content import Content, group_by_mark
 
-MOST_UNITS = 16  # up to so many, every partition is looked at
-DRAWS = 4000  # of more units, so many random partitions are
-_ENTRIES = 4_000_000  # of an array at a time: 32 MB
+MOST_UNITS = 16  # up to this number, all partitions are evaluated
+DRAWS = 4000  # number of random partitions evaluated for more units
+_ENTRIES = 4_000_000  # of an array at a time, at most: 32 MB
 
-_Unit = tuple[str, str]  # kind, and the first of its names
+_Unit = tuple[str, str]  # kind, and first of its names
 _Bools = NDArray[np.bool_]
 _Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The unit that every person and every voice belongs to, and the units that are for testing.
+    """Units of all persons and voices, and the units of the test side.
 
     Attributes:
-        persons, voices: unit by name; a voice that goes with a person has that person's unit.
+        persons, voices: unit by name; a voice that belongs to a person has that person's unit.
         test: the units of the test side.
     """
 
@@ -44,10 +44,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class _Table:
-    """How many items of each class belong to which two units, those of clip and voice: K such pairs of units.
+    """Counts of items by class and pair of units (of the clip and of the voice), for K pairs of units.
 
     Attributes:
-        first, second: [K] positions of units, the same where there is one only. counts: [K, classes].
+        first, second: [K] indices of units, equal if there is only one unit. counts: [K, classes].
     """
 
     first: NDArray[np.int64]
@@ -55,19 +55,19 @@ class _Table:
     counts: _Floats
 
     def tested_and_trained(self, draws: _Bools) -> tuple[_Floats, _Floats]:
-        """Items with both units on the test side, and on the other, of each class: [draws, classes] each."""
+        """Items per class with both units on the test side, and on the training side: [draws, classes] each."""
         first, second = draws[:, self.first], draws[:, self.second]
         return (first & second) @ self.counts, ~(first | second) @ self.counts
 
 
 @dataclass(frozen=True)
 class _NearCounts:
-    """The items on one side of a partition, and how they change with the units that change sides: U units.
+    """Item counts on one side of a partition, and their changes if some of the U units change sides.
 
     Attributes:
-        here: [classes] as it is. by_unit: [U, classes] more when this unit moves.
-        pairs: sorted keys of pairs of units that have items together. together: [pairs, classes] more when both move
-            than when each of them does.
+        here: [classes] current counts. by_unit: [U, classes] change if the unit moves.
+        pairs: sorted keys of pairs of units with common items. together: [pairs, classes] change if both move, in
+            addition to the changes of each.
     """
 
     here: _Floats
@@ -77,7 +77,7 @@ class _NearCounts:
 
     @classmethod
     def of(cls, side: _Bools, table: _Table) -> _NearCounts:
-        """Of the side [U] that units are on."""
+        """Computes the counts for a side: [U], whether each unit is on it."""
         first, second = side[table.first], side[table.second]
         alone, both = table.first == table.second, first & second
         by_first = np.where(alone, ~first, ~first & second) * 1.0 - both
@@ -93,7 +93,7 @@ class _NearCounts:
         return cls(both @ table.counts, by_unit, pairs, together)
 
     def after(self, moves: NDArray[np.int64]) -> _Floats:
-        """[M, classes] after each of the moves [M, 2], as `_moved` makes them."""
+        """Counts [M, classes] after each of the moves [M, 2], as in `_moved`."""
         counts = self.here + self.by_unit[moves[:, 0]]
         counts += self.by_unit[moves[:, 1]] * (moves[:, 0] != moves[:, 1])[:, None]
         if len(self.pairs):
@@ -112,11 +112,11 @@ def partition_people(
     test_share: float,
     random: np.random.Generator,
 ) -> Partition:
-    """The partition that leaves clips and utterances of every class on both sides, nearest to ``test_share``.
+    """Finds the partition closest to ``test_share`` with clips and utterances of every class on both sides.
 
-    Nearest: summed over the classes, the distance of the test share of the clips and of the utterances from
-    ``test_share``, and the share of utterances lost. Up to `MOST_UNITS` units the best of all partitions is found,
-    beyond them the best of `DRAWS` random ones.
+    Minimizes, summed over the classes, the distances of the test shares of clips and utterances from ``test_share``
+    plus the share of lost utterances. Up to `MOST_UNITS` units, the search is exhaustive; beyond, the best of `DRAWS`
+    random partitions is taken, and improved by hill climbing if it leaves a class without a side.
 
     Raises:
         InputError: no partition leaves every class on both sides.
@@ -132,7 +132,7 @@ def partition_people(
     ]
     if len(units) <= MOST_UNITS:
         draws = np.arange(2 ** len(units))[:, None] >> np.arange(len(units)) & 1 == 1
-        draws = draws[random.permutation(len(draws))]  # so that the seed chooses among equally good ones
+        draws = draws[random.permutation(len(draws))]  # the seed selects among equally good partitions
     else:
         draws = random.random((DRAWS, len(units))) < test_share
     empty, distance = _rated(draws, tables, test_share)
@@ -148,7 +148,7 @@ def partition_people(
 def _units(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], content: Content
 ) -> tuple[dict[str, _Unit], dict[str, _Unit]]:
-    """The unit of every person and of every voice."""
+    """Units of all persons and of all voices."""
     shown: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         shown[clip.person].add(content.clips[clip.id])
@@ -186,7 +186,7 @@ def _table(units: Sequence[_Unit], classes: Sequence[str], items: Iterable[tuple
 
 
 def _rated(draws: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[NDArray[np.int64], _Floats]:
-    """How many sides of classes each of the partitions [M, units] leaves empty [M], and its distance [M]."""
+    """Number of empty class sides [M], and distance [M], of each of the partitions [M, units]."""
     width = max(len(table.first) for table in tables) or 1
     empty, distance = [], []
     for part in np.array_split(draws, -(-len(draws) * width // _ENTRIES)):
@@ -199,7 +199,7 @@ def _rated(draws: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[
 def _rated_counts(
     counted: Sequence[tuple[_Floats, _Floats]], tables: Sequence[_Table], test_share: float
 ) -> tuple[NDArray[np.int64], _Floats]:
-    """`_rated`, of the items [M, classes] that are tested and trained on, by table."""
+    """`_rated` from the counts [M, classes] of test and training items, by table."""
     empty = np.zeros(len(counted[0][0]), dtype=np.int64)
     distance = np.zeros(len(empty))
     for table, sides in zip(tables, counted, strict=True):
@@ -213,7 +213,7 @@ def _rated_counts(
 
 
 def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tuple[_Bools, int]:
-    """Hill climbing: moves one unit, or swaps two, as long as that leaves fewer sides empty, or comes nearer."""
+    """Hill climbing: moves one or two units at a time, as long as fewer sides are empty or the distance decreases."""
     current, rating = start, tuple(float(rated[0]) for rated in _rated(start[None], tables, test_share))
     alone = np.arange(len(start))
     moves = np.concatenate([np.stack([alone, alone], axis=1), np.stack(np.triu_indices(len(start), 1), axis=1)])
@@ -221,7 +221,7 @@ def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tupl
         best_move, best_rating = -1, rating
         near = [(_NearCounts.of(current, table), _NearCounts.of(~current, table)) for table in tables]
         size = max(1, _ENTRIES // len(start))
-        for first in range(0, len(moves), size):  # all at once would need memory by the square of the units
+        for first in range(0, len(moves), size):  # in chunks: memory would be quadratic in the units
             part = moves[first : first + size]
             counted = [(tested.after(part), trained.after(part)) for tested, trained in near]
             empty, distance = _rated_counts(counted, tables, test_share)
@@ -234,7 +234,7 @@ def _climbed(start: _Bools, tables: Sequence[_Table], test_share: float) -> tupl
 
 
 def _moved(current: _Bools, moves: NDArray[np.int64]) -> _Bools:
-    """[K, units]: the partition after each of the moves [K, 2] of two units, or of one that is named twice."""
+    """Partitions [K, units] after each of the moves [K, 2] of two units, or of one unit that is given twice."""
     near = np.repeat(current[None], len(moves), axis=0)
     rows = np.arange(len(moves))
     near[rows, moves[:, 0]] ^= True
@@ -243,7 +243,7 @@ def _moved(current: _Bools, moves: NDArray[np.int64]) -> _Bools:
 
 
 def _keys(pairs: NDArray[np.int64], units: int) -> NDArray[np.int64]:
-    """[K]: a number for each of the pairs [K, 2] of units, in whatever order the two are."""
+    """Keys [K] of the pairs [K, 2] of units, independent of the order within a pair."""
     keys: NDArray[np.int64] = pairs.min(axis=1) * units + pairs.max(axis=1)
     return keys
 

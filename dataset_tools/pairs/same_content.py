@@ -1,7 +1,7 @@
-"""Duplicates by content: clips and utterances that are one content under several names (deduplication).
+"""Deduplication by content: clips and utterances with the same content under several names.
 
-Content decides, never a name: a video that lies there twice, or a recording imported twice, must not be on both
-sides of a split.
+Items are compared by content, never by name: a video that exists twice, or a recording that was imported twice, must
+not be on both sides of a split.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WINDOW = re.compile(r"_w\d+of\d+$")
 
 @dataclass(frozen=True)
 class Origins:
-    """What items were made from, as far as the workspace knows.
+    """Source files of the items, as far as the workspace records them.
 
     Attributes:
-        videos: SHA-256 of the source video, by clip id. recordings: of the file as it came, by utterance id.
+        videos: SHA-256 of the source video, by clip id. recordings: SHA-256 of the imported file, by utterance id.
     """
 
     videos: Mapping[str, str]
@@ -38,13 +38,14 @@ NO_ORIGINS = Origins({}, {})
 
 @dataclass(frozen=True)
 class Content:
-    """The content of every clip and utterance, by id; items of one content have the same.
+    """Content key of every clip and utterance, by id; items with the same content have the same key.
 
     Attributes:
-        clips: an interval or, where several are of one content, the first of them: windows of one interval share it,
-            as do clips with the same file, with common frames of one video, and those that one recording describes.
-        utterances: the id of the first utterance with that content. A copy has the content of its original.
-        merged: ids of the items that are one content though their names say otherwise, a tuple for each content.
+        clips: the interval or, if several intervals have the same content, the first of them. Clips have the same
+            content if they are windows of one interval, have identical files, share frames of one video, or are
+            described by one recording.
+        utterances: id of the first utterance with that content. A copy has the content of its original.
+        merged: ids of items with the same content but unrelated names, a tuple for each content.
     """
 
     clips: Mapping[str, str]
@@ -53,7 +54,7 @@ class Content:
 
 
 def read_origins(workspace: Workspace) -> Origins:
-    """What the ledger and the list of recordings of a workspace say; nothing for manifests that came without them.
+    """Reads origins from the ledger and the list of recordings; empty for manifests without these files.
 
     Raises:
         ManifestError: one of the two cannot be read.
@@ -64,15 +65,15 @@ def read_origins(workspace: Workspace) -> Origins:
 
 
 def interval_of(clip_id: str) -> str:
-    """The interval that a clip was cut from: all windows of one interval share it, and share a side."""
+    """Returns the interval that a clip was cut from: all windows of an interval share it, and share a side."""
     return _WINDOW.sub("", clip_id)
 
 
 def content_of(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], origins: Origins = NO_ORIGINS) -> Content:
-    """Finds the items that are one content.
+    """Finds the items with the same content.
 
-    Synthesized utterances with the same samples do not tie the clips that they describe: one voice that says one
-    sentence twice makes no one video of two.
+    Synthesized utterances with identical samples do not link the clips that they describe: a voice may speak the same
+    sentence for two different videos.
     """
     spoken = group_by_mark({row.id: set(_marks_of_utterance(row, origins)) for row in utterances})
     marks: dict[str, set[Hashable]] = defaultdict(set)
@@ -93,7 +94,7 @@ def content_of(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], ori
 
 
 def group_by_mark(marks: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
-    """Connected components (union-find) of names that share a mark: the first name of its component, for every name."""
+    """Connected components (union-find) of names that share a mark; maps each name to the first of its component."""
     parent = {name: name for name in marks}
 
     def root(name: str) -> str:
@@ -117,7 +118,7 @@ def _marks_of_utterance(row: UtteranceRow, origins: Origins) -> Iterator[Hashabl
 
 
 def _overlaps(clips: Sequence[ClipRow], origins: Origins) -> Iterator[tuple[str, Hashable]]:
-    """Intervals of one source video, whatever its name, with a mark that those with common frames share."""
+    """Yields intervals with a mark that is equal for overlapping intervals of the same source video, by content."""
     spans: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for clip in clips:
         if clip.id in origins.videos:

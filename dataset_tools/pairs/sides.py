@@ -1,4 +1,4 @@
-"""The sides and folds of items, as a split deals them."""
+"""Sides and folds of items, as assigned by a split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Side = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Sides:
-    """The side of every item, by id; items that are in neither dictionary were dropped, with the reason counted."""
+    """Side of every item, by id; items in neither dictionary were dropped, and ``dropped`` counts them by reason."""
 
     clips: Mapping[str, Side]
     utterances: Mapping[str, Side]

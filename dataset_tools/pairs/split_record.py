@@ -1,4 +1,4 @@
-"""Split record, manifests/split.json: how the train and test manifests were made, for verification."""
+"""Split record, manifests/split.json: options and counts of the train and test manifests, for verification."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
     Attributes:
         split, test_share, seed, reviewed: the options of `dataset_tools.pairs.pairing.PairOptions`.
-        train, test: how many rows the manifests have.
+        train, test: numbers of rows of the manifests.
         dropped: items on neither side, counted by reason.
-        merged: ids of the items that are one content under several names, a list for each; left out if none.
-        withdrawn: the speakers who withdrew their consent, as tombstones name them; left out if none.
+        merged: ids of items with the same content, a list for each content; omitted if empty.
+        withdrawn: tombstones of the speakers who withdrew their consent; omitted if empty.
     """
 
     split: SplitName
@@ -39,17 +39,17 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
 
 def split_path(workspace: Workspace) -> Path:
-    """The path of the record."""
+    """Path of the record."""
     return workspace.manifests / SPLIT_FILE
 
 
 def write_split(manifests: Path, record: SplitRecord) -> None:
-    """Writes the record of the manifests that were just written to this folder."""
+    """Writes the record of the manifests in the same folder."""
     write_bytes(manifests / SPLIT_FILE, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
 def read_split(workspace: Workspace) -> SplitRecord | None:
-    """The record, or None where there is none: manifests made elsewhere, or by an earlier version.
+    """Reads the record; returns None if there is none, as for manifests made elsewhere or by an earlier version.
 
     Raises:
         ManifestError: it cannot be read.

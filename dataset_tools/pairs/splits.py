@@ -1,9 +1,9 @@
-"""Train/test splits: items, person, mpii and pairs, and the folds.
+"""Train/test splits ``items``, ``person``, ``mpii`` and ``pairs``, and their folds.
 
-A split deals *items* (clips and utterances); a pair belongs to a side when both of its items do. The exception is
-``pairs``, the paper's literal reading, which deals the pairs themselves and so puts every item on both sides. Items of
-one content (`dataset_tools.pairs.same_content`) are dealt together, whatever their names. A class that would have no
-training pair outside fold 0 leaves it (`dataset_tools.pairs.fitted_classes`).
+A split assigns *items* (clips and utterances) to sides; a pair is on a side if both of its items are. The exception is
+``pairs``, the literal reading of the paper, which assigns the pairs themselves and so puts items on both sides. Items
+with the same content (`dataset_tools.pairs.same_content`) are assigned together, regardless of their names. A class
+that would have no training pair outside fold 0 is moved out of it (`dataset_tools.pairs.fitted_classes`).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def split_items(
 ) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
-    An utterance is on the side of the clip that it describes; one that describes a class only is dealt so that the
-    class's share comes out right.
+    An utterance is on the side of the clip that it describes. Utterances that describe only a class are assigned so
+    that the class reaches its share.
     """
     content = content or content_of(clips, utterances)
     sides: dict[str, Side] = {}
@@ -50,7 +50,7 @@ def split_items(
         sizes = Counter(content.clips[clip.id] for clip in group)
         intervals = sorted(sizes)
         order = [intervals[index] for index in random.permutation(len(intervals))]
-        undealt = [name for name in order if name not in sides]  # another class may have the same content
+        undealt = [name for name in order if name not in sides]  # another class may share the content
         tested = sum(sizes[name] for name in order if sides.get(name) == "test")
         test = _first_until(undealt, sizes, round(test_share * len(group)) - tested)
         sides |= {name: "test" if name in test else "train" for name in undealt}
@@ -107,7 +107,7 @@ def split_person(
 
     sides = deal(folds)
     if not all(VALIDATION_FOLD in dealt.values() for dealt in (sides.clip_folds, sides.utterance_folds)):
-        return _without_validation(sides)  # either persons or voices are too few to keep some apart once more
+        return _without_validation(sides)  # too few persons or voices for a validation fold
     units = _fold_units(clips, utterances, content, of_clip, lambda row: people.voices[row.voice])
     return fit_every_class(units, folds, deal)
 
@@ -121,9 +121,9 @@ def split_mpii(
     seed: int,
     content: Content | None = None,
 ) -> Sides:
-    """``mpii``: the official lists of sequences (``sNN-dNN``); train and val train, test tests, the rest is dropped.
+    """``mpii``: the official lists of sequences (``sNN-dNN``): train and val for training, test for testing.
 
-    Where the lists put one content on both sides, it is left out of the training side.
+    Other sequences are dropped. If the lists put the same content on both sides, it is removed from the training side.
 
     Raises:
         InputError: the data set was built from footage without the official lists.
@@ -185,7 +185,7 @@ def _with_utterances(
     voice_folds: Mapping[str, int] | None = None,
     free_folds: Mapping[Unit, int] | None = None,
 ) -> Sides:
-    """Deals the utterances: to the side of their clip, else to that of their voice, or to fill their class's share."""
+    """Assigns utterances to the side of their clip, else of their voice, or to fill the share of their class."""
     all_clips = {clip.id for clip in clips}
     sides: dict[str, Side] = {}
     folds: dict[str, int] = {}
@@ -229,7 +229,7 @@ def _with_utterances(
 
 
 def _free_unit(content: str) -> Unit:
-    """The unit of utterances that describe a class only, where their voices do not matter."""
+    """Unit of utterances that describe only a class, in splits that do not separate voices."""
     return "utterance", content
 
 
@@ -254,7 +254,7 @@ def _without_validation(sides: Sides) -> Sides:
 
 
 def _majority_sides(sides: Mapping[str, Side], content: Content) -> dict[str, Side]:
-    """For every content of utterances, the side where more of them stand (training on a tie)."""
+    """Majority side of the utterances of every content (training on a tie)."""
     counts: dict[str, Counter[Side]] = defaultdict(Counter)
     for utterance_id, side in sides.items():
         counts[content.utterances[utterance_id]][side] += 1
@@ -275,7 +275,7 @@ def _by_class(rows: Sequence[Item]) -> dict[str, list[Item]]:
 
 
 def _first_until(order: Sequence[str], sizes: Mapping[str, int], wanted: int) -> set[str]:
-    """Takes groups in order while they fit, so that ``wanted`` items are reached, or missed by less than a group."""
+    """Greedily takes groups in order that fit: ``wanted`` items are reached, or missed by less than a group."""
     taken: set[str] = set()
     count = 0
     for name in order:
