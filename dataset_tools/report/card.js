@@ -1,8 +1,8 @@
 "use strict";
-// One sample card: clip and utterance side by side, what is known of them, and a button that plays both.
+// One sample card: clip and utterance side by side, their metadata, and a button that plays both.
 
 const SampleCard = (() => {
-  let playing = null;  // stops what plays
+  let playing = null;  // stops the current playback
 
   const element = (tag, properties = {}, ...content) => {
     const made = document.createElement(tag);
@@ -29,12 +29,12 @@ const SampleCard = (() => {
     const sentence = card.utterances?.[0].text ?? card.sentence ?? "";
     const video = element("video", {
       muted: true, playsInline: true, preload: poster ? "none" : "metadata",
-      src: poster || !length ? src : `${src}#t=${(length / 2).toFixed(2)}`,  // shows the frame in the middle
+      src: poster || !length ? src : `${src}#t=${(length / 2).toFixed(2)}`,  // shows the middle frame
       "aria-label": `Clip of ${card.class ?? "no class"}, ${card.person ?? "person not known"}: ${sentence}`,
     });
     if (poster) video.poster = poster;
     for (const [event, shown] of [["pointerenter", true], ["pointerleave", false]]) {
-      video.addEventListener(event, () => { video.controls = shown; });  // they hide a third of a small picture
+      video.addEventListener(event, () => { video.controls = shown; });  // the controls cover a third of a small video
     }
     video.addEventListener("error", () => lost(video, "the clip's file"));
     video.addEventListener("play", () => { if (!poster) video.currentTime = 0; }, { once: true });
@@ -56,7 +56,7 @@ const SampleCard = (() => {
   const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
     ...[problem.where, problem.next && `Next: ${problem.next}`].filter(Boolean).map((line) => element("small", {}, line)));
 
-  /** Plays clip and utterance from their beginning, both at once; again: stops. */
+  /** Plays clip and utterance together from the beginning; stops them if they are playing. */
   const playBoth = (button, id, media) => {
     const mine = button.classList.contains("on");
     const show = (on) => {
@@ -76,10 +76,10 @@ const SampleCard = (() => {
     for (const one of media) {
       one.currentTime = 0;
       one.addEventListener("ended", ended);
-      one.play().catch(ended);  // its file is gone: the other one plays on
+      one.play().catch(ended);  // if one file is missing, the other one continues
     }
   };
-  /** The element of a card; `name` begins its id, `tools` are further buttons. */
+  /** Creates the element of a card; `name` is the prefix of its id, `tools` are additional buttons. */
   const make = (card, name, tools) => {
     const clip = clipOf(card);
     const spoken = (card.utterances ?? []).map(spokenOf);

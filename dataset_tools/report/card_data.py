@@ -1,4 +1,4 @@
-"""Sample cards as JSON for card.js and cards.js, in the report and in `fmn serve`."""
+"""JSON data of the sample cards, for card.js and cards.js in the report and in `fmn serve`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STYLE = Path(__file__).with_name("cards.css")
 
 
 def card_data(card: Card, media: Callable[[str], str], picture: str | None = None) -> dict[str, Any]:
-    """A card as the object that cards.js reads; what is not known is left out.
+    """Converts a card to the object that cards.js reads; unknown values are omitted.
 
     Args:
         card: the card.
-        media: the address of a file, from its path within the workspace.
-        picture: the address of the picture of its clip, where one was drawn.
+        media: maps the path of a file within the workspace to its URL.
+        picture: URL of the thumbnail of the clip, if there is one.
     """
     clip = None
     if card.path is not None:

@@ -1,13 +1,13 @@
 "use strict";
-// Sample cards: filter, sort, search and play the samples of a data set. Used by the report (from a file, without a
-// server) and by the page of `fmn serve`. The view is in the address: #samples?class=cut_carrot_knife&sort=-loudness
+// Sample cards: filters, sorts, searches and plays the samples of a data set. Used by the report (opened as a file,
+// without a server) and by the page of `fmn serve`. The URL holds the view: #samples?class=cut_carrot_knife&sort=-loudness
 
 /**
- * Shows cards in an element and keeps the view in the address.
- * @param {HTMLElement} root  gets the filters and the cards; its id begins the fragment of the address
- * @param {object[]} cards  as dataset_tools/report/card_data.py writes them, sorted by id
- * @param {object} options  keys: false where the page moves among the cards itself; tools(card): further buttons;
- *     shown(): is told when other cards are shown
+ * Shows cards in an element and keeps the view in the URL.
+ * @param {HTMLElement} root  parent of the filters and the cards; its id is the prefix of the URL fragment
+ * @param {object[]} cards  as written by dataset_tools/report/card_data.py, sorted by id
+ * @param {object} options  keys: false if the page handles keyboard navigation itself; tools(card): additional buttons;
+ *     shown(): callback, called after other cards are shown
  */
 function showCards(root, cards, { keys = true, tools = () => [], shown = () => {} } = {}) {
   const { element } = SampleCard;
@@ -46,9 +46,9 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
   const sortable = Object.keys(SORTS).filter((name) => cards.some((card) => SORTS[name](card) !== undefined));
 
   let view = { ...DEFAULTS };
-  let scrolls = true;  // the next change of the address comes from a link, not from the controls
+  let scrolls = true;  // whether the next change of the URL comes from a link, not from the controls
 
-  // ---- the view in the address -------------------------------------------------------------------------------------
+  // ---- the view in the URL -----------------------------------------------------------------------------------------
   const readAddress = () => {
     const [name, query = ""] = location.hash.slice(1).split(/\?(.*)/s);
     return name === root.id ? { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(query)) } : null;
@@ -113,7 +113,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
     const value = sortKey(card);
     return value !== undefined && (!view.from || value >= Number(view.from)) && (!view.to || value <= Number(view.to));
   };
-  /** The cards of the view, and of every value of a facet how many there would be if it were chosen. */
+  /** Returns the cards of the view and, for every value of a facet, the number of cards if it were selected. */
   const choose = () => {
     const text = view.q.trim().toLowerCase();
     const asked = Object.keys(FACETS).filter((name) => view[name]);
@@ -133,7 +133,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
     chosen.sort((a, b) => {
       const [x, y] = [order.get(a), order.get(b)];
       if (x === y) return 0;
-      if (x === undefined || y === undefined) return x === undefined ? 1 : -1;  // what is not known comes last
+      if (x === undefined || y === undefined) return x === undefined ? 1 : -1;  // unknown values come last
       return (x < y ? -1 : 1) * (descending ? -1 : 1);
     });
     return [chosen, counts];

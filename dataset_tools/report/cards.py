@@ -1,4 +1,4 @@
-"""Sample cards: every sample of a data set with all its values, including failed and omitted ones."""
+"""Sample cards: every sample of a data set with all its values, including failed and omitted samples."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SIDES: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 @dataclass(frozen=True)
 class Judgment:
-    """What annotators say of a clip or an utterance, as it is now.
+    """Decisions of the annotators on the current content of a clip or an utterance.
 
     Attributes:
-        verdict: of the decision that counts, also of one that no build has followed yet; or None.
-        votes: annotators by what they decided: ``accept``, ``accept as wash_apple``.
-        disagreement: the share of pairs of annotators that decided differently; None below two annotators.
+        verdict: of the decision that counts, even if no build has applied it yet; or None.
+        votes: number of annotators by decision: ``accept``, ``accept as wash_apple``.
+        disagreement: share of pairs of annotators that decided differently; None for fewer than two annotators.
     """
 
     verdict: str | None = None
@@ -40,7 +40,7 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Spoken:
-    """An utterance of a card: its row, what annotators say of it, and the doubts about its sound and its sentence."""
+    """An utterance of a card: its row, the decisions on it, and warnings about its audio and its sentence."""
 
     row: UtteranceRow
     judgment: Judgment
@@ -49,17 +49,17 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Card:
-    """A sample: a clip with its utterances, an utterance of a class alone, or what is not there and why.
+    """A sample: a clip with its utterances, an utterance that describes only a class, or a missing sample.
 
     Attributes:
-        id: of the clip, of the utterance, or of the sample in the ledger, without its kind.
-        status: ``ok``; ``failed``: something of it should be there and is not; ``skipped``: left out for a reason.
-        class_id, person: None where they are not known.
-        clip: of clips.jsonl, or None.
-        path: of the mp4, relative to the workspace; also of a sample that was left out, where its file is there still.
+        id: of the clip, of the utterance, or of the sample in the ledger without its kind.
+        status: ``ok``; ``failed``: a part of the sample is missing; ``skipped``: omitted for a reason.
+        class_id, person: None if not known.
+        clip: row of clips.jsonl, or None.
+        path: of the mp4, relative to the workspace; of an omitted sample too, if its file still exists.
         judgment: on the clip.
-        sentence: of a clip that was left out: the description that annotators saw.
-        utterances: sorted by id. split: where its pairs are. problems: what the ledger says of what is not there.
+        sentence: for an omitted clip, the description that annotators saw.
+        utterances: sorted by id. split: side of its pairs. problems: ledger rows of what is missing.
     """
 
     id: str
@@ -76,16 +76,16 @@ class Card:
 
     @property
     def disagreement(self) -> float | None:
-        """The largest one, on the clip or an utterance; None where nothing was judged twice."""
+        """The largest disagreement on the clip or an utterance; None if nothing was judged twice."""
         judged = (self.judgment, *(one.judgment for one in self.utterances))
         return max((one.disagreement for one in judged if one.disagreement is not None), default=None)
 
 
 def read_cards(workspace: Workspace, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> list[Card]:
-    """The cards of a data set, sorted by id: reads what is known of its rows beside the manifests.
+    """Reads the ledger, decisions, splits and transcript checks, and returns the cards of a data set, sorted by id.
 
     Args:
-        workspace: where the data set is.
+        workspace: of the data set.
         clips: rows of clips.jsonl.
         utterances: rows of utterances.jsonl.
 
@@ -113,16 +113,16 @@ def make_cards(
     doubts: Mapping[str, str],
     files: Container[str],
 ) -> list[Card]:
-    """The cards of a data set, sorted by id.
+    """Returns the cards of a data set, sorted by id.
 
     Args:
         clips: rows of clips.jsonl.
         utterances: rows of utterances.jsonl.
-        ledger: by id.
+        ledger: rows by id.
         reviews: rows of reviews.jsonl.
-        splits: of clips and utterances, by id, where there are pairs.
-        doubts: whether an utterance says its sentence, by id.
-        files: ids of the clips whose mp4 is there.
+        splits: of clips and utterances, by id; empty without pairs.
+        doubts: warnings that an utterance may not speak its sentence, by id.
+        files: ids of the clips whose mp4 exists.
     """
     judge_clip, judge_utterance = _Judge(reviews, "clip"), _Judge(reviews, "utterance")
     cards = {
@@ -154,7 +154,7 @@ def make_cards(
         if lost.status == "ok":
             continue
         name = lost.id.partition("/")[2]
-        owner = _known_start(name, cards)  # of an utterance, a recording or a copy: the clip that its name begins with
+        owner = _known_start(name, cards)  # for utterances, recordings and copies: the clip whose id is a prefix
         if owner is not None:
             status: Status = "failed" if "failed" in (cards[owner].status, lost.status) else lost.status
             cards[owner] = replace(cards[owner], status=status, problems=(*cards[owner].problems, lost))
@@ -179,14 +179,14 @@ class _Named(msgspec.Struct):
 
 
 class _PairItems(Row, frozen=True, kw_only=True, tag=SplitPairRow.__struct_config__.tag):
-    """Of a row of train.jsonl or test.jsonl the ids only: the rest of its two kilobytes is not decoded."""
+    """Only the ids of a row of train.jsonl or test.jsonl: the rest of its two kilobytes is not decoded."""
 
     clip: _Named
     utterance: _Named
 
 
 def read_splits(workspace: Workspace) -> dict[str, Split]:
-    """Where the pairs of each clip and utterance are, by id; empty where no pairs were made.
+    """Returns the side of the pairs of each clip and utterance, by id; empty if no pairs were made.
 
     Raises:
         ManifestError: train.jsonl or test.jsonl cannot be read.
@@ -201,13 +201,13 @@ def read_splits(workspace: Workspace) -> dict[str, Split]:
 
 
 class _Judge:
-    """The decisions on clips, or on utterances."""
+    """Decisions on all clips, or on all utterances."""
 
     def __init__(self, reviews: Sequence[ReviewRow], item: Literal["clip", "utterance"]) -> None:
         self._decisions, self._votes = decide(reviews, item), votes_by_item(reviews, item)
 
     def judge(self, name: str, contents: Collection[str], review: str | None) -> Judgment:
-        """The decisions on an item that refer to one of ``contents``; where none does, what its row says."""
+        """Returns the decisions on an item if they refer to one of ``contents``; else the verdict in its row."""
         decision = self._decisions.get(name)
         if decision is None or decision.content_sha256 not in contents:
             return Judgment(review)
@@ -216,7 +216,7 @@ class _Judge:
         return Judgment(decision.verdict, tuple(said.most_common()), disagreement(rows))
 
     def judge_left_out(self, name: str) -> tuple[Judgment, Shown | None]:
-        """The decisions on a clip that is not in the data set, and what annotators saw."""
+        """Returns the decisions on a clip that is not in the data set, and what annotators saw."""
         decision = self._decisions.get(name)
         if decision is None:
             return Judgment(), None
@@ -229,7 +229,7 @@ def _in_words(row: ReviewRow) -> str:
 
 
 def _known_start(name: str, known: Container[str]) -> str | None:
-    """The longest part of a name, up to a ``_``, that is known."""
+    """Longest prefix of a name, ending before a ``_``, that is in ``known``."""
     parts = name.split("_")
     starts = ("_".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((start for start in starts if start in known), None)

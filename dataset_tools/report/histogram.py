@@ -1,6 +1,6 @@
 """Histogram as inline SVG.
 
-Not matplotlib: six times the bytes (13 kB for 24 bars), no numbers to point at, and not the style of the page.
+matplotlib is not used: its SVG is six times as large (13 kB for 24 bars), has no tooltips, and does not match the page.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _STEPS = (1, 2, 5)
 
 
 def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
-    """How often values fall into bins of a round width; every bar says its numbers when pointed at.
+    """Draws a histogram with bins of a round width; every bar has a tooltip with its count and range.
 
     Args:
         values: finite numbers.
-        unit: what they count, for the axis.
-        bars: bins at most, about.
+        unit: their unit, for the axis.
+        bars: approximate maximum number of bins.
     """
     if not values:
         return Markup('<p class="none">nothing to show</p>')
@@ -61,7 +61,7 @@ def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
 
 
 def _round_width(width: float) -> float:
-    """The next of …, .1, .2, .5, 1, 2, 5, … that is not smaller."""
+    """Rounds up to the next number of the series …, .1, .2, .5, 1, 2, 5, … ."""
     if width <= 0:
         return 0.1
     power = 10.0 ** math.floor(math.log10(width))

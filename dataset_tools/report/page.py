@@ -1,7 +1,7 @@
-"""Report page: one HTML file that needs no server and no network, with thumbnails beside it.
+"""Report page: a single HTML file that needs no server and no network, with thumbnails beside it.
 
-A script builds its sample cards from JSON in the page, a few dozen at a time: as HTML, 50,000 cards would be built
-before the first is seen. Without scripts the page lists the utterances instead.
+A script renders the sample cards from JSON in the page, a few dozen at a time: as static HTML, all of 50,000 cards
+would be rendered before the first is visible. Without scripts, the page lists the utterances instead.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from dataset_tools.speech.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 TITLE = b"<title>Data set: "
-"""By which a page is known for a report."""
+"""Identifies a page as a report."""
 THUMBNAILS_A_CLASS = 12
 SHOWN_OF_A_REASON = 200
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """The page that was written, and what it is about.
+    """Path of the page that was written, and counts of its contents.
 
     Attributes:
-        missing: files of clips and utterances that are not there.
-        without_picture: why clips that are there have no picture, by id.
-        withdrawn: the tombstones of speakers who withdrew.
+        missing: files of clips and utterances that do not exist.
+        without_picture: why existing clips have no thumbnail, by id.
+        withdrawn: tombstones of the speakers who withdrew their consent.
     """
 
     page: str
@@ -79,11 +79,11 @@ def write_report(
 ) -> ReportSummary:
     """Writes ``index.html`` and ``thumbnails/`` to ``folder`` (default: report/ in the workspace).
 
-    Clips and utterances are linked, not copied: the page belongs to its workspace, and says where a file is missing.
+    Clips and utterances are linked, not copied: the page stays with its workspace, and marks missing files.
 
     Raises:
-        InputError: there is no data set in the workspace, or a manifest or build.json cannot be read, or the class file
-            lacks classes of it, or the folder has an index.html that is no report.
+        InputError: there is no data set in the workspace, a manifest or build.json cannot be read, the class file lacks
+            classes of the data set, or the folder has an index.html that is not a report.
         StoppedError: the disk is full.
     """
     manifest = workspace.manifests / "clips.jsonl"
@@ -170,7 +170,7 @@ def _page(
     environment.filters |= {"clock": _clock, "count": count_of}
 
     def media(path: str) -> str:
-        return quote(os.fsencode(f"{to_workspace}/{path}"))  # the name of the workspace need not be UTF-8
+        return quote(os.fsencode(f"{to_workspace}/{path}"))  # the path of the workspace need not be UTF-8
 
     try:
         return environment.from_string(TEMPLATE.read_text("utf-8")).render(
@@ -210,7 +210,7 @@ def _page(
 
 
 def _inline_json(value: object) -> Markup:
-    """JSON that may stand in a script element, whatever its texts say."""
+    """Encodes JSON so that it is safe within a script element."""
     return Markup(msgspec.json.encode(value).decode().replace("<", "\\u003c"))
 
 

@@ -21,11 +21,11 @@ class ClassLine:
     """One class of the data set.
 
     Attributes:
-        id: of the class. words: the triplet as people say it.
-        wanted: clips that were asked for, or None where no build says so.
-        shortfall: by how many clips it falls short.
-        seconds, shortest_s, median_s, longest_s: of its clips, in all and single ones.
-        windows: clips that are one of several windows of an interval.
+        id: of the class. words: the triplet in words.
+        wanted: number of clips requested by the build, or None if there is no record of it.
+        shortfall: number of missing clips.
+        seconds: total length of its clips. shortest_s, median_s, longest_s: lengths of single clips.
+        windows: number of clips that are one of several windows of an interval.
         clips, utterances: its rows, sorted by id.
     """
 
@@ -46,7 +46,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class VoiceLine:
-    """A speaker: what it spoke, for which persons of the footage."""
+    """A voice: its utterances, and the persons of the footage whose clips it describes."""
 
     voice: str
     language: str
@@ -60,7 +60,7 @@ class VoiceLine:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why samples failed or were left out: the reason's first words, and the rows that it holds for."""
+    """Reason why samples failed or were omitted: the text up to the first colon, and the ledger rows."""
 
     status: str
     found: str
@@ -72,11 +72,11 @@ class Statistics:
     """Everything that the report shows.
 
     Attributes:
-        classes: in the class file's order; classes that only manifests know come last.
+        classes: in the order of the class file; classes that occur only in manifests come last.
         persons: of the footage, sorted. counts: clips by (person, class).
-        voices: sorted by name. reasons: failures first, the most frequent first.
-        reviews: clips and utterances by verdict. warnings: utterances by the kind of doubt about them.
-        split: rows of train and test, where they were written.
+        voices: sorted by name. reasons: failures first, then by decreasing frequency.
+        reviews: clips and utterances by verdict. warnings: number of warnings about utterances, by kind.
+        split: numbers of rows of train.jsonl and test.jsonl, if they exist.
     """
 
     classes: tuple[ClassLine, ...]
@@ -104,16 +104,16 @@ def describe_dataset(
     built: Mapping[str, Any],
     split: Mapping[str, int],
 ) -> Statistics:
-    """Counts a data set.
+    """Computes the statistics of a data set.
 
     Args:
         clips: rows of clips.jsonl.
         utterances: rows of utterances.jsonl.
-        classes: gives the classes their words and their order.
-        cards: know what was decided, and the doubts.
-        ledger: knows what failed and what was left out.
+        classes: for words and order of the classes.
+        cards: for decisions and warnings.
+        ledger: for failed and omitted samples.
         built: content of build.json, or empty.
-        split: rows of ``train`` and ``test``.
+        split: numbers of rows of ``train`` and ``test``.
     """
     known = [one.id for one in classes.classes]
     ids = known + sorted({row.class_id for row in (*clips, *utterances)} - set(known))
@@ -147,7 +147,7 @@ def describe_dataset(
 
 
 def loudness_of(row: UtteranceRow) -> float | None:
-    """Integrated loudness before it was made even, LUFS; None where it was not measured."""
+    """Returns the integrated loudness before normalization, LUFS; None if it was not measured."""
     value = row.quality.get("loudness_lufs")
     return float(value) if isinstance(value, int | float) else None
 

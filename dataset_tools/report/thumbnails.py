@@ -28,17 +28,17 @@ class _Task:
 
 
 def thumbnail_name(clip: ClipRow) -> str:
-    """Name of the picture of a clip: its content gives it, so that a clip that is cut again gets a new one."""
+    """Name of the thumbnail of a clip, derived from its content: a clip that is cut again gets a new one."""
     return f"{clip.sha256[:16]}.jpg"
 
 
 def write_thumbnails(
     clips: Sequence[ClipRow], workspace: Path, folder: Path, *, jobs: int, progress: Progress = silent
 ) -> dict[str, ToolkitError]:
-    """Writes the pictures that are not there yet, and removes those of clips that are not among ``clips``.
+    """Writes missing thumbnails, and removes those of clips that are not in ``clips``.
 
     Returns:
-        Why a clip has no picture, by id.
+        The errors of clips without a thumbnail, by id.
     """
     wanted = {thumbnail_name(clip) for clip in clips}
     for stale in folder.glob("[0-9a-f]" * 16 + ".jpg"):
@@ -55,7 +55,7 @@ def write_thumbnails(
 
 
 def spread(clips: Sequence[ClipRow], count: int) -> list[ClipRow]:
-    """Up to ``count`` of the clips, evenly over their order, which is that of persons."""
+    """Returns up to ``count`` of the clips, evenly spaced in their order, which is by person."""
     if len(clips) <= count:
         return list(clips)
     return [clips[index * len(clips) // count] for index in range(count)]
