@@ -1,1 +1,1 @@
-"""Spoken descriptions: sentences, voices, audio quality."""
+"""Spoken descriptions: sentences, speech synthesis, recordings, audio quality."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.espeak import phonemes
 
-# espeak-ng's phonemes of American English; the longest that fits is taken.
+# espeak-ng's phonemes of American English; the longest match is used.
 _PHONES = {
     "æ": "AE", "ɑː": "AA", "ɑ": "AA", "a": "AA", "aɪ": "AY", "aʊ": "AW", "ɐ": "AH", "ə": "AH", "ᵊ": "AH", "ɚ": "ER",
     "ɜː": "ER", "ɜ": "ER", "ɛ": "EH", "e": "EH", "eɪ": "EY", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "iː": "IY", "ɔ": "AO",
@@ -14,14 +14,14 @@ _PHONES = {
     "m": "M", "n": "N", "ŋ": "NG", "p": "P", "r": "R", "ɹ": "R", "ɾ": "T", "s": "S", "ʃ": "SH", "t": "T", "ʔ": "T",
     "tʃ": "CH", "v": "V", "w": "W", "x": "K", "z": "Z", "ʒ": "ZH", "θ": "TH",
 }  # fmt: skip
-_NO_PHONES = "ˈˌː ̩̃"  # stress, length where it tells nothing apart, syllabic and nasal marks, spaces
+_NO_PHONES = "ˈˌː ̩̃"  # stress, non-distinctive length, syllabic and nasal marks, spaces
 
 
 def pronounce(word: str) -> str:
     """Grapheme-to-phoneme conversion of an English word: ``squeezer`` is ``S K W IY Z ER``.
 
     Raises:
-        SampleError: espeak-ng finds nothing to say in it, or a phoneme that English does not have.
+        SampleError: espeak-ng returns no phonemes, or a phoneme that English does not have.
         InputError: espeak-ng is not installed.
     """
     ipa = phonemes(word, "en-us")

@@ -1,6 +1,6 @@
-"""Audio output: resampling to 16 kHz, pydub segments, wav files. Input: `dataset_tools.core.audio_decoding`.
+"""Audio output: resampling to 16 kHz, pydub segments, WAV files. For input, see `dataset_tools.core.audio_decoding`.
 
-The one module that imports pydub.
+The only module that imports pydub.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ SAMPLE_RATE_HZ = 16000
 
 
 def write_wav(path: Path, segment: Any) -> None:
-    """Writes a pydub segment as PCM wav, whole or not at all."""
-    content = io.BytesIO()  # not to the file: on a full disk, wave's writer prints a traceback as it is collected
+    """Writes a pydub segment as a PCM WAV file, atomically."""
+    content = io.BytesIO()  # on a full disk, wave's writer prints a traceback when garbage-collected
     segment.export(content, format="wav")
     write_bytes(path, content.getvalue())
 
 
 @lru_cache(maxsize=1)
 def _audio_segment() -> Any:
-    """Pydub's AudioSegment. Its import looks for an ffmpeg, which is not needed here, and warns of audioop's end."""
-    os.environ.setdefault("PATH", os.defpath)  # its import fails without
+    """Imports pydub's AudioSegment without warnings about ffmpeg (not needed here) and about the end of audioop."""
+    os.environ.setdefault("PATH", os.defpath)  # the import fails without PATH
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pydub import AudioSegment
@@ -39,26 +39,26 @@ def _audio_segment() -> Any:
 
 
 def segment_of(samples: Samples) -> Any:
-    """A mono 16 kHz segment; samples beyond full scale are clipped."""
+    """Converts samples at 16 kHz to a mono segment; samples beyond full scale are clipped."""
     quantized = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
     return _audio_segment()(data=quantized.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE_HZ, channels=1)
 
 
 def leading_silence_ms(segment: Any, silence_dbfs: float) -> int:
-    """How long the start of a pydub segment is below a level, in steps of 5 ms."""
+    """Duration of the silence (below a level) at the start of a pydub segment, in steps of 5 ms."""
     from pydub.silence import detect_leading_silence
 
     return int(detect_leading_silence(segment, silence_dbfs, chunk_size=5))
 
 
 def resampled(samples: Samples, sample_rate_hz: int) -> Samples:
-    """To 16 kHz: the spectrum up to the lower of the two Nyquist frequencies, faded out over its last sixteenth.
+    """Resamples to 16 kHz; the spectrum ends at the lower Nyquist frequency, with a fade-out over its last sixteenth.
 
-    pydub's own resampling has no filter: what 16 kHz cannot hold would come back as other tones.
+    pydub's resampling has no anti-aliasing filter.
     """
     if sample_rate_hz == SAMPLE_RATE_HZ:
         return samples
-    # Zeros at the end, so that it does not run into the beginning, and to a length that the ratio divides.
+    # Zero padding prevents wrap-around from end to beginning, and makes the length divisible by the ratio.
     unit = sample_rate_hz // gcd(sample_rate_hz, SAMPLE_RATE_HZ)
     length = -(-(len(samples) + sample_rate_hz // 10) // unit) * unit
     new_length = length * SAMPLE_RATE_HZ // sample_rate_hz

@@ -1,7 +1,7 @@
-"""Augmentation of utterances: speed, gain, room, noise; each copy records what was done.
+"""Augmentation of utterances: speed, gain, reverberation, noise; each copy records its parameters.
 
-A copy belongs to the clip of its original, and so is on its side of every split. It is made from the finished wav;
-its loudness is not normalized again, as the gain is one of the things that vary.
+A copy belongs to the clip of its original, and is therefore on the same side of every split. It is made from the
+finished WAV; its loudness is not normalized again, since the gain is one of the parameters.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from dataset_tools.manifests import Augmentation, UtteranceRow
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
 from dataset_tools.speech.recording_quality import Limits, judge, measure
 
-_FORM = 1  # of what is done here; another number, and every copy is made anew
+_FORM = 1  # version of the algorithm; if it changes, all copies are made again
 _STAGE = "augment"
 _HIGHEST_PEAK = 0.98
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """What copies vary in, each drawn evenly from its range.
+    """Ranges of the augmentation parameters, which are drawn uniformly.
 
     Attributes:
-        speed: of playing; pitch goes with it. gain_db: after everything else.
-        room_s: reverberation time (to -60 dB) of a made-up room. snr_db: power of the speech to that of the noise.
+        speed: playback speed, which also changes the pitch. gain_db: applied last.
+        room_s: reverberation time (to -60 dB) of a simulated room. snr_db: signal-to-noise ratio of the added noise.
     """
 
     speed: tuple[float, float] = (0.9, 1.1)
@@ -61,7 +61,7 @@ class _Task:
         return self.copy_id
 
     def key(self) -> str:
-        """SHA-256 of all that the copy depends on."""
+        """Cache key: SHA-256 of everything that the copy depends on."""
         row = self.original
         inputs = [_FORM, row.sha256, row.text, row.class_id, self.seed, self.number, msgspec.to_builtins(self.done)]
         return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
@@ -78,20 +78,20 @@ def augment(
     ledger: Ledger,
     progress: Progress = silent,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
-    """Makes copies of the utterances that describe a clip, in ``speech/<utterance id>_augN.wav``.
+    """Writes augmented copies of the utterances that describe a clip, as ``speech/<utterance id>_augN.wav``.
 
     Args:
-        workspace: where the data set is.
-        utterances: the originals; those of a class only have no clip to share a side with and get no copies.
-        copies: of each.
-        seed: another seed, other copies.
-        ranges: what they vary in.
-        jobs: processes at once; never changes a byte.
-        ledger: open; gets a row ``copy/<id>`` for each.
-        progress: is told how far it is.
+        workspace: of the data set.
+        utterances: the originals; those that describe only a class have no clip to share a side with and get no copies.
+        copies: number of copies per utterance.
+        seed: random seed of the parameters and the noise.
+        ranges: ranges of the parameters.
+        jobs: number of processes; does not affect the output.
+        ledger: open; gets a row ``copy/<id>`` for each copy.
+        progress: progress callback.
 
     Returns:
-        The rows of the copies, sorted by id; and the error of each that failed, by id.
+        The rows of the copies, sorted by id; and the errors of failed copies, by id.
     """
     tasks = [
         _task(row, number, seed, ranges or Ranges(), workspace)
@@ -129,10 +129,10 @@ def augment(
 
 
 def changed(samples: Samples, done: Augmentation, random: np.random.Generator) -> Samples:
-    """A sound [n] at 16 kHz as it is after speed, room, noise and gain, in this order.
+    """Applies speed, reverberation, noise and gain, in this order, to samples [n] at 16 kHz.
 
-    The noise falls by 3 dB an octave, as that of kitchens does by and large; its power is set against that of the whole
-    sound after the room. A made-up room: a direct path, then decaying noise 10 dB below it.
+    The noise falls by 3 dB per octave (pink), as kitchen noise roughly does; its power is relative to the mean power of
+    the reverberant signal. The room impulse response is a direct path plus decaying noise 10 dB below it.
     """
     faster = resampled(samples, round(SAMPLE_RATE_HZ * done.speed))
     tail_s = np.arange(round(done.room_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
@@ -161,7 +161,7 @@ def _copy(task: _Task) -> UtteranceRow:
     """Runs in a worker process.
 
     Raises:
-        SampleError: the original is gone, or the copy cannot be used.
+        SampleError: the original has changed, or the copy cannot be used.
     """
     if sha256_of(task.source) != task.original.sha256:
         raise SampleError("The original changed while it was copied", where=task.source, next_step="run it again")
@@ -169,7 +169,7 @@ def _copy(task: _Task) -> UtteranceRow:
     loud = changed(samples, task.done, generator(task.seed, "augment", task.copy_id, "sound"))
     peak = float(np.abs(loud).max())
     done = task.done
-    if peak > _HIGHEST_PEAK:  # said as it was done
+    if peak > _HIGHEST_PEAK:  # record the gain that was applied
         done = msgspec.structs.replace(done, gain_db=round(done.gain_db + 20 * log10(_HIGHEST_PEAK / peak), 3))
         loud *= _HIGHEST_PEAK / peak
     quality = measure(Sound(loud[:, None], SAMPLE_RATE_HZ))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile
 from dataset_tools.speech.grammar import ChineseAction, ChineseGrammar, Form, Phrase
 
-# The viewpoints and tenses, by the form of the verb phrase they take.
+# Sentence frames (viewpoint and tense), by the form of the verb phrase that they take.
 #   ongoing, plain: 用餐刀切萝卜    done: 用餐刀切了一根萝卜    result: 用餐刀把萝卜切好
 _FRAMES: dict[Form, tuple[str, ...]] = {
     "ongoing": (
@@ -65,7 +65,7 @@ _FRAMES: dict[Form, tuple[str, ...]] = {
 
 
 def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGrammar) -> dict[str, list[Phrase]]:
-    """All sentences of a class, by frame (its pattern)."""
+    """Returns all sentences of a class, by frame (sentence pattern)."""
     word = classes.actions[action_class.action]
     action = grammar.actions.get(action_class.action, _unknown(word))
     result = {}
@@ -77,7 +77,7 @@ def sentences(action_class: ActionClass, classes: ClassFile, grammar: ChineseGra
 
 
 def _unknown(word: ActionWord) -> ChineseAction:
-    """An action that the grammar does not have: of its one word nothing but 了 is known to fit."""
+    """Default for an action without an entry in the grammar: its word, alone or with 了."""
     plain = (f"{word.zh}{{thing}}", f"{word.zh}{{counted}}")
     return ChineseAction(ongoing=plain, plain=plain, done=(f"{word.zh}了{{thing}}", f"{word.zh}了{{counted}}"))
 
@@ -96,7 +96,7 @@ def _phrases(
         else:
             before = action_class.phrase_zh.format(object=other)
     if form == "ongoing":
-        counted = counted[:1]  # 在切几根萝卜 is said by nobody
+        counted = counted[:1]  # 在切几根萝卜 is unidiomatic
     for template in action.templates(form, action_class.role):
         start = "" if "{object}" in template else before
         for one in counted if "{counted}" in template else counted[:1]:
@@ -108,7 +108,7 @@ def _word(key: str, classes: ClassFile) -> str:
 
 
 def _counted(key: str, classes: ClassFile, grammar: ChineseGrammar) -> list[str]:
-    """一把餐刀; 一根萝卜, 几根萝卜; 一些油, 一点油, 点油 (right after a verb). The usual one first."""
+    """一把餐刀; 一根萝卜, 几根萝卜; 一些油, 一点油, 点油 (directly after a verb). The most common form comes first."""
     word = classes.things[key]
     numbers = [f"一{word.measure_zh}"]
     if word.mass:
@@ -119,5 +119,5 @@ def _counted(key: str, classes: ClassFile, grammar: ChineseGrammar) -> list[str]
 
 
 def _spoken(text: str) -> str:
-    """正在 and 在盘子上 make one 在; 在 before 把 is 正."""
+    """Merges 在 of 正在 and 在盘子上 into one 在; replaces 在 before 把 by 正."""
     return re.sub("(?<![正现])在把", "正把", re.sub("(?<!现)在在", "在", text))

@@ -1,4 +1,4 @@
-"""Sentence of each clip: a written one if there is one, else from the grammar."""
+"""Sentence of each clip: a human-written one if available, else one from the grammar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POOL = 200
 
 
 class Text(NamedTuple):
-    """A sentence, and where it comes from: ``review``, ``annotations``, ``tacos`` or ``grammar``."""
+    """A sentence and its source: ``review``, ``annotations``, ``tacos`` or ``grammar``."""
 
     text: str
     source: str
@@ -34,29 +34,28 @@ def assign_texts(
     sentences: SentenceSpans | None = None,
     agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
 ) -> dict[str, Text]:
-    """A sentence for every clip, no sentence twice in a class while there are others.
+    """Assigns a sentence to every clip; no sentence is used twice in a class while others are left.
 
-    What a person wrote for a clip, or agreed to when it was shown with it, goes before everything else, if it is in
-    the language.
+    A sentence that an annotator wrote for a clip in a review, or agreed with, has priority if it is in the language.
 
-    A sentence of a person counts if it is in the language and stands in a list of intervals beside just this one
-    (``annotations``); or if it is English, its span covers the clip and it names the class's subject ("He goes on" does
-    not tell what to retrieve; ``tacos``). Each clip's first choice depends on its id and the seed alone, so that
-    another clip in the class changes few of the others'.
+    Next come human-written sentences: those in the language that an interval list has for exactly this interval
+    (``annotations``), or English ones whose span covers the clip and that name the subject of the class ("He goes on"
+    does not describe what to retrieve; ``tacos``). The first choice of each clip depends only on its id and the seed,
+    so that adding a clip to the class changes few sentences of the others.
 
     Args:
         clips: all clips of the data set, in any order.
-        classes: the class file that they are from.
+        classes: their class file.
         language: ``en`` or ``zh``.
-        seed: another seed, other choices.
-        sentences: that people wrote, if there are any.
-        agreed: sentences from a review, by clip id, and whether a person wrote them.
+        seed: random seed of the choices.
+        sentences: human-written sentences, if there are any.
+        agreed: sentences from a review, by clip id, and whether an annotator wrote them.
 
     Returns:
         The sentence by clip id.
 
     Raises:
-        InputError: the language has no grammar, or the class file none of its words.
+        InputError: the language has no grammar, or the class file lacks words in the language.
     """
     check_words(classes, language)
     by_class: dict[str, list[ClipRow]] = {}
@@ -91,12 +90,12 @@ def assign_texts(
 
 
 def _language(text: str) -> str:
-    """``zh`` of a sentence with Chinese characters in it, else ``en``."""
+    """Returns ``zh`` for a sentence with Chinese characters, else ``en``."""
     return "zh" if re.search("[\u3400-\u9fff]", text) else "en"
 
 
 def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) -> str | None:
-    """The first choice that is not used, beginning at a place that the clip's id decides."""
+    """Returns the first unused choice, starting at a position derived from the id of the clip."""
     if not choices:
         return None
     start = seed_of(seed, "text", clip.id) % len(choices)
@@ -110,7 +109,7 @@ def _human(
     sentences: SentenceSpans | None,
     language: str,
 ) -> dict[str, dict[str, str]]:
-    """The sentences of people that fit each clip, with their source, by clip id."""
+    """Human-written sentences that fit each clip, with their source, by clip id."""
     if sentences is None:
         return {}
     word = classes.things[action_class.subject]
@@ -121,7 +120,7 @@ def _human(
         start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
         covering = sentences.covering(clip.video, start_frame, end_frame)
         if sentences.is_list(clip.video):
-            # A clip may have lost the frame that it shared with the clip before it.
+            # The frame that a clip shared with the previous clip may have been removed.
             first = clip.start_frame - BOUNDARY_FRAMES
             own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
             fitting[clip.id] = dict.fromkeys(sorted(text for text in own if _language(text) == language), "annotations")

@@ -1,8 +1,9 @@
 """Consents of recorded speakers: text, voice, and withdrawals.
 
-Where consent is withdrawn (`fmn-data speech forget`), a tombstone takes the place of the speaker's row, in one write:
-the date and the SHA-256 of the voice's name. It stays for ever. A voice is *barred* while a tombstone names it and it
-has no row of its own: what is left of it is not used, and nothing new of it is taken, until it agrees again.
+When consent is withdrawn (`fmn-data speech forget`), a tombstone replaces the row of the speaker, in a single write:
+the date and the SHA-256 of the voice's name. It is never removed. A voice is *barred* while a tombstone names it and
+it has no row of its own: its remaining data are not used, and new recordings are refused, until the speaker agrees
+again.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ CONSENT = (
 
 
 class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
-    """recordings/consents.jsonl: what a speaker agreed to; ``id`` is the voice in the manifests. Or a tombstone.
+    """Row of recordings/consents.jsonl: consent of a speaker (``id`` is the voice in the manifests), or a tombstone.
 
     Attributes:
-        name: as the speaker gave it. text: what was agreed to. Both are empty in a tombstone.
-        time: when, UTC. It and the text are empty for the speaker of imported recordings, whose consent is not known.
-        speaker: what they say of themselves.
-        withdrawn: only of a tombstone: SHA-256 of the voice's name.
+        name: as entered by the speaker. text: the text that was agreed to. Both are empty in a tombstone.
+        time: of the consent or withdrawal, UTC. Time and text are empty for speakers of imported recordings, whose
+            consent is not known.
+        speaker: metadata stated by the speaker.
+        withdrawn: only in a tombstone: SHA-256 of the voice's name.
     """
 
     id: FileName
@@ -54,31 +56,31 @@ class ConsentRow(Row, frozen=True, kw_only=True, tag="fmn.consent/1"):
 
 
 class _Spoken(msgspec.Struct, frozen=True):
-    """Of the utterance in a row of recordings.jsonl: whose it is."""
+    """Voice of the utterance in a row of recordings.jsonl."""
 
     voice: str
 
 
 class _Recording(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
-    """A row of recordings.jsonl, of which nothing else is read: `recording_rows` imports this module."""
+    """Row of recordings.jsonl, voice only: `RecordingRow` cannot be imported, since its module imports this one."""
 
     utterance: _Spoken
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
-    """A tombstone, as other files list it: when (UTC), and the SHA-256 of the voice's name."""
+    """A tombstone, as listed in other files: time (UTC), and SHA-256 of the voice's name."""
 
     time: str
     voice_sha256: Sha256
 
 
 def voice_sha256(voice: str) -> str:
-    """What a tombstone says of a voice: the SHA-256 of its name."""
+    """Returns the SHA-256 of a voice's name, as stored in a tombstone."""
     return hashlib.sha256(voice.encode()).hexdigest()
 
 
 def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
-    """The tombstones of a workspace, the oldest first."""
+    """Reads the tombstones of a workspace, oldest first."""
     rows = _read(workspace).values()
     found = [
         Withdrawal(time=row.time, voice_sha256=row.withdrawn) for row in rows if row.withdrawn is not msgspec.UNSET
@@ -87,7 +89,7 @@ def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
 
 
 def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
-    """Tells, of a voice's name, whether its consent was withdrawn and not given again; as of now."""
+    """Returns a predicate on voice names: whether consent is currently withdrawn (and not renewed)."""
     rows = _read(workspace)
     hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
     agreed = {row.id for row in rows.values() if row.is_consent}
@@ -95,12 +97,12 @@ def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
 
 
 def consented_voices(workspace: Workspace) -> set[str]:
-    """The voices whose speakers agreed, and did not withdraw since."""
+    """Returns the voices whose speakers agreed and have not withdrawn."""
     return {row.id for row in _read(workspace).values() if row.is_consent}
 
 
 def withdraw(workspace: Workspace, voice: str) -> None:
-    """Puts a tombstone in the place of a voice's consent, in one write; a barred voice gets no second one.
+    """Replaces the consent of a voice by a tombstone, in a single write; a barred voice gets no second one.
 
     The caller holds the lock of the workspace.
     """
@@ -114,12 +116,12 @@ def withdraw(workspace: Workspace, voice: str) -> None:
 
 
 def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collection[str] = ()) -> None:
-    """Refuses recordings of barred voices; notes that the voices in ``renewed`` gave their consent anew.
+    """Refuses recordings of barred voices; records renewed consent for the voices in ``renewed``.
 
     The caller holds the lock of the workspace.
 
     Raises:
-        InputError: a voice is barred, or one of ``renewed`` is not or is not among ``voices``; nothing was written.
+        InputError: a voice is barred, or one of ``renewed`` is not barred or not in ``voices``; nothing was written.
     """
     is_barred = barred_voices(workspace)
     unfit = sorted(voice for voice in renewed if voice not in voices or not is_barred(voice))
@@ -147,7 +149,7 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
 
 
 def note_speakers(workspace: Workspace, speakers: Mapping[str, SpeakerFacts]) -> None:
-    """Notes what is said of speakers, by voice; what was said before and is not said now stays.
+    """Stores metadata of speakers, by voice; values that are not given now keep their earlier value.
 
     The caller holds the lock of the workspace.
     """
@@ -162,16 +164,16 @@ def note_speakers(workspace: Workspace, speakers: Mapping[str, SpeakerFacts]) ->
 
 
 def read_speakers(workspace: Workspace) -> dict[str, SpeakerFacts]:
-    """What speakers say of themselves, by voice."""
+    """Reads the metadata of speakers, by voice."""
     return {row.id: row.speaker for row in _read(workspace).values() if row.withdrawn is msgspec.UNSET}
 
 
 class Consents:
-    """Those of one workspace.
+    """Consents of one workspace.
 
     Args:
-        workspace: where they are kept, in ``recordings/consents.jsonl``.
-        text: what a speaker has to agree to now.
+        workspace: stores them in ``recordings/consents.jsonl``.
+        text: current consent text.
     """
 
     def __init__(self, workspace: Workspace, text: str) -> None:
@@ -179,7 +181,7 @@ class Consents:
         self.text = text
 
     def known(self, name: str) -> str | None:
-        """The name of the speaker whose voice a name would be, if somebody came by it before, or was imported."""
+        """Returns the name of the known speaker (signed in before, or imported) whose voice a name maps to, or None."""
         voice = voice_slug(one_line(name))
         row = _read(self._workspace).get(voice)
         if row is not None:
@@ -188,7 +190,7 @@ class Consents:
         return voice if is_used else None
 
     def withdrawn(self, name: str) -> str | None:
-        """The date at which the voice of that name was withdrawn, where it is barred."""
+        """Returns the date when consent for the voice of that name was withdrawn; None if it is not barred."""
         voice = voice_slug(one_line(name))
         if not barred_voices(self._workspace)(voice):
             return None
@@ -204,18 +206,18 @@ class Consents:
         anew: bool = False,
         speaker: SpeakerFacts = NOTHING_SAID,
     ) -> str:
-        """Notes that a speaker agrees to the consent text; gives the voice's name in the manifests.
+        """Records that a speaker agrees to the consent text; returns the name of the voice in the manifests.
 
         Args:
-            name: as the speaker gives it.
-            agreed: to the text.
-            other: whether this is somebody else than the one who came by that name before, or whose recordings were
-                imported under it; the voice gets a number.
-            anew: whether this is who withdrew the consent for that voice, and gives it again.
-            speaker: what they say of themselves.
+            name: as entered by the speaker.
+            agreed: whether the speaker agrees to the text.
+            other: whether this is a different person than the known (signed-in or imported) speaker of that name; the
+                voice gets a number.
+            anew: whether this is the person who withdrew consent for that voice, and renews it.
+            speaker: metadata stated by the speaker.
 
         Raises:
-            InputError: there is no name, or the speaker did not agree, or withdrew and does not say ``anew``.
+            InputError: the name is empty or not printable, the speaker did not agree, or withdrew without ``anew``.
             StoppedError: another command is working in the workspace.
         """
         name = one_line(name)
@@ -226,7 +228,7 @@ class Consents:
         known = rows.get(slug)
         if known is not None and self.is_admitted(slug) and not other and known.speaker == _facts(speaker, known):
             return slug
-        with workspace_lock(self._workspace.root):  # or a withdrawal beside it would be undone
+        with workspace_lock(self._workspace.root):  # otherwise a concurrent withdrawal would be undone
             rows, is_barred = _read(self._workspace), barred_voices(self._workspace)
             if other:
                 names = chain([slug], (f"{slug}-{n}" for n in count(2)))
@@ -245,7 +247,7 @@ class Consents:
         return slug
 
     def is_admitted(self, voice: str) -> bool:
-        """Whether a speaker agreed to the text as it is now."""
+        """Whether a speaker agreed to the current text."""
         row = _read(self._workspace).get(voice)
         return row is not None and row.is_consent and row.text == self.text
 

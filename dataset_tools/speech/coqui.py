@@ -1,7 +1,7 @@
 """Coqui TTS: neural voices (package ``coqui-tts``, imported as ``TTS``; extra ``coqui``).
 
-Any of its models: one by name, ``tts_models/en/vctk/vits`` (Coqui downloads it once), or a local folder with
-``config.json`` and the weights. A model with many speakers gives as many voices.
+Supports any Coqui model: by name, such as ``tts_models/en/vctk/vits`` (downloaded once by Coqui), or as a local folder
+with ``config.json`` and the weights. Each speaker of a multi-speaker model is a voice.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _WEIGHTS = ("*.pth", "*.pth.tar")
 
 @dataclass(frozen=True)
 class CoquiVoice(Voice):
-    """A speaker of a model. Attributes: speaker: its name there; None where the model has only one."""
+    """A speaker of a model. Attributes: speaker: its name in the model; None for a single-speaker model."""
 
     speaker: str | None
 
 
 @dataclass(frozen=True)
 class CoquiEngine:
-    """One model of Coqui's TTS, on the CPU with one thread, so that the bytes do not depend on the machine's load.
+    """One model of Coqui TTS, on the CPU with a single thread, so that the output does not depend on the load.
 
     Attributes:
-        model: a model's name, or the path of a folder.
+        model: name of a model, or path of a folder.
     """
 
     model: str = _DEFAULT_MODEL
@@ -51,12 +51,12 @@ class CoquiEngine:
 
     @classmethod
     def from_options(cls, options: str) -> CoquiEngine:
-        """The engine for ``coqui:OPTIONS``: a model's name or the path of a folder; empty is the default model."""
+        """Creates the engine for ``coqui:OPTIONS``: name of a model or path of a folder; default model if empty."""
         return cls(model=options or _DEFAULT_MODEL)
 
     @cached_property
     def version(self) -> str:
-        """Version of the package, and the SHA-256 of configuration and weights.
+        """Version of the package, and SHA-256 of configuration and weights.
 
         Raises:
             InputError: as in `voices`.
@@ -69,10 +69,10 @@ class CoquiEngine:
         return f"{version('coqui-tts')} {Path(self.model).name} {digest[:16]}"
 
     def voices(self, language: str) -> tuple[CoquiVoice, ...]:
-        """All speakers of the model, if it speaks the language; a local model is taken to speak any that is asked for.
+        """Returns all speakers of the model if it supports the language; a local model is assumed to support any.
 
         Raises:
-            InputError: the extra is not installed, there is no such model, or its weights cannot be had.
+            InputError: the extra is not installed, there is no such model, or its weights cannot be loaded.
         """
         if not self._speaks(language):
             return ()
@@ -80,7 +80,7 @@ class CoquiEngine:
         names = [_slug(speaker) for speaker in speakers]
         stem = _slug(Path(self.model).name if _is_local(self.model) else self.model.removeprefix("tts_models/"))
         ids = [f"{stem}+{name}" if name else stem for name in names]
-        # Two names may have one slug ("Ben B", "ben-b"): then the place in the model's list tells them apart.
+        # Two names may have the same slug ("Ben B", "ben-b"): the position in the model's list is appended.
         unique = [name if ids.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(ids)]
         return tuple(
             CoquiVoice(id=one, language=language, timbre=one, speaker=speaker)
@@ -88,10 +88,10 @@ class CoquiEngine:
         )
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
-        """Writes the utterance to ``path`` at the model's rate; ``seed`` draws durations and noise.
+        """Writes the utterance to ``path`` at the model's sample rate; ``seed`` determines durations and noise.
 
         Raises:
-            SampleError: the model fails at this text.
+            SampleError: the model fails on this text.
             InputError: as in `voices`.
         """
         import numpy as np
@@ -104,7 +104,7 @@ class CoquiEngine:
             torch.manual_seed(seed % 2**63)
             try:
                 sound = model.tts(text, speaker=voice.speaker, language=language, split_sentences=False)
-            except Exception as error:  # what a model can raise is not known
+            except Exception as error:  # models may raise any exception
                 raise SampleError(
                     f"The model cannot speak this sentence: {error}",
                     where=text,
@@ -132,7 +132,7 @@ def _is_local(model: str) -> bool:
 
 
 def _folder(model: str) -> Path:
-    """Where the files of a model are, or are to be."""
+    """Folder of the files of a model, which need not exist yet."""
     if _is_local(model):
         return Path(model)
     from trainer.io import get_user_data_dir
@@ -142,7 +142,7 @@ def _folder(model: str) -> Path:
 
 @lru_cache(maxsize=1)
 def _load(model: str) -> Any:
-    """The model, ready to speak; one at a time in a process."""
+    """Loads a model; one at a time per process."""
     api = _api()
     import torch
 
@@ -160,7 +160,7 @@ def _load(model: str) -> Any:
             next_step="list the names with: tts --list_models",
         )
     try:
-        with _quietly(), torch.random.fork_rng(devices=[]):  # layers are initialized at random before they are loaded
+        with _quietly(), torch.random.fork_rng(devices=[]):  # layers are initialized at random before loading
             return api.TTS(**arguments, progress_bar=sys.stderr.isatty())
     except EOFError as error:
         raise InputError(
@@ -177,7 +177,7 @@ def _load(model: str) -> Any:
                 next_step="correct the name after coqui:",
             ) from error
         raise _unusable(model, error) from error
-    except Exception as error:  # requests, torch, json: the library does not say which
+    except Exception as error:  # from requests, torch or json: not documented by the library
         raise _unusable(model, error) from error
 
 
@@ -199,7 +199,7 @@ def _unusable(model: str, error: Exception) -> InputError:
 
 
 def _api() -> Any:
-    """The module TTS.api; torchaudio is imported first, repaired if need be."""
+    """Imports the module TTS.api, after torchaudio, which is patched if necessary."""
     try:
         with _quietly():
             torch_compat.torchaudio()
@@ -215,7 +215,7 @@ def _api() -> Any:
 
 
 def _local_files(folder: Path) -> tuple[Path, Path]:
-    """Configuration and weights in a folder: ``config.json``, and the only file of weights or ``model.pth``."""
+    """Configuration and weights in a folder: ``config.json``, and ``model.pth`` or the only file of weights."""
     config = folder / "config.json"
     weights = [
         file
@@ -242,7 +242,7 @@ def _local_files(folder: Path) -> tuple[Path, Path]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """What the library prints goes to stderr, its warnings and logs nowhere: they are none that a user can act on."""
+    """Redirects the library's output to stderr and drops its warnings and logs, on which users cannot act."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -33,13 +33,13 @@ from dataset_tools.speech.withdrawn_recordings import named_in
 
 @dataclass(frozen=True)
 class SpeechOptions:
-    """What synthesis may be told.
+    """Options of speech synthesis.
 
     Attributes:
-        engine: who speaks (see `dataset_tools.speech.engine_registry.open_engine`). language: ``en`` or ``zh``.
-        sentences: TACoS files whose sentences are taken before the grammar's.
-        seed: of everything random.
-        augment: how many changed copies every utterance of a clip gets (`dataset_tools.speech.augmentation`).
+        engine: voice engine (see `dataset_tools.speech.engine_registry.open_engine`). language: ``en`` or ``zh``.
+        sentences: TACoS files whose sentences are used before those of the grammar.
+        seed: random seed.
+        augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).
     """
 
     engine: str = "espeak"
@@ -51,14 +51,14 @@ class SpeechOptions:
 
 @dataclass(frozen=True)
 class SpeechSummary:
-    """What utterances.jsonl holds now, and what went wrong.
+    """Content of utterances.jsonl after synthesis or import, and failures.
 
     Attributes:
-        utterances, recorded: rows, and how many of them are recordings.
-        added: recordings that were new. known: that had been imported before. corrected: of these, those that got
-            another sentence, licence or language.
-        failures: what failed and why, by id or file.
-        mismatches: recordings that belong to no clip or class, a sentence each.
+        utterances, recorded: number of rows, and how many of them are recordings.
+        added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
+            licence or language changed.
+        failures: errors by utterance id or file.
+        mismatches: recordings that belong to no clip or class, a message each.
     """
 
     utterances: int
@@ -91,7 +91,7 @@ def speak(
     ledger: Ledger,
     progress: Progress = silent,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
-    """Has an engine speak a description of every clip; gives the data set's utterances, recordings included.
+    """Synthesizes a description of every clip; returns all utterances of the data set, including recordings.
 
     Raises:
         InputError: the engine cannot be used, or a sentence file cannot be read.
@@ -121,11 +121,10 @@ def speak(
 
 
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
-    """The utterances of the clips and classes of a data set, from the ledger and the recordings, sorted by id.
+    """Returns the utterances of a data set from the ledger and the recordings, sorted by id.
 
-    A recording of a clip counts as long as it says what people agreed on: after a review it does not where the clip
-    went to another class, or got another sentence than the one that was recorded. The recording itself is kept.
-    Copies follow their originals.
+    A recording of a clip is used unless a review moved the clip to another class, or changed the sentence to a
+    different one than was recorded. The recording itself is kept in any case. Copies are used with their originals.
     """
     class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes} | {clip.class_id for clip in clips}  # --classes may name fewer
@@ -155,20 +154,20 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
 
 
 def _with_speaker(row: UtteranceRow, speakers: Mapping[str, SpeakerFacts]) -> UtteranceRow:
-    """The row of a recorded voice with what its speaker says of themselves, as of now."""
+    """Returns the row with the current metadata of its speaker, if it is recorded."""
     facts = speakers.get(row.voice, NOTHING_SAID) if row.source == "recorded" else NOTHING_SAID
     return msgspec.structs.replace(row, speaker=UNSET if facts == NOTHING_SAID else facts)
 
 
 def _agreed(workspace: Workspace, clips: Sequence[ClipRow]) -> dict[str, tuple[str, bool]]:
-    """The sentences that people agreed on for the clips."""
+    """Sentences of the clips that annotators agreed with."""
     return agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
 
 
 def write_utterances(
     workspace: Workspace, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]
 ) -> list[UtteranceRow]:
-    """Writes utterances.jsonl, with the verdicts of the journal of decisions; gives its rows."""
+    """Writes utterances.jsonl with the verdicts of the review journal; returns its rows."""
     _, rows = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
     write_rows(workspace.manifests / "utterances.jsonl", rows)
     return rows
@@ -182,11 +181,11 @@ def synthesize_dataset(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
-    """Speaks the descriptions of the clips in clips.jsonl and writes utterances.jsonl.
+    """Synthesizes descriptions of the clips in clips.jsonl and writes utterances.jsonl.
 
     Raises:
-        InputError: there are no clips yet, or the class file is not theirs, or the engine cannot be used; nothing was
-            written.
+        InputError: there are no clips yet, the class file lacks their classes, or the engine cannot be used; nothing
+            was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
@@ -208,12 +207,12 @@ def import_dataset(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
-    """Imports the recordings of a folder or a CSV and writes utterances.jsonl, recordings in their places.
+    """Imports the recordings of a folder or a CSV file and writes utterances.jsonl with them.
 
-    A recording that killed its worker process the last time is tried again only with ``retry_died``.
+    A recording that crashed its worker process in an earlier import is tried again only with ``retry_died``.
 
     Raises:
-        InputError: there are no clips yet, or nothing to import from, or a voice that withdrew its consent is not among
+        InputError: there are no clips yet, there is nothing to import, or a voice with withdrawn consent is not in
             ``renewed``; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
@@ -245,9 +244,10 @@ def import_dataset(
 
 
 def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:
-    """Removes what was made of a recording under an id that has no row, where another id of the same file has one.
+    """Removes files and ledger rows of recording ids without a row if another id of the same file has a row.
 
-    An import under another voice, clip or class left it, which was stopped, or whose row was removed.
+    They are left over from an import of the file under another voice, clip or class that was interrupted, or whose
+    row was removed.
     """
     ids = {row.id for row in listed_recordings(workspace)}
     known = {named[1] for one in ids if (named := named_in(one)) is not None}

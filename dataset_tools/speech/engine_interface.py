@@ -15,10 +15,10 @@ class Voice:
     """A synthetic speaker.
 
     Attributes:
-        id: a-z, 0-9, ``+`` and ``-``: it is part of file names and manifests.
+        id: characters a-z, 0-9, ``+`` and ``-``; used in file names and manifests.
         language: ``en`` or ``zh``.
-        timbre: shared by voices that sound like one speaker; two accents of one timbre are two voices. As far as
-            an engine has enough of them, a timbre belongs to one person of the footage only.
+        timbre: shared by voices that sound like the same speaker; two accents of one timbre are two voices. If the
+            engine has enough timbres, each is used for only one person of the footage.
     """
 
     id: str
@@ -31,27 +31,27 @@ class Voice:
 
 
 class Engine(Protocol):
-    """Turns text into sound. It is pickled to worker processes, so it holds settings and nothing that is open."""
+    """Text-to-speech engine. It is pickled to worker processes, so it may hold settings, but no open resources."""
 
     @property
     def name(self) -> str:
-        """``espeak``."""
+        """Name of the engine, such as ``espeak``."""
         ...
 
     @property
     def version(self) -> str:
-        """All that the sound depends on beside the arguments of `speak`, ``1.52.0``: it is part of the cache key."""
+        """Everything that affects the audio except the arguments of `speak`, ``1.52.0``; part of the cache key."""
         ...
 
     def voices(self, language: str) -> tuple[Voice, ...]:
-        """The voices that speak ``language``, always in the same order; none if there are none."""
+        """Returns the voices that speak ``language``, always in the same order; may be empty."""
         ...
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
-        """Writes ``text`` as spoken by ``voice`` to ``path``, a 16-bit PCM wav of any rate.
+        """Writes ``text`` as spoken by ``voice`` to ``path``, a 16-bit PCM WAV file of any sample rate.
 
-        The same arguments give the same bytes, in whatever process and order. ``seed`` is for small differences
-        between utterances of one voice (rate, pitch); an engine without any ignores it.
+        Deterministic: the same arguments produce the same bytes in any process and order. ``seed`` varies utterances of
+        one voice slightly (rate, pitch); an engine without variation ignores it.
 
         Raises:
             SampleError: this text cannot be spoken.

@@ -1,12 +1,12 @@
-"""The registry of voice engines: espeak, coqui, piper, and those of other packages.
+"""Registry of voice engines: espeak, coqui, piper, and those of other packages.
 
-A new engine is a class with the members of `dataset_tools.speech.engine_interface.Engine` in an installed package, as
-an entry point of it::
+A package adds an engine, a class with the members of `dataset_tools.speech.engine_interface.Engine`, by an entry
+point::
 
     [project.entry-points."fmn_data.engines"]
     mine = "my_package.speech:MyEngine"
 
-After that `--voices mine` finds it; `--voices mine:OPTIONS` passes OPTIONS to the class as its one argument.
+Then `--voices mine` selects it; `--voices mine:OPTIONS` passes OPTIONS to the class as its only argument.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ENTRY_POINT_GROUP = "fmn_data.engines"
 
 
 def voice_licences(spec: str) -> tuple[str, ...]:
-    """What an engine says of the licences of its voices, a sentence each; none where it does not say.
+    """Returns the licences of the voices of an engine, a sentence each; empty if the engine does not state them.
 
     Raises:
         InputError: as in `open_engine`.
@@ -30,10 +30,10 @@ def voice_licences(spec: str) -> tuple[str, ...]:
 
 
 def open_engine(spec: str) -> Engine:
-    """Finds an engine by its name, ``espeak``, or ``name:options``, ``coqui:tts_models/en/vctk/vits``.
+    """Opens an engine by ``name`` (``espeak``) or ``name:options`` (``coqui:tts_models/en/vctk/vits``).
 
     Raises:
-        InputError: there is no such engine, or it cannot be used here (something it needs is not installed).
+        InputError: there is no such engine, or it cannot be used here (a dependency is not installed).
     """
     name, _, options = spec.partition(":")
     if name == "espeak":

@@ -13,7 +13,7 @@ _PARTICLES = frozenset(["apart", "away", "back", "down", "in", "off", "on", "ope
 
 
 class _Verb(NamedTuple):
-    """One verb in its forms; a particle, if it has one, ends each of them (takes out)."""
+    """A verb in its forms; a particle, if it has one, is at the end of each form (takes out)."""
 
     base: str
     third_person: str
@@ -22,7 +22,7 @@ class _Verb(NamedTuple):
     gerund: str
 
 
-# The viewpoints and tenses: what stands before which form of the verb. {}: the verb phrase.
+# Sentence frames (viewpoint and tense), by the form of the verb that they take. {}: the verb phrase.
 _FRAMES: dict[str, tuple[str, ...]] = {
     "request": ("{}.", "now {}.", "then {}.", "please {}.", "let's {}."),
     "base": (
@@ -65,7 +65,7 @@ _FRAMES: dict[str, tuple[str, ...]] = {
 
 
 def sentences(action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar) -> dict[str, list[Phrase]]:
-    """All sentences of a class, by frame (its pattern)."""
+    """Returns all sentences of a class, by frame (sentence pattern)."""
     result = {}
     for form, frames in _FRAMES.items():
         for frame in frames:
@@ -83,7 +83,7 @@ def _spoken(text: str) -> str:
 
 
 def _verbs(action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar) -> list[tuple[_Verb, float]]:
-    """The action's own verb, which is to come half of the time, and the others that may stand in for it."""
+    """The action's own verb, weighted to be used half of the time, and its alternatives."""
     word = classes.actions[action_class.action]
     own = _Verb(word.name, word.third_person, word.past, word.participle, word.gerund)
     names = (*action_class.verbs, *grammar.also.get(action_class.action, ()))
@@ -95,9 +95,9 @@ def _verbs(action_class: ActionClass, classes: ClassFile, grammar: EnglishGramma
 def _verb_phrases(
     verb: _Verb, form: str, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar, *, known: bool
 ) -> Iterable[str]:
-    """The verb in one form with its subject and object: "took the carrot out", "took out the carrot".
+    """Yields the verb in one form with its subject and object: "took the carrot out", "took out the carrot".
 
-    known: who does it speaks, or who asks for it.
+    known: whether the speaker performs or requests the action.
     """
     head, particle = _split(getattr(verb, "base" if form == "request" else form), verb.base)
     known = known and action_class.subject in grammar.known.get(action_class.action, ())
@@ -108,12 +108,12 @@ def _verb_phrases(
             yield f"{head} {subject}{after}"
         else:
             yield f"{head} {particle} {subject}{after}"
-            if action_class.role != "companion" or " and " in subject:  # not: takes the knife out along with the plate
+            if action_class.role != "companion" or " and " in subject:  # no: takes the knife out along with the plate
                 yield f"{head} {subject} {particle}{after}"
 
 
 def _split(form: str, base: str) -> tuple[str, str]:
-    """("takes", "out") of "takes out"; no particle: ("washes", "")."""
+    """Splits off the particle: "takes out" → ("takes", "out"); "washes" → ("washes", "")."""
     particle = base.rpartition(" ")[2] if " " in base else ""
     if particle in _PARTICLES and form.endswith(" " + particle):
         return form.removesuffix(" " + particle), particle
@@ -123,7 +123,7 @@ def _split(form: str, base: str) -> tuple[str, str]:
 def _arguments(
     verb: _Verb, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar, *, known: bool
 ) -> Iterable[tuple[str, str]]:
-    """Pairs of the subject with its article, and what follows: the object with its preposition, a tail, or both."""
+    """Yields the subject with its article, and the rest: the object with its preposition, a tail, or both."""
     subjects = [one for one in _subjects(verb, action_class, classes, grammar) if one[0] == "the" or not known]
     tails = grammar.tails.get(verb.base, ("",))
     if action_class.object is None:
@@ -146,14 +146,14 @@ def _arguments(
     for word in prepositions:
         for article, subject in subjects:
             for other, thing in objects:
-                if (article, other) != ("the", "a") or action_class.role != "source":  # not: the spices from a jar
+                if (article, other) != ("the", "a") or action_class.role != "source":  # no: the spices from a jar
                     yield from ((subject, f"{word} {thing}{end}") for end in ends)
 
 
 def _subjects(
     verb: _Verb, action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar
 ) -> list[tuple[str, str]]:
-    """The subject as the verb may take it: also several of it, an amount, a part; some verbs only all of it."""
+    """Noun phrases of the subject that the verb can take: singular, plural, amounts, parts; or only the whole."""
     key = action_class.subject
     word = classes.things[key]
     singular = _nouns(key, classes, grammar)
@@ -169,7 +169,7 @@ def _subjects(
 
 
 def _nouns(key: str, classes: ClassFile, grammar: EnglishGrammar) -> list[tuple[str, str]]:
-    """A thing with its articles, and which kind each is: ("a", "an onion"), ("the", "the onion")."""
+    """Noun phrases of a thing with their kind of article: ("a", "an onion"), ("the", "the onion")."""
     word = classes.things[key]
     nouns = []
     for name in (word.name, *grammar.names.get(key, ())):

@@ -33,18 +33,18 @@ ACCENTS = {
     "zh": ("cmn",),  # Mandarin; Cantonese ("yue") is another language
 }
 
-# The variants (timbres) in use: the plain voice, "", and 61 of the 104 in espeak-ng 1.52. Each was measured on 22
-# sentences "Take out the ‹thing›.", one per thing of the shipped classes. Left out are those that
-# - fail to be understood by a nearest neighbor over time-warped, normalized MFCC, with the voices en-us, f2 and m3 as
-#   references, for at least one sentence (22 of 22 is what all of the others reach): kaukovalta 2, zac 2, Alicia 6,
+# The variants (timbres) in use: the default voice, "", and 61 of the 104 in espeak-ng 1.52. Each was measured on 22
+# sentences "Take out the ‹thing›.", one per thing of the shipped classes. Excluded are variants that
+# - a nearest-neighbor classifier (dynamic time warping of normalized MFCC, references: voices en-us, f2 and m3)
+#   misrecognizes in at least one sentence, whereas all others reach 22 of 22: kaukovalta 2, zac 2, Alicia 6,
 #   shelby 11, Demonic 16, ian 17, Lee 18, UniRobot 20, norbert 20, david 21;
-# - have no pitch in more than half of their frames (whisper, whisperf, croak, caleb, grandpa, Storm, klatt, klatt2), or
-#   hardly move it, less than half a semitone (Alex, AnxiousAndy, robosoft6, robosoft8);
+# - are unvoiced in more than half of their frames (whisper, whisperf, croak, caleb, grandpa, Storm, klatt, klatt2), or
+#   vary the pitch by less than half a semitone (Alex, AnxiousAndy, robosoft6, robosoft8);
 # - are robots by name (anikaRobot, robosoft to robosoft8);
-# - sound like one of the others: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
-#   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or the same but for it (Gene2).
-# In Mandarin all are understood in the same way, but Marco (20 of 22) and RicishayMax2 (21).
-# None is silent: all the rest speak at -28 to -11 dBFS before they are normalized.
+# - sound like another variant: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
+#   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or differing only in pitch (Gene2).
+# In Mandarin, all are recognized by the same classifier, except Marco (20 of 22) and RicishayMax2 (21).
+# None is silent: levels are -28 to -11 dBFS before normalization.
 VARIANTS = (
     "", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Marco", "Mario", "Michael",
     "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax2", "Tweaky", "adam", "anika", "announcer", "antonio",
@@ -53,7 +53,7 @@ VARIANTS = (
     "mike2", "pablo", "paul", "pedro", "quincy", "rob", "sandro", "steph", "travis", "victor",
 )  # fmt: skip
 
-_VOLUME = 30  # percent: from 40 on the loudest variants clip; the level is set later
+_VOLUME = 30  # percent: from 40, the loudest variants clip; the loudness is normalized later
 _TIMEOUT_S = 60.0
 
 
@@ -62,8 +62,8 @@ class EspeakVoice(Voice):
     """A speaker of espeak-ng.
 
     Attributes:
-        espeak_name: accent and variant as espeak-ng knows them, ``en-us+Mr serious``.
-        pitch: base pitch, 0-99; 50 is the variant's own.
+        espeak_name: accent and variant as named by espeak-ng, ``en-us+Mr serious``.
+        pitch: base pitch, 0-99; 50 is the default of the variant.
         rate_wpm: base rate in words per minute.
     """
 
@@ -74,14 +74,14 @@ class EspeakVoice(Voice):
 
 @dataclass(frozen=True)
 class EspeakEngine:
-    """espeak-ng's voices: every accent with every variant, each with a pitch and a rate of its own."""
+    """espeak-ng's voices: every accent with every variant, each with its own pitch and rate."""
 
     name: str = "espeak"
     licences: ClassVar[tuple[str, ...]] = ("spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)",)
 
     @cached_property
     def version(self) -> str:
-        """Version of the wheel that has the library and its data."""
+        """Version of the wheel that contains the library and its data."""
         _library_and_data()
         return version("espeakng-loader")
 
@@ -90,10 +90,10 @@ class EspeakEngine:
         return tuple(_voice(language, accent, name) for accent in ACCENTS.get(language, ()) for name in VARIANTS)
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
-        """Writes the utterance to ``path`` at 22,050 Hz; ``seed`` moves rate and pitch a little (see `Engine.speak`).
+        """Writes the utterance to ``path`` at 22,050 Hz; ``seed`` varies rate and pitch slightly (see `Engine.speak`).
 
         Raises:
-            SampleError: espeak-ng fails at this text, or does not come back within a minute.
+            SampleError: espeak-ng fails on this text, or does not answer within a minute.
             InputError: espeak-ng is not installed.
         """
         assert isinstance(voice, EspeakVoice)
@@ -114,18 +114,18 @@ class EspeakEngine:
 
 
 def phonemes(text: str, voice: str) -> str:
-    """Grapheme-to-phoneme conversion: the text in IPA with stress marks, words apart by spaces, without punctuation.
+    """Grapheme-to-phoneme conversion: the text in IPA with stress marks, words separated by spaces, no punctuation.
 
     Args:
         text: words or a sentence.
-        voice: an accent as espeak-ng knows it, ``en-us``.
+        voice: an accent as named by espeak-ng, ``en-us``.
 
     Raises:
-        SampleError: espeak-ng does not know the voice, or finds nothing to say in the text.
+        SampleError: espeak-ng does not know the voice, or returns no phonemes.
         InputError: espeak-ng is not installed.
     """
     spoken = _server(os.getpid()).ask({"text": text, "voice": voice})[0].decode()
-    return re.sub(r"\([a-z-]+\)", "", spoken)  # where it changes to another language and back, as "(en)"
+    return re.sub(r"\([a-z-]+\)", "", spoken)  # language switches, such as "(en)"
 
 
 def _voice(language: str, accent: str, variant: str) -> EspeakVoice:
@@ -142,7 +142,7 @@ def _voice(language: str, accent: str, variant: str) -> EspeakVoice:
 
 
 def _between(low: float, high: float, seed: int, *names: str) -> float:
-    """A number from ``low`` to ``high`` that the seed and the names decide."""
+    """Pseudorandom number from ``low`` to ``high``, determined by the seed and the names."""
     return low + (high - low) * seed_of(seed, *names) / 2**64
 
 
@@ -159,7 +159,7 @@ def _library_and_data() -> tuple[str, str]:
 
 
 class _Server:
-    """The process that speaks (see `espeak_server`), as long as this one lives."""
+    """Worker process (see `espeak_server`), which ends with this process."""
 
     def __init__(self) -> None:
         if not hasattr(os, "fork"):
@@ -176,7 +176,7 @@ class _Server:
         atexit.register(self.close)
 
     def ask(self, request: dict[str, object]) -> tuple[bytes, int]:
-        """The 16-bit mono samples of an utterance (or its phonemes), and their rate.
+        """Returns the 16-bit mono samples of an utterance (or its phonemes), and the sample rate.
 
         Raises:
             SampleError: espeak-ng failed, or took too long.
@@ -193,7 +193,7 @@ class _Server:
             return self._read(rest, answer["size"], deadline), answer["sample_rate_hz"]
         except (EOFError, BrokenPipeError, TimeoutError) as error:
             self.close()
-            _server.cache_clear()  # the next utterance gets a new one
+            _server.cache_clear()  # the next utterance starts a new process
             raise SampleError(
                 f"espeak-ng {'did not come back' if isinstance(error, TimeoutError) else 'died'}",
                 where=str(request["text"]),
@@ -225,11 +225,11 @@ class _Server:
         return data
 
     def close(self) -> None:
-        """Ends the process; at the latest when this one ends, as its input closes then."""
+        """Kills the process; it would also end with this one, which closes its input."""
         atexit.unregister(self.close)
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
-            with suppress(BrokenPipeError):  # what it did not read any more
+            with suppress(BrokenPipeError):  # unread input
                 if stream is not None:
                     stream.close()
         self._process.wait()
@@ -237,5 +237,5 @@ class _Server:
 
 @lru_cache(maxsize=1)
 def _server(_process_id: int) -> _Server:
-    """One per process of ours; a forked copy, which has another id, gets its own."""
+    """Returns the worker of this process; a forked process, which has another id, starts its own."""
     return _Server()

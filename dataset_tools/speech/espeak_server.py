@@ -1,14 +1,15 @@
 """espeak-ng worker process: synthesizes each utterance in a separate process.
 
 A program, not a module: ``python -I -S espeak_server.py LIBRARY DATA``. It reads requests from standard input, one
-JSON object a line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per minute), ``pitch`` (0-99), ``volume``
-(percent) and ``seed``, and answers each with a line of JSON: ``{"size": n, "sample_rate_hz": r}``, followed by n bytes
-of 16-bit samples, or ``{"error": "…"}``. A request with ``text`` and ``voice`` only gets the phonemes, IPA in UTF-8.
+JSON object per line with ``text``, ``voice`` (``en-us+f3``), ``rate`` (words per minute), ``pitch`` (0-99), ``volume``
+(percent) and ``seed``. It answers each with a line of JSON: ``{"size": n, "sample_rate_hz": r}``, followed by n bytes
+of 16-bit samples, or ``{"error": "…"}``. For a request with only ``text`` and ``voice``, the bytes are phonemes, IPA in
+UTF-8.
 
-espeak-ng keeps state from one utterance to the next, and seeds its own random numbers with the time. So the library is
-initialized once here and used never: for each request the process forks, the child sets the seed, speaks, and ends.
-That makes the sound depend on the request alone. It imports nothing but the standard library, and starts no thread,
-so forking is safe and quick.
+espeak-ng keeps state between utterances, and seeds its random number generator with the time. Therefore, this process
+only initializes the library. For each request it forks; the child sets the seed, synthesizes, and exits, so that the
+audio depends only on the request. The process imports only the standard library and starts no threads, so forking is
+safe and fast.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 def main(library_path: str, data_path: str) -> None:
     """Answers requests until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the toolkit, which then closes the input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the toolkit, which then closes the input
     library = ctypes.CDLL(library_path)
     sample_rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), 0)
     for line in sys.stdin.buffer:
@@ -45,7 +46,7 @@ def main(library_path: str, data_path: str) -> None:
 
 
 def _in_child(library: ctypes.CDLL, request: dict[str, Any]) -> tuple[bytes, int]:
-    """The samples, and the exit code of the child (negative: the signal that ended it)."""
+    """Returns the samples (or phonemes), and the exit code of the child (negative: the signal that killed it)."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -56,7 +57,7 @@ def _in_child(library: ctypes.CDLL, request: dict[str, Any]) -> tuple[bytes, int
                 pipe.write(_speak(library, request) if "seed" in request else _phonemes(library, request))
             code = 0
         finally:
-            os._exit(code)  # in whatever case the child must not go on with the parent's loop
+            os._exit(code)  # in any case: the child must not continue the loop of the parent
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         sound = pipe.read()
@@ -92,7 +93,7 @@ def _phonemes(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
     text = ctypes.create_string_buffer(request["text"].encode())
     rest = ctypes.c_void_p(ctypes.addressof(text))
     clauses = []
-    while rest.value:  # it takes one clause at a time, and moves on
+    while rest.value:  # each call converts one clause and advances the pointer
         clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA))
     return b" ".join(clauses)
 
@@ -100,5 +101,5 @@ def _phonemes(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except BrokenPipeError:  # the toolkit has ended, for a reason that it tells itself
-        os._exit(1)  # without the interpreter's own attempt to flush what nobody reads
+    except BrokenPipeError:  # the toolkit has exited and reports the reason itself
+        os._exit(1)  # skips the interpreter's flush of stdout, which would fail

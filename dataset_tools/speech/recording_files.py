@@ -1,13 +1,13 @@
-"""Recordings of a folder or CSV, and the class or clip of each.
+"""Recordings of a folder or CSV file, matched to classes or clips.
 
-Three ways to say it:
+Supported layouts:
 
-- ``DIR/<class id>/<voice>_….wav``, with the sentence in a ``.txt`` of the same name beside it, if there is one;
+- ``DIR/<class id>/<voice>_….wav``, optionally with the sentence in a ``.txt`` of the same name beside it;
 - ``DIR/<clip id>.wav`` or ``DIR/<voice>/<clip id>.wav``, likewise;
-- a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; a path is relative to the CSV's
-  folder, and of the others a row needs ``class`` or ``clip`` only.
+- a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; paths are relative to the folder
+  of the CSV, and besides the path, a row needs only ``class`` or ``clip``.
 
-wav stands for whatever ffmpeg reads. What fits nowhere is named, and does not stop the rest.
+Any audio format that FFmpeg reads is supported, not only WAV. Files that cannot be matched are reported and skipped.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts._
 
 @dataclass(frozen=True)
 class FoundRecording:
-    """A file, and what it is said to be.
+    """An audio file with its stated metadata.
 
     Attributes:
         path: the file.
-        class_id: its class. clip_id: the clip that it describes, if it was said.
-        voice: the speaker (`voice_slug`), ``unknown`` if nobody is named.
-        text: the sentence, empty if it was not said.
-        licence: empty if it was not said. speaker: what is said of the speaker.
+        class_id: its class. clip_id: the clip that it describes, if stated.
+        voice: the speaker (`voice_slug`), ``unknown`` if none is stated.
+        text: the sentence, empty if not stated.
+        licence: empty if not stated. speaker: metadata of the speaker.
     """
 
     path: Path
@@ -63,11 +63,11 @@ class FoundRecording:
 
 @dataclass
 class Found:
-    """What was found.
+    """Result of the search for recordings.
 
     Attributes:
         recordings: in the order of their paths, or of the CSV.
-        mismatches: what fits nowhere, a sentence each.
+        mismatches: files and rows that cannot be matched, a message each.
     """
 
     recordings: list[FoundRecording] = field(default_factory=list)
@@ -75,10 +75,10 @@ class Found:
 
 
 def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> Found:
-    """Looks through a folder, or reads a CSV.
+    """Finds the recordings in a folder, or reads a CSV file.
 
     Raises:
-        InputError: there is no such folder or file, the CSV cannot be read or has other columns, or nothing in it is a
+        InputError: there is no such folder or file, the CSV cannot be read or has other columns, or there is no
             recording of this data set.
     """
     names = _Names({one.id for one in classes.classes}, {clip.id: clip.class_id for clip in clips})
@@ -99,39 +99,40 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
 
 
 def one_line(name: str) -> str:
-    """A name with single spaces, at most 80 characters."""
+    """Collapses white space in a name and truncates it to 80 characters."""
     return " ".join(name.split())[:80]
 
 
 def voice_slug(name: str) -> str:
-    """The voice of a speaker's name, as manifests have it: a-z, 0-9 and hyphens (é becomes e).
+    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
 
-    A name with letters of another script also gets a hash of the name, since it would lose them: 李雷 is
-    ``speaker-3a47328a``, and 李雷 2 and 王芳 2 are two voices. Empty where there is no name.
+    Names with letters of another script also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
+    王芳 2 are two voices. Empty names remain empty.
     """
     letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
     slug = re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")
     is_latin = all(unicodedata.name(letter, "").startswith("LATIN ") for letter in letters if letter.isalpha())
     if not name.strip() or (slug and is_latin):
         return slug
-    composed = unicodedata.normalize("NFC", one_line(name))  # names of files on macOS are decomposed
-    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{slug or 'speaker'}-{digest[:8]}"
+    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
+
+    Names with letters of another script also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
+    王芳 2 are two voices. Empty names remain empty.
 
 
 def _voice(name: str) -> str:
-    """The voice of the speaker of a file."""
+    """Voice of a speaker's name, or ``unknown``."""
     return voice_slug(name) or "unknown"
 
 
 def in_unicode(path: str) -> str:
-    """A path, or a text with one in it, as valid UTF-8: other bytes are escaped with a backslash."""
+    """Makes a path, or a text with a path, valid UTF-8; other bytes are escaped with a backslash."""
     return path.encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True)
 class _Names:
-    """The ids that a recording can be said to belong to; the class of each clip."""
+    """Valid class ids, and the class of each clip id."""
 
     class_ids: Collection[str]
     clip_classes: Mapping[str, str]
@@ -174,10 +175,10 @@ def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
 
 
 def _sentence_beside(path: Path) -> str:
-    """The sentence in the ``.txt`` of a recording; empty if there is none.
+    """Reads the sentence in the ``.txt`` of a recording; empty if there is none.
 
     Raises:
-        ValueError: the ``.txt`` cannot be a sentence.
+        ValueError: the ``.txt`` cannot be read as a sentence.
     """
     text = path.with_suffix(".txt")
     try:
@@ -190,7 +191,7 @@ def _sentence_beside(path: Path) -> str:
         sentence = " ".join(content.decode("utf-8-sig").split())
     except UnicodeDecodeError:
         sentence = "\0"
-    if "\0" in sentence:  # UTF-16 without a mark is UTF-8, too, with a zero beside each letter
+    if "\0" in sentence:  # UTF-16 without a byte order mark decodes as UTF-8 with null characters
         raise ValueError(f"{text.name} is not text in UTF-8; save it as UTF-8")
     return sentence
 
@@ -227,7 +228,7 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
         raise ValueError("more fields than columns")
     values = {column: (row.get(column) or "").strip() for column in _COLUMNS}
     file = listing.parent / values["path"]
-    if not values["path"] or not os.path.isfile(file):  # noqa: PTH113 - unlike Path.is_file, it takes any name
+    if not values["path"] or not os.path.isfile(file):  # noqa: PTH113 - unlike Path.is_file, accepts any name
         raise ValueError(f"there is no file {values['path']!r}")
     clip_id, class_id = values["clip"] or None, values["class"]
     if clip_id is not None:

@@ -1,6 +1,6 @@
 """Recording quality: measurements, warnings and reasons for refusal.
 
-The same for every utterance, recorded or synthesized, on the sound as it was decoded, before it is normalized.
+The same rules apply to every utterance, recorded or synthesized, on the decoded audio before normalization.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.loudness import SILENT_LUFS, integrated_loudness
 
 DECODED_S = 60.0
-"""How much of a recording is decoded at most: what is longer is too long by any `Limits`."""
+"""Maximum duration that is decoded of a recording: longer ones exceed any `Limits`."""
 
 _FLOOR_DBFS = -120.0
-_FULL_SCALE = 1 - 2**-11  # an 8- or 16-bit converter's highest values, and what a lossy codec makes of them
+_FULL_SCALE = 1 - 2**-11  # includes the maxima of 8- and 16-bit converters, also after a lossy codec
 _FRAME_S = 0.02
-_NO_SOUND = 1e9  # times full scale: squares of what is beyond would overflow
+_NO_SOUND = 1e9  # times full scale: the squares of larger values would overflow
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured. Decibels are relative to full scale (a square wave of ±1 has 0 dBFS), at least -120.
+    """Measurements. Decibels are relative to full scale (a square wave of ±1 has 0 dBFS), at least -120.
 
     Attributes:
-        duration_s: length of the sound. speech_s: of the 20 ms frames in it that are at most 30 dB below the loud ones.
+        duration_s: duration of the audio. speech_s: total length of the 20 ms frames at most 30 dB below the loud ones.
         sample_rate_hz, channels: as decoded.
-        peak_dbfs: the highest sample.
-        loudness_lufs: integrated loudness (BS.1770-4) of the mean of the channels; -120: nothing above -70 LUFS. It and
-            all levels but the peak are measured after the DC offset was taken off.
-        noise_floor_dbfs: level that 5 % of the frames stay under.
-        snr_db: level that 5 % of the frames exceed, less the noise floor. Without a pause in it, a clean sound has a
-            low one too.
-        clipped_share: share of the samples that stand at full scale for three samples or longer, 0-1.
-        dc_offset: mean of the samples of the channel with the largest one, -1 to 1.
-        not_finite: how many samples are NaN, infinite or beyond 1e9 times full scale; other values are of the rest.
-        missing_s: seconds that the file says that it has and that are not there, or damaged.
-        cancelled: whether the channels cancel each other; then the loudest one stands for their mean.
+        peak_dbfs: peak level.
+        loudness_lufs: integrated loudness (BS.1770-4) of the mean of the channels; -120 if nothing is above -70 LUFS.
+            Like all levels except the peak, it is measured after removal of the DC offset.
+        noise_floor_dbfs: 5th percentile of the frame levels.
+        snr_db: 95th percentile of the frame levels minus the noise floor. It is low, too, for clean audio without
+            pauses.
+        clipped_share: share of the samples in runs of at least three samples at full scale, 0-1.
+        dc_offset: mean of the samples of the channel with the largest offset, -1 to 1.
+        not_finite: number of samples that are NaN, infinite or beyond 1e9 times full scale; they are ignored in the
+            other values.
+        missing_s: seconds that the file header announces and that are missing or damaged.
+        cancelled: whether the channels cancel each other; then the loudest channel replaces their mean.
     """
 
     duration_s: float
@@ -58,7 +59,7 @@ class Quality:
     cancelled: bool = False
 
     def as_dict(self, warnings: tuple[str, ...], **more: float) -> dict[str, Any]:
-        """As a manifest has it: values by name, rounded to four places, and the warnings."""
+        """Converts to the form in manifests: values by name, rounded to four decimals, and the warnings."""
         measured = {**asdict(self), **more}
         values = {name: value if isinstance(value, bool) else round(value, 4) for name, value in measured.items()}
         return {**values, "warnings": list(warnings)}
@@ -66,13 +67,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where doubt begins and where refusal does.
+    """Thresholds of warnings and refusals.
 
     Attributes:
-        shortest_speech_s, longest_s: refused beyond. long_s: doubtful beyond.
-        silent_lufs: refused below. quiet_lufs: doubtful below, as little is left of 16 bits.
-        clipped_share, most_clipped_share: doubtful and refused above.
-        dc_offset: doubtful above. snr_db: doubtful below.
+        shortest_speech_s: refused below. longest_s: refused above. long_s: warning above.
+        silent_lufs: refused below. quiet_lufs: warning below, since few of the 16 bits are used.
+        clipped_share: warning above. most_clipped_share: refused above.
+        dc_offset: warning above. snr_db: warning below.
     """
 
     shortest_speech_s: float = 0.3
@@ -87,7 +88,7 @@ class Limits:
 
 
 def measure(sound: Sound) -> Quality:
-    """Measures decoded sound; it must have one sample at least."""
+    """Measures decoded audio with at least one sample."""
     with np.errstate(invalid="ignore"):  # signaling NaN
         finite = np.abs(sound.samples) < _NO_SOUND
     samples = sound.samples if finite.all() else np.where(finite, sound.samples, 0.0)
@@ -116,10 +117,10 @@ def measure(sound: Sound) -> Quality:
 
 
 def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
-    """Warnings about a doubtful sound, none for a good one.
+    """Returns warnings about the quality; none for good audio.
 
     Raises:
-        SampleError: the sound is refused; every reason is named.
+        SampleError: the audio is refused; all reasons are named.
     """
     q = quality
     refusals = [
@@ -159,7 +160,7 @@ def _loudness(quality: Quality) -> str:
 
 
 def _frame_levels(mono: Samples, sample_rate_hz: int) -> Samples:
-    """RMS of frames of 20 ms in dBFS, without overlap; a shorter rest is left out unless it is all there is."""
+    """RMS levels of non-overlapping 20 ms frames in dBFS; an incomplete frame is dropped unless it is the only one."""
     length = round(_FRAME_S * sample_rate_hz)
     if len(mono) < length:
         return np.atleast_1d(_decibels(np.sqrt((mono**2).mean())))
@@ -168,7 +169,7 @@ def _frame_levels(mono: Samples, sample_rate_hz: int) -> Samples:
 
 
 def _clipped_share(channel: Samples) -> float:
-    """Share of samples in runs of three or more at full scale of one sign: a sound wave touches it, a cut one stays."""
+    """Share of samples in runs of at least three at full scale of one sign; unclipped peaks are shorter."""
     clipped = np.zeros(len(channel), dtype=bool)
     for sign in (1, -1):
         full = np.concatenate([[False], sign * channel >= _FULL_SCALE, [False]])

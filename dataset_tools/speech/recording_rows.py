@@ -1,4 +1,4 @@
-"""Rows of recordings.jsonl: which recordings a workspace has, and the utterances that they take the place of."""
+"""Rows of recordings.jsonl: recordings of a workspace, and their merge with synthesized utterances."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dataset_tools.speech.consents import barred_voices
 
 
 class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
-    """recordings/recordings.jsonl: a recording that was imported.
+    """Row of recordings/recordings.jsonl: an imported recording.
 
     Attributes:
         id: of the utterance that was made from it.
-        original: the file as it came, relative to the workspace. original_sha256: of that file.
-        name: the file's name where it was imported from.
+        original: copy of the unmodified file, relative to the workspace. original_sha256: of that file.
+        name: original file name.
         licence: as stated at the import, or empty.
-        take: counts the recordings of one clip by one voice, from 1; the last one is used.
-        utterance: the row that a manifest gets.
+        take: number of the recording of the clip by the voice, from 1; the last one is used.
+        utterance: row for the manifest.
     """
 
     id: FileName
@@ -35,12 +35,12 @@ class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
 
 
 def recordings_path(workspace: Workspace) -> Path:
-    """recordings/recordings.jsonl."""
+    """Path of recordings/recordings.jsonl."""
     return workspace.recordings / "recordings.jsonl"
 
 
 def read_recordings(workspace: Workspace) -> list[RecordingRow]:
-    """The recordings that were imported into a workspace and may be used, sorted by id: none of a barred voice.
+    """Reads the recordings of a workspace that may be used (of voices that are not barred), sorted by id.
 
     Raises:
         ManifestError: recordings.jsonl cannot be read.
@@ -50,7 +50,7 @@ def read_recordings(workspace: Workspace) -> list[RecordingRow]:
 
 
 def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
-    """All rows of recordings.jsonl, sorted by id; also of voices that are being forgotten.
+    """Reads all rows of recordings.jsonl, sorted by id; including those of barred voices.
 
     Raises:
         ManifestError: recordings.jsonl cannot be read.
@@ -60,11 +60,11 @@ def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:
-    """Puts recordings in the place of synthesized utterances, one for one.
+    """Replaces synthesized utterances by recordings, one for one.
 
-    Of several takes of a clip by one voice the last is used. In each class a recording takes the place of the
-    synthesized utterance of its clip, or, where there is none any more, of one that the hash of its id picks. So a
-    class keeps its number of utterances until it has more recordings than that.
+    Of several takes of a clip by one voice, the last one is used. In each class, a recording replaces the synthesized
+    utterance of its clip or, if that is already replaced, one that is chosen by a hash of its id. Thus a class keeps
+    its number of utterances until it has more recordings than that.
 
     Returns:
         The rows of utterances.jsonl, sorted by id.

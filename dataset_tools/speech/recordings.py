@@ -1,9 +1,9 @@
-"""Import of recordings as utterances, in place of synthesized ones.
+"""Import of recordings as utterances, which replace synthesized ones.
 
-An imported recording is kept as it came, ``recordings/<sha256>.<suffix>``, and has a row in
-``recordings/recordings.jsonl``. No command changes or removes either, but for the speaker who withdraws
-(`dataset_tools.withdrawal`). What the data set uses is made from it, mono, 16 kHz, normalized, and written to
-``speech/`` like every utterance.
+An imported recording is stored unmodified, ``recordings/<sha256>.<suffix>``, and has a row in
+``recordings/recordings.jsonl``. No command changes or removes either, except when the speaker withdraws
+(`dataset_tools.withdrawal`). The utterance is made from it, mono, 16 kHz, normalized, and written to ``speech/`` like
+every utterance.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import did.
+    """Result of an import.
 
     Attributes:
-        added: recordings that are new.
-        known: how many files had been imported before, byte for byte, under whatever name, clip, class or voice.
-        corrected: how many of these got another sentence, licence or language.
-        refused: the files that cannot be used, and why.
-        mismatches: what belongs to no class or clip, or is known as something else, a sentence each.
-        speakers: what is said of speakers, by voice; only of those of whom there is a recording now.
+        added: new recordings.
+        known: number of files that had been imported before, byte for byte, under any name, clip, class or voice.
+        corrected: number of these whose sentence, licence or language changed.
+        refused: errors of the files that cannot be used.
+        mismatches: files that belong to no class or clip, or are known under another id, a message each.
+        speakers: metadata of speakers, by voice; only of those with a recording.
     """
 
     added: tuple[RecordingRow, ...]
@@ -61,7 +61,7 @@ class ImportSummary:
 
 @dataclass(frozen=True)
 class _Task:
-    """One recording to import; a worker process gets it."""
+    """One recording to import, for a worker process."""
 
     found: FoundRecording
     sha256: str
@@ -88,22 +88,21 @@ def import_recordings(
     jobs: int = 1,
     progress: Progress = silent,
 ) -> ImportSummary:
-    """Imports the recordings of a folder or a CSV (see `recording_files` for how they are matched).
+    """Imports the recordings of a folder or a CSV file (matched as in `recording_files`).
 
-    Recordings that are known get the sentence, the language and the licence that are given now; a missing original is
-    copied again.
+    Sentence, language and licence of known recordings are updated; a missing original is copied again.
 
     Args:
-        workspace: where the data set is.
+        workspace: of the data set.
         source: the folder or the CSV.
-        classes: the classes.
+        classes: the class file.
         clips: the clips that recordings can belong to.
-        ledger: open; gets a row ``recording/<utterance id>`` for each.
-        language: what is spoken; None: English, or what is known of a recording.
-        licence: of those recordings that do not state one; empty: none, or what is known.
-        renewed: voices that withdrew their consent and gave it again.
-        jobs: processes at once; never changes a byte.
-        progress: is told how far it is.
+        ledger: open; gets a row ``recording/<utterance id>`` for each recording.
+        language: spoken language; None: English, or the known language of a recording.
+        licence: of the recordings that do not state one; empty: none, or the known licence.
+        renewed: voices that withdrew their consent and renewed it.
+        jobs: number of processes; does not affect the output.
+        progress: progress callback.
 
     Raises:
         InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
@@ -153,7 +152,7 @@ def import_recordings(
         else:
             tasks[task.utterance_id] = task_of[task.sha256] = task
             if done is not None and "written" in done.values and task.original.is_file():
-                written[task.utterance_id] = done.value("written", Written)  # of an import that was stopped
+                written[task.utterance_id] = done.value("written", Written)  # by an import that was interrupted
     todo = [task for name, task in tasks.items() if name not in written]
     untried = len(refused)
     _forget_mended(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
@@ -173,7 +172,7 @@ def import_recordings(
         spoken = (row.utterance.clip, row.utterance.voice)
         takes[spoken] = max(takes.get(spoken, 0), row.take)  # rows may have been removed
     added = []
-    for utterance_id, task in tasks.items():  # in the order found, so that takes are counted in it
+    for utterance_id, task in tasks.items():  # in the order found, which numbers the takes
         if utterance_id not in written:
             continue
         if (earlier := rows.get(utterance_id)) is not None:  # its wav was missing, or made with other settings
@@ -196,18 +195,18 @@ def import_recordings(
 def add_recording(
     workspace: Workspace, found: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
 ) -> RecordingRow:
-    """Adds one recording, in this process: as `import_recordings` does with many.
+    """Adds one recording, in this process, as `import_recordings` does.
 
     Args:
-        workspace: where the data set is.
-        found: the file, and what it is said to be.
+        workspace: of the data set.
+        found: the file and its metadata.
         ledger: open; gets a row ``recording/<utterance id>``.
-        language: what is spoken.
-        name: to be noted as the file's name where it came from; its own by default.
+        language: spoken language.
+        name: stored as the original file name; by default the name of the file.
 
     Raises:
         InputError: the voice withdrew its consent.
-        SampleError: it cannot be used; nothing is kept.
+        SampleError: the recording cannot be used; nothing is kept.
     """
     check_consent(workspace, [found.voice])
     task = _task(found, workspace)
@@ -227,7 +226,7 @@ def _first(found: Iterable[_Row | None]) -> _Row | None:
 
 
 def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
-    """What failed as it was in a file that has other content now, failed no more."""
+    """Removes failures of earlier contents of the given files from the ledger."""
     there = {f"recording/{name}" for name in tasks}
     failures = [row for row in ledger.status("failed", "recording/") if row.id not in there]
     ledger.forget([row.id for row in failures if row.reason is not None and row.reason.get("where") in paths])
@@ -248,16 +247,16 @@ def _task(found: FoundRecording, workspace: Workspace) -> _Task:
 
 
 def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
-    """A known recording with what is said of it now; what is not said stays."""
+    """Updates a known recording with the metadata stated now; missing values remain unchanged."""
     said = row.utterance
-    if found.text not in ("", said.text):  # it is of the clip as it is now
+    if found.text not in ("", said.text):  # the text describes the current clip
         said = msgspec.structs.replace(said, text=found.text, class_id=found.class_id)
     said = msgspec.structs.replace(said, language=language or said.language)
     return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=said)
 
 
 def _made_again(row: RecordingRow, written: Written) -> RecordingRow:
-    """A known recording whose wav was written again."""
+    """Updates the row of a known recording whose WAV was written again."""
     utterance = msgspec.structs.replace(row.utterance, **asdict(written))
     return msgspec.structs.replace(row, utterance=utterance)
 
@@ -269,20 +268,20 @@ def _ok(task: _Task, written: Written, workspace: Workspace) -> LedgerRow:
 
 def _failed(task: _Task, error: ToolkitError) -> LedgerRow:
     row = failed(f"recording/{task.utterance_id}", _STAGE, error, _key_of(task))
-    reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # folders may have any name
+    reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # paths may have any bytes
     return msgspec.structs.replace(row, reason=reason)
 
 
 def _keys(task: _Task, earlier: RecordingRow | None) -> list[str]:
-    """The key, and those that the ledger may have for the same wav: before 0.2.0, sentence and licence were in them."""
+    """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
     said = {(task.found.text, task.found.licence)}
-    if earlier is not None:  # where --licence stated it, it was not in the key
+    if earlier is not None:  # a licence stated by --licence was not part of the key
         said |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
     return [_key_of(task), *(_key_of(task, *one) for one in sorted(said))]
 
 
 def _key_of(task: _Task, *said: str) -> str:
-    """SHA-256 of all that the wav depends on."""
+    """Cache key: SHA-256 of everything that the WAV depends on."""
     inputs = [task.sha256, *said, asdict(task.limits), asdict(task.settings)]
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
@@ -295,7 +294,7 @@ def _import(task: _Task) -> Written:
 
 
 def _keep_original(task: _Task) -> None:
-    """Copies the file as it came, unless it is there."""
+    """Copies the original file unless the copy exists."""
     if not task.original.is_file():
         with written_whole(task.original) as partial:
             shutil.copyfile(task.found.path, partial)

@@ -1,9 +1,9 @@
 """Sentence generation from a small grammar, in English and Chinese.
 
-A sentence is a viewpoint (I, he, the cook, do it!) in a tense, around a verb phrase: a verb of the action, the subject
-with its article or number, and the object with its preposition. The words come from the class file; the shipped
-``annotations/sentences/grammar.yaml`` adds other verbs and names that people use, and every class without an entry
-there still gets its sentences.
+A sentence combines a viewpoint (I, he, the cook, imperative) and a tense with a verb phrase: a verb of the action, the
+subject with its article or number, and the object with its preposition. The words come from the class file; the shipped
+``annotations/sentences/grammar.yaml`` adds synonyms of verbs and nouns. Classes without an entry there get sentences,
+too.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LANGUAGES = ("en", "zh")
 def describe(
     action_class: ActionClass, classes: ClassFile, *, count: int, language: str = "en", seed: int = 0
 ) -> list[str]:
-    """Distinct sentences that describe one class; the first n of them are the same for every ``count`` >= n.
+    """Generates distinct sentences that describe one class; the first n are the same for every ``count`` >= n.
 
-    Viewpoints and tenses take turns; within one, the action's own verb comes twice as often as its other verbs.
+    Viewpoints and tenses alternate; in English, the action's own verb is as frequent as all its synonyms together.
 
     Args:
         action_class: the class.
-        classes: the file it is from, which has its words.
-        count: how many.
+        classes: its class file, which contains its words.
+        count: number of sentences.
         language: ``en`` or ``zh``.
-        seed: another seed, another choice and order.
+        seed: random seed of choice and order.
 
     Raises:
-        InputError: the language has no grammar, or the class has fewer different sentences than ``count``.
+        InputError: the language has no grammar, or the class has fewer distinct sentences than ``count``.
     """
     sentences = every_sentence(action_class, classes, language=language, seed=seed)
     if len(sentences) < count:
@@ -49,7 +49,7 @@ def describe(
 
 
 def every_sentence(action_class: ActionClass, classes: ClassFile, *, language: str = "en", seed: int = 0) -> list[str]:
-    """All sentences that the grammar has for a class, in the order in which `describe` takes them.
+    """Generates all sentences of the grammar for a class, in the order of `describe`.
 
     Raises:
         InputError: the language has no grammar.
@@ -58,7 +58,7 @@ def every_sentence(action_class: ActionClass, classes: ClassFile, *, language: s
     orders = []
     for name in sorted(frames):
         rng = generator(seed, "sentences", language, action_class.id, name)
-        # A weighted shuffle: the phrase with weight w comes first with a chance in proportion to w.
+        # A weighted shuffle: the probability that a phrase comes first is proportional to its weight.
         keys = {phrase.text: rng.random() ** (1 / phrase.weight) for phrase in frames[name]}
         orders.append(sorted(keys, key=lambda text: -keys[text]))
     generator(seed, "sentences", language, action_class.id).shuffle(orders)
@@ -66,10 +66,10 @@ def every_sentence(action_class: ActionClass, classes: ClassFile, *, language: s
 
 
 def check_words(classes: ClassFile, language: str) -> None:
-    """Makes sure that a class file has the words of a language.
+    """Checks that a class file has the words of a language.
 
     Raises:
-        InputError: Chinese words are lacking; all such keys are named.
+        InputError: Chinese words are missing; all such keys are named.
     """
     keys = [key for one in classes.classes for key in (one.action, one.subject, one.object) if key]
     words = classes.actions | classes.things
@@ -84,7 +84,7 @@ def check_words(classes: ClassFile, language: str) -> None:
 
 
 def _phrases(action_class: ActionClass, classes: ClassFile, language: str) -> dict[str, list[Phrase]]:
-    """All sentences, by the frame (viewpoint and tense) they are in."""
+    """All sentences, by frame (viewpoint and tense)."""
     grammar = load_grammar()
     if language == "en":
         return english.sentences(action_class, classes, grammar.english)
@@ -98,5 +98,5 @@ def _phrases(action_class: ActionClass, classes: ClassFile, language: str) -> di
 
 
 def _in_turns(orders: Iterable[list[str]]) -> Iterable[str]:
-    """The first of each, then the second of each, and so on."""
+    """Interleaves lists: the first of each, then the second of each, and so on."""
     return (text for turn in zip_longest(*orders) for text in turn if text is not None)

@@ -11,7 +11,7 @@ NOTHING_SAID = SpeakerFacts()
 
 
 def facts_by_voice(said: Iterable[tuple[str, SpeakerFacts]]) -> tuple[dict[str, SpeakerFacts], list[str]]:
-    """What is said of each voice (of those of whom anything is), and contradictions; what was said first counts."""
+    """Merges metadata by voice, omitting voices without any; the first value counts. Returns contradictions, too."""
     found: dict[str, SpeakerFacts] = {}
     contradictions = []
     for voice, facts in said:
@@ -25,7 +25,7 @@ def facts_by_voice(said: Iterable[tuple[str, SpeakerFacts]]) -> tuple[dict[str, 
 
 
 def count_speakers(voices: Iterable[str], facts: Mapping[str, SpeakerFacts]) -> dict[str, dict[str, int]]:
-    """How many of the voices have each accent, age band and device; empty where nothing is said of any of them."""
+    """Counts voices by accent, age band and device; empty if there is no metadata of any of them."""
     of_voices = [facts.get(voice, NOTHING_SAID) for voice in sorted(set(voices))]
     if all(one == NOTHING_SAID for one in of_voices):
         return {}

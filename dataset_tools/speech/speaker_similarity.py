@@ -1,12 +1,12 @@
-"""Speaker similarity: differences between voices, and names that may be one person (Resemblyzer d-vectors).
+"""Speaker similarity by d-vectors (Resemblyzer): similarity of voices, and pairs of voices that may be one person.
 
-Of the package resemblyzer only the weights are used (a GE2E network of three LSTM layers): the package itself needs
-librosa and webrtcvad, and a module that scipy 2 drops. The mel spectrum is as librosa computes it, by torchaudio's
-filters; silence is not cut out.
+Only the weights of the package resemblyzer are used (a GE2E network of three LSTM layers): the package itself depends
+on librosa, webrtcvad, and a module that scipy 2 drops. The mel spectrogram is the same as librosa's, computed with
+torchaudio's filter bank; silence is not removed.
 
-A voice's takes go, in random order, into groups of `TAKES`; a group's embedding is the mean over its takes. What is
-compared is always groups of so many takes, so that a voice with many recordings is no more alike than one with few.
-Measured (docs/recording.md) on single words; another room or microphone makes one person's takes less alike.
+The takes of a voice are split, in random order, into groups of `TAKES`; the embedding of a group is the mean over its
+takes. Only groups of this fixed size are compared, so that the similarity does not depend on the number of recordings.
+Measured on single words (docs/recording.md); a different room or microphone lowers the similarity of a speaker's takes.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from dataset_tools.manifests import UtteranceRow, read_rows
 TAKES = 5
 MOST_GROUPS = 8
 DEVIATIONS, LEAST_DEVIATION = 3.0, 0.015
-"""A pair is named from the voices' mean similarity with themselves, less so many standard deviations, each at least
-what was measured on single words (of few voices it says little)."""
+"""Pairs are listed if their similarity is at least the mean within-voice similarity minus `DEVIATIONS` standard
+deviations. The standard deviation is at least the value measured on single words: its estimate from few voices is
+unreliable."""
 
 WEIGHTS_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
 RATE_HZ, WINDOW, HOP, MELS = 16_000, 400, 160, 40
 PART, STEP = 160, 77
-"""Frames of 10 ms that go through the network at once, and from one such part to the next."""
+"""Window length and hop length of the network input, in frames of 10 ms."""
 _QUIETEST_DBFS = -30.0
 
 Embedding = NDArray[np.float32]
@@ -48,13 +49,13 @@ Embedding = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class VoiceComparison:
-    """How alike voices are, as cosines of embeddings; 1 is the same.
+    """Cosine similarities of voices; 1 for identical embeddings.
 
     Attributes:
-        within: of each voice that was compared, the mean similarity of its own takes.
-        between: of each pair of voices, the mean similarity of their takes.
-        limit: from which a pair is `alike`.
-        skipped: voices that were not compared, and why. failures: utterances that cannot be read.
+        within: mean similarity of the takes of each compared voice.
+        between: mean similarity of the takes of each pair of voices.
+        limit: lowest similarity of a pair in `alike`.
+        skipped: voices that were not compared, with the reason. failures: utterances that cannot be read.
     """
 
     within: Mapping[str, float]
@@ -65,7 +66,7 @@ class VoiceComparison:
 
     @property
     def alike(self) -> list[tuple[str, str, float]]:
-        """Pairs as alike as one speaker's own takes, the most alike first."""
+        """Pairs that are as similar as takes of one speaker, most similar first."""
         found = [(*pair, value) for pair, value in self.between.items() if value >= self.limit]
         return sorted(found, key=lambda pair: -pair[2])
 
@@ -85,16 +86,16 @@ def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress:
     """Compares the voices of a data set.
 
     Args:
-        workspace: where it is.
-        synthesized: synthesized voices, too.
-        progress: is told how far it is.
+        workspace: of the data set.
+        synthesized: whether to include synthesized voices.
+        progress: progress callback.
 
     Raises:
-        InputError: resemblyzer is not installed, or fewer than two voices have `TAKES` times two utterances.
+        InputError: resemblyzer is not installed, or fewer than two voices have 2 × `TAKES` utterances.
     """
     embed = load_embedder()
     rows = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
-    originals = (row for row in rows if row.augmented is UNSET)  # a copy is no further take
+    originals = (row for row in rows if row.augmented is UNSET)  # an augmented copy is not another take
     chosen = [row for row in originals if synthesized or row.source == "recorded"]
     takes: dict[str, list[Embedding]] = defaultdict(list)
     failures: dict[str, ToolkitError] = {}
@@ -119,10 +120,10 @@ def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress:
 
 
 def similarities(takes: Mapping[str, Embedding]) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """Mean cosines between groups of takes: of each voice with itself, and of each pair of voices.
+    """Mean cosine similarities between groups of takes, within each voice and between each pair of voices.
 
     Args:
-        takes: [n, D] of each voice, n at least twice `TAKES`.
+        takes: embeddings [n, D] of each voice, n ≥ 2 × `TAKES`.
     """
     groups = {voice: _groups(each) for voice, each in takes.items()}
     within = {voice: float((each @ each.T)[np.triu_indices(len(each), 1)].mean()) for voice, each in groups.items()}
@@ -133,7 +134,7 @@ def similarities(takes: Mapping[str, Embedding]) -> tuple[dict[str, float], dict
 
 
 def _groups(takes: Embedding) -> Embedding:
-    """[n, D] -> [groups, D], each of length 1."""
+    """Group embeddings: [n, D] -> [groups, D], each of norm 1."""
     order = np.random.default_rng(0).permutation(len(takes))
     count = min(MOST_GROUPS, len(takes) // TAKES)
     sums = takes[order[: count * TAKES]].reshape(count, TAKES, -1).sum(axis=1)
@@ -142,10 +143,10 @@ def _groups(takes: Embedding) -> Embedding:
 
 
 def load_embedder() -> Callable[[Path], Embedding]:
-    """What gives a sound file's embedding, [256] of length 1.
+    """Returns a function that computes the embedding of an audio file, [256] of norm 1.
 
     Raises:
-        InputError: resemblyzer is not installed, or brings other weights.
+        InputError: resemblyzer is not installed, or has other weights.
     """
     import torch
     from torch import nn
@@ -167,7 +168,7 @@ def load_embedder() -> Callable[[Path], Embedding]:
         if sound.sample_rate_hz != RATE_HZ:
             samples = functional.resample(samples, sound.sample_rate_hz, RATE_HZ)
         level_dbfs = 20 * float(samples.square().mean().sqrt().clamp(min=1e-9).log10())
-        if level_dbfs < _QUIETEST_DBFS:  # as Resemblyzer does
+        if level_dbfs < _QUIETEST_DBFS:  # as in Resemblyzer
             samples = samples * 10 ** ((_QUIETEST_DBFS - level_dbfs) / 20)
         starts = part_starts(len(samples))
         padded = nn.functional.pad(samples, (0, max(0, (starts[-1] + PART) * HOP - len(samples))))
@@ -182,9 +183,9 @@ def load_embedder() -> Callable[[Path], Embedding]:
 
 
 def part_starts(samples: int) -> list[int]:
-    """First frames of the parts that an utterance is read in, as Resemblyzer places them.
+    """First frames of the windows of an utterance, as in Resemblyzer.
 
-    The last part is left out where less than three quarters of it are in the utterance, unless it is the only one.
+    The last window is dropped if less than three quarters of it are within the utterance, unless it is the only one.
     """
     frames = -(-(samples + 1) // HOP)
     starts = list(range(0, max(1, frames - PART + STEP + 1), STEP))

@@ -29,13 +29,13 @@ from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
-_FORM = 1  # of what is done here; another number, and every utterance is made anew
+_FORM = 1  # version of the algorithm; if it changes, all utterances are made again
 _STAGE = "speak"
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One utterance to speak; a worker process gets it."""
+    """One utterance to synthesize, for a worker process."""
 
     utterance_id: str
     clip: ClipRow
@@ -51,7 +51,7 @@ class _Task:
         return self.utterance_id
 
     def key(self, engine_version: str) -> str:
-        """SHA-256 of all that the wav depends on."""
+        """Cache key: SHA-256 of everything that the WAV depends on."""
         inputs = {
             "form": _FORM,
             "engine": [self.engine.name, engine_version],
@@ -79,28 +79,28 @@ def synthesize(
     agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
     judged_bad: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
-    """Speaks one description of every clip into ``speech/<clip id>_<voice id>.wav``.
+    """Synthesizes one description of every clip, ``speech/<clip id>_<voice id>.wav``.
 
-    What the ledger has with the same text, voice, seed and versions is not spoken again. The voices are dealt over the
-    persons of all the clips given, and the sentences over the clips of a class: give all clips of the data set.
+    Utterances that the ledger has with the same text, voice, seed and versions are not synthesized again. Voices are
+    assigned across the persons of all clips, and sentences across the clips of a class: pass all clips of the data set.
 
     Args:
-        workspace: where the data set is.
-        clips: all its clips.
-        classes: the class file that they are from.
-        engine: an engine, or how `open_engine` finds it.
+        workspace: of the data set.
+        clips: all clips of the data set.
+        classes: their class file.
+        engine: an engine, or its specification for `open_engine`.
         language: ``en`` or ``zh``.
-        seed: another seed, other sentences, voices and renderings.
-        jobs: processes at once; never changes a byte.
-        ledger: open; gets a row ``utterance/<id>`` for each.
-        progress: is told how far it is.
-        sentences: human sentences for spans of the videos, taken before the grammar's.
-        agreed: sentences that people agreed on in a review, by clip id (`dataset_tools.decisions.verdicts`).
-        judged_bad: how many renderings of an utterance people judged bad, by its id (there, too). The clip gets the
-            next voice of its person, or another rendering where all of them were judged bad.
+        seed: random seed of sentences, voices and renderings.
+        jobs: number of processes; does not affect the output.
+        ledger: open; gets a row ``utterance/<id>`` for each utterance.
+        progress: progress callback.
+        sentences: human-written sentences for spans of the videos, used before those of the grammar.
+        agreed: sentences that annotators agreed with, by clip id (`dataset_tools.decisions.verdicts`).
+        judged_bad: number of rejected renderings by utterance id (see the same module). The clip gets the next voice of
+            its person, or another rendering if all voices were rejected.
 
     Returns:
-        The rows, sorted by id; and the error of each utterance that failed, by id.
+        The rows, sorted by id; and the errors of failed utterances, by id.
 
     Raises:
         InputError: the engine cannot be used, or has no voice for the language; nothing was written.
@@ -162,7 +162,7 @@ def _task(
     own = assignment.voices[clip.person]
     first = seed_of(seed, "voice", clip.id) % len(own)
     bad = {voice: judged_bad.get(f"{clip.id}_{voice.id}", 0) for voice in (*own[first:], *own[:first])}
-    voice = min(bad, key=bad.__getitem__)  # of equals the first one
+    voice = min(bad, key=bad.__getitem__)  # the first one on a tie
     utterance_id = f"{clip.id}_{voice.id}"
     return _Task(
         utterance_id=utterance_id,

@@ -1,9 +1,9 @@
 """Transcript verification: phone recognition by pocketsphinx against the sentence (extra ``transcripts``).
 
-Recognized phones are compared, by edit distance, with those of the utterance's own sentence and of up to 20
-sentences of other classes of the data set. The score is how many standard deviations of the others its own stands above
-their mean: what a voice or a microphone does to recognition, it does to all of them. English only; it warns and never
-refuses. Measured (`docs/recording.md`): whole sentences that people read are told from others, single words poorly.
+Recognized phones are compared, by edit distance, with those of the utterance's own sentence and of up to 20 sentences
+of other classes of the data set. The score is the z-score of the own sentence's similarity relative to the others:
+voice and microphone affect the similarities of all sentences alike. English only; the check warns and never refuses.
+Measured (`docs/recording.md`): reliable for whole sentences read by people, poor for single words.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from dataset_tools.speech.arpabet import pronounce
 from dataset_tools.speech.withdrawn_recordings import with_consent
 
 DOUBTFUL_SCORE = 1.0
-"""Below it the sentence was perhaps not said."""
+"""Lower scores cause a warning: the sentence was possibly not spoken."""
 
 _LANGUAGE = "en"
 _WRITTEN_EVERY = 100
 _OTHERS = 20
 _FEWEST_OTHERS = 5
-_LEAST_SPREAD = 0.03  # of the others' similarities: a few that are alike by chance must not make a score huge
+_LEAST_SPREAD = 0.03  # added to the standard deviation, so that few, nearly equal similarities do not inflate the score
 _WARNING = "may be another sentence"
 
 
 class TranscriptRow(Row, frozen=True, kw_only=True, tag="fmn.transcript/1"):
-    """manifests/transcripts.jsonl: whether an utterance says its sentence; ``id`` is the utterance's.
+    """Row of manifests/transcripts.jsonl: whether an utterance speaks its sentence; ``id`` is the utterance's.
 
     Attributes:
-        sha256, text: of what was checked; where either is another one now, the row counts no more.
-        checker: name and version of what recognized the phones.
-        score: in standard deviations (see the top of this file).
+        sha256, text: of the checked utterance; if either has changed, the row is no longer valid.
+        checker: name and version of the phone recognizer.
+        score: in standard deviations (see the module docstring).
     """
 
     id: FileName
@@ -62,13 +62,13 @@ class TranscriptRow(Row, frozen=True, kw_only=True, tag="fmn.transcript/1"):
 
     @property
     def warning(self) -> str | None:
-        """The doubt in words, as warnings of sound quality are written; None where there is none."""
+        """Warning in the format of quality warnings; None if there is none."""
         return f"{_WARNING}: score {self.score:.1f}" if self.score < DOUBTFUL_SCORE else None
 
 
 @dataclass(frozen=True)
 class TranscriptSummary:
-    """What a check found. Attributes: skipped: utterances that cannot be checked, and why. failures: by utterance."""
+    """Result of a check. Attributes: skipped: reasons by utterance that cannot be checked. failures: by utterance."""
 
     rows: tuple[TranscriptRow, ...]
     skipped: dict[str, str]
@@ -85,7 +85,7 @@ class TranscriptSummary:
 
 @dataclass(frozen=True)
 class _Task:
-    """One utterance to check; a worker process gets it."""
+    """One utterance to check, for a worker process."""
 
     utterance: UtteranceRow
     path: Path
@@ -98,15 +98,16 @@ class _Task:
 def check_transcripts(
     workspace: Workspace, *, recorded: bool = True, jobs: int = 1, progress: Progress = silent
 ) -> TranscriptSummary:
-    """Checks the utterances of a data set and writes transcripts.jsonl; what was checked before stands.
+    """Checks the utterances of a data set and writes transcripts.jsonl; valid earlier scores are kept.
 
-    Scores are written as the check goes on: interrupted or killed, it resumes. Other commands may work beside it.
+    Scores are written during the check, so that it resumes if it is interrupted or killed. Other commands may run
+    concurrently.
 
     Args:
-        workspace: where the data set is.
-        recorded: only recordings, not what was synthesized.
-        jobs: processes at once; never changes a score.
-        progress: is told how far it is.
+        workspace: of the data set.
+        recorded: whether to check only recordings, not synthesized utterances.
+        jobs: number of processes; does not affect the scores.
+        progress: progress callback.
 
     Raises:
         InputError: there are no utterances, or the extra ``transcripts`` is not installed.
@@ -143,24 +144,24 @@ def check_transcripts(
             progress("check", done, len(todo))
     finally:
         rows = _write(workspace, found)
-    there = {one.id for one in with_consent(workspace, utterances)}  # of a speaker who withdrew, the files are gone
+    there = {one.id for one in with_consent(workspace, utterances)}  # without the removed files of withdrawn speakers
     return TranscriptSummary(rows, skipped, {name: error for name, error in failures.items() if name in there})
 
 
 def transcript_warnings(workspace: Workspace, utterances: Sequence[UtteranceRow]) -> dict[str, str]:
-    """The doubts about the utterances as they are now, by id; none where nothing was checked."""
+    """Returns the warnings about the current utterances, by id; empty if nothing was checked."""
     rows = {row.id: row for row in _read(workspace)}
     found = ((rows.get(one.id), one) for one in utterances)
     return {one.id: row.warning for row, one in found if row is not None and row.warning and _is_current(row, one)}
 
 
 def transcript_score(heard: Sequence[str], text: str, others: Sequence[str]) -> float:
-    """How far a sentence fits recognized phones better than other sentences do, in their standard deviations.
+    """Z-score of the similarity of a sentence to recognized phones, relative to other sentences.
 
     Args:
-        heard: phones (ARPABET).
+        heard: recognized phones (ARPABET).
         text: the sentence.
-        others: sentences to compare with, two at least.
+        others: sentences to compare with, at least two.
 
     Raises:
         SampleError: a word cannot be pronounced.
@@ -170,7 +171,7 @@ def transcript_score(heard: Sequence[str], text: str, others: Sequence[str]) -> 
 
 
 def recognize_phones(path: Path) -> list[str]:
-    """Phone recognition: the phones (ARPABET) that are heard in a sound file of 16 kHz, without silences and noises.
+    """Phone recognition: returns the phones (ARPABET) in a 16 kHz audio file, without silence and noise.
 
     Raises:
         SampleError: the file cannot be decoded.
@@ -207,7 +208,7 @@ def _pronounced(word: str) -> str:
 
 
 def _others(one: UtteranceRow, utterances: Sequence[UtteranceRow]) -> tuple[str, ...]:
-    """Sentences of other classes, in the language, the same ones for an utterance whatever else is checked."""
+    """Sentences of other classes in the same language; independent of which utterances are checked."""
     texts = {row.text for row in utterances if row.class_id != one.class_id and row.language == one.language}
     return tuple(sorted(texts - {one.text, ""}, key=lambda text: seed_of(0, "other", one.id, text))[:_OTHERS])
 
@@ -229,14 +230,14 @@ def _score(task: _Task) -> float:
 
 @contextmanager
 def transcripts_lock(workspace: Workspace) -> Iterator[None]:
-    """Lets one process at a time change transcripts.jsonl. It is held for a moment only, so it is waited for."""
+    """Lock that lets one process at a time change transcripts.jsonl; held only briefly, so it waits without timeout."""
     workspace.cache.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.cache / "transcripts.lock"):
         yield
 
 
 def _write(workspace: Workspace, found: dict[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
-    """Adds rows to the file; gives all that are of utterances as they are now: speakers may have withdrawn since."""
+    """Adds rows to the file; writes and returns those that are valid now, since speakers may have withdrawn."""
     with transcripts_lock(workspace):
         rows = {row.id: row for row in _read(workspace)} | found
         now = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
@@ -256,7 +257,7 @@ def _read(workspace: Workspace) -> list[TranscriptRow]:
 
 
 def transcripts_path(workspace: Workspace) -> Path:
-    """manifests/transcripts.jsonl."""
+    """Path of manifests/transcripts.jsonl."""
     return workspace.manifests / "transcripts.jsonl"
 
 

@@ -1,4 +1,4 @@
-"""Utterance writer: checks, normalizes and writes any audio as an utterance's wav."""
+"""Utterance writer: checks and normalizes audio and writes it as the WAV file of an utterance."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, mea
 
 @dataclass(frozen=True)
 class Written:
-    """An utterance's wav that was written.
+    """The WAV file of an utterance that was written.
 
     Attributes:
         duration_s: samples / 16000.
-        quality: as `UtteranceRow.quality` has it.
+        quality: value of `UtteranceRow.quality`.
         sha256: of the file.
     """
 
@@ -29,10 +29,10 @@ class Written:
 
 
 def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Finish) -> Written:
-    """Decodes ``sound``, judges it, and writes ``target``, finished.
+    """Decodes ``sound``, checks its quality, normalizes it, and writes ``target``.
 
     Raises:
-        SampleError: it cannot be decoded, or it is refused; nothing is written.
+        SampleError: the audio cannot be decoded, or is refused; nothing is written.
     """
     decoded = decode(sound, longest_s=DECODED_S)
     quality = measure(decoded)

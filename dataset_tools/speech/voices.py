@@ -1,4 +1,4 @@
-"""Voice assignment: voices of an engine for each person in the footage."""
+"""Voice assignment: assigns voices of an engine to each person in the footage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataset_tools.speech.engine_interface import Voice
 
 @dataclass(frozen=True)
 class VoiceAssignment:
-    """Which voices each person has.
+    """Voices of each person.
 
     Attributes:
         voices: by person; at least one each.
-        apart: no voice belongs to two persons. It is false only where an engine has fewer voices than there are
-            persons; then a split by person cannot keep the voices apart.
+        apart: whether each voice belongs to only one person. False only if the engine has fewer voices than there are
+            persons; then a split by person cannot separate the voices.
     """
 
     voices: Mapping[str, tuple[Voice, ...]]
@@ -25,16 +25,16 @@ class VoiceAssignment:
 
 
 def assign_voices(persons: Iterable[str], voices: Sequence[Voice], *, per_person: int = 4) -> VoiceAssignment:
-    """Give each person voices of their own, by hash and not by order.
+    """Assigns disjoint sets of voices to persons, by hash and independent of the order.
 
-    Timbres are assigned, each with all its accents; with more persons than timbres, single voices are. Of all
-    (person, timbre) pairs the one with the smallest hash is served first, until every person has ``per_person``, or as
-    many as there are for each. So another person in the footage changes only few of the others' voices.
+    Timbres are assigned, each with all its accents; if there are more persons than timbres, single voices are. Pairs
+    (person, timbre) are processed in the order of their hashes until every person has ``per_person`` timbres, or an
+    equal share of them. Thus another person in the footage changes only few voices of the others.
 
     Args:
         persons: all persons of the data set, in any order.
-        voices: those of the engine.
-        per_person: how many timbres, at most.
+        voices: voices of the engine.
+        per_person: maximum number of timbres per person.
 
     Raises:
         ValueError: there are no voices.

@@ -14,25 +14,25 @@ _ID = re.compile(r".+_(?P<voice>[a-z0-9-]+)_(?P<sha256>[0-9a-f]{12})(_aug\d+)?")
 
 
 def with_consent(workspace: Workspace, utterances: Iterable[UtteranceRow]) -> list[UtteranceRow]:
-    """The utterances without those of barred voices, which a killed `fmn-data speech forget` may have left."""
+    """Returns the utterances without those of barred voices, which a killed `fmn-data speech forget` may have left."""
     is_barred = barred_voices(workspace)
     return [row for row in utterances if row.source == "synthesized" or not is_barred(row.voice)]
 
 
 def named_in(utterance_id: str) -> tuple[str, str] | None:
-    """Voice and first 12 digits of the SHA-256 of the imported file, as the id of a recording or its copy has them."""
+    """Parses the id of a recording or its copy: voice, and first 12 digits of the SHA-256 of the imported file."""
     found = _ID.fullmatch(utterance_id)
     return None if found is None else (found["voice"], found["sha256"])
 
 
 def ids_in(text: str) -> set[str]:
-    """The words of a text that may be ids: also where they end a sentence, name a file, or are escaped for LaTeX."""
+    """Returns words of a text that may be ids, even at the end of a sentence, in file names, or escaped for LaTeX."""
     words = {word.strip(".") for word in re.findall(r"[\w.-]+", text.replace("\\_", "_"))}
     return words | {word.rpartition(".")[0] for word in words if "." in word}
 
 
 def withdrawn_utterances(workspace: Workspace) -> Callable[[str], bool]:
-    """Tells, of an utterance's id, whether it was a recording that is gone since its speaker withdrew."""
+    """Returns a predicate on utterance ids: whether it was a recording that was removed when its speaker withdrew."""
     hashes = {one.voice_sha256 for one in read_withdrawals(workspace)}
     there = {row.id for row in read_recordings(workspace)} if hashes else set()
 

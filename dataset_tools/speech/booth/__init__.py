@@ -1,1 +1,1 @@
-"""The recording booth: a web page where speakers record the descriptions."""
+"""Recording booth: a web page where speakers record the descriptions."""

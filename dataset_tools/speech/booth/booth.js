@@ -1,6 +1,6 @@
 "use strict";
-// The page of the recording booth. Takes of the microphone (microphone.js) go up as wav files, and are judged by the server,
-// by the same rules as every other utterance.
+// Page of the recording booth. Takes from the microphone (microphone.js) are uploaded as WAV files and checked by the server,
+// by the same rules as all other utterances.
 
 const $ = (id) => document.getElementById(id);
 const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, BATCH = 5, RENEWED_MS = 60_000;
@@ -66,7 +66,7 @@ const recordingOf = (clip) => `recordings/${encodeURIComponent(clip)}?voice=${en
 
 function listenTo(url) { if (!microphone.recording && !busy) { play(url); $("playback").play(); } }
 
-function mode(name) {  // what is seen: speak, reasons or review
+function mode(name) {  // visible view: speak, reasons or review
   $("speak").hidden = name === "review"; $("review").hidden = name !== "review";
   $("keys").hidden = name !== "speak"; $("reasons").hidden = name !== "reasons"; $("decide").hidden = name !== "review";
 }
@@ -114,7 +114,7 @@ function buttons() {
   $("look").hidden = !$("review").hidden;
   $("look").firstChild.textContent = `Review takes (${batch.length} of ${BATCH})`;
   $("skip").disabled = !lines[place] || recording || busy;
-  $("back").disabled = $("leave").disabled = $("keep").disabled = $("more").disabled = recording || busy;  // or the take were another line's
+  $("back").disabled = $("leave").disabled = $("keep").disabled = $("more").disabled = recording || busy;  // otherwise the take would be assigned to another line
 }
 
 function say(text, kind) { $("said").textContent = text; $("said").className = kind; }
@@ -154,7 +154,7 @@ async function stop() {
   busy = false; buttons();
 }
 
-function waiting(error) {  // the take stays in the page; the booth judges it again when it keeps it
+function waiting(error) {  // the take stays in the page; the booth checks it again when it is kept
   if (error.away && take) take.usable = true;
   say(error.away ? `${error.message} The take stays here: press Enter when the booth is back.` : plain(error.message), "bad");
 }
@@ -172,7 +172,7 @@ async function keep() {
   let failed = null;
   for (const one of batch) {
     try {
-      const said = `${on(one.clip)}&sentence=${encodeURIComponent(one.sentence)}`;  // the booth may have another one by now
+      const said = `${on(one.clip)}&sentence=${encodeURIComponent(one.sentence)}`;  // may have changed on the server
       await ask(`api/takes${said}`, { method: "POST", body: one.sound });
       one.kept = true;
     } catch (error) { failed = error; one.text = plain(error.message); one.kind = "bad"; if (error.away) break; }
@@ -181,7 +181,7 @@ async function keep() {
   if (!failed) { await forward(); return; }
   await load().catch(() => {});
   busy = false; review();
-  if ($("booth").hidden) $("refused").textContent = failed.message;  // who withdrew sees the welcome again
+  if ($("booth").hidden) $("refused").textContent = failed.message;  // speakers who withdrew see the sign-in form again
   say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These were not kept.", "bad");
 }
 
@@ -191,13 +191,13 @@ function discard(one) {
   if (batch.length) review(); else forward();
 }
 
-async function claim(index) {  // whether the line is this speaker's; one that another has is not
+async function claim(index) {  // reserves the line; false if another speaker has reserved it
   const clips = [...batch.map((one) => one.clip), ...(lines[index] ? [lines[index].clip] : [])];
   const said = await ask(`api/lines?voice=${encodeURIComponent(voice)}`, { method: "POST", body: JSON.stringify(clips) }).catch(() => ({ held: [] }));
   return !lines[index] || !said.held.includes(lines[index].clip);
 }
 
-async function go(order) {  // to the first of these lines that no other speaker has
+async function go(order) {  // to the first of these lines that no other speaker has reserved
   busy = true; buttons();
   let found = lines.length;
   for (const index of order) if (await claim(index)) { found = index; break; }
@@ -208,8 +208,8 @@ async function go(order) {  // to the first of these lines that no other speaker
 
 const round = (from, step) => lines.map((_, index) => (from + step * (1 + index) + 2 * lines.length) % lines.length);
 
-async function forward() {  // to the next line that is not recorded, round the end; those that were skipped come last
-  busy = true; buttons();  // or a key pressed meanwhile would act on the line that is left
+async function forward() {  // to the next unrecorded line, cyclically; skipped lines come last
+  busy = true; buttons();  // otherwise keys would still act on the previous line
   await load().catch(() => {});
   const open = round(place, 1).filter((index) => !lines[index].recorded && !lines[index].held && !batch.some((one) => one.clip === lines[index].clip));
   await go(open.sort((one, other) => skipped.has(lines[one].clip) - skipped.has(lines[other].clip)));
@@ -243,14 +243,14 @@ $("welcome").addEventListener("submit", async (event) => {
       const same = confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`);
       answer = await sign({ same, anew: same });
     }
-    if (voice !== answer.voice) batch = [];  // takes of somebody else, who withdrew meanwhile
+    if (voice !== answer.voice) batch = [];  // takes of another speaker, who withdrew meanwhile
     voice = answer.voice;
     localStorage.setItem("voice", voice); localStorage.setItem("who", who);
     await enter();
   } catch (error) { $("refused").textContent = error.message; }
 });
 $("leave").addEventListener("click", () => { localStorage.clear(); location.reload(); });
-addEventListener("beforeunload", (event) => { if (batch.length || (take && take.usable)) event.preventDefault(); });  // not kept yet
+addEventListener("beforeunload", (event) => { if (batch.length || (take && take.usable)) event.preventDefault(); });  // takes not kept yet
 for (const [id, action] of Object.entries({ record: () => (microphone.recording ? stop() : start()), listen: () => $("playback").play(),
   again: start, next, back, skip: () => mode("reasons"), stay: () => mode("speak"), look: review, keep, more: forward }))
   $(id).addEventListener("click", () => { $(id).blur(); action(); });
@@ -263,7 +263,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if ($("booth").hidden || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   const focused = event.target.closest("button, a, summary, input");
-  if (focused && (focused.matches("input") || event.key === " " || event.key === "Enter")) return;  // it is the button's
+  if (focused && (focused.matches("input") || event.key === " " || event.key === "Enter")) return;  // handled by the focused element
   const seen = Object.keys(KEYS).find((id) => !$(id).hidden), key = event.key.length > 1 ? event.key : event.key.toLowerCase();
   const pressed = seen === "keys" || !(Number(key) > 0) ? $(KEYS[seen][key])  // a number: the reason, or the take to listen to
     : document.querySelectorAll(seen === "reasons" ? "[data-reason]" : "#takes button:first-of-type")[key - 1];

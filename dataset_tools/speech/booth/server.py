@@ -1,7 +1,7 @@
 """Recording booth server: a local web server for speakers with a microphone.
 
-Everything is under an address with a secret in it. A browser gives a microphone to pages of this machine, or to pages
-over TLS, only: so another address than loopback needs a certificate.
+All pages are at an address that contains a secret. Browsers allow the microphone only on pages from the local machine
+or over TLS: addresses other than loopback need a certificate.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from dataset_tools.speech.booth.sessions import Booth, as_json
 from dataset_tools.speech.booth.skips import SkipReason
 
 MOST_BYTES = 8 * 2**20
-"""Of an upload: half a minute at 96 kHz, 16 bits, and something to spare."""
+"""Largest upload: half a minute at 96 kHz, 16 bits, with some margin."""
 _DECODED_AT_ONCE = 2
 _LONGEST_SENTENCE = 2**16
-"""Characters; it is written to a file as it came."""
+"""In characters; the sentence is written to a file unmodified."""
 
 _PAGE = Path(__file__).parent
 _FILES = {"": _PAGE / "booth.html", "booth.js": _PAGE / "booth.js", "microphone.js": MICROPHONE}
 
 
 class _Speaker(msgspec.Struct):
-    """Who wants to record.
+    """Sign-in of a speaker.
 
     Attributes:
-        same: whether they are the one of that name who recorded here before.
-        anew: whether they know that they withdrew their consent, and give it again.
-        speaker: what they say of themselves.
+        same: whether this is the person of that name who recorded here before.
+        anew: whether this is the person who withdrew consent, and renews it.
+        speaker: metadata stated by the speaker.
     """
 
     name: str
@@ -50,7 +50,7 @@ class _Speaker(msgspec.Struct):
 
 
 class _Skip(msgspec.Struct):
-    """Why a speaker skips a sentence, and which one: as the page showed it."""
+    """Reason why a speaker skips a sentence, and the sentence as shown on the page."""
 
     reason: SkipReason
     sentence: Annotated[str, msgspec.Meta(max_length=_LONGEST_SENTENCE)]
@@ -60,20 +60,21 @@ def serve_booth(booth: Booth, address: Address, *, announce: Callable[[str], Non
     """Serves the booth until it is interrupted.
 
     Args:
-        booth: what to record.
-        address: where to listen.
-        announce: is told the page's address, with its secret, which stays the same (``cache/booth/address``).
+        booth: the recording sessions.
+        address: address to listen on.
+        announce: callback, called with the URL of the page. The URL contains a secret; it stays the same between runs
+            (``cache/booth/address``).
 
     Raises:
         InputError: the address cannot be used.
     """
-    with suppress(StoppedError):  # another command is working, maybe another booth
+    with suppress(StoppedError):  # another command is working, possibly another booth
         booth.clean_up()
     serve(lambda token: make_app(booth, token), address, booth.folder / "address", announce)
 
 
 def make_app(booth: Booth, token: str) -> web.Application:
-    """The booth as an aiohttp application; everything is under ``/<token>/``."""
+    """Creates the aiohttp application of the booth; all routes start with ``/<token>/``."""
     page = _Page(booth)
     routes = [
         *page_routes(_FILES),
@@ -90,7 +91,7 @@ def make_app(booth: Booth, token: str) -> web.Application:
 
 
 class _Page:
-    """The handlers. What a client names is looked up among what there is; no path is made of it."""
+    """Request handlers. Names sent by clients are looked up; they never become part of a path."""
 
     def __init__(self, booth: Booth) -> None:
         self._booth = booth
@@ -151,7 +152,7 @@ class _Page:
         return web.json_response({"id": row.id, "take": row.take, "warnings": row.utterance.quality["warnings"]})
 
     def _voice_of(self, request: web.Request) -> str:
-        """The voice that a request names.
+        """Returns the voice that a request names.
 
         Raises:
             InputError: its speaker has not agreed, or withdrew.

@@ -33,7 +33,7 @@ from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, 
 from dataset_tools.speech.recordings import add_recording
 
 HELD_S = 180.0
-"""How long a line that a speaker has is not given to others; the page renews this every minute."""
+"""Time for which a line is reserved for a speaker; the page renews the reservation every minute."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Line:
     language: str
 
     def shown(self, **more: bool) -> dict[str, Any]:
-        """What the page is told."""
+        """Data for the page."""
         return {
             "clip": self.clip.id,
             "class": self.clip.class_id,
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was heard in a take: why it cannot be used, or what is doubtful about it."""
+    """Quality check of a take: why it cannot be used, or warnings about it."""
 
     refusal: str | None
     warnings: tuple[str, ...]
@@ -66,14 +66,14 @@ class Checked:
 
 
 class Booth:
-    """The recordings of one workspace, for as many speakers as come.
+    """Recording sessions of one workspace, for any number of speakers.
 
     Args:
         workspace: with clips.jsonl.
         classes: the class file of the data set.
-        language: of the sentences of clips that have none yet.
+        language: language of the sentences of clips that have none yet.
         licence: of the recordings, as stated in their rows.
-        consent: what a speaker has to agree to before the first take.
+        consent: text that a speaker has to agree to before the first take.
 
     Raises:
         InputError: there are no clips.
@@ -106,9 +106,9 @@ class Booth:
         self._held: dict[str, tuple[str, float]] = {}
 
     def _read_clips(self) -> None:
-        """Reads the clips and what is to be said of them: a build may change both while the booth is open."""
-        with self._reading:  # or a slower thread would put older lines in the place of newer ones
-            found = self._versions()  # before they are read: what changes meanwhile is read the next time
+        """Reads the clips and their sentences: a build may change both while the booth is open."""
+        with self._reading:  # otherwise a slower thread could replace newer lines by older ones
+            found = self._versions()  # before reading: concurrent changes are read the next time
             rows = read_rows(self.workspace.manifests / "clips.jsonl", ClipRow)
             clips = {clip.id: clip for clip in rows}
             self.lines: Mapping[str, Line] = self._lines(clips)
@@ -116,17 +116,17 @@ class Booth:
             self._seen = found
 
     def _versions(self) -> list[tuple[int, int, int] | None]:
-        """Tells other versions of the files that lines are made of apart, without reading them."""
+        """Detects changes of the files that lines are made of, without reading them."""
         manifests = [self.workspace.manifests / name for name in ("clips.jsonl", "utterances.jsonl")]
         return [_version(path) for path in (*manifests, self.workspace.ledger)]
 
     def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
-        """What to say, by clip id: one of every class, then the second of every class, and so on."""
-        # An utterance that gave its place to a recording, maybe of another clip, is in the ledger still.
+        """Sentences to record, by clip id: the first of every class, then the second of every class, and so on."""
+        # An utterance that was replaced by a recording, possibly of another clip, is still in the ledger.
         ledger = sorted(read_ledger(self.workspace.ledger).items())
         spoken = [row for name, row in ledger if name.startswith("utterance/") and row.status == "ok"]
         rows = [*(row.value("row", UtteranceRow) for row in spoken), *_utterances(self.workspace)]
-        class_of = {clip.id: clip.class_id for clip in clips.values()}  # of another class, it is not of this clip now
+        class_of = {clip.id: clip.class_id for clip in clips.values()}  # rows of another class are outdated
         said = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
         chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
@@ -139,10 +139,10 @@ class Booth:
         return {line.clip.id: line for line in chain.from_iterable(turns) if line is not None}
 
     def line(self, clip_id: str) -> Line:
-        """What is to be said of a clip, as far as the booth has seen.
+        """Returns the sentence of a clip, as last read by the booth.
 
         Raises:
-            SampleError: nothing; a build may have removed the clip.
+            SampleError: there is none; a build may have removed the clip.
         """
         if (line := self.lines.get(clip_id)) is None:
             raise SampleError(
@@ -153,7 +153,7 @@ class Booth:
         return line
 
     def recorded(self) -> set[str]:
-        """Ids of the clips whose sentence, as it is now, somebody recorded."""
+        """Returns ids of the clips whose current sentence has been recorded."""
         done = set()
         for row in read_recordings(self.workspace):
             line = self.lines.get(row.utterance.clip or "")
@@ -163,28 +163,28 @@ class Booth:
 
     @property
     def folder(self) -> Path:
-        """Where takes lie that are not kept yet, and the secret of the address."""
+        """Folder of takes that are not kept yet, and of the secret of the address."""
         return self.workspace.cache / "booth"
 
     def clean_up(self) -> None:
-        """Removes the takes that a killed booth left unkept, and completes what it had begun to keep.
+        """Removes unkept takes of a killed booth, and completes takes that it had begun to keep.
 
         Raises:
-            StoppedError: another command is working in the workspace; the takes may be its.
+            StoppedError: another command is working in the workspace; the takes may belong to it.
         """
         with Ledger(self.workspace.ledger) as ledger:
-            clear_partial(self.folder)  # what another booth judges now is locked, and stays
-            for path in self.folder.glob("*.wav"):  # of an earlier version
+            clear_partial(self.folder)  # takes that another booth is checking are locked, and kept
+            for path in self.folder.glob("*.wav"):  # written by an earlier version
                 path.unlink(missing_ok=True)
             used = {row.id for row in _utterances(self.workspace)}
             if any(row.id not in used for row in merge_recordings((), read_recordings(self.workspace))):
                 self._use_recordings(ledger)
 
     def hold(self, clip_ids: Collection[str], voice: str) -> list[str]:
-        """Takes lines for a speaker, in place of those taken before: nobody else is given them for a while.
+        """Reserves lines for a speaker for `HELD_S` seconds, replacing the earlier reservations of the speaker.
 
         Returns:
-            Those that another speaker has, who keeps them.
+            Lines that another speaker has reserved; their reservation is unchanged.
         """
         others = [clip_id for clip_id in clip_ids if self._is_held(clip_id, voice)]
         self._held = {clip_id: held for clip_id, held in self._held.items() if held[0] != voice}
@@ -197,9 +197,9 @@ class Booth:
         return holder != voice and time.monotonic() < until
 
     def state(self, voice: str = "") -> dict[str, Any]:
-        """How far it is: every class with what is done, and every line in its order.
+        """Progress of the recording: counts by class, and all lines in order.
 
-        Of a line: whether anybody recorded it, whether ``voice`` did, and whether another speaker has it now.
+        For each line: whether it was recorded, whether ``voice`` recorded it, and whether another speaker reserved it.
 
         Raises:
             InputError: a build left clips.jsonl or utterances.jsonl in a state that cannot be read.
@@ -232,25 +232,24 @@ class Booth:
         return " ".join(words)
 
     def check(self, sound: bytes) -> Checked:
-        """Listens to a take; nothing is kept."""
+        """Checks the quality of a take; nothing is stored."""
         with self._file_of(sound) as path:
             return _check(path)
 
     def recording(self, clip_id: str, voice: str) -> Path | None:
-        """The last take of a clip by a voice, as it came."""
+        """Returns the original file of the last take of a clip by a voice."""
         rows = [row for row in read_recordings(self.workspace) if row.utterance.clip == clip_id]
         takes = {row.take: row.original for row in rows if row.utterance.voice == voice}
         return resolve(self.workspace.root, takes[max(takes)]) if takes else None
 
     def keep(self, clip_id: str, voice: str, sentence: str, sound: bytes) -> RecordingRow:
-        """Keeps a take: a new file in recordings/, and the utterance of the clip in utterances.jsonl.
+        """Stores a take: a new file in recordings/, and the utterance of the clip in utterances.jsonl.
 
         Args:
             clip_id: of a clip that the booth showed.
-            voice: as `Consents.admit` gave it.
-            sentence: that was shown when this was said. What the booth showed last says nothing about that: a build may
-                have changed it since.
-            sound: a wav file.
+            voice: as returned by `Consents.admit`.
+            sentence: the sentence shown during the recording, which may differ from the current one after a build.
+            sound: content of a WAV file.
 
         Raises:
             SampleError: the take cannot be used, or a build removed the clip or changed its sentence.
@@ -272,7 +271,7 @@ class Booth:
 
     @contextmanager
     def _file_of(self, sound: bytes) -> Iterator[Path]:
-        """A file of a take that is not kept, locked against commands that remove what a killed booth left."""
+        """Temporary file of a take, locked against commands that remove leftovers of a killed booth."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with partial_folder(self.folder) as folder:
             path = folder / "take.wav"
@@ -280,7 +279,7 @@ class Booth:
             yield path
 
     def _use_recordings(self, ledger: Ledger) -> None:
-        """Puts the recordings in their places in utterances.jsonl."""
+        """Updates utterances.jsonl with the recordings."""
         clips = list(self.clips.values())
         write_utterances(self.workspace, clips, assemble(self.workspace, clips, self.classes, ledger))
 
@@ -311,6 +310,6 @@ def _check(path: Path) -> Checked:
 
 
 def as_json(checked: Checked) -> dict[str, Any]:
-    """What the page is told of a take."""
+    """Converts the check of a take to JSON for the page."""
     found: dict[str, Any] = msgspec.to_builtins(checked)
     return found

@@ -1,4 +1,4 @@
-"""Skipped sentences with reasons: ``annotations/skips.jsonl``, one line each, without the speaker."""
+"""Skipped sentences with reasons, ``annotations/skips.jsonl``: one line each, without the speaker."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Literal
 import msgspec
 
 SkipReason = Literal["clip", "sentence", "pronunciation", "other"]
-"""The clip does not show it, the sentence is wrong, it is hard to say, or something else."""
+"""The clip does not show the action, the sentence is wrong, it is hard to pronounce, or another reason."""
 
 
 class SkipRow(msgspec.Struct, frozen=True, tag_field="schema", tag="fmn.skip/1"):
-    """annotations/skips.jsonl: a sentence that was skipped.
+    """Row of annotations/skips.jsonl: a sentence that was skipped.
 
     Attributes:
-        clip: id of the clip that the sentence describes. sentence: as it was shown.
-        reason: why it was skipped. time: when, UTC, ISO 8601.
+        clip: id of the clip that the sentence describes. sentence: as shown.
+        reason: why it was skipped. time: UTC, ISO 8601.
     """
 
     clip: str
@@ -28,14 +28,14 @@ class SkipRow(msgspec.Struct, frozen=True, tag_field="schema", tag="fmn.skip/1")
 
 
 class Skips:
-    """The skips of one booth; ``counts`` are those since it was opened, by reason."""
+    """Skips of one booth; ``counts`` has the number since the booth was opened, by reason."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.counts: Counter[str] = Counter()
 
     def add(self, clip_id: str, sentence: str, reason: SkipReason) -> None:
-        """Appends a row, on a line of its own also where an earlier one was torn.
+        """Appends a row, on a new line even if the last line is incomplete.
 
         Raises:
             OSError: the file cannot be written.
