@@ -168,7 +168,7 @@ def _iou(a: tuple[int, int], b: tuple[int, int]) -> float:
 
 def _ratings(votes: Mapping[str, Mapping[str, ReviewRow]], value: Callable[[ReviewRow], str | None]) -> Ratings:
     return {
-        item: {who: said for who, row in by_annotator.items() if (said := value(row)) is not None}
+        item: {who: rating for who, row in by_annotator.items() if (rating := value(row)) is not None}
         for item, by_annotator in votes.items()
     }
 

@@ -176,7 +176,7 @@ def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
     if not rows:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    _mend_last_line(path)
+    _repair_last_line(path)
     content = b"".join(msgspec.json.encode(row) + b"\n" for row in sorted(rows, key=lambda row: row.time))
     with path.open("ab", buffering=0) as file:
         size = file.tell()
@@ -237,7 +237,7 @@ def _is_row(line: bytes) -> bool:
     return b'"schema"' in line
 
 
-def _mend_last_line(path: Path) -> None:
+def _repair_last_line(path: Path) -> None:
     """Makes the file end with a complete line: completes the last one, or moves an incomplete one to its own file."""
     if not path.is_file():
         return

@@ -46,15 +46,15 @@ def pairs_of_class(
     sides_of: tuple[Side, Side] = ("train", "test")
     clips_in = Counter((row.class_id, sides.clips.get(row.id)) for row in clips)
     utterances_in = Counter((row.class_id, sides.utterances.get(row.id)) for row in utterances)
-    found: dict[str, Counter[Side]] = {}
+    counts: dict[str, Counter[Side]] = {}
     for class_id in {row.class_id for row in clips}:
         if options.split == "pairs":
             pairs = clips_in[class_id, None] * utterances_in[class_id, None]
             test = round(options.test_share * pairs)
-            found[class_id] = Counter({"test": test, "train": pairs - test})
+            counts[class_id] = Counter({"test": test, "train": pairs - test})
         else:
-            found[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in sides_of})
-    return found
+            counts[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in sides_of})
+    return counts
 
 
 def dealer(

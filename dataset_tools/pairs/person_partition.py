@@ -128,7 +128,7 @@ def partition_people(
     spoken = [row for row in utterances if row.clip is None or row.clip in of_clip]
     tables = [
         _table(units, classes, ((of_clip[row.id], of_clip[row.id], row.class_id) for row in clips)),
-        _table(units, classes, ((_of(row, of_clip, voices), voices[row.voice], row.class_id) for row in spoken)),
+        _table(units, classes, ((_unit_of(row, of_clip, voices), voices[row.voice], row.class_id) for row in spoken)),
     ]
     if len(units) <= MOST_UNITS:
         draws = np.arange(2 ** len(units))[:, None] >> np.arange(len(units)) & 1 == 1
@@ -169,7 +169,7 @@ def _units(
     return persons, voices
 
 
-def _of(row: UtteranceRow, of_clip: Mapping[str, _Unit], voices: Mapping[str, _Unit]) -> _Unit:
+def _unit_of(row: UtteranceRow, of_clip: Mapping[str, _Unit], voices: Mapping[str, _Unit]) -> _Unit:
     return voices[row.voice] if row.clip is None else of_clip[row.clip]
 
 

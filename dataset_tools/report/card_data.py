@@ -67,8 +67,8 @@ def _judged(judgment: Judgment) -> dict[str, Any]:
 
 def _problem(row: LedgerRow) -> dict[str, Any]:
     reason = row.reason or {}
-    said = {name: reason.get(name) for name in ("where", "next")}
-    return _known({"found": reason.get("found", "no reason recorded"), "stage": row.stage, **said})
+    details = {name: reason.get(name) for name in ("where", "next")}
+    return _known({"found": reason.get("found", "no reason recorded"), "stage": row.stage, **details})
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,8 +140,8 @@ def make_cards(
     }
     of_clip: dict[str, list[Spoken]] = defaultdict(list)
     for row in sorted(utterances, key=lambda row: row.id):
-        said = (*row.quality.get("warnings", ()), *([doubts[row.id]] if row.id in doubts else ()))
-        spoken = Spoken(row, judge_utterance.judge(row.id, {row.sha256}, row.review), said)
+        warnings = (*row.quality.get("warnings", ()), *([doubts[row.id]] if row.id in doubts else ()))
+        spoken = Spoken(row, judge_utterance.judge(row.id, {row.sha256}, row.review), warnings)
         if row.clip in cards:
             of_clip[row.clip].append(spoken)
         else:
@@ -154,7 +154,7 @@ def make_cards(
         if lost.status == "ok":
             continue
         name = lost.id.partition("/")[2]
-        owner = _known_start(name, cards)  # for utterances, recordings and copies: the clip whose id is a prefix
+        owner = _known_prefix(name, cards)  # for utterances, recordings and copies: the clip whose id is a prefix
         if owner is not None:
             status: Status = "failed" if "failed" in (cards[owner].status, lost.status) else lost.status
             cards[owner] = replace(cards[owner], status=status, problems=(*cards[owner].problems, lost))
@@ -165,7 +165,7 @@ def make_cards(
             name,
             lost.status,
             None if shown is None else shown.class_id,
-            person_of.get(_known_start(sample, person_of) or ""),
+            person_of.get(_known_prefix(sample, person_of) or ""),
             path=f"clips/{sample}.mp4" if sample in files else None,
             judgment=judgment,
             sentence=None if shown is None else shown.sentence,
@@ -212,8 +212,8 @@ class _Judge:
         if decision is None or decision.content_sha256 not in contents:
             return Judgment(review)
         rows = list(self._votes[name].values())
-        said = Counter(_in_words(row) for row in rows)
-        return Judgment(decision.verdict, tuple(said.most_common()), disagreement(rows))
+        counts = Counter(_in_words(row) for row in rows)
+        return Judgment(decision.verdict, tuple(counts.most_common()), disagreement(rows))
 
     def judge_left_out(self, name: str) -> tuple[Judgment, Shown | None]:
         """Returns the decisions on a clip that is not in the data set, and what annotators saw."""
@@ -228,8 +228,8 @@ def _in_words(row: ReviewRow) -> str:
     return f"{verdict} as {class_id}" if class_id and row.corrected_class is not None else verdict
 
 
-def _known_start(name: str, known: Container[str]) -> str | None:
+def _known_prefix(name: str, known: Container[str]) -> str | None:
     """Longest prefix of a name, ending before a ``_``, that is in ``known``."""
     parts = name.split("_")
-    starts = ("_".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((start for start in starts if start in known), None)
+    prefixes = ("_".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in known), None)

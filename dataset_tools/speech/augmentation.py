@@ -27,7 +27,7 @@ from dataset_tools.manifests import Augmentation, UtteranceRow
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
 from dataset_tools.speech.recording_quality import Limits, judge, measure
 
-_FORM = 1  # version of the algorithm; if it changes, all copies are made again
+_VERSION = 1  # version of the algorithm; if it changes, all copies are made again
 _STAGE = "augment"
 _HIGHEST_PEAK = 0.98
 
@@ -63,7 +63,7 @@ class _Task:
     def key(self) -> str:
         """Cache key: SHA-256 of everything that the copy depends on."""
         row = self.original
-        inputs = [_FORM, row.sha256, row.text, row.class_id, self.seed, self.number, msgspec.to_builtins(self.done)]
+        inputs = [_VERSION, row.sha256, row.text, row.class_id, self.seed, self.number, msgspec.to_builtins(self.done)]
         return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 

@@ -70,7 +70,7 @@ def assign_texts(
         every = every_sentence(action_class, classes, language=language, seed=seed)
         pool = every[: max(_POOL, 2 * len(members))]
         fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
-        fixed = {clip_id: said for clip_id, said in fixed.items() if _language(said[0]) == language}
+        fixed = {clip_id: agreement for clip_id, agreement in fixed.items() if _language(agreement[0]) == language}
         for clip_id, (sentence, is_written) in fixed.items():
             shown_as = human.get(clip_id, {}).get(sentence, "grammar")
             assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)

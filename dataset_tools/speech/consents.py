@@ -111,8 +111,8 @@ def withdraw(workspace: Workspace, voice: str) -> None:
     rows, now = _read(workspace), _now()
     rows.pop(voice, None)
     digest = voice_sha256(voice)
-    stone = ConsentRow(id=f"withdrawn_{digest}_{now}", name="", text="", time=now, withdrawn=digest)
-    _write(workspace, {**rows, stone.id: stone})
+    tombstone = ConsentRow(id=f"withdrawn_{digest}_{now}", name="", text="", time=now, withdrawn=digest)
+    _write(workspace, {**rows, tombstone.id: tombstone})
 
 
 def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collection[str] = ()) -> None:
@@ -124,10 +124,10 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
         InputError: a voice is barred, or one of ``renewed`` is not barred or not in ``voices``; nothing was written.
     """
     is_barred = barred_voices(workspace)
-    unfit = sorted(voice for voice in renewed if voice not in voices or not is_barred(voice))
-    if unfit:
+    not_withdrawn = sorted(voice for voice in renewed if voice not in voices or not is_barred(voice))
+    if not_withdrawn:
         raise InputError(
-            f"No withdrawn consent to renew: {', '.join(unfit)}",
+            f"No withdrawn consent to renew: {', '.join(not_withdrawn)}",
             where="--renewed-consent",
             expected="a voice of these files that withdrew: "
             + (", ".join(sorted(filter(is_barred, voices))) or "none did"),
@@ -143,8 +143,8 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
             + " ".join(f"--renewed-consent {voice}" for voice in barred),
         )
     if renewed:
-        said = "Consent was renewed after a withdrawal, as stated at an import."
-        agreed = {voice: ConsentRow(id=voice, name=voice, text=said, time=_now()) for voice in renewed}
+        text = "Consent was renewed after a withdrawal, as stated at an import."
+        agreed = {voice: ConsentRow(id=voice, name=voice, text=text, time=_now()) for voice in renewed}
         _write(workspace, _read(workspace) | agreed)
 
 
@@ -252,8 +252,8 @@ class Consents:
         return row is not None and row.is_consent and row.text == self.text
 
 
-def _facts(said: SpeakerFacts, known: ConsentRow | None) -> SpeakerFacts:
-    return said if known is None else said.filled_from(known.speaker)
+def _facts(stated: SpeakerFacts, known: ConsentRow | None) -> SpeakerFacts:
+    return stated if known is None else stated.filled_from(known.speaker)
 
 
 def _path(workspace: Workspace) -> Path:

@@ -201,14 +201,14 @@ class _Server:
             ) from error
 
     def _read_line(self, deadline: float) -> tuple[bytes, bytes]:
-        got = b""
-        while b"\n" not in got:
-            got += self._read_some(deadline)
-        line, _, rest = got.partition(b"\n")
+        data = b""
+        while b"\n" not in data:
+            data += self._read_some(deadline)
+        line, _, rest = data.partition(b"\n")
         return line, rest
 
-    def _read(self, got: bytes, size: int, deadline: float) -> bytes:
-        parts, length = [got], len(got)
+    def _read(self, data: bytes, size: int, deadline: float) -> bytes:
+        parts, length = [data], len(data)
         while length < size:
             parts.append(self._read_some(deadline))
             length += len(parts[-1])

@@ -33,12 +33,12 @@ def main(library_path: str, data_path: str) -> None:
     sample_rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), 0)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        sound, ended = _in_child(library, request)
+        sound, exit_code = _in_child(library, request)
         answer: dict[str, str | int]
         if sample_rate_hz <= 0:
             answer = {"error": f"espeak-ng cannot be initialized with the data in {data_path}"}
-        elif ended != 0 or not sound:
-            answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {ended})"}
+        elif exit_code != 0 or not sound:
+            answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {exit_code})"}
         else:
             answer = {"size": len(sound), "sample_rate_hz": sample_rate_hz}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + (b"" if "error" in answer else sound))

@@ -137,7 +137,7 @@ class _Names:
     class_ids: Collection[str]
     clip_classes: Mapping[str, str]
 
-    def like(self, name: str) -> str:
+    def suggestion(self, name: str) -> str:
         near = difflib.get_close_matches(name, [*self.class_ids, *self.clip_classes], n=1)
         return f" (is {near[0]} meant?)" if near else ""
 
@@ -161,7 +161,7 @@ def _in_folder(folder: Path, names: _Names) -> Found:
         else:
             name = path.stem if path.parent == folder else path.parent.name
             found.mismatches.append(
-                f"{shown}: neither is its folder a class, nor its name a clip of this data set{names.like(name)}"
+                f"{shown}: neither is its folder a class, nor its name a clip of this data set{names.suggestion(name)}"
             )
     return found
 
@@ -233,13 +233,13 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
     clip_id, class_id = values["clip"] or None, values["class"]
     if clip_id is not None:
         if clip_id not in names.clip_classes:
-            raise ValueError(f"{clip_id!r} is no clip of this data set{names.like(clip_id)}")
+            raise ValueError(f"{clip_id!r} is no clip of this data set{names.suggestion(clip_id)}")
         class_of_clip = names.clip_classes[clip_id]
         if class_id not in ("", class_of_clip):
             raise ValueError(f"{clip_id} is a clip of {class_of_clip}, not of {class_id}")
         class_id = class_of_clip
     elif class_id not in names.class_ids:
-        raise ValueError(f"{class_id!r} is no class of this data set{names.like(class_id)}")
+        raise ValueError(f"{class_id!r} is no class of this data set{names.suggestion(class_id)}")
     voice = _voice(values["voice"] or file.stem.partition("_")[0])
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
     return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)

@@ -20,7 +20,7 @@ DECODED_S = 60.0
 _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # includes the maxima of 8- and 16-bit converters, also after a lossy codec
 _FRAME_S = 0.02
-_NO_SOUND = 1e9  # times full scale: the squares of larger values would overflow
+_MAX_AMPLITUDE = 1e9  # times full scale: the squares of larger values would overflow
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Limits:
 def measure(sound: Sound) -> Quality:
     """Measures decoded audio with at least one sample."""
     with np.errstate(invalid="ignore"):  # signaling NaN
-        finite = np.abs(sound.samples) < _NO_SOUND
+        finite = np.abs(sound.samples) < _MAX_AMPLITUDE
     samples = sound.samples if finite.all() else np.where(finite, sound.samples, 0.0)
     heard = replace(sound, samples=samples)
     mono = heard.mono()

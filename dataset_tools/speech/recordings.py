@@ -155,7 +155,7 @@ def import_recordings(
                 written[task.utterance_id] = done.value("written", Written)  # by an import that was interrupted
     todo = [task for name, task in tasks.items() if name not in written]
     untried = len(refused)
-    _forget_mended(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
+    _forget_resolved(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
     progress(_STAGE, len(written), len(tasks))
     for outcome in run_each(_import, todo, jobs=jobs):
         task = outcome.item
@@ -179,7 +179,7 @@ def import_recordings(
             known += 1
             stated = _as_stated(earlier, task.found, language, licence)
             corrected += stated != earlier
-            rows[utterance_id] = _made_again(stated, written[utterance_id])
+            rows[utterance_id] = _rewritten(stated, written[utterance_id])
             continue
         spoken = (task.found.clip_id, task.found.voice)
         takes[spoken] = take = takes.get(spoken, 0) + 1
@@ -225,7 +225,7 @@ def _first(found: Iterable[_Row | None]) -> _Row | None:
     return next((one for one in found if one is not None), None)
 
 
-def _forget_mended(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
+def _forget_resolved(ledger: Ledger, paths: Collection[str], tasks: Collection[str]) -> None:
     """Removes failures of earlier contents of the given files from the ledger."""
     there = {f"recording/{name}" for name in tasks}
     failures = [row for row in ledger.status("failed", "recording/") if row.id not in there]
@@ -248,14 +248,14 @@ def _task(found: FoundRecording, workspace: Workspace) -> _Task:
 
 def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
     """Updates a known recording with the metadata stated now; missing values remain unchanged."""
-    said = row.utterance
-    if found.text not in ("", said.text):  # the text describes the current clip
-        said = msgspec.structs.replace(said, text=found.text, class_id=found.class_id)
-    said = msgspec.structs.replace(said, language=language or said.language)
-    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=said)
+    utterance = row.utterance
+    if found.text not in ("", utterance.text):  # the text describes the current clip
+        utterance = msgspec.structs.replace(utterance, text=found.text, class_id=found.class_id)
+    utterance = msgspec.structs.replace(utterance, language=language or utterance.language)
+    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=utterance)
 
 
-def _made_again(row: RecordingRow, written: Written) -> RecordingRow:
+def _rewritten(row: RecordingRow, written: Written) -> RecordingRow:
     """Updates the row of a known recording whose WAV was written again."""
     utterance = msgspec.structs.replace(row.utterance, **asdict(written))
     return msgspec.structs.replace(row, utterance=utterance)
@@ -274,15 +274,15 @@ def _failed(task: _Task, error: ToolkitError) -> LedgerRow:
 
 def _keys(task: _Task, earlier: RecordingRow | None) -> list[str]:
     """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
-    said = {(task.found.text, task.found.licence)}
+    stated = {(task.found.text, task.found.licence)}
     if earlier is not None:  # a licence stated by --licence was not part of the key
-        said |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
-    return [_key_of(task), *(_key_of(task, *one) for one in sorted(said))]
+        stated |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
+    return [_key_of(task), *(_key_of(task, *one) for one in sorted(stated))]
 
 
-def _key_of(task: _Task, *said: str) -> str:
+def _key_of(task: _Task, *stated: str) -> str:
     """Cache key: SHA-256 of everything that the WAV depends on."""
-    inputs = [task.sha256, *said, asdict(task.limits), asdict(task.settings)]
+    inputs = [task.sha256, *stated, asdict(task.limits), asdict(task.settings)]
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 

@@ -10,11 +10,11 @@ from dataset_tools.manifests import SpeakerFacts
 NOTHING_SAID = SpeakerFacts()
 
 
-def facts_by_voice(said: Iterable[tuple[str, SpeakerFacts]]) -> tuple[dict[str, SpeakerFacts], list[str]]:
+def facts_by_voice(stated: Iterable[tuple[str, SpeakerFacts]]) -> tuple[dict[str, SpeakerFacts], list[str]]:
     """Merges metadata by voice, omitting voices without any; the first value counts. Returns contradictions, too."""
     found: dict[str, SpeakerFacts] = {}
     contradictions = []
-    for voice, facts in said:
+    for voice, facts in stated:
         before = found.get(voice, NOTHING_SAID)
         for name in facts.__struct_fields__:
             one, other = getattr(before, name), getattr(facts, name)

@@ -29,7 +29,7 @@ from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import Written, write_utterance
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
-_FORM = 1  # version of the algorithm; if it changes, all utterances are made again
+_VERSION = 1  # version of the algorithm; if it changes, all utterances are made again
 _STAGE = "speak"
 
 
@@ -53,7 +53,7 @@ class _Task:
     def key(self, engine_version: str) -> str:
         """Cache key: SHA-256 of everything that the WAV depends on."""
         inputs = {
-            "form": _FORM,
+            "form": _VERSION,
             "engine": [self.engine.name, engine_version],
             "voice": asdict(self.voice),
             "text": self.text,

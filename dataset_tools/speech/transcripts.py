@@ -125,7 +125,7 @@ def check_transcripts(
         if before is not None and before.checker == checker and _is_current(before, one):
             continue
         others = _others(one, utterances)
-        if reason := _why_not(one, others):
+        if reason := _skip_reason(one, others):
             skipped[one.id] = reason
         else:
             todo.append(_Task(one, workspace.root / one.path, others))
@@ -213,7 +213,7 @@ def _others(one: UtteranceRow, utterances: Sequence[UtteranceRow]) -> tuple[str,
     return tuple(sorted(texts - {one.text, ""}, key=lambda text: seed_of(0, "other", one.id, text))[:_OTHERS])
 
 
-def _why_not(one: UtteranceRow, others: Sequence[str]) -> str | None:
+def _skip_reason(one: UtteranceRow, others: Sequence[str]) -> str | None:
     if one.language != _LANGUAGE:
         return f"only English can be checked, not {one.language}"
     if not one.text:

@@ -115,8 +115,12 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         yield from _rows(
             workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
         )
-    yield Trace("record of the split", "manifests/split.json", (), 0, 0, partial(_mend_split, workspace, voice, split))
-    yield Trace("record of the build", "manifests/build.json", (), 0, 0, partial(_mend_build, workspace, voice, build))
+    yield Trace(
+        "record of the split", "manifests/split.json", (), 0, 0, partial(_update_split, workspace, voice, split)
+    )
+    yield Trace(
+        "record of the build", "manifests/build.json", (), 0, 0, partial(_update_build, workspace, voice, build)
+    )
     yield _files(workspace, "report", workspace.root / "report", _pages(workspace, voice))
 
     def is_about(row: ReviewRow) -> bool:
@@ -239,19 +243,19 @@ def _originals(workspace: Workspace, voice: RecordedVoice) -> Iterator[Path]:
             yield path
 
 
-def _mend_split(workspace: Workspace, voice: RecordedVoice, record: SplitRecord | None) -> None:
+def _update_split(workspace: Workspace, voice: RecordedVoice, record: SplitRecord | None) -> None:
     if record is None:
         return
     merged = (tuple(one for one in same if not voice.owns(one)) for same in record.merged)
-    mended = msgspec.structs.replace(
+    updated = msgspec.structs.replace(
         record,
         train=_count(workspace.manifests / "train.jsonl", record.train),
         test=_count(workspace.manifests / "test.jsonl", record.test),
         merged=tuple(same for same in merged if len(same) > 1),
         withdrawn=read_withdrawals(workspace),
     )
-    if mended != record:
-        write_split(workspace.manifests, mended)
+    if updated != record:
+        write_split(workspace.manifests, updated)
 
 
 def _count(path: Path, otherwise: int) -> int:
@@ -261,7 +265,7 @@ def _count(path: Path, otherwise: int) -> int:
         return sum(1 for _ in lines)
 
 
-def _mend_build(workspace: Workspace, voice: RecordedVoice, built: Mapping[str, Any]) -> None:
+def _update_build(workspace: Workspace, voice: RecordedVoice, built: Mapping[str, Any]) -> None:
     failures = built.get("failures")
     if not isinstance(failures, list):
         return

@@ -23,25 +23,25 @@ def files_below(folder: Path, leave_out: Collection[str] = (), *, links: bool = 
     files: list[Path] = []
     unread: list[Path] = []
     entered: set[str] = set()
-    here = folder.resolve()
-    tops = [folder]
+    origin = folder.resolve()
+    roots = [folder]
 
-    def refused(error: OSError) -> None:
+    def note_unread(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # a folder that was removed meanwhile
             unread.append(Path(error.filename))
 
     def leads_elsewhere(path: Path) -> bool:
-        return links and path.is_symlink() and not here.is_relative_to(path.resolve())
+        return links and path.is_symlink() and not origin.is_relative_to(path.resolve())
 
-    for top in tops:  # real folders before link targets, so that a file is listed under its real path
-        for parent, folders, names in os.walk(top, onerror=refused):
+    for root in roots:  # real folders before link targets, so that a file is listed under its real path
+        for parent, folders, names in os.walk(root, onerror=note_unread):
             place = os.path.realpath(parent)
             if place in entered:
                 folders.clear()
                 continue
             entered.add(place)
             folders[:] = sorted(name for name in folders if Path(parent) != folder or name not in leave_out)
-            tops += filter(leads_elsewhere, (Path(parent, name) for name in folders))
+            roots += filter(leads_elsewhere, (Path(parent, name) for name in folders))
             for path in (Path(parent, name) for name in sorted(names)):
                 try:
                     if stat.S_ISREG(path.stat().st_mode):

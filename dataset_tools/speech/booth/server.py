@@ -112,20 +112,20 @@ class _Page:
         return file_response(await asyncio.to_thread(self._booth.recording, request.match_info["clip"], voice))
 
     async def speaker(self, request: web.Request) -> web.StreamResponse:
-        given = await json_body(request, _Speaker)
+        body = await json_body(request, _Speaker)
         async with self._writing:
-            if given.same is None and (known := await asyncio.to_thread(self._booth.consents.known, given.name)):
+            if body.same is None and (known := await asyncio.to_thread(self._booth.consents.known, body.name)):
                 return web.json_response({"voice": None, "known": known})
-            if given.same is None and (withdrawn := self._booth.consents.withdrawn(given.name)):
+            if body.same is None and (withdrawn := self._booth.consents.withdrawn(body.name)):
                 return web.json_response({"voice": None, "withdrawn": withdrawn})
             admit = partial(
                 self._booth.consents.admit,
-                agreed=given.agreed,
-                other=given.same is False,
-                anew=given.anew,
-                speaker=given.speaker,
+                agreed=body.agreed,
+                other=body.same is False,
+                anew=body.anew,
+                speaker=body.speaker,
             )
-            voice = await asyncio.to_thread(admit, given.name)
+            voice = await asyncio.to_thread(admit, body.name)
         return web.json_response({"voice": voice})
 
     async def lines(self, request: web.Request) -> web.StreamResponse:
@@ -134,9 +134,9 @@ class _Page:
         return web.json_response({"held": held})
 
     async def skip(self, request: web.Request) -> web.StreamResponse:
-        given = await json_body(request, _Skip)
+        body = await json_body(request, _Skip)
         self._voice_of(request)
-        self._booth.skips.add(self._booth.line(request.query.get("clip", "")).clip.id, given.sentence, given.reason)
+        self._booth.skips.add(self._booth.line(request.query.get("clip", "")).clip.id, body.sentence, body.reason)
         return web.json_response({})
 
     async def check(self, request: web.Request) -> web.StreamResponse:

@@ -127,11 +127,11 @@ class Booth:
         spoken = [row for name, row in ledger if name.startswith("utterance/") and row.status == "ok"]
         rows = [*(row.value("row", UtteranceRow) for row in spoken), *_utterances(self.workspace)]
         class_of = {clip.id: clip.class_id for clip in clips.values()}  # rows of another class are outdated
-        said = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
+        current = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
         chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in clips.values():
-            if (row := said.get(clip.id)) is not None:
+            if (row := current.get(clip.id)) is not None:
                 by_class[clip.class_id].append(Line(clip, row.text, row.language))
             elif clip.id in chosen and chosen[clip.id].text:
                 by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))

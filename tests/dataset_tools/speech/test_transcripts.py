@@ -105,7 +105,7 @@ def test_a_swapped_sentence_is_named_and_nothing_is_refused(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("checked twice")
 
-    monkeypatch.setattr(transcripts, "_why_not", never)
+    monkeypatch.setattr(transcripts, "_skip_reason", never)
     assert check_transcripts(recorded) == found
     # Another sentence since: what was found of the one before counts no more.
     changed = [msgspec.structs.replace(row, text="Another one.") for row in utterances(recorded)]
