@@ -24,7 +24,7 @@ def unread_warning(workspace: Workspace) -> str | None:
     if not counts:
         return None
     return (
-        f"{sum(counts.values()):,} decisions are in Label Studio and not here, as of the last pull"
+        f"{sum(counts.values()):,} decisions in Label Studio are not in this workspace, as of the last pull"
         f" ({', '.join(counts)}): run fmn-data annotate pull"
     )
 

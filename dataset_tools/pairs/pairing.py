@@ -254,6 +254,6 @@ def _check_sides(workspace: Workspace, expected: Mapping[str, Counter[Side]], op
                 f"There would be no pairs to {what}: no class has a clip and an utterance on that side",
                 where=f"{workspace.manifests}, --split {options.split}, --test-share {options.test_share:g}",
                 expected="a class with clips and utterances on both sides: of n clips, the test share times n, rounded,"
-                " must be more than 0 and less than n (one content under several names counts as one)",
+                " must be more than 0 and less than n (items with the same content count as one)",
                 next_step="choose another --test-share or --split, or build or record more of a class",
             )

@@ -265,10 +265,10 @@ def _impossible(
         for of_class in (shown, heard)
     )
     return InputError(
-        f"The persons cannot be split: of {len(set(persons.values()))} persons and {len({*voices.values()})} voices"
-        " no set leaves clips and utterances of every class on both sides",
+        f"The data set cannot be split by person: no partition of {len(set(persons.values()))} persons and"
+        f" {len({*voices.values()})} voices leaves clips and utterances of every class on both sides",
         where=f"classes with one person only: {seen_once}; with one voice only: {heard_once}",
-        expected="every class shown by at least two persons and spoken by at least two voices, that of a recording on"
-        " the side of its clip (persons, or voices, of the same content count once)",
+        expected="at least two persons and two voices for every class, with the voice of a recording on the side of its"
+        " clip (persons, or voices, with the same content count once)",
         next_step="use --split items, build more clips with --per-class, or record more speakers",
     )

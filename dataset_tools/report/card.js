@@ -24,7 +24,7 @@ const SampleCard = (() => {
   const lost = (media, what) => media.replaceWith(element("div", { className: "lost" }, `${what} is missing`));
 
   const clipOf = (card) => {
-    if (!card.clip) return element("div", { className: "lost" }, card.utterances ? "describes no single clip" : "no clip");
+    if (!card.clip) return element("div", { className: "lost" }, card.utterances ? "describes a class, not a single clip" : "no clip");
     const { src, poster, duration_s: length } = card.clip;
     const sentence = card.utterances?.[0].text ?? card.sentence ?? "";
     const video = element("video", {
@@ -47,11 +47,11 @@ const SampleCard = (() => {
       element("p", { className: "sentence" }, spoken.text || "(the sentence is not known)"), sound,
       element("p", { className: "facts" },
         fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
-        fact("length of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
-        fact("loudness before it was made even", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
+        fact("duration of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
+        fact("loudness before normalization", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
         fact("score of the pair, comparable within one search only", spoken.score !== undefined ? `score ${spoken.score.toFixed(2)}` : ""),
         fact("rank of its clip in a search by this utterance", spoken.rank && `own clip: rank ${spoken.rank}`),
-        judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("doubt", doubt, "short"))));
+        judgment("speech", spoken), ...(spoken.doubts ?? []).map((doubt) => fact("warning", doubt, "short"))));
   };
   const problemOf = (problem) => element("p", { className: "problem" }, element("b", {}, problem.found),
     ...[problem.where, problem.next && `Next: ${problem.next}`].filter(Boolean).map((line) => element("small", {}, line)));
@@ -94,7 +94,7 @@ const SampleCard = (() => {
           fact("status", card.status === "ok" ? "" : card.status, card.status === "failed" ? "bad" : "short"),
           fact("class", card.class), fact("person", card.person),
           fact("split", card.split === "neither" ? "no pairs" : card.split),
-          fact("length of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
+          fact("duration of the clip", card.clip?.duration_s && `clip ${card.clip.duration_s.toFixed(1)} s`),
           judgment("clip", card),
           fact("share of pairs of annotators that decided differently", card.disagreement ? `disagreement ${card.disagreement.toFixed(2)}` : "", "short"),
           fact("rank of its utterance in a search by this clip", card.rank && `own utterance: rank ${card.rank}`)),

@@ -178,7 +178,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
       view.from && `from ${view.from}`, view.to && `to ${view.to}`].filter(Boolean).join("; ");
     count.textContent = chosen.length
       ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
-      : "No sample is like that: clear a filter.";
+      : "No matching samples: clear a filter.";
     list.replaceChildren(...here.map((card) => SampleCard.make(card, root.id, tools(card))));
     const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);
     pages.replaceChildren(...(last > 1 ? [

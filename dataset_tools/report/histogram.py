@@ -26,7 +26,7 @@ def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
         bars: approximate maximum number of bins.
     """
     if not values:
-        return Markup('<p class="none">nothing to show</p>')
+        return Markup('<p class="none">no data</p>')
     width = _round_width((max(values) - min(values)) / bars)
     counts = Counter(math.floor(value / width + 1e-9) for value in values)
     first, last = min(counts), max(counts)
@@ -54,7 +54,7 @@ def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
     middle = median(values)
     x = _LEFT + (middle / width - first) * step
     parts.append(f'<line class="median" x1="{x:.2f}" x2="{x:.2f}" y1="{_TOP}" y2="{base}"/>')
-    caption = f"{unit}; median {middle:.3g}; the highest bar is {most}"
+    caption = f"{unit}; median {middle:.3g}; highest bar: {most}"
     parts.append(f'<text x="{WIDTH - _LEFT}" y="11" text-anchor="end">{caption}</text>')
     spoken = f"Histogram of {len(values)} values from {min(values):.3g} to {max(values):.3g} {caption}"
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">{"".join(parts)}</svg>')

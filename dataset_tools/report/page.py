@@ -135,7 +135,7 @@ def _refuse_other(folder: Path) -> None:
     is_other = page.exists() and not (page.is_file() and TITLE in page.read_bytes()[:1000])
     if is_other or (pictures.exists() and not pictures.is_dir()):
         raise InputError(
-            f"The {'page' if is_other else 'file'} is no report of a data set, and would be replaced",
+            f"The {'page' if is_other else 'file'} is not a report of a data set, and would be overwritten",
             where=page if is_other else pictures,
             expected="a folder without index.html and thumbnails, or with an earlier report",
             next_step="name another folder with --out",
@@ -202,7 +202,7 @@ def _page(
         )
     except UndefinedError as error:
         raise InputError(
-            f"The record of the build lacks what the report shows: {error}",
+            f"The record of the build lacks a value that the report shows: {error}",
             where=workspace.manifests / "build.json",
             expected="the JSON object that fmn-data build writes",
             next_step="run fmn-data build again",

@@ -71,7 +71,7 @@ def _draw(task: _Task) -> None:
     with open_video(path) as container:
         frames = deque(islice(container.decode(video=0), task.clip.frames // 2 + 1), maxlen=1)
     if not frames:
-        raise SampleError("The clip has no picture", where=path)
+        raise SampleError("The clip has no video frames", where=path)
     frame = frames[0]
     width = 2 * round(frame.width * HEIGHT_PX / frame.height / 2)
     with written_whole(task.target) as partial, av.open(str(partial), "w", format="image2") as output:

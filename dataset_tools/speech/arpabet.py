@@ -31,8 +31,8 @@ def pronounce(word: str) -> str:
         if size:
             found.append(_PHONES[ipa[place : place + size]])
         elif ipa[place] not in _NO_PHONES:
-            raise SampleError(f"{ipa[place]!r} is no phoneme of English", where=f"{word} [{ipa}]")
+            raise SampleError(f"{ipa[place]!r} is not an English phoneme", where=f"{word} [{ipa}]")
         place += size or 1
     if not found:
-        raise SampleError("There is nothing to pronounce in the word", where=word)
+        raise SampleError("espeak-ng returns no phonemes for the word", where=word)
     return " ".join(found)

@@ -129,14 +129,14 @@ def check_consent(workspace: Workspace, voices: Collection[str], renewed: Collec
         raise InputError(
             f"No withdrawn consent to renew: {', '.join(not_withdrawn)}",
             where="--renewed-consent",
-            expected="a voice of these files that withdrew: "
-            + (", ".join(sorted(filter(is_barred, voices))) or "none did"),
-            next_step="leave the option out for that voice",
+            expected="a voice in these files whose consent was withdrawn: "
+            + (", ".join(sorted(filter(is_barred, voices))) or "there is none"),
+            next_step="omit the option for that voice",
         )
     barred = sorted(voice for voice in voices if is_barred(voice) and voice not in renewed)
     if barred:
         raise InputError(
-            f"Consent was withdrawn for the voice {', '.join(barred)}: its recordings are not taken",
+            f"Consent was withdrawn for the voice {', '.join(barred)}: its recordings are not imported",
             where=_path(workspace),
             expected="recordings of speakers who consent",
             next_step="remove those files; or, if the speaker has renewed consent, state it: "
@@ -238,7 +238,7 @@ class Consents:
                 raise InputError(
                     f"The recordings of {slug} were removed when consent was withdrawn",
                     expected="renewed consent",
-                    next_step="say that you are the same person and agree again, or come by another name",
+                    next_step="state that you are the same person and agree again, or use another name",
                 )
             known = rows.get(slug)
             time = known.time if known is not None and self.is_admitted(slug) else _now()

@@ -164,14 +164,14 @@ def _load(model: str) -> Any:
             return api.TTS(**arguments, progress_bar=sys.stderr.isatty())
     except EOFError as error:
         raise InputError(
-            "The model asks for its licence to be accepted",
+            "The license of the model must be accepted first",
             where=model,
-            next_step="read the licence on the model's page; if you accept it, set COQUI_TOS_AGREED=1",
+            next_step="read the license on the page of the model; if you accept it, set COQUI_TOS_AGREED=1",
         ) from error
     except (KeyError, ValueError) as error:
         if not _is_local(model):
             raise InputError(
-                f"Coqui has no model of the name {model!r}",
+                f"Coqui has no model named {model!r}",
                 where=model,
                 expected="one of the names that `tts --list_models` prints",
                 next_step="correct the name after coqui:",
@@ -187,12 +187,12 @@ def _unusable(model: str, error: Exception) -> InputError:
             f"The model cannot be loaded: {error}",
             where=model,
             expected="the config.json and the weights of the same model, as written in training",
-            next_step="check that both are of the same model and whole",
+            next_step="check that both belong to the same model and are complete",
         )
     return InputError(
-        f"The weights of {model} are not on this machine, and cannot be downloaded ({type(error).__name__})",
+        f"The weights of {model} are not on this machine and cannot be downloaded ({type(error).__name__})",
         where=_folder(model),
-        expected="a connection to github.com or huggingface.co, or the weights where they belong",
+        expected="a connection to github.com or huggingface.co, or the weights in that folder",
         next_step=f"on a machine with a connection run: tts --model_name {model} --text hello; then copy the folder "
         f"{_folder(model).name} to {_folder(model).parent}",
     )
@@ -226,10 +226,10 @@ def _local_files(folder: Path) -> tuple[Path, Path]:
         weights = [folder / "model.pth"]
     if not config.is_file() or len(weights) != 1:
         raise InputError(
-            f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} files of weights",
+            f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} weight files",
             where=folder,
             expected="config.json and model.pth",
-            next_step="name the folder that Coqui TTS wrote in training, with the checkpoint named model.pth",
+            next_step="use the folder that Coqui TTS wrote in training, with the checkpoint renamed to model.pth",
         )
     try:
         json.loads(config.read_bytes())

@@ -53,7 +53,7 @@ def open_engine(spec: str) -> Engine:
         raise InputError(
             f"There is no speech engine {name!r}",
             expected="one of " + ", ".join(["espeak", "coqui", "piper", *sorted(found)]),
-            next_step=f"install the package that has it (entry point group {ENTRY_POINT_GROUP}), or choose another",
+            next_step=f"install its package (entry point group {ENTRY_POINT_GROUP}), or choose another",
         )
     engine = load_entry_point(found[name])
     return cast("Engine", engine(options) if options else engine())

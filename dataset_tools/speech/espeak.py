@@ -152,7 +152,7 @@ def _library_and_data() -> tuple[str, str]:
     except ImportError as error:
         raise InputError(
             "espeak-ng is not installed",
-            expected="the package espeakng-loader, which has its library and data",
+            expected="the package espeakng-loader, which contains its library and data",
             next_step="pip install espeakng-loader, or choose another engine with --voices",
         ) from error
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
@@ -195,9 +195,9 @@ class _Server:
             self.close()
             _server.cache_clear()  # the next utterance starts a new process
             raise SampleError(
-                f"espeak-ng {'did not come back' if isinstance(error, TimeoutError) else 'died'}",
+                f"espeak-ng {'timed out' if isinstance(error, TimeoutError) else 'crashed'}",
                 where=str(request["text"]),
-                next_step="run the command again: it tries the utterance once more",
+                next_step="run the command again: it retries the utterance",
             ) from error
 
     def _read_line(self, deadline: float) -> tuple[bytes, bytes]:

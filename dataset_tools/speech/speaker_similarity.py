@@ -109,7 +109,7 @@ def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress:
     enough = {voice: np.stack(each) for voice, each in sorted(takes.items()) if voice not in few}
     if len(enough) < 2:
         raise InputError(
-            f"{len(enough)} voices have {2 * TAKES} utterances or more",
+            f"{len(enough)} voices have at least {2 * TAKES} utterances",
             where=workspace.manifests / "utterances.jsonl",
             expected="two such voices" + ("" if synthesized else " among the recordings"),
             next_step="record more takes" + ("" if synthesized else ", or compare synthesized voices: --synthesized"),
@@ -198,9 +198,9 @@ def _weights() -> Path:
     path = Path((found.submodule_search_locations or [""])[0], "pretrained.pt") if found else None
     if path is None or not path.is_file() or sha256_of(path) != WEIGHTS_SHA256:
         raise InputError(
-            "The package resemblyzer is not installed" if path is None else "resemblyzer brings other weights",
+            "The package resemblyzer is not installed" if path is None else "The package resemblyzer has other weights",
             where=path,
-            expected="version 0.1.4, which has its weights in it",
-            next_step="pip install --no-deps resemblyzer==0.1.4 (what it depends on is not needed)",
+            expected="version 0.1.4, which includes its weights",
+            next_step="pip install --no-deps resemblyzer==0.1.4 (its dependencies are not needed)",
         )
     return path

@@ -122,7 +122,7 @@ def synthesize(
             failures[task.utterance_id] = died
         else:
             todo.append(task)
-    note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: they share"
+    note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
     progress(_STAGE, len(rows) + len(failures), len(tasks), note)
     for outcome in run_each(_speak, todo, jobs=jobs):
         task, key = outcome.item, keys[outcome.item.utterance_id]

@@ -135,14 +135,14 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         if export.suffix == ".json":
             yield Trace("tasks as received from Label Studio", where, (), 0, tasks, clear)
         else:
-            yield Trace("a torn decision", where, (where,), export.stat().st_size, 0, clear)
+            yield Trace("an incomplete decision", where, (where,), export.stat().st_size, 0, clear)
     yield _files(workspace, "cached speech features", workspace.cache / "features", _features(workspace, voice))
     index = workspace.cache / "index"  # of galleries of utterances (`fmn.search`); the next search rebuilds it
     yield _files(workspace, "indexes of utterances", index, index.glob("*-clip-*/*"))
     booth = workspace.cache / "booth"
     unsaved = [*booth.glob("*.wav"), *booth.glob(f"{PARTIAL}*")]  # the former were written by an earlier version
     yield _unfinished(workspace, "unsaved takes of the booth", booth, unsaved)
-    yield _unfinished(workspace, "half written files", workspace.root, _half_written(workspace))
+    yield _unfinished(workspace, "partially written files", workspace.root, _half_written(workspace))
     yield _files(workspace, "original recordings", workspace.recordings, _originals(workspace, voice))
     spoken = (path for path in workspace.speech.glob("*.wav") if voice.owns(path.stem))
     yield _files(workspace, "utterances and copies", workspace.speech, spoken)

@@ -4,8 +4,8 @@
 
 const $ = (id) => document.getElementById(id);
 const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, BATCH = 5, RENEWED_MS = 60_000;
-const HINTS = [[/silent/, "Nothing was heard. Is the microphone on, and the right one?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
-  [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."], [/quiet/, "Rather quiet. Come closer to the microphone."],
+const HINTS = [[/silent/, "Nothing was recorded. Is the right microphone connected and switched on?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
+  [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or lower its level."], [/quiet/, "Rather quiet. Move closer to the microphone."],
   [/noisy/, "Rather noisy. Is there a quieter place?"]];
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
@@ -15,9 +15,9 @@ let lines = [], place = 0, take = null, busy = false, starting = false;
 
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => {
-    throw Object.assign(new Error("The booth does not answer: is it still running?"), { away: true }); });
+    throw Object.assign(new Error("The booth does not respond. Is it still running?"), { away: true }); });
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.found || `The booth answered ${answer.status}. Ask for its address as it is now.`);
+  if (!answer.ok) throw new Error(said.found || `The booth responded with status ${answer.status}. Ask for its current address.`);
   return said;
 }
 
@@ -76,10 +76,10 @@ function show() {
   const line = lines[place];
   const left = lines.some((one) => !one.recorded);
   $("sentence").lang = line ? line.language : "en";
-  $("sentence").textContent = line ? line.sentence : left ? "Others are recording what is left. Thank you!" : "Everything is recorded. Thank you!";
+  $("sentence").textContent = line ? line.sentence : left ? "Others are recording the remaining sentences. Thank you!" : "Everything is recorded. Thank you!";
   if (line) { const url = `clips/${encodeURIComponent(line.clip)}`; if (!$("video").src.endsWith(url)) $("video").src = url; }
   for (const row of $("classes").children) row.classList.toggle("now", !!line && row.dataset.class === line.class);
-  say(line && line.recorded ? "This one is recorded; another take takes its place." : "", "");
+  say(line && line.recorded ? "Already recorded; another take replaces it." : "", "");
   play(line && line.own ? recordingOf(line.clip) : null);
   buttons();
 }
@@ -139,15 +139,15 @@ async function start() {
 async function stop() {
   if (!microphone.recording) return;
   const { sound, lost } = microphone.stop();
-  if (lost) { say("Please once more: parts of the sound were lost, or came twice.", "bad"); buttons(); return; }
-  busy = true; say("Listening…", ""); buttons();
+  if (lost) { say("Please record it again: parts of the audio were lost or duplicated.", "bad"); buttons(); return; }
+  busy = true; say("Checking…", ""); buttons();
   take = { sound, usable: false };
   play(URL.createObjectURL(sound));
   try {
     const heard = await ask("api/check", { method: "POST", body: sound });
     take.usable = heard.refusal === null;
-    if (heard.refusal !== null) say(`Please once more: ${plain(heard.refusal)}`, "bad");
-    else if (heard.warnings.length) say(`Doubtful, better once more: ${plain(heard.warnings.join("; "))}`, "doubt");
+    if (heard.refusal !== null) say(`Please record it again: ${plain(heard.refusal)}`, "bad");
+    else if (heard.warnings.length) say(`Better record it again: ${plain(heard.warnings.join("; "))}`, "doubt");
     else say(`Good (${heard.duration_s.toFixed(1)} s).`, "good");
     take.text = $("said").textContent; take.kind = $("said").className;
   } catch (error) { waiting(error); }
@@ -161,14 +161,14 @@ function waiting(error) {  // the take stays in the page; the booth checks it ag
 
 async function next() {  // the take waits for the review
   if ($("next").disabled) return;
-  const { clip, sentence } = lines[place], { sound, text = "Not judged yet.", kind = "" } = take;
+  const { clip, sentence } = lines[place], { sound, text = "Not checked yet.", kind = "" } = take;
   batch = [...batch.filter((one) => one.clip !== clip), { clip, sentence, sound, text, kind }];
   take = null;
   if (batch.length >= BATCH) review(); else await forward();
 }
 
 async function keep() {
-  busy = true; say("Keeping…", ""); buttons();
+  busy = true; say("Saving…", ""); buttons();
   let failed = null;
   for (const one of batch) {
     try {
@@ -182,7 +182,7 @@ async function keep() {
   await load().catch(() => {});
   busy = false; review();
   if ($("booth").hidden) $("refused").textContent = failed.message;  // speakers who withdrew see the sign-in form again
-  say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These were not kept.", "bad");
+  say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These takes were not saved.", "bad");
 }
 
 function discard(one) {
@@ -219,7 +219,7 @@ const back = () => go(round(Math.min(place, lines.length), -1));
 function again(clip) {
   if (microphone.recording || busy) return;
   const index = lines.findIndex((line) => line.clip === clip);
-  if (index < 0) say("The data set was built again, and has no sentence for this clip now.", "bad"); else go([index]);
+  if (index < 0) say("The data set was rebuilt and has no sentence for this clip anymore.", "bad"); else go([index]);
 }
 
 async function skip(reason) {
@@ -240,7 +240,7 @@ $("welcome").addEventListener("submit", async (event) => {
     let answer = await sign({});
     if (answer.known) answer = await sign({ same: confirm(`${answer.known} has recorded here before. Are you the same person?`) });
     if (answer.withdrawn) {
-      const same = confirm(`The recordings of ${who} were removed on ${answer.withdrawn}, as they had asked. Are you the same person, and do you give your consent anew?`);
+      const same = confirm(`The recordings of ${who} were removed on ${answer.withdrawn} at their request. Are you the same person, and do you consent again?`);
       answer = await sign({ same, anew: same });
     }
     if (voice !== answer.voice) batch = [];  // takes of another speaker, who withdrew meanwhile

@@ -160,7 +160,7 @@ class _Page:
         voice = request.query.get("voice", "")
         if not self._booth.consents.is_admitted(voice):
             raise InputError(
-                "You have not agreed to the text of this booth, or withdrew your consent",
-                next_step="reload the page, and give your name there",
+                "You have not agreed to the consent text of this booth, or have withdrawn your consent",
+                next_step="reload the page and enter your name",
             )
         return voice

@@ -146,7 +146,7 @@ class Booth:
         """
         if (line := self.lines.get(clip_id)) is None:
             raise SampleError(
-                "The data set was built again, and has no sentence for this clip now",
+                "The data set was rebuilt and has no sentence for this clip anymore",
                 where=clip_id,
                 next_step="discard the take",
             )
@@ -260,9 +260,9 @@ class Booth:
             line = self.line(clip_id)
             if not same_words(line.sentence, sentence):
                 raise SampleError(
-                    "The data set was built again, and this clip has another sentence now",
+                    "The data set was rebuilt, and the sentence of this clip has changed",
                     where=clip_id,
-                    next_step="reload the page and say the new one",
+                    next_step="reload the page and record the new sentence",
                 )
             found = FoundRecording(path, line.clip.class_id, clip_id, voice, line.sentence, self.licence)
             row = add_recording(self.workspace, found, ledger=ledger, language=line.language, name=f"{voice}.wav")

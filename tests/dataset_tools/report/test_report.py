@@ -178,7 +178,7 @@ def test_a_missing_clip_is_named_and_stops_nothing(workspace: Workspace) -> None
     assert summary.missing == (f"clips/{gone.name}",)
     assert summary.without_picture == {}
     page = Page(Path(summary.page))
-    assert "no picture" in page.text
+    assert "no thumbnail" in page.text
     assert gone.name in page.text
     assert len(list((workspace.root / "report" / "thumbnails").iterdir())) == 3
 

@@ -171,7 +171,7 @@ def test_a_wav_that_was_cut_off_is_doubted(tmp_path: Path, sine: Callable[..., n
     quality = measure(decode(cut))
     assert quality.missing_s == pytest.approx(1.0)
     (warning,) = judge(quality, Limits(), where="cut.wav")
-    assert warning == "cut off: 1.00 s of what the file says that it has are missing or damaged"
+    assert warning == "cut off: 1.00 s of the duration stated in the file are missing or damaged"
     assert quality.as_dict((warning,))["missing_s"] == 1.0
     endless = tmp_path / "pipe.wav"  # as ffmpeg writes to a pipe
     endless.write_bytes(path.read_bytes()[:40] + b"\xff\xff\xff\xff" + path.read_bytes()[44:])

@@ -171,7 +171,7 @@ def test_an_unknown_model_is_refused(spec: str) -> None:
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no config\.json and 0 files of weights") as caught:
+    with pytest.raises(InputError, match=r"no config\.json and 0 weight files") as caught:
         open_engine(f"coqui:{tmp_path}").voices("en")
     assert caught.value.where == str(tmp_path)
 

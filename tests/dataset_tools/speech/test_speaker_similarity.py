@@ -66,7 +66,7 @@ def test_a_copy_is_no_take(
     done = Augmentation(original=rows[0].id, speed=1.0, gain_db=0.0, room_s=0.2, snr_db=20.0)
     copies = [replace(row, id=f"{row.id}_aug1", augmented=done) for row in rows]
     write_rows(tmp_path / "manifests" / "utterances.jsonl", sorted([*rows, *copies], key=lambda row: row.id))
-    with pytest.raises(InputError, match="0 voices have 10 utterances or more"):
+    with pytest.raises(InputError, match="0 voices have at least 10 utterances"):
         compare_voices(Workspace(tmp_path))
 
 

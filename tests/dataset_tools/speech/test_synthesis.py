@@ -267,7 +267,7 @@ def test_too_few_voices_are_shared_and_it_is_said(
         progress=lambda stage, done, total, note="": notes.add(note),
     )
     assert {row.voice for row in rows} == {"tone-0"}
-    assert notes == {"plain has fewer voices than there are persons: they share"}
+    assert notes == {"plain has fewer voices than there are persons: persons share voices"}
 
 
 def test_a_language_that_the_engine_does_not_speak_is_refused_before_anything_is_written(

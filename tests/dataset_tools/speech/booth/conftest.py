@@ -124,7 +124,7 @@ def record(page: Page, seconds: float) -> None:
     expect(page.locator("#record")).to_contain_text("Stop")
     page.wait_for_timeout(1000 * seconds)
     page.keyboard.press("Space")
-    expect(page.locator("#said")).not_to_contain_text("Listening")
+    expect(page.locator("#said")).not_to_contain_text("Checking")
     expect(page.locator("#record")).to_contain_text("Record")
 
 

@@ -41,7 +41,7 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
         expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
 
         page.keyboard.press("b")  # another take of the first
-        expect(page.locator("#said")).to_contain_text("another take takes its place")
+        expect(page.locator("#said")).to_contain_text("another take replaces it")
         stage.record(page, 1.6)
         stage.keep(page)
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
@@ -71,7 +71,7 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
 @pytest.mark.parametrize(
     ("sound", "said"),
     [
-        (lambda melody: 0 * melody, "Nothing was heard"),
+        (lambda melody: 0 * melody, "Nothing was recorded"),
         (lambda melody: 0.008 * melody, "Rather quiet"),
         (lambda melody: np.clip(40 * melody, -1, 1), "Too loud"),
     ],

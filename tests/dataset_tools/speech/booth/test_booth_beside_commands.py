@@ -140,7 +140,7 @@ def test_a_take_is_never_kept_under_a_sentence_that_was_not_shown(
     take = stage.wav_bytes(tmp_path)
     for _ in range(3):  # Enter, again and again
         for clip, said in ((CUT_CLIP, CUT), (WASH_CLIP, WASH)):
-            with pytest.raises(SampleError, match="built again, and this clip has another sentence now") as refused:
+            with pytest.raises(SampleError, match="rebuilt, and the sentence of this clip has changed") as refused:
                 booth.keep(clip, ann, said, take)
             assert "reload the page" in str(refused.value)
     assert read_recordings(workspace) == []
@@ -239,8 +239,8 @@ def test_the_review_refuses_takes_of_sentences_that_a_build_changed(
         build(workspace, texts={CUT_CLIP: new, WASH_CLIP: "They rinse it."})
         for _ in range(2):
             page.keyboard.press("Enter")
-            expect(page.locator("#said")).to_have_text("These were not kept.")
-            expect(page.locator("#takes li", has_text="this clip has another sentence now")).to_have_count(2)
+            expect(page.locator("#said")).to_have_text("These takes were not saved.")
+            expect(page.locator("#takes li", has_text="the sentence of this clip has changed")).to_have_count(2)
         assert read_recordings(workspace) == []
         page.get_by_role("button", name=f"Record again: {CUT}").click()
         expect(page.locator("#sentence")).to_have_text(new)
@@ -271,17 +271,17 @@ def test_the_review_says_that_a_clip_is_gone_or_that_the_speaker_withdrew(
         record_two(page, stage)
         build(workspace, clips=list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))[:1])
         page.keyboard.press("Enter")
-        expect(page.locator("#said")).to_have_text("These were not kept.")
+        expect(page.locator("#said")).to_have_text("These takes were not saved.")
         expect(page.locator("#takes li")).to_have_count(1)
         expect(page.locator("#takes li small")).to_have_text(
-            "The data set was built again, and has no sentence for this clip now"
+            "The data set was rebuilt and has no sentence for this clip anymore"
         )
         page.get_by_role("button", name=f"Record again: {WASH}").click()
-        expect(page.locator("#said")).to_contain_text("has no sentence for this clip now")
+        expect(page.locator("#said")).to_contain_text("has no sentence for this clip anymore")
         forget_voice(workspace, "ann")
         page.locator("#keep").click()
         expect(page.locator("#welcome")).to_be_visible()
-        expect(page.locator("#refused")).to_contain_text("withdrew your consent")
+        expect(page.locator("#refused")).to_contain_text("have withdrawn your consent")
         build(workspace)
         page.fill("#name", "Bob")  # is not given what another speaker said
         page.check("#agreed")

@@ -70,7 +70,7 @@ def test_a_take_is_never_anothers_line(workspace: Workspace, stage: SimpleNamesp
         page.keyboard.press("Space")
         page.wait_for_timeout(1500)
         page.keyboard.press("Space")
-        expect(page.locator("#said")).to_contain_text("Listening")
+        expect(page.locator("#said")).to_contain_text("Checking")
         for key in ("s", "b", "Space", "a"):
             page.keyboard.press(key)
         page.evaluate("window.answer()")
@@ -346,8 +346,8 @@ def test_who_withdrew_is_told_so_and_records_again_only_when_they_agree_anew(
         expect(page.locator("#total")).to_have_text("0 of 2 sentences recorded")
         assert page.evaluate("localStorage.getItem('voice')") == "ann"
         assert admitted() == ["ann", "ann-2"]
-        said = f"The recordings of Ann were removed on {today}, as they had asked. "
-        assert asked == [said + "Are you the same person, and do you give your consent anew?"] * 2
+        said = f"The recordings of Ann were removed on {today} at their request. "
+        assert asked == [said + "Are you the same person, and do you consent again?"] * 2
 
         # withdrawn while the page asks something else: nobody agreed anew by the answer to that
         page.click("#leave")

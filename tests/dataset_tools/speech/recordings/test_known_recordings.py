@@ -161,7 +161,7 @@ def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
         summary = load(workspace, folder, classes, clips)
         assert (summary.added, summary.known) == ((), 1)
         (said,) = summary.mismatches
-        assert f"known already, as {first.id}" in said
+        assert f"already imported as {first.id}" in said
         assert "recordings/recordings.jsonl" in said
     assert {file: file.read_bytes() for file in workspace.recordings.iterdir()} == listing
     assert [file.name for file in workspace.speech.iterdir()] == [f"{first.id}.wav"]

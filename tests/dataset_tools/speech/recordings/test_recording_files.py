@@ -42,11 +42,11 @@ def test_every_mismatch_is_named_and_the_rest_is_imported(
     assert [row.name for row in summary.added] == ["anna_01 copy.wav"]
     text = "\n".join(summary.mismatches)
     assert "anna_01.wav: the same recording as" in text
-    assert "cut_carot_knife/anna_02.wav: neither is its folder a class, nor its name a clip" in text
-    assert f"(is {CARROT} meant?)" in text
+    assert "cut_carot_knife/anna_02.wav: neither the folder is a class nor the name a clip" in text
+    assert f"(did you mean {CARROT}?)" in text
     assert "s07-d01_000001-000051.wav: neither" in text
-    assert f"(is {clips[0].id} meant?)" in text
-    assert "notes.docx: not a sound file" in text
+    assert f"(did you mean {clips[0].id}?)" in text
+    assert "notes.docx: the suffix is not that of an audio file" in text
     assert "anna_09.txt: a sentence without a recording" in text
 
 
@@ -157,7 +157,7 @@ def test_a_list(
     assert [text.split(": ")[0] for text in summary.mismatches] == [f"list.csv, line {n}" for n in (4, 5, 6, 7)]
     assert f"is a clip of squeeze_lemon, not of {CARROT}" in summary.mismatches[0]
     assert "there is no file 'gone.wav'" in summary.mismatches[1]
-    assert "(is squeeze_lemon meant?)" in summary.mismatches[2]
+    assert "(did you mean squeeze_lemon?)" in summary.mismatches[2]
 
 
 def test_what_a_list_says_of_its_speakers(

@@ -159,7 +159,7 @@ def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
     take(folder / "x.wav", 300).rename(folder / os.fsdecode(b"J\xfcrgen_1.wav"))
     found = load(workspace, source, classes, clips)
     assert [row.utterance.clip for row in found.added] == [clips[0].id]
-    assert found.mismatches == (r"cut_carrot_knife/J\xfcrgen_1.wav: its name is not UTF-8; rename it",)
+    assert found.mismatches == (r"cut_carrot_knife/J\xfcrgen_1.wav: the file name is not UTF-8; rename the file",)
 
 
 def test_a_folder_whose_own_name_is_not_utf_8(
@@ -221,7 +221,7 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
     summary = load(workspace, source, classes, clips, jobs=2)
     assert [row.name for row in summary.added] == ["anna_01.wav"]
     assert {Path(name).name: error.found.split(":")[0] for name, error in summary.refused.items()} == {
-        "anna_02.flac": "The sound cannot be used",
+        "anna_02.flac": "The audio cannot be used",
         "anna_03.mp3": "The file cannot be decoded",
     }
     with Ledger(workspace.ledger) as ledger:
