@@ -114,10 +114,9 @@ def voice_slug(name: str) -> str:
     is_latin = all(unicodedata.name(letter, "").startswith("LATIN ") for letter in letters if letter.isalpha())
     if not name.strip() or (slug and is_latin):
         return slug
-    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
-
-    Names with letters of another script also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
-    王芳 2 are two voices. Empty names remain empty.
+    composed = unicodedata.normalize("NFC", one_line(name))  # file names on macOS are decomposed
+    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{slug or 'speaker'}-{digest[:8]}"
 
 
 def _voice(name: str) -> str:

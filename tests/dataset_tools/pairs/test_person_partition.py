@@ -72,10 +72,10 @@ def test_recordings_of_classes_by_few_voices(make_clip: Clips, make_utterance: U
     clips = [make_clip(f"c{c}", 10 + (i + c) % 10, 1, 1000 * c + 100 * i + 1) for c in range(3) for i in range(20)]
     spoken = [make_utterance(f"c{c}", None, f"v{i % speakers}", i) for c in range(3) for i in range(12 * speakers)]
     if speakers == 1:
-        with pytest.raises(InputError, match="10 persons and 1 voices no set") as caught:
+        with pytest.raises(InputError, match="no partition of 10 persons and 1 voices") as caught:
             split_person(clips, spoken, test_share=SHARE, seed=0)
         assert "with one voice only: c0, c1, c2" in (caught.value.where or "")
-        assert "at least two voices" in (caught.value.expected or "")
+        assert "two voices for every class" in (caught.value.expected or "")
         return
     sides = split_person(clips, spoken, test_share=SHARE, seed=0)
     tested = {row.voice for row in spoken if sides.utterances[row.id] == "test"}

@@ -131,7 +131,7 @@ def test_a_folder_of_other_pages_and_pictures_stays_as_it_is(workspace: Workspac
     (site / "thumbnails").mkdir(parents=True)
     (site / "thumbnails" / "holiday.jpg").write_bytes(b"mine")
     (site / "index.html").write_text("<!doctype html><title>My site</title>")
-    with pytest.raises(InputError, match="no report of a data set"):
+    with pytest.raises(InputError, match="not a report of a data set"):
         write_report(workspace, CLASSES, site)
     assert (site / "index.html").read_text() == "<!doctype html><title>My site</title>"
     (site / "index.html").unlink()
@@ -145,7 +145,7 @@ def test_what_is_no_file_or_no_folder_of_a_report_is_refused(workspace: Workspac
     site = tmp_path / "site"
     site.mkdir()
     (site / "index.html").mkdir() if name == "index.html" else (site / name).touch()
-    with pytest.raises(InputError, match="no report of a data set") as refused:
+    with pytest.raises(InputError, match="not a report of a data set") as refused:
         write_report(workspace, CLASSES, site)
     assert refused.value.where == str(site / name)
 
@@ -195,4 +195,4 @@ def test_a_histogram_counts_every_value_once() -> None:
     assert sum(counts) == 500
     assert len(counts) <= 26
     assert "5 from 3 to 3.1 s" in histogram([3.0] * 5, "s")
-    assert "nothing" in histogram([], "s")
+    assert "no data" in histogram([], "s")

@@ -29,7 +29,7 @@ def test_the_first_of_two_contradicting_facts_counts() -> None:
     said = [("ann", SpeakerFacts("Scottish")), ("bob", SpeakerFacts()), ("ann", SpeakerFacts("Irish", "30-44"))]
     found, contradictions = facts_by_voice(said)
     assert found == {"ann": SpeakerFacts("Scottish", "30-44")}
-    assert contradictions == ["speaker ann: accent is 'Scottish' and 'Irish'; the first counts"]
+    assert contradictions == ["speaker ann: accent is 'Scottish' and 'Irish'; the first is used"]
 
 
 def test_consents_keep_what_was_said_once(tmp_path: Path) -> None:

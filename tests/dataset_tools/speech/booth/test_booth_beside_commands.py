@@ -155,7 +155,7 @@ def test_a_take_is_filed_under_the_class_of_now(workspace: Workspace, stage: Sim
     cut, wash = read_rows(listing, ClipRow)
     moved = msgspec.structs.replace(wash, class_id="cut_carrot_knife")
     write_rows(listing, [cut, moved])  # its utterance is of the other class still
-    with pytest.raises(SampleError, match="another sentence"):
+    with pytest.raises(SampleError, match="sentence of this clip has changed"):
         booth.keep(WASH_CLIP, ann, WASH, stage.wav_bytes(tmp_path))
     assert "apple" not in lines_of(booth)[WASH_CLIP]
     build(workspace, clips=[cut, moved])  # people wrote the sentence, and it stays
@@ -211,10 +211,10 @@ def test_why_a_take_is_refused_is_said(workspace: Workspace, stage: SimpleNamesp
             return str((await answer.json())["found"])
 
         for _ in range(2):
-            assert "has no sentence for this clip now" in await refusal(WASH_CLIP, WASH)
+            assert "has no sentence for this clip anymore" in await refusal(WASH_CLIP, WASH)
         booth.keep(CUT_CLIP, ann, CUT, stage.wav_bytes(tmp_path))
         forget_voice(workspace, ann)
-        assert "withdrew your consent" in await refusal(CUT_CLIP, CUT)
+        assert "have withdrawn your consent" in await refusal(CUT_CLIP, CUT)
 
     asked(booth, work)
     assert read_recordings(workspace) == []

@@ -182,7 +182,7 @@ def test_what_a_list_says_of_its_speakers(
     assert summary.speakers == {"anna": SpeakerFacts("Scottish", "30-44")}
     assert len(summary.added) == 3
     assert "line 5: the age band is 'young'" in summary.mismatches[0]
-    assert summary.mismatches[1:] == ("speaker anna: accent is 'Scottish' and 'Irish'; the first counts",)
+    assert summary.mismatches[1:] == ("speaker anna: accent is 'Scottish' and 'Irish'; the first is used",)
 
 
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
