@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
 
@@ -23,10 +24,8 @@ def unread_warning(workspace: Workspace) -> str | None:
     counts = _read(workspace)
     if not counts:
         return None
-    return (
-        f"{sum(counts.values()):,} decisions in Label Studio are not in this workspace, as of the last pull"
-        f" ({', '.join(counts)}): run fmn-data annotate pull"
-    )
+    unread = count_of(sum(counts.values()), "decision in Label Studio is", "decisions in Label Studio are")
+    return f"{unread} not in this workspace, as of the last pull ({', '.join(counts)}): run fmn-data annotate pull"
 
 
 def _path(workspace: Workspace) -> Path:

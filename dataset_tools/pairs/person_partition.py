@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.pairs.same_content import Content, group_by_mark
@@ -265,8 +266,8 @@ def _impossible(
         for of_class in (shown, heard)
     )
     return InputError(
-        f"The data set cannot be split by person: no partition of {len(set(persons.values()))} persons and"
-        f" {len({*voices.values()})} voices leaves clips and utterances of every class on both sides",
+        f"The data set cannot be split by person: no partition of {count_of(len({*persons.values()}), 'person')} and"
+        f" {count_of(len({*voices.values()}), 'voice')} leaves clips and utterances of every class on both sides",
         where=f"classes with one person only: {seen_once}; with one voice only: {heard_once}",
         expected="at least two persons and two voices for every class, with the voice of a recording on the side of its"
         " clip (persons, or voices, with the same content count once)",

@@ -195,7 +195,7 @@ def test_what_one_annotator_broke_keeps_no_other_decision_away(
         for command in (["annotate", "status"], ["pairs", "--reviewed"])
     ]
     for output in said:
-        assert "1 decisions in Label Studio are not in this workspace" in " ".join(output.split())
+        assert "1 decision in Label Studio is not in this workspace" in " ".join(output.split())
 
     client.tasks.update(str(second.id), data=second.data)
     news = pull(workspace, **label_studio.login)

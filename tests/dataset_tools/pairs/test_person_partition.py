@@ -72,7 +72,7 @@ def test_recordings_of_classes_by_few_voices(make_clip: Clips, make_utterance: U
     clips = [make_clip(f"c{c}", 10 + (i + c) % 10, 1, 1000 * c + 100 * i + 1) for c in range(3) for i in range(20)]
     spoken = [make_utterance(f"c{c}", None, f"v{i % speakers}", i) for c in range(3) for i in range(12 * speakers)]
     if speakers == 1:
-        with pytest.raises(InputError, match="no partition of 10 persons and 1 voices") as caught:
+        with pytest.raises(InputError, match="no partition of 10 persons and 1 voice ") as caught:
             split_person(clips, spoken, test_share=SHARE, seed=0)
         assert "with one voice only: c0, c1, c2" in (caught.value.where or "")
         assert "two voices for every class" in (caught.value.expected or "")
@@ -151,7 +151,7 @@ def test_persons_with_the_same_video_stand_together(make_clip: Clips) -> None:
         assert sides.clips[clips[0].id] == sides.clips[clips[1].id]
         assert list(sides.clips.values()).count("test") == 6
     twice = [clip for clip in clips if clip.person in ("s10", "s11")]
-    with pytest.raises(InputError, match="of 1 persons"):
+    with pytest.raises(InputError, match="of 1 person "):
         split_person(twice, [], test_share=0.5, seed=0)
 
 
@@ -161,7 +161,7 @@ def test_one_recording_under_two_voices_is_one_voice(make_clip: Clips, make_utte
     sides = split_person(clips, spoken, test_share=0.5, seed=0)
     assert sorted(sides.utterances.values()) == ["test", "test", "train", "train"]
     spoken[1] = msgspec.structs.replace(spoken[1], sha256=spoken[0].sha256)
-    with pytest.raises(InputError, match="and 1 voices"):
+    with pytest.raises(InputError, match="and 1 voice "):
         split_person(clips, spoken, test_share=0.5, seed=0)
 
 
