@@ -38,8 +38,9 @@ class Classification:
 def classify(interval: Interval, classes: ClassFile) -> Classification:
     """Returns the class of an interval: the one whose verb, subject and (if it has one) object are annotated for it.
 
-    Other things may be annotated too, but for a class without an object, none of the file's objects except its subject.
-    Where the file records roles, a thing must not be annotated in a different role than in the class.
+    Other things may be annotated too, but a class without an object excludes all objects of the class file other than
+    its subject. Where the annotation file records roles, a thing must not be annotated only in a role other than that
+    of the class.
     """
     candidates = tuple(one.id for one in classes.classes if fits(interval, one, classes))
     if len(candidates) == 1:

@@ -117,7 +117,7 @@ def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[Action
 
 
 def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterator[ActionClass]:
-    """Yields the triplets whose words an interval has."""
+    """Yields the triplets whose words are annotated for an interval."""
     verbs = interval.verbs | {interval.verb}
     present = [key for key, word in base.things.items() if not interval.things.isdisjoint(word.attributes)]
     for action, word in base.actions.items():
@@ -133,7 +133,7 @@ def _triplets(interval: Interval, base: ClassFile, subjects: set[str]) -> Iterat
 
 
 def _is_only_a_means(base: ClassFile, action: str, subject: str) -> bool:
-    """Whether a thing is what the action is done with or in, and not what it is done to.
+    """Whether a thing can only be the instrument or the place of an action, not its subject.
 
     Without roles, {peel, orange, knife} could be a knife that is peeled. A thing that is a tool or a container as an
     object is a subject only of actions that treat the object like the subject, such as taking out and washing.

@@ -15,8 +15,8 @@ _DRIVE = re.compile(r"/?[A-Za-z]:/")
 def video_of_address(address: str) -> str:
     """Returns the name of a video: a relative path unchanged, of a URL or an absolute path only the file name.
 
-    Absolute paths are of another machine. ``/data/local-files/?d=clips/a.mp4`` of Label Studio becomes
-    ``clips/a.mp4``; the eight-digit prefix that it adds to the names of uploads is removed.
+    Absolute paths are assumed to be those of another machine. ``/data/local-files/?d=clips/a.mp4`` of Label Studio
+    becomes ``clips/a.mp4``; its prefix of eight hexadecimal digits is removed from the names of uploads.
 
     Raises:
         ValueError: the address names no file.

@@ -141,7 +141,7 @@ class _Director:
     def _fill_gap(self, side: Side, end: int, tool: str | None, wanted: str | None) -> None:
         """Fills the time from the last stay to ``end``, with ``tool`` in the hand at first and ``wanted`` at the end.
 
-        Hands leave the frame for tools only between intervals: otherwise the one that stays would be known to act.
+        Hands leave the frame for tools only between intervals; otherwise the other one would be recognizably acting.
         """
         cursor = self.stays[side][-1].end if self.stays[side] else 0
         fetch = _FETCH_FRAMES if cursor < end - 2 * _FETCH_FRAMES else max(0, end - cursor)
@@ -238,7 +238,7 @@ class _Director:
             place = self._lies(number, start)
             crossed = max(0.0, sign * place[0] - limit)
             far = 0.0 if near is None else float(np.hypot(place[0] - near[0], place[1] - near[1]))
-            # A hand without the right tool would be known not to act.
+            # A hand without a suitable tool would be recognizable as idle.
             fitting = thing.kind in self.tools and self.tools[thing.kind] == tool
             weights[number] = np.exp(-crossed / 25 - far / 50) * (1.0 if fitting else _MISMATCH)
         number = int(self.rng.choice(len(weights), p=weights / weights.sum()))
