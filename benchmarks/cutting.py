@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         default=2.5,
         help="megabits per second of footage; MPII Cooking 2 has 10.6 kB per frame",
     )
-    parser.add_argument("--size", default="1624x1224", help="size of its frames")
+    parser.add_argument("--size", default="1624x1224", help="frame size of the footage")
     parser.add_argument(
         "--loops", type=int, default=1, help="number of repetitions of the footage: makes long videos quickly"
     )

@@ -2,7 +2,8 @@
 
     python benchmarks/pairs.py [--pairs 10000000]
 
-Pairs by class of synthetic rows, with as many clips as utterances. Every size runs in a separate process whose peak
+All same-class pairs of synthetic rows, with as many clips as utterances. Every size runs in a separate process, whose
+peak
 resident memory is reported. The run with all three manifests also writes the complete training and test rows.
 """
 

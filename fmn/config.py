@@ -44,7 +44,7 @@ class ModelConfig:
             wherever it occurs), their ``mean``, or the ``last`` state of each direction. The paper states only the size
             of the vector.
         embed_dim: dimension of the common space (not in the paper).
-        dropout: probability before and after the mapping, and in the head (not in the paper).
+        dropout: dropout probability, before and after the mapping, and in the head (not in the paper).
         head: computes S1 from the concatenated mapped pair: ``hidden`` has a hidden layer; ``linear`` is the published
             softmax layer, with which no query can change the order of the gallery (notes in docs/paper.md).
         head_hidden_size: size of the hidden layer.

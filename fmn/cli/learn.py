@@ -21,7 +21,10 @@ def learn(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder for a copy of the run, next to it, that learns (default: RUN).", file_okay=False
+            "--out",
+            "-o",
+            help="Learn in a copy of the run, in this folder next to RUN (default: in RUN itself).",
+            file_okay=False,
         ),
     ] = None,
     skip_known: Annotated[

@@ -128,7 +128,11 @@ class TrainingOptions(ComputeOptions):
     ] = None
     features: Annotated[
         Path | None,
-        typer.Option("--features", metavar="DIR", help="Read features from DIR/video and DIR/audio; extract none."),
+        typer.Option(
+            "--features",
+            metavar="DIR",
+            help="Read features from DIR/video and DIR/audio (one may be missing) instead of extracting them.",
+        ),
     ] = None
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs (default: the preset's).")

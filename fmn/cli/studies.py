@@ -182,7 +182,9 @@ def newclasses(
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", min=1, help="Draws of held-out classes, each with one training run of fmn and two_classifiers."
+            "--seeds",
+            min=1,
+            help="Draws of held-out classes, each with one training run of fmn and one of two_classifiers.",
         ),
     ] = 3,
     out: OutOption = None,

@@ -144,7 +144,7 @@ def run_task(task: Task) -> RunResult:
 
 
 def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
-    """Yields the results of tasks as they finish; one job runs in this process, several in worker processes.
+    """Yields the results of tasks as they finish; with ``jobs`` = 1 in this process, otherwise in worker processes.
 
     A worker that dies (killed, out of memory) breaks the pool and loses other runs, too: each of them is retried alone.
     """

@@ -19,6 +19,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, train_val_split
+from fmn.features.config import DEMO_ON_RECORDINGS_NOTE, DEMO_WEIGHTS_NOTE
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import joint_space
 
@@ -117,7 +118,14 @@ def load_features(
         audio.band,
         joint_space(video, audio),
     )
-    notes = tuple(note for note in (video.note, audio.note, _seen_before(left, video.trained_on)) if note)
+    is_recorded = video.note == DEMO_WEIGHTS_NOTE and items.standin is None
+    caveats = (
+        video.note,
+        DEMO_ON_RECORDINGS_NOTE if is_recorded else None,
+        audio.note,
+        _seen_before(left, video.trained_on),
+    )
+    notes = tuple(note for note in caveats if note)
     return FeatureDataset(left, data, failures, (video.source, audio.source), notes)
 
 

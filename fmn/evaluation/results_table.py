@@ -20,7 +20,7 @@ WHAT_CHOSEN_ARE = (
 )
 WHAT_THEY_ARE = (
     "instance hit: the query's own partner is in the top k; class hit: any item of its class is; class recall (eq. 5): "
-    "fraction of the items of its class that are; percent. ceiling: perfect knowledge of the class, and no other."
+    "fraction of the items of its class that are; percent. ceiling: perfect knowledge of the class, of nothing else."
 )
 RANK_IN_CLASS = (
     "rank in class: rank of the query's own partner among the items of its class, percent: 0 first, 100 last, 50 "

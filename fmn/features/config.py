@@ -35,6 +35,10 @@ DEMO_WEIGHTS_NOTE = (
     "The video features come from the small demo network that ships with this package, trained on what is done to "
     "which thing in rendered stand-in clips, not from the I3D trained on Kinetics as in the paper."
 )
+DEMO_ON_RECORDINGS_NOTE = (
+    "The demo network knows rendered kitchens only: on recorded footage, retrieval with it was close to chance. Train "
+    "with --preset light, or with another encoder (docs/encoders.md)."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

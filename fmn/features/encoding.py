@@ -170,7 +170,7 @@ class UtteranceEncoding:
             sequence = _rows(self.encoder, self.encoder.encode(waveform))
         if self.space and len(sequence) != 1:
             raise InputError(
-                f"The encoder returned {len(sequence)} vectors for an utterance, although it has a joint space",
+                f"The encoder returned {len(sequence)} vectors for an utterance, but is half of a joint encoder",
                 where=self.encoder.name,
                 expected="one vector, [D], in the space of the clips",
                 next_step="fix the encoder",

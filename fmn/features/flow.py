@@ -24,7 +24,7 @@ cv2.setNumThreads(1)  # clips are processed in parallel
 
 
 def estimator(method: FlowMethod) -> Any:
-    """Creates an OpenCV dense optical flow object for one pair of frames: DIS keeps state between small frames.
+    """Creates a dense optical flow object for one pair of frames: on small frames, DIS changes its own parameters.
 
     Raises:
         InputError: TV-L1 is requested, but this OpenCV build has no contrib modules.

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from dataset_tools.core import torch_compat
 from fmn.features.config import AudioFeatureConfig
 
-LOWEST_HZ = 20.0  # excludes hum
+LOWEST_HZ = 20.0  # lower frequencies are rumble, not speech
 _NEGLIGIBLE = 1e-4  # a coefficient with a smaller standard deviation counts as constant
 
 
@@ -19,7 +19,7 @@ class Mfcc:
     """Samples → sequence of coefficients.
 
     Sequences are computed one by one, so results do not depend on padding or on the rest of a batch. They are invariant
-    to loudness: the floor is 80 dB below the peak of the utterance, and a gain shifts only the zeroth coefficient,
+    to loudness: the floor is 80 dB below the maximum of the mel spectrogram, and a gain shifts only coefficient 0,
     which the normalization removes.
 
     Raises:

@@ -18,7 +18,7 @@ from fmn.models.memory import Side
 Embeddings = dict[str, Tensor]
 """Codes of N items: tensors [N, …] by name."""
 
-TILE = 256  # maximum clips and maximum utterances of a tile of scores
+TILE = 256  # maximum utterances, and minimum clips, of a tile of scores
 LEAST_PAIRS = 16_384  # minimum pairs of a tile: with few utterances it has more clips, to avoid many small tiles
 FRAMES_AT_ONCE = 32_768  # padded audio frames, or windows, encoded together
 

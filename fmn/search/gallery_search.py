@@ -101,7 +101,7 @@ class Gallery:
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> None:
-        """Extracts the features of the rows that are not in the workspace's cache, and encodes all rows.
+        """Extracts features that are not in the workspace's cache, and encodes the rows that are not in an index.
 
         A gallery of `INDEXED_FROM` rows or more stores its codes in ``cache/index`` of the workspace
         (`fmn.search.gallery_index`), if the run's score can be searched by inner products and FAISS is installed.

@@ -21,7 +21,7 @@ async function ask(path, options) {
 
 function errorText(answer, reply) {
   if (answer.status === 413) return "The file is too large: 64 MiB at most.";
-  if (!reply.found) return answer.status === 404 ? "The server does not know this page: open the address that fmn serve has printed." : `The server responded with status ${answer.status}.`;
+  if (!reply.found) return answer.status === 404 ? "The server does not know this page: open the address that the running fmn serve printed." : `The server responded with status ${answer.status}.`;
   const hints = HINTS.filter(([pattern]) => pattern.test(reply.found)).map(([, hint]) => hint);
   return hints.join(" ") || [reply.found, reply.expected && `expected: ${reply.expected}`, reply.next].filter(Boolean).join("; ");
 }

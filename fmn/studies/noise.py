@@ -96,7 +96,7 @@ def study_noise(
 
 
 def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | None = None) -> Items:
-    """Loads the items of a training manifest and checks that wrong pairs can be drawn at all rates.
+    """Loads the items of a training manifest and checks that wrong pairs can be drawn at each of the rates.
 
     Args:
         manifest: train.jsonl.

@@ -85,7 +85,7 @@ def finetune(
     Raises:
         InputError: the manifest is a test manifest, fewer than two actions are left, or the weights cannot be used; or
             the configuration has no backbone.
-        StoppedError: interrupted, the disk is full, or the loss became NaN.
+        StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
     items = load_finetuning_items(manifest, config, root)
     clips, validation = labeled_parts(items, refit=refit)

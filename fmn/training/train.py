@@ -106,7 +106,7 @@ def train(
         InputError: the manifest is invalid or a test manifest; or the run has another configuration, manifest or number
             of processes, or was started with other items or features.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
-        ToolkitError: the loss became NaN.
+        ToolkitError: the loss is not finite.
     """
     config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)

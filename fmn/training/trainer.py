@@ -55,7 +55,7 @@ class TrainingLoop:
         processes.divide(model)
 
     def run_epoch(self, number: int, report: Callable[[int], None]) -> dict[str, float]:
-        """Trains epoch ``number`` and calls `fit_after_epoch` if its result is used before the next epoch.
+        """Trains epoch ``number``, then calls `fit_after_epoch` unless nothing uses its result.
 
         Args:
             number: epoch number, from 1.
@@ -123,7 +123,7 @@ class TrainingLoop:
         return sums
 
     def validates(self, number: int) -> bool:
-        """Whether fold 0 is evaluated after epoch ``number``; other epochs are saved only without validation."""
+        """Whether fold 0 is evaluated after epoch ``number``; the checkpoint is one of them, if there are any."""
         every = self.config.training.validate_every
         return self.parts.validates and (number == self.epochs or number % every == 0)
 

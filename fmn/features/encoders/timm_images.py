@@ -43,7 +43,7 @@ class TimmImages:
         """Sets up a loaded model; ``licence`` is the fallback if timm states none."""
         settings = timm.data.resolve_model_data_config(model)
         classes = getattr(model, "num_classes", 0)
-        if classes:  # outputs the input of the classifier
+        if classes:  # the model then outputs what the classifier would get
             model.reset_classifier(0)
         self.licence = model.pretrained_cfg.get("license") or licence
         self.size_px = int(settings["input_size"][1])

@@ -76,7 +76,7 @@ class Half(ABC):
         """The input of `encode` -> [1, D]."""
 
     def _settings(self) -> dict[str, str]:
-        """Returns the settings that determine how inputs are prepared; the rest determines mel filters and window."""
+        """Returns the settings of input preparation, without mel filters and window, which follow from them."""
         return {key: str(value) for key, value in self._part.to_dict().items() if key not in ("mel_filters", "window")}
 
     @torch.inference_mode()
