@@ -91,6 +91,7 @@ def pairs(
 
     Example: fmn-data pairs --split person
     """
+    from dataset_tools.build_record import read_build
     from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.pairs.dealing import PairOptions
     from dataset_tools.pairs.pairing import make_pairs
@@ -128,7 +129,9 @@ def pairs(
         terminal.warn(f"leak: {leak} is in both training and test")
     terminal.result(summary.as_dict())
     if not dry_run:
-        terminal.next("fmn train", place.manifests / "train.jsonl")
+        # The default preset's video network was trained on rendered kitchens only (docs/encoders.md).
+        preset = ("--preset", "light") if read_build(place).get("own_footage") else ()
+        terminal.next("fmn train", place.manifests / "train.jsonl", *preset)
 
 
 @app.command(rich_help_panel=PAIRS)

@@ -68,6 +68,7 @@ def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp
     assert commands_of(commands) == 5
     said = run(commands, tmp_path)
     assert "60 of 6 classes" in said
+    assert "next: fmn train manifests/train.jsonl --preset light" in said
     assert "class hit" in said
     utterances = (tmp_path / "manifests" / "utterances.jsonl").read_text()
     assert sum(f"Look at this number {place}." in utterances or "And at that." in utterances for place in range(6))
