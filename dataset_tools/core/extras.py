@@ -6,8 +6,11 @@ from pathlib import Path
 
 
 def install_command(extra: str) -> str:
-    """Returns the command that installs an extra of pyproject.toml, such as ``ray``, from the checkout in use."""
+    """Returns the command that installs an extra of pyproject.toml, such as ``ray``, from the checkout in use.
+
+    Its constraints keep the installed torch: without them, pip replaces it by the one that the newest torchvision needs.
+    """
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").is_file():
-        return f"pip install -e '{root}[{extra}]'"
-    return f"in a checkout of the toolkit: pip install '.[{extra}]'"
+        return f"pip install -c '{root}/constraints.txt' -e '{root}[{extra}]'"
+    return f"in a checkout of the toolkit: pip install -c constraints.txt -e '.[{extra}]'"

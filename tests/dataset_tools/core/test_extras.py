@@ -21,7 +21,7 @@ def test_the_command_names_the_checkout_from_any_folder(tmp_path: Path, monkeypa
 
 def test_an_installed_wheel_asks_for_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages" / "dataset_tools" / "core" / "extras.py"))
-    assert install_command("ray") == "in a checkout of the toolkit: pip install '.[ray]'"
+    assert install_command("ray") == "in a checkout of the toolkit: pip install -c constraints.txt -e '.[ray]'"
 
 
 def test_every_extra_that_a_message_or_the_docs_name_exists() -> None:
@@ -31,7 +31,8 @@ def test_every_extra_that_a_message_or_the_docs_name_exists() -> None:
     for path in texts:
         text = path.read_text("utf-8")
         assert "'fmn-toolkit[" not in text, f"{path}: the docs and messages install from a checkout"
-        named |= set(re.findall(r"install_command\([\"'](\w+)|pip install (?:-e )?'\.\[(\w+)\]'", text))
+        assert not re.search(r"pip install (-e )?'\.\[", text), f"{path}: without constraints, pip replaces torch"
+        named |= set(re.findall(r"install_command\([\"'](\w+)|pip install -c constraints\.txt -e '\.\[(\w+)\]'", text))
     found = {name for pair in named for name in pair if name}
     assert {"ray", "review", "exports", "light"} <= found
     assert found <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
