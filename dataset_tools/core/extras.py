@@ -8,7 +8,7 @@ from pathlib import Path
 def install_command(extra: str) -> str:
     """Returns the command that installs an extra of pyproject.toml, such as ``ray``, from the checkout in use.
 
-    Its constraints keep the installed torch: without them, pip replaces it by the one that the newest torchvision needs.
+    The constraints keep the installed torch; without them, pip replaces it if the newest torchvision needs another.
     """
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").is_file():
