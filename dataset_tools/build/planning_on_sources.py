@@ -84,7 +84,7 @@ def plan_on_sources(
     decisions: Mapping[str, Decision],
     failed: Collection[str],
 ) -> Plan:
-    """Plans, opens the videos of the plan, and plans again with their frame counts, until all of them are opened."""
+    """Plans, opens the videos of the plan, and plans again with what was found, until all its videos are opened."""
     while True:
         plan = plan_with(opened.corpus, classes, options, opened.status(failed), decisions)
         unread = {clip.interval.video for clip in (*plan.clips, *plan.left_out)} - opened.read.keys()

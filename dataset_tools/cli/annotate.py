@@ -28,7 +28,7 @@ annotate_app = CommandLine(
 
 MediaOption = Annotated[
     str | None,
-    typer.Option("--media-url", help="Base URL of clips/ and speech/ for a remote server."),
+    typer.Option("--media-url", help="Base URL from which a remote server reads clips/ and speech/."),
 ]
 ProjectOption = Annotated[
     str | None, typer.Option("--project", help="Title of the Label Studio project (default: the workspace's own).")
@@ -125,7 +125,7 @@ def annotate_push(
     jobs: JobsOption = DEFAULT_JOBS,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Push one task per clip; tasks with annotations are never changed.
+    """Push one task per clip; a clip that changed after a decision gets a new task.
 
     Example: fmn-data annotate push --dry-run
     """

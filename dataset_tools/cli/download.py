@@ -32,7 +32,7 @@ def download(
     classes: ClassOptions,
     folder: Annotated[Path, typer.Argument(help="Folder for the data set.", file_okay=False)] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the licence: scientific use only, no redistribution.")
+        bool, typer.Option("--accept-licence", help="Accept the license: scientific use only, no redistribution.")
     ] = False,
     only: Annotated[
         list[PartOption] | None,

@@ -38,7 +38,9 @@ def export(
             metavar="FORMAT", help="croissant, csv, huggingface, lhotse, mteb, webdataset, or one of another package."
         ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the export, new or to resume.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder for the export: a new one, or that of an interrupted export.")
+    ],
     media: Annotated[
         bool,
         typer.Option(

@@ -57,7 +57,7 @@ class FootageOptions:
         ),
     ] = None
     videos: Annotated[
-        Path | None, typer.Option("--videos", help="Folder of the videos (default: that of --annotations).")
+        Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: its folder).")
     ] = None
     format: Annotated[
         str | None,

@@ -90,7 +90,9 @@ def _show_rest(
     for run in runs:
         terminal.warn(f"{run.run}: {_LINKS[run.link].format(run.utterances)}")
     for address, clips in tasks.items():
-        terminal.warn(f"{address}: tasks of {_listed(clips)} may have the voice; fmn-data annotate push removes it")
+        terminal.warn(
+            f"{address}: tasks of {_listed(clips)} may still play the voice; fmn-data annotate push removes it"
+        )
     if left:
         terminal.warn(f"check other files that contain the voice or its name, or cannot be read: {_listed(left)}")
 

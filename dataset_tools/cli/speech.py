@@ -241,7 +241,7 @@ def speech_forget(
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
-        corrected = f", {summary.corrected} of them with a new sentence, licence or language"
+        corrected = f", {summary.corrected} of them with a new sentence, license or language"
         terminal.say(f"  {new} new, {summary.known} were known{corrected if summary.corrected else ''}")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())

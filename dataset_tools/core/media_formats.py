@@ -19,7 +19,9 @@ _BYTES_KEPT_SINCE = 19
 ANY_METADATA: dict[str, Any] = (
     {} if int(version("av").split(".")[0]) >= _BYTES_KEPT_SINCE else {"metadata_errors": "replace"}
 )
-"""Arguments of ``av.open`` to accept metadata in any encoding, such as a title in Latin-1. PyAV 19 does by default."""
+"""Arguments of ``av.open`` to accept metadata in any encoding, such as a title in Latin-1.
+
+PyAV does so by default since version 19."""
 
 OPENED_ALONE: dict[str, Any] = {
     "options": {"protocol_whitelist": "file", "format_whitelist": FORMATS},

@@ -1,8 +1,8 @@
 """Review journal, annotations/reviews.jsonl: all decisions, append-only (except for `drop_reviews`).
 
-A pull appends rows for annotations that are new or have changed. Rows are never removed: an annotation that is deleted
-in Label Studio gets another row, with ``deleted``. Rows are appended in order of time; since an annotation may become
-visible late, they are sorted again when they are read.
+A pull appends rows for annotations that are new or have changed. An annotation that is deleted in Label Studio gets
+another row, with ``deleted``; rows are removed only for speakers who withdrew (`drop_reviews`). Rows are appended in
+order of time; since an annotation may become visible late, they are sorted again when they are read.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def _composition(facts: DatasetFacts) -> list[str]:
         f"- {len(facts.clips.by_class.keys() | spoken.by_class.keys()):,} classes, {len(facts.clips.persons):,}"
         f" persons, {len(facts.clips.videos):,} source videos.",
         f"- Clips by pixels: {sizes or 'none'}.",
-        "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: not to be used in either.",
+        "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: in neither split.",
     ]
     classes = sorted(facts.clips.by_class.keys() | spoken.by_class.keys())
     rows = [[f"`{one}`", _count(facts.clips.by_class[one]), _count(spoken.by_class[one])] for one in classes]

@@ -60,7 +60,8 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     """Returns the recipe of a data set; writes nothing.
 
     Raises:
-        InputError: it is not recorded how the data set was built or split, or its class file has changed.
+        InputError: it is not recorded how the data set was built or split, or its class file is missing or
+            has changed.
     """
     workspace = rows.workspace
     read_last_build(workspace)  # raises if the build options are not recorded
@@ -127,7 +128,7 @@ def read_recipe(export: Path) -> Recipe:
 
 
 def _class_file(workspace: Workspace) -> Path:
-    """Returns the class file of the build; raises an InputError if its content has changed."""
+    """Returns the class file of the build; raises an InputError if it is missing or has changed."""
     recorded = read_build(workspace).get("class_file") or {}
     path = known_class_file(workspace) or shipped_file("classes.yaml")
     if recorded.get("sha256") != sha256_of(path):

@@ -104,7 +104,7 @@ def refuse_links_out(workspace: Workspace) -> None:
                         f"A link leads out of {root.name}/, so that every annotator could read its target",
                         where=path,
                         expected=f"files in {' and '.join(f'{name}/' for name in MEDIA_FOLDERS)}, no links out of them",
-                        next_step="replace the link by the file itself, or remove it",
+                        next_step="replace the link with the file itself, or remove it",
                     )
 
 

@@ -62,9 +62,10 @@ def push(
 ) -> PushSummary:
     """Updates the workspace's project to one current task per clip.
 
-    Pushing is idempotent; a push that was killed is completed by the next one. A task with annotations is never
-    changed: if its clip has changed since, other than by the decision itself, the clip gets another task. The only
-    exception is speech whose speaker withdrew, which is removed from every task.
+    Pushing is idempotent; a push that was killed is completed by the next one. What a decision refers to is never
+    changed in a task with annotations: if its clip has changed since, other than by the decision itself, the clip gets
+    another task. Other fields, such as URLs of media, are updated, and speech whose speaker withdrew is removed from
+    every task.
 
     Args:
         workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.

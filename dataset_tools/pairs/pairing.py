@@ -84,7 +84,7 @@ def make_pairs(
         StoppedError: another command is working in the workspace, or the disk is full.
     """
     writes = not dry_run and (workspace.manifests / "clips.jsonl").is_file()
-    with workspace_lock(workspace.root) if writes else nullcontext():  # would undo a concurrent withdrawal
+    with workspace_lock(workspace.root) if writes else nullcontext():  # or a withdrawal would be undone
         return _paired(workspace, classes, options, dry_run=dry_run, progress=progress)
 
 

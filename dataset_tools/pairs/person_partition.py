@@ -117,7 +117,7 @@ def partition_people(
 
     Minimizes, summed over the classes, the distances of the test shares of clips and utterances from ``test_share``
     plus the share of lost utterances. Up to `MOST_UNITS` units, the search is exhaustive; beyond, the best of `DRAWS`
-    random partitions is taken, and improved by hill climbing if it leaves a class without a side.
+    random partitions is taken, and improved by hill climbing if a side lacks clips or utterances of a class.
 
     Raises:
         InputError: no partition leaves every class on both sides.

@@ -75,7 +75,7 @@ class Statistics:
         classes: in the order of the class file; classes that occur only in manifests come last.
         persons: of the footage, sorted. counts: clips by (person, class).
         voices: sorted by name. reasons: failures first, then by decreasing frequency.
-        reviews: clips and utterances by verdict. warnings: number of warnings about utterances, by kind.
+        reviews: clips and utterances by verdict. warnings: number of utterances with a warning, by kind.
         split: numbers of rows of train.jsonl and test.jsonl, if they exist.
     """
 

@@ -56,7 +56,7 @@ class SpeechSummary:
     Attributes:
         utterances, recorded: number of rows, and how many of them are recordings.
         added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
-            licence or language changed.
+            license or language changed.
         failures: errors by utterance id or file.
         mismatches: recordings that belong to no clip or class, a message each.
     """

@@ -21,7 +21,7 @@ ENTRY_POINT_GROUP = "fmn_data.engines"
 
 
 def voice_licences(spec: str) -> tuple[str, ...]:
-    """Returns the licences of the voices of an engine, a sentence each; empty if the engine does not state them.
+    """Returns the licenses of the voices of an engine, a sentence each; empty if the engine does not state them.
 
     Raises:
         InputError: as in `open_engine`.

@@ -101,7 +101,7 @@ class PiperEngine:
 
     @property
     def licences(self) -> tuple[str, ...]:
-        """Licence of each model, from the MODEL_CARD beside it, and that of espeak-ng."""
+        """License of each model, from the MODEL_CARD beside it, and that of espeak-ng."""
         voices = (f"spoken by the Piper voice {model.stem} ({_licence(model)})" for model in _models(self.place))
         return (*voices, "phonemes by espeak-ng, loaded at run time (GPL-3.0-or-later)")
 

@@ -106,7 +106,7 @@ def one_line(name: str) -> str:
 def voice_slug(name: str) -> str:
     """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
 
-    Names with letters of another script also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
+    Names with letters that are not Latin also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
     王芳 2 are two voices. Empty names remain empty.
     """
     letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))

@@ -45,7 +45,7 @@ class ImportSummary:
     Attributes:
         added: new recordings.
         known: number of files that had been imported before, byte for byte, under any name, clip, class or voice.
-        corrected: number of these whose sentence, licence or language changed.
+        corrected: number of these whose sentence, license or language changed.
         refused: errors of the files that cannot be used.
         mismatches: files that belong to no class or clip, or are known under another id, a message each.
         speakers: metadata of speakers, by voice; only of those with a recording.
@@ -90,7 +90,7 @@ def import_recordings(
 ) -> ImportSummary:
     """Imports the recordings of a folder or a CSV file (matched as in `recording_files`).
 
-    Sentence, language and licence of known recordings are updated; a missing original is copied again.
+    Sentence, language and license of known recordings are updated; a missing original is copied again.
 
     Args:
         workspace: of the data set.

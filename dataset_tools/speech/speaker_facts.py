@@ -30,6 +30,6 @@ def count_speakers(voices: Iterable[str], facts: Mapping[str, SpeakerFacts]) -> 
     if all(one == NOTHING_SAID for one in of_voices):
         return {}
     return {
-        name.replace("_", " "): dict(Counter(getattr(one, name) or "not said" for one in of_voices))
+        name.replace("_", " "): dict(Counter(getattr(one, name) or "not stated" for one in of_voices))
         for name in SpeakerFacts.__struct_fields__
     }

@@ -122,7 +122,7 @@ class SourceVideo:
                 elif abs(now / aspect - 1) > SAME_ASPECT:
                     raise SampleError(
                         f"The aspect ratio changes at frame {number}: "
-                        f"{float(aspect):.2f} before, {float(now):.2f} after",
+                        f"{float(aspect):.2f} before, {float(now):.2f} from there on",
                         where=self.path,
                         expected=f"frames {start_frame} to {end_frame} of one aspect ratio",
                         next_step=f"end the interval at frame {number - 1}, or begin it at {number}",

@@ -171,7 +171,7 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
         return root
     if listed.is_folder or not videos.is_dir():
         raise InputError(
-            "The videos of class folders are in these folders themselves"
+            "Class folders contain their videos, so there is no separate folder of videos"
             if listed.is_folder
             else "There is no such folder",
             where=videos,

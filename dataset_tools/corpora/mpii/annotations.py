@@ -162,4 +162,4 @@ def _things_and_verbs(row: NDArray[np.bool_], names: Sequence[str]) -> tuple[fro
 
 def _note_on_roles(roles: dict[str, list[frozenset[str] | None]]) -> str:
     counts = ", ".join(f"{role} of {len(sets) - sets.count(None)}" for role, sets in roles.items())
-    return f"Roles could be read: {counts} intervals."
+    return f"Readable roles: {counts} intervals."

@@ -96,7 +96,7 @@ def test_doubted_sentences_speakers_and_agreement(workspace: Workspace, make_rev
     append_reviews(reviews_path(workspace), said)
     rows_shown = report_of(workspace).rows
     assert ["may be another sentence", "2 utterances"] in rows_shown
-    assert ["accent", "not said 3, Scottish 1"] in rows_shown
+    assert ["accent", "not stated 3, Scottish 1"] in rows_shown
     assert ["verdict", "1", "Cohen's kappa", "–", "1.00"] in rows_shown
 
 

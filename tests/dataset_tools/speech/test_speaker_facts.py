@@ -57,8 +57,8 @@ def test_consents_of_the_version_before_are_read(tmp_path: Path) -> None:
 def test_speakers_are_counted_once_each() -> None:
     facts = {"ann": SpeakerFacts("Scottish"), "bob": SpeakerFacts("Scottish", "18-29"), "eve": SpeakerFacts("Irish")}
     assert count_speakers(["ann", "bob", "ann", "dan"], facts) == {
-        "accent": {"Scottish": 2, "not said": 1},
-        "age band": {"not said": 2, "18-29": 1},
-        "device": {"not said": 3},
+        "accent": {"Scottish": 2, "not stated": 1},
+        "age band": {"not stated": 2, "18-29": 1},
+        "device": {"not stated": 3},
     }
     assert count_speakers(["dan"], facts) == {}
