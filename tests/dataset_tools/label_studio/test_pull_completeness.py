@@ -61,7 +61,7 @@ def test_a_decision_on_a_task_that_lost_a_field_is_missed(
     news = pull(workspace, **label_studio.login)
     assert (news.decided, news.unread) == (1, 1)
     assert f"`{field}`" in news.problems[0][2]
-    assert "1 decisions" in str(unread_warning(workspace))
+    assert "1 decision in" in str(unread_warning(workspace))
 
     client.tasks.update(str(first.id), data=first.data)
     assert pull(workspace, **label_studio.login).decided == 1

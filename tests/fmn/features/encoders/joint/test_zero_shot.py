@@ -226,7 +226,7 @@ def test_a_joint_encoder_of_a_package(here: Path) -> None:
     for sides, message in (
         (("color:theirs", "energy:others"), "do not share an embedding space"),
         (("color", "energy"), "do not share an embedding space"),
-        (("color:theirs", "energy:theirs,2"), "returned 2 vectors for an utterance, although it has a joint space"),
+        (("color:theirs", "energy:theirs,2"), "returned 2 vectors for an utterance, but is half of a joint encoder"),
     ):
         result = run("train", TRAIN, "--model", "zero_shot", "--run", here / "other", *encoders(*sides))
         assert result.exit_code == 2, result.output
