@@ -75,15 +75,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 
 @pytest.fixture
 def peak_bytes() -> Callable[[Callable[[], object]], int]:
-    """Measures the Python memory that a call needs at its peak: the lesser of two runs.
+    """Measures the Python memory that a call needs at its peak: the least of three runs.
 
-    Threads of earlier tests, caches and tables of the interpreter that grow at that moment are counted, too, but not
-    twice in a row; what the call itself needs is there each time.
+    Threads of earlier tests, caches and tables of the interpreter that grow at that moment are counted, too, but
+    hardly three times in a row; what the call itself needs is there each time.
     """
 
     def measured(call: Callable[[], object]) -> int:
         peaks = []
-        for _ in range(2):
+        for _ in range(3):
             gc.collect()
             tracemalloc.start()
             try:
