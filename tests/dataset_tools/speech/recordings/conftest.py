@@ -41,13 +41,13 @@ def take(ffmpeg: Callable[..., None]) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def load() -> Callable[..., ImportSummary]:
-    """Imports as the command does, with a ledger that is open for the time."""
+def load(workspace: Workspace, classes: ClassFile, clips: list[ClipRow]) -> Callable[..., ImportSummary]:
+    """Imports recordings as the command does; ``into`` and ``known_clips`` replace the workspace and its clips."""
 
     def load(
-        workspace: Workspace, source: Path, classes: ClassFile, clips: list[ClipRow], **options: Any
+        source: Path, *, into: Workspace = workspace, known_clips: list[ClipRow] = clips, **options: Any
     ) -> ImportSummary:
-        with Ledger(workspace.ledger) as ledger:
-            return import_recordings(workspace, source, classes, clips, ledger=ledger, **options)
+        with Ledger(into.ledger) as ledger:
+            return import_recordings(into, source, classes, known_clips, ledger=ledger, **options)
 
     return load

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
@@ -28,20 +27,19 @@ Load = Callable[..., ImportSummary]
 def test_importing_again_corrects_licence_and_language_that_are_given(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     source = tmp_path / "anna"
     take(source / f"{clips[0].id}.wav", 200)
-    (first,) = load(workspace, source, classes, clips).added
+    (first,) = load(source).added
     assert (first.licence, first.utterance.language) == ("", "en")
-    again = load(workspace, source, classes, clips, licence="CC-BY-4.0", language="zh")
+    again = load(source, licence="CC-BY-4.0", language="zh")
     assert (again.added, again.known, again.corrected) == ((), 1, 1)
     (row,) = read_recordings(workspace)
     assert (row.licence, row.utterance.language) == ("CC-BY-4.0", "zh")
-    plain = load(workspace, source, classes, clips)  # what is not given stays
+    plain = load(source)  # what is not given stays
     assert (plain.known, plain.corrected) == (1, 0)
     assert read_recordings(workspace) == [row]
 
@@ -55,14 +53,13 @@ def listed(path: Path, clip: ClipRow, text: str, licence: str) -> Path:
 def test_a_list_corrects_what_it_states_and_the_rest_stays(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     listing = tmp_path / "list.csv"
     take(tmp_path / "a.wav", 200)
-    (first,) = load(workspace, listed(listing, clips[0], "I cut.", "CC0-1.0"), classes, clips).added
+    (first,) = load(listed(listing, clips[0], "I cut.", "CC0-1.0")).added
     wav = workspace.root / first.utterance.path
     encoded = wav.stat().st_mtime_ns
     steps = [
@@ -71,20 +68,20 @@ def test_a_list_corrects_what_it_states_and_the_rest_stays(
         ("", "", "I slice.", "CC-BY-4.0"),
     ]
     for text, licence, then_text, then_licence in steps:
-        again = load(workspace, listed(listing, clips[0], text, licence), classes, clips)
+        again = load(listed(listing, clips[0], text, licence))
         assert (again.added, again.known, again.corrected) == ((), 1, int(bool(text or licence)))
         (row,) = read_recordings(workspace)
         assert (row.utterance.text, row.licence) == (then_text, then_licence)
     other = tmp_path / "anna" / f"{clips[0].id}.wav"
     other.parent.mkdir()
     shutil.copy(tmp_path / "a.wav", other)
-    assert load(workspace, other.parent, classes, clips).known == 1
+    assert load(other.parent).known == 1
     assert read_recordings(workspace) == [row]
     assert row.name == "a.wav"
     assert wav.stat().st_mtime_ns == encoded
 
     wav.unlink()
-    again = load(workspace, other.parent, classes, clips)
+    again = load(other.parent)
     assert (again.added, again.known, again.corrected) == ((), 1, 0)
     assert read_recordings(workspace) == [row]
     assert sha256_of(wav) == row.utterance.sha256
@@ -94,7 +91,6 @@ def test_a_list_corrects_what_it_states_and_the_rest_stays(
 def test_a_recording_of_an_earlier_version_is_not_encoded_again(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     stated: str,
@@ -103,7 +99,7 @@ def test_a_recording_of_an_earlier_version_is_not_encoded_again(
 ) -> None:
     take(tmp_path / "a.wav", 200)
     listing = listed(tmp_path / "list.csv", clips[0], "I cut.", stated)
-    (first,) = load(workspace, listing, classes, clips, licence=option).added
+    (first,) = load(listing, licence=option).added
     inputs = [first.original_sha256, "I cut.", stated, asdict(Limits()), asdict(Finish())]  # as version 0.1 had it
     key = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
     with Ledger(workspace.ledger) as ledger:
@@ -111,7 +107,7 @@ def test_a_recording_of_an_earlier_version_is_not_encoded_again(
     wav = workspace.root / first.utterance.path
     encoded = wav.stat().st_mtime_ns
     for text, licence in (("I slice.", "CC-BY-4.0"), ("", "")):
-        again = load(workspace, listed(listing, clips[0], text, licence), classes, clips)
+        again = load(listed(listing, clips[0], text, licence))
         assert (again.known, again.corrected) == (1, int(bool(text)))
     (row,) = read_recordings(workspace)
     assert (row.utterance.text, row.licence) == ("I slice.", "CC-BY-4.0")
@@ -121,18 +117,17 @@ def test_a_recording_of_an_earlier_version_is_not_encoded_again(
 def test_a_missing_original_is_copied_again(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     path = take(tmp_path / "anna" / f"{clips[0].id}.wav", 200)
-    (row,) = load(workspace, path.parent, classes, clips).added
+    (row,) = load(path.parent).added
     path = path.rename(path.with_suffix(".oga"))  # ffmpeg looks at the content
     for gone in ((row.original,), (row.original, row.utterance.path)):
         for file in gone:
             (workspace.root / file).unlink()
-        assert load(workspace, path.parent, classes, clips).known == 1
+        assert load(path.parent).known == 1
         assert sha256_of(workspace.root / row.original) == row.original_sha256
         assert read_recordings(workspace) == [row]
         assert len(list(workspace.recordings.iterdir())) == 2
@@ -141,13 +136,12 @@ def test_a_missing_original_is_copied_again(
 def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     path = take(tmp_path / "rec" / f"{clips[0].id}.wav", 200)
-    (first,) = load(workspace, path.parent, classes, clips).added
+    (first,) = load(path.parent).added
     again = [
         shutil.copytree(path.parent, tmp_path / "rec2"),  # another folder: another voice
         tmp_path / "of-a-class",
@@ -158,7 +152,7 @@ def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
         shutil.copy(path, copy)
     listing = {file: file.read_bytes() for file in workspace.recordings.iterdir()}
     for folder in again:
-        summary = load(workspace, folder, classes, clips)
+        summary = load(folder)
         assert (summary.added, summary.known) == ((), 1)
         (said,) = summary.mismatches
         assert f"already imported as {first.id}" in said
@@ -168,15 +162,13 @@ def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
 
 
 def test_one_file_under_two_names_of_one_folder_is_one_recording(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     path = take(tmp_path / "rec" / f"{clips[0].id}.wav", 200)
     shutil.copy(path, path.with_name(f"{clips[1].id}.wav"))
-    summary = load(workspace, path.parent, classes, clips)
+    summary = load(path.parent)
     assert [row.utterance.clip for row in summary.added] == [clips[0].id]
     assert f"imported as {summary.added[0].id}" in "".join(summary.mismatches)

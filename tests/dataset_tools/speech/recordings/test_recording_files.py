@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts
@@ -24,9 +23,7 @@ Load = Callable[..., ImportSummary]
 
 
 def test_every_mismatch_is_named_and_the_rest_is_imported(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -38,7 +35,7 @@ def test_every_mismatch_is_named_and_the_rest_is_imported(
     shutil.copy(source / CARROT / "anna_01.wav", source / CARROT / "anna_01 copy.wav")
     (source / CARROT / "notes.docx").write_text("x")
     (source / CARROT / "anna_09.txt").write_text("a sentence alone")
-    summary = load(workspace, source, classes, clips)
+    summary = load(source)
     assert [row.name for row in summary.added] == ["anna_01 copy.wav"]
     text = "\n".join(summary.mismatches)
     assert "anna_01.wav: the same recording as" in text
@@ -61,10 +58,7 @@ def test_every_mismatch_is_named_and_the_rest_is_imported(
     ids=["long", "UTF-16", "UTF-16 without a mark", "Latin-1"],
 )
 def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
-    clips: list[ClipRow],
     take: Callable[..., Path],
     content: bytes,
     said: str,
@@ -73,7 +67,7 @@ def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
     source = tmp_path / "takes"
     take(source / CARROT / "anna_01.wav", 200).with_suffix(".txt").write_bytes(content)
     take(source / CARROT / "anna_02.wav", 250).with_suffix(".txt").write_text("I cut.", "utf-8-sig")
-    summary = load(workspace, source, classes, clips)
+    summary = load(source)
     assert [(row.name, row.utterance.text) for row in summary.added] == [("anna_02.wav", "I cut.")]
     (mismatch,) = summary.mismatches
     assert mismatch.startswith(f"{CARROT}/anna_01.wav: ")
@@ -105,7 +99,6 @@ def test_a_speakers_name_in_manifests(name: str, slug: str) -> None:
 def test_names_without_latin_letters_are_voices_of_their_own(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -114,7 +107,7 @@ def test_names_without_latin_letters_are_voices_of_their_own(
     for number, name in enumerate(names):
         take(tmp_path / "takes" / name / f"{clips[0].id}.wav", 200 + 50 * number)
     take(tmp_path / "takes" / CARROT / "_01.wav", 400)  # nobody is named
-    added = load(workspace, tmp_path / "takes", classes, clips).added
+    added = load(tmp_path / "takes").added
     assert {row.take for row in added} == {1}
     used = {row.voice for row in merge_recordings([], read_recordings(workspace))}
     booth = Consents(workspace, CONSENT)
@@ -128,9 +121,7 @@ def test_names_without_latin_letters_are_voices_of_their_own(
 
 
 def test_a_list(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -148,7 +139,7 @@ def test_a_list(
         "a.wav,,s99-d99_000001-000050,Anna,x,\n",
         encoding="utf-8",
     )
-    summary = load(workspace, listing, classes, clips, licence="CC0")
+    summary = load(listing, licence="CC0")
     rows = {row.name: row for row in summary.added}
     assert rows["a.wav"].utterance.clip == clips[3].id
     assert rows["a.wav"].utterance.class_id == "squeeze_lemon"
@@ -161,10 +152,7 @@ def test_a_list(
 
 
 def test_what_a_list_says_of_its_speakers(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
-    clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
@@ -178,7 +166,7 @@ def test_what_a_list_says_of_its_speakers(
         f"c.wav,{CARROT},Ben,,\n"
         f"d.wav,{CARROT},Dan,,young\n"
     )
-    summary = load(workspace, listing, classes, clips)
+    summary = load(listing)
     assert summary.speakers == {"anna": SpeakerFacts("Scottish", "30-44")}
     assert len(summary.added) == 3
     assert "line 5: the age band is 'young'" in summary.mismatches[0]
@@ -186,10 +174,8 @@ def test_what_a_list_says_of_its_speakers(
 
 
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
-def test_a_list_with_other_columns_is_refused(
-    workspace: Workspace, tmp_path: Path, classes: ClassFile, header: str, load: Load
-) -> None:
+def test_a_list_with_other_columns_is_refused(tmp_path: Path, header: str, load: Load) -> None:
     listing = tmp_path / "list.csv"
     listing.write_text(header + "\n")
     with pytest.raises(InputError, match="The CSV has the columns"):
-        load(workspace, listing, classes, [])
+        load(listing, known_clips=[])

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -28,7 +27,6 @@ Load = Callable[..., ImportSummary]
 def test_a_folder_of_classes_clips_and_voices(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -39,7 +37,7 @@ def test_a_folder_of_classes_clips_and_voices(
     take(source / CARROT / "ben_02.mp3", 250)
     take(source / f"{clips[3].id}.m4a", 300)
     take(source / "Carl M" / f"{clips[0].id}.webm", 350, "-c:a", "libopus")
-    summary = load(workspace, source, classes, clips, licence="CC0", jobs=2)
+    summary = load(source, licence="CC0", jobs=2)
     assert (summary.known, summary.refused, summary.mismatches) == (0, {}, ())
     rows = {row.name: row for row in summary.added}
     assert {name: (row.utterance.class_id, row.utterance.clip, row.utterance.voice) for name, row in rows.items()} == {
@@ -74,21 +72,20 @@ def test_a_folder_of_classes_clips_and_voices(
 def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
 ) -> None:
     source = tmp_path / "anna"
     path = take(source / f"{clips[0].id}.wav", 200)
-    load(workspace, source, classes, clips)
+    load(source)
     everything = {file: file.read_bytes() for file in workspace.recordings.iterdir()}
-    again = load(workspace, source, classes, clips)
+    again = load(source)
     assert (again.added, again.known) == ((), 1)
     assert {file: file.read_bytes() for file in workspace.recordings.iterdir()} == everything
 
     take(path, 300)
-    retake = load(workspace, source, classes, clips)
+    retake = load(source)
     assert [row.take for row in retake.added] == [2]
     assert len(read_recordings(workspace)) == 2
     originals = [file for file in everything if file.suffix == ".wav"]
@@ -98,7 +95,6 @@ def test_importing_again_adds_nothing_and_a_retake_is_a_new_file(
 def test_an_import_that_was_stopped_goes_on(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -113,21 +109,20 @@ def test_an_import_that_was_stopped_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load(workspace, source, classes, clips, progress=stopped)
+        load(source, progress=stopped)
     assert read_recordings(workspace) == []
     begun: list[tuple[int, int]] = []
-    found = load(workspace, source, classes, clips, progress=lambda stage, done, total: begun.append((done, total)))
+    found = load(source, progress=lambda stage, done, total: begun.append((done, total)))
     assert (len(found.added), found.known) == (3, 0)
     assert begun[0] == (2, 3)
     whole = Workspace(tmp_path / "whole")
-    load(whole, source, classes, clips)
+    load(source, into=whole)
     assert read_recordings(workspace) == read_recordings(whole)
 
 
 def test_the_newest_take_counts_also_after_a_row_was_removed(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -135,20 +130,18 @@ def test_the_newest_take_counts_also_after_a_row_was_removed(
     path = tmp_path / "anna" / f"{clips[0].id}.wav"
     for pitch_hz in (200, 250, 300):
         take(path, pitch_hz)
-        load(workspace, path.parent, classes, clips)
+        load(path.parent)
     listing = workspace.recordings / "recordings.jsonl"
     rows = [row for row in read_rows(listing, RecordingRow) if row.take != 1]
     write_rows(listing, rows)
     take(path, 350)
-    (newest,) = load(workspace, path.parent, classes, clips).added
+    (newest,) = load(path.parent).added
     assert newest.take == 4
     assert [row.id for row in merge_recordings([], read_recordings(workspace))] == [newest.id]
 
 
 def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -157,7 +150,7 @@ def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
     take(source / f"{clips[0].id}.wav", 200)
     folder = source / "cut_carrot_knife"
     take(folder / "x.wav", 300).rename(folder / os.fsdecode(b"J\xfcrgen_1.wav"))
-    found = load(workspace, source, classes, clips)
+    found = load(source)
     assert [row.utterance.clip for row in found.added] == [clips[0].id]
     assert found.mismatches == (r"cut_carrot_knife/J\xfcrgen_1.wav: the file name is not UTF-8; rename the file",)
 
@@ -165,7 +158,6 @@ def test_a_file_whose_name_is_not_utf_8_is_named_and_the_others_are_imported(
 def test_a_folder_whose_own_name_is_not_utf_8(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     load: Load,
@@ -174,14 +166,14 @@ def test_a_folder_whose_own_name_is_not_utf_8(
     take(source / f"{clips[0].id}.wav", 200)
     (source / f"{clips[1].id}.wav").write_bytes(b"no sound")
     source = source.rename(tmp_path / os.fsdecode(b"J\xfcrgen"))
-    found = load(workspace, source, classes, clips)
+    found = load(source)
     assert [row.utterance.clip for row in found.added] == [clips[0].id]
     assert [name.endswith(rf"J\xfcrgen/{clips[1].id}.wav") for name in found.refused] == [True]
     with Ledger(workspace.ledger) as ledger:
         assert len(ledger.status("failed", "recording/")) == 1
     take(tmp_path / "sound.wav", 300).rename(source / f"{clips[1].id}.wav")  # mended
     shutil.copy(source / f"{clips[1].id}.wav", source / f"{clips[2].id}.wav")
-    mended = load(workspace, source, classes, clips)
+    mended = load(source)
     assert len(mended.added) == 1
     assert [text.count(r"J\xfcrgen/") for text in mended.mismatches] == [2]
     with Ledger(workspace.ledger) as ledger:
@@ -193,14 +185,14 @@ def test_a_folder_whose_own_name_is_not_utf_8(
     [("", ""), ("notes.docx", "x"), ("list.csv", "path,class\n"), ("list.csv", "path,class\nx.wav,y")],
 )
 def test_nothing_to_import_is_no_success(
-    workspace: Workspace, tmp_path: Path, classes: ClassFile, clips: list[ClipRow], name: str, content: str, load: Load
+    workspace: Workspace, tmp_path: Path, name: str, content: str, load: Load
 ) -> None:
     source = tmp_path / "in"
     source.mkdir()
     if name:
         (source / name).write_text(content)
     with pytest.raises(InputError, match="no recordings to import") as caught:
-        load(workspace, source / name if name.endswith("csv") else source, classes, clips)
+        load(source / name if name.endswith("csv") else source)
     assert ("x.wav" if "x.wav" in content else name.replace("list.csv", "")) in caught.value.found
     assert not workspace.recordings.exists()
 
@@ -208,8 +200,6 @@ def test_nothing_to_import_is_no_success(
 def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
-    clips: list[ClipRow],
     take: Callable[..., Path],
     ffmpeg: Ffmpeg,
     load: Load,
@@ -218,7 +208,7 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
     take(source / CARROT / "anna_01.wav")
     ffmpeg("-f", "lavfi", "-i", "anullsrc=d=2", source / CARROT / "anna_02.flac")
     (source / CARROT / "anna_03.mp3").write_bytes(b"no sound")
-    summary = load(workspace, source, classes, clips, jobs=2)
+    summary = load(source, jobs=2)
     assert [row.name for row in summary.added] == ["anna_01.wav"]
     assert {Path(name).name: error.found.split(":")[0] for name, error in summary.refused.items()} == {
         "anna_02.flac": "The audio cannot be used",
@@ -229,7 +219,7 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
     assert len(list(workspace.recordings.iterdir())) == 2  # the one original, and the list
 
     take(source / CARROT / "anna_02.wav", 300).rename(source / CARROT / "anna_02.flac")  # one of them is mended
-    assert len(load(workspace, source, classes, clips).added) == 1
+    assert len(load(source).added) == 1
     with Ledger(workspace.ledger) as ledger:
         (left,) = ledger.status("failed", "recording/")
         assert left.reason is not None
@@ -237,9 +227,7 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
 
 
 def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_imported(
-    workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     take: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -255,25 +243,24 @@ def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_imported(
         return opened(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", refuse)
-    summary = load(workspace, source, classes, clips)
+    summary = load(source)
     assert [row.utterance.clip for row in summary.added] == [clips[0].id, clips[2].id]
     assert {path: error.found for path, error in summary.refused.items()} == {
         str(paths[1]): "The file cannot be read: Permission denied"
     }
     monkeypatch.undo()
-    assert [row.utterance.clip for row in load(workspace, source, classes, clips).added] == [clips[1].id]
+    assert [row.utterance.clip for row in load(source).added] == [clips[1].id]
 
 
-def test_no_such_source_is_refused(workspace: Workspace, tmp_path: Path, classes: ClassFile, load: Load) -> None:
+def test_no_such_source_is_refused(tmp_path: Path, load: Load) -> None:
     with pytest.raises(InputError, match="no recordings to import"):
-        load(workspace, tmp_path / "nowhere", classes, [])
+        load(tmp_path / "nowhere", known_clips=[])
 
 
 @pytest.mark.real_data
 def test_real_recordings(
     workspace: Workspace,
     tmp_path: Path,
-    classes: ClassFile,
     clips: list[ClipRow],
     real_speech: Path,
     ffmpeg: Ffmpeg,
@@ -286,7 +273,7 @@ def test_real_recordings(
         target = source / CARROT / f"speaker_{number}{('.wav', '.mp3', '.flac', '.ogg', '.m4a')[number]}"
         ffmpeg("-i", card, "-ar", "44100", "-ac", "2", target)
     shutil.copy(real_speech / "people" / "whole.flac", source / f"{clips[3].id}.flac")
-    summary = load(workspace, source, classes, clips, jobs=2)
+    summary = load(source, jobs=2)
     assert (len(summary.added), summary.refused, summary.mismatches) == (6, {}, ())
     for row in summary.added:
         assert row.utterance.quality["warnings"] == []
