@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 INTERRUPTED = 3
 """Exit code of a command that was interrupted or killed by a signal."""
+OTHER_PROCESS_ENDED = 4
+"""Exit code of a training process that ended only because another one had."""
 GRACE_S = 20
 """Time for the other processes to notice that one has ended, and to report it."""
 LIFELINE = "FMN_LIFELINE"
@@ -25,10 +27,11 @@ def run_processes(count: int) -> int:
     """Reruns the current command in ``count`` child processes and waits for them.
 
     The first child inherits this process's output. The output of the others is captured and shown only if they fail
-    with a different exit code, because most errors are the same in all processes.
+    for another reason: most errors are the same in all processes (then the exit codes are equal), or the consequence of
+    an error in another one (`OTHER_PROCESS_ENDED`).
 
     Returns:
-        0, or the first nonzero exit code in order of rank (`INTERRUPTED` for a signal).
+        0, or the first nonzero exit code in order of rank, without `OTHER_PROCESS_ENDED` (`INTERRUPTED` for a signal).
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -55,17 +58,18 @@ def run_processes(count: int) -> int:
             codes = [child.poll() or 0 for child in children]
         except KeyboardInterrupt:
             _stop(children)
-            if children[0].returncode not in (0, INTERRUPTED):
+            if children[0].returncode not in (0, INTERRUPTED, OTHER_PROCESS_ENDED):
                 raise  # it was interrupted before it could report that
             codes = [children[0].returncode] * count
         finally:
             _stop(children)
         for rank, code in enumerate(codes):
-            if code and rank and code != codes[0]:
+            if rank and code not in (0, OTHER_PROCESS_ENDED, codes[0]):
                 how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
                 print(f"Process {rank} of this training ended {how}.", file=sys.stderr)
                 print((folder / str(rank)).read_text("utf-8", "replace"), file=sys.stderr)
-    return next((INTERRUPTED if code < 0 else code for code in codes if code), 0)
+    reasons = [INTERRUPTED if code < 0 else code for code in codes if code not in (0, OTHER_PROCESS_ENDED)]
+    return reasons[0] if reasons else INTERRUPTED if any(codes) else 0
 
 
 def end_with_launcher() -> None:

@@ -10,8 +10,15 @@ import torch
 from torch.distributed import DistBackendError
 
 from dataset_tools.core.errors import StoppedError
+from fmn.training.process_launcher import OTHER_PROCESS_ENDED
 
 GO_ON = "run the same command again: it resumes after the last complete epoch"
+
+
+class OtherProcessEndedError(StoppedError):
+    """Another process of this training has ended; the reason is in its output, not here."""
+
+    exit_code = OTHER_PROCESS_ENDED
 
 
 @contextmanager
@@ -27,7 +34,8 @@ def translate_errors(run: Path) -> Iterator[None]:
         raise StoppedError("Training was interrupted", where=run, next_step=GO_ON) from error
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, DistBackendError) or "gloo" in str(error).lower():
-            raise StoppedError("Another process of this training has ended", where=run, next_step=GO_ON) from error
+            found = "Another process of this training has ended"
+            raise OtherProcessEndedError(found, where=run, next_step=GO_ON) from error
         if not _is_full(error):
             raise
         raise StoppedError(

@@ -143,7 +143,7 @@ def test_a_process_that_dies_ends_the_others_with_a_message(
     run = workspace / "runs" / "one"
     (_, first), (code, _) = train_together(workspace, small, run)
     assert code == -signal.SIGKILL
-    assert str(first).startswith("StoppedError: Another process of this training has ended")
+    assert str(first).startswith("OtherProcessEndedError: Another process of this training has ended")
     state = read_run_state(run)
     assert state is not None
     assert (state.epoch, state.finished) == (1, False)

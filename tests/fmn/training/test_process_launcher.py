@@ -64,6 +64,23 @@ def test_one_that_fails_ends_the_others(command, capfd, monkeypatch, dies: str, 
     assert said in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected", "shown"),
+    [
+        (2, 4, 2, False),  # the second one ended because the first one had
+        (4, 3, 3, True),  # the reason is in the second one's output, although a stop has the code 3 as well
+        (2, 2, 2, False),  # both found the same error
+        (4, 4, 3, False),
+    ],
+)
+def test_consequences_of_another_error_are_not_reported(  # type: ignore[no-untyped-def]
+    command, capfd, first: int, second: int, expected: int, shown: bool
+) -> None:
+    command(f"print('rank', rank, file=sys.stderr)\nsys.exit([{first}, {second}][rank])\n")
+    assert run_processes(2) == expected
+    assert ("rank 1" in capfd.readouterr().err) == shown
+
+
 @pytest.mark.parametrize("says_so", [True, False])
 def test_an_interrupt_ends_all_and_is_reported_once(command, says_so: bool, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("fmn.training.process_launcher.GRACE_S", 5)
