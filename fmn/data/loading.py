@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class FeatureDataset:
         failures: errors of the items without features, by item name.
         sources: digests of everything that determines the video and the audio features.
         notes: caveats of results with these features.
+        own: `FeatureSet.own` of the video and the audio features.
     """
 
     items: Items
@@ -44,6 +45,7 @@ class FeatureDataset:
     failures: dict[str, ToolkitError]
     sources: tuple[str, str]
     notes: tuple[str, ...]
+    own: tuple[Mapping[str, str], Mapping[str, str]]
 
     @property
     def digest(self) -> str:
@@ -126,7 +128,7 @@ def load_features(
         _seen_before(left, video.trained_on),
     )
     notes = tuple(note for note in caveats if note)
-    return FeatureDataset(left, data, failures, (video.source, audio.source), notes)
+    return FeatureDataset(left, data, failures, (video.source, audio.source), notes, (video.own, audio.own))
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.own_features import has_same_features
 from fmn.training.run_state import read_run_state
 
 Metrics = dict[str, dict[str, Any]]
@@ -149,7 +150,9 @@ def evaluate(
         classes=len(prepared.items.classes),
         is_standin=items.standin is not None,
         failures={name: error.found for name, error in prepared.failures.items()},
-        notes=notes_of(loaded, prepared.items.standin, prepared.items.ids, prepared.sources, prepared.notes),
+        notes=notes_of(
+            loaded, prepared.items.standin, prepared.items.ids, prepared.sources, prepared.own, prepared.notes
+        ),
     )
 
 
@@ -223,7 +226,12 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
 
 
 def notes_of(
-    loaded: LoadedRun, standin: Any, ids: ItemIds, sources: tuple[str, str], feature_notes: tuple[str, ...]
+    loaded: LoadedRun,
+    standin: Any,
+    ids: ItemIds,
+    sources: tuple[str, str],
+    own: tuple[Mapping[str, str], Mapping[str, str]],
+    feature_notes: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Returns the caveats of the run's results on these items.
 
@@ -231,7 +239,8 @@ def notes_of(
         loaded: the run.
         standin: description of a stand-in corpus in build.json, or None.
         ids: ids of the items that it is used on.
-        sources: digests that identify their features.
+        sources: digests that identify their features, video and audio.
+        own: their `FeatureSet.own`.
         feature_notes: caveats of the features.
     """
     notes = list(feature_notes)
@@ -242,7 +251,7 @@ def notes_of(
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
-    if sources != loaded.about.sources:
+    if not has_same_features(loaded.about.sources, state, sources, own):
         notes.append(f"The features differ from those of the training: {OTHER_FEATURES}.")
     if state is not None:
         notes += [note for note in state.notes if note not in notes]

@@ -34,6 +34,7 @@ from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses, save_learned_classes
+from fmn.training.own_features import has_same_features
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import read_run_state, training_manifest
 
@@ -200,7 +201,8 @@ def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
 
 
 def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
-    if prepared.sources != loaded.about.sources:
+    state = read_run_state(loaded.path)
+    if not has_same_features(loaded.about.sources, state, prepared.sources, prepared.own):
         raise InputError(
             f"The features differ from those of the training: {OTHER_FEATURES}",
             where=loaded.path,

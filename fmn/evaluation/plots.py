@@ -116,7 +116,7 @@ def plot_run(
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
-    notes = notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.notes)
+    notes = notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.own, prepared.notes)
     return Pictures(tuple(files), (*notes, *of_slots), failures)
 
 

@@ -28,6 +28,8 @@ Feature = NDArray[np.float32]
 SUFFIXES = (".npy", ".safetensors")
 ABOUT_FILE = "features.json"
 FORMAT = "fmn.features/1"
+OWN = "files-"
+"""Prefix of the source of the user's own features."""
 
 
 class AboutFeatures(msgspec.Struct, kw_only=True):
@@ -60,13 +62,13 @@ class FeatureFiles:
         path: the folder or the file.
         content: digest of all its content.
         read: returns the array with a name.
-        names: of all arrays.
+        hashes: SHA-256 digests of all arrays, by name.
     """
 
     path: Path
     content: str
     read: Callable[[str], Any]
-    names: frozenset[str]
+    hashes: Mapping[str, str]
 
 
 def open_features(path: Path) -> FeatureFiles:
@@ -140,8 +142,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
         known = frozenset(about.trained_on)
         space = about.space if pooling != "max" else ""  # see `fmn.features.encoding.ClipEncoding`
         return FeatureSet(dim, values, failures, about.source + pooled_as, 0, about.note, known, about.band, space)
-    source, note = f"files-{files.content[:16]}{pooled_as}", f"Features are read from {path.name}."
-    return FeatureSet(dim, values, failures, source, 0, note)
+    source, note = f"{OWN}{files.content[:16]}{pooled_as}", f"Features are read from {path.name}."
+    return FeatureSet(dim, values, failures, source, 0, note, own=files.hashes)
 
 
 def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
@@ -208,7 +210,7 @@ def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:
 
 def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
     """Returns the array of an item, [D] or [T, D], or an error if there is no valid one."""
-    names = {item.name, item.sha256} & files.names
+    names = {item.name, item.sha256} & files.hashes.keys()
     if len(names) != 1:
         return SampleError(
             f"There is no feature for {item.name}" if not names else f"There are two features for {item.name}",
@@ -240,9 +242,8 @@ def _folder(path: Path) -> FeatureFiles:
         raise _unusable(path, "The folder contains no features")
     _check_unique(path, [file.stem for file in listed])
     files = {file.stem: file for file in listed}
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name} {sha256_of(files[name])}\n".encode())
+    hashes = {name: sha256_of(files[name]) for name in sorted(files)}
+    listing = "".join(f"{name} {sha256}\n" for name, sha256 in hashes.items())
 
     def read(name: str) -> Any:
         if files[name].suffix == ".npy":
@@ -254,11 +255,19 @@ def _folder(path: Path) -> FeatureFiles:
             raise ValueError(f"{files[name].name} contains {len(arrays)} arrays, expected one")
         return arrays[0].float().numpy() if arrays[0].is_floating_point() else arrays[0].numpy()
 
-    return FeatureFiles(path, digest.hexdigest(), read, frozenset(files))
+    return FeatureFiles(path, hashlib.sha256(listing.encode()).hexdigest(), read, hashes)
 
 
 def _from_arrays(path: Path, arrays: Mapping[str, Any]) -> FeatureFiles:
-    return FeatureFiles(path, sha256_of(path), arrays.__getitem__, frozenset(arrays))
+    hashes = {name: hashlib.sha256(_bytes_of(array)).hexdigest() for name, array in arrays.items()}
+    return FeatureFiles(path, sha256_of(path), arrays.__getitem__, hashes)
+
+
+def _bytes_of(array: Any) -> bytes:
+    """An array of a .npz, or a list of a .parquet, which need not be a valid feature."""
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+    return repr(array).encode()
 
 
 def _check_unique(path: Path, names: Sequence[str]) -> None:

@@ -65,6 +65,7 @@ class FeatureSet:
         band: number of adjacent values of an audio frame that form one band (MFCC of one order, one layer); None: all.
         trained_on: sha256 of the media on which the network was trained, as far as is known.
         space: identifies the joint embedding space of the features (`fmn.features.encoders.interface.space_of`).
+        own: SHA-256 digests of the user's own features at hand, also of other media, by name; empty: extracted ones.
     """
 
     dim: int
@@ -76,6 +77,7 @@ class FeatureSet:
     trained_on: frozenset[str] = frozenset()
     band: int | None = None
     space: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def joint_space(video: FeatureSet, audio: FeatureSet) -> str:

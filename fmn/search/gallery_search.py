@@ -269,6 +269,7 @@ class Gallery:
             standin_of(self._manifest),
             ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
             (both[0].source, both[1].source),
+            (both[0].own, both[1].own),
             tuple(note for note in (*(feature.note for feature in both), self._index_note(top)) if note),
         )
 

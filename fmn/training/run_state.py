@@ -30,7 +30,8 @@ class RunState:
         pairs: number of pairs they form. classes: number of classes in the manifest.
         parameters: number of learned parameters. processes: number of training processes.
         failures: items without features, with the reason. features: digests that identify the features, video and
-            audio; empty in runs of earlier versions.
+            audio; empty in runs of earlier versions. own_features: digests of the user's own features, video and audio,
+            by name (`fmn.training.own_features`).
         notes: caveats to show with the run's results.
         epoch: epochs trained. finished: whether training has ended.
         seconds: wall time. cpu_seconds: CPU time of all cores, which other programs on the machine affect less.
@@ -48,6 +49,7 @@ class RunState:
     processes: int = 1
     failures: dict[str, str] = field(default_factory=dict)
     features: list[str] = field(default_factory=list)
+    own_features: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     epoch: int = 0
     seconds: float = 0.0

@@ -25,6 +25,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
+from fmn.training.own_features import has_same_features, shortened
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, written_manifest
@@ -159,6 +160,7 @@ def _train(
     else:
         load_state(run, model, loop.optimizer, data.device)
     state.features = list(prepared.sources)
+    state.own_features = [shortened(own) for own in prepared.own] if any(prepared.own) else []
     state.failures = {name: error.found for name, error in prepared.failures.items()}
     state.finished = False
     if processes.is_first:
@@ -272,7 +274,7 @@ def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -
             next_step="train into another --run to use them, or remove this run",
         )
     known = tuple(state.features) or load_run(run, prepared.data.device).about.sources  # runs of earlier versions
-    if known != prepared.sources:
+    if not has_same_features(known, state, prepared.sources, prepared.own):
         raise InputError(
             f"The features differ from those that the run was trained on: {OTHER_FEATURES}",
             where=run,

@@ -1,0 +1,106 @@
+"""The user's own features may grow after training; those that were there must not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.config import Config, with_values
+from fmn.evaluation.evaluate import evaluate
+from fmn.evaluation.learn_classes import learn_classes
+from fmn.training.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NEW = "wash_thing2"
+DIFFER = "features differ from those"
+
+
+def feature_of(name: str, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.random.default_rng([seed, *name.encode()]).random((3, 6)).astype(np.float32)
+
+
+def write(folder: Path, part: str, names: set[str], form: str, seed: int = 0) -> None:
+    """Replaces the features in DIR/video or DIR/audio, or in a .npz there, by those of ``names``."""
+    arrays = {name: feature_of(name, seed) for name in names}
+    if form == "npz":
+        np.savez(folder / f"{part}.npz", **arrays)
+        return
+    (folder / part).mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / part / f"{name}.npy", array)
+
+
+@pytest.fixture
+def own(workspace: Path) -> Path:
+    folder = workspace / "own"
+    folder.mkdir()
+    return folder
+
+
+def manifest_without_new_class(workspace: Path) -> Path:
+    path = workspace / "manifests" / "old.jsonl"
+    write_rows(path, [row for row in rows(workspace, "train") if row.label.id != NEW])
+    return path
+
+
+def rows(workspace: Path, name: str) -> list[SplitPairRow]:
+    return list(read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow))
+
+
+def reading(own: Path, config: Config, suffix: str = "") -> Config:
+    """The configuration with the features in DIR."""
+    return with_values(config, {f"{part}.features": str(own / f"{part}{suffix}") for part in ("video", "audio")})
+
+
+def names(found: list[SplitPairRow]) -> dict[str, set[str]]:
+    return {"video": {row.clip.id for row in found}, "audio": {row.utterance.id for row in found}}
+
+
+@pytest.mark.parametrize("form", ["folder", "npz"])
+def test_features_may_be_added_after_training_but_not_changed(
+    workspace: Path, own: Path, small: Config, form: str
+) -> None:
+    old, config = manifest_without_new_class(workspace), reading(own, small, ".npz" if form == "npz" else "")
+    known = names(rows(workspace, "old"))
+    for part in known:
+        write(own, part, known[part], form)
+    run = workspace / "runs" / "one"
+    train(old, config, run)
+
+    new = workspace / "manifests" / "new.jsonl"
+    write_rows(new, [row for row in rows(workspace, "train") if row.label.id == NEW])
+    every = names(rows(workspace, "train") + rows(workspace, "test"))
+    for part in every:
+        write(own, part, every[part], form)
+    longer = with_values(config, {"training.epochs": config.training.epochs + 1})
+    assert train(old, longer, run).epochs == longer.training.epochs
+    assert learn_classes(run, new, out=workspace / "runs" / "learned").classes == (NEW,)
+    assert not any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
+
+    one = {min(known["audio"])}
+    if form == "npz":
+        np.savez(own / "audio.npz", **{name: feature_of(name, seed=int(name in one)) for name in every["audio"]})
+    else:
+        write(own, "audio", one, form, seed=1)
+    assert any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
+    with pytest.raises(InputError, match=DIFFER):
+        learn_classes(run, new, out=workspace / "runs" / "other")
+    with pytest.raises(InputError, match="features differ"):
+        train(old, with_values(longer, {"training.epochs": longer.training.epochs + 1}), run)
+
+
+def test_other_files_of_the_same_kind_are_not_taken_for_additions(workspace: Path, own: Path, small: Config) -> None:
+    old, config = manifest_without_new_class(workspace), reading(own, small)
+    known = names(rows(workspace, "old"))
+    write(own, "video", known["video"], "folder")
+    write(own, "audio", known["audio"] | names(rows(workspace, "test"))["audio"], "folder")
+    run = workspace / "runs" / "one"
+    train(old, config, run)
+    for path in (own / "video").iterdir():
+        path.unlink()
+    write(own, "video", names(rows(workspace, "test"))["video"], "folder", seed=1)
+    assert any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
