@@ -1,25 +1,17 @@
-"""The page of the booth: one recorder however often Record is pressed, keys, narrow screens, a server that restarts."""
+"""The page of the booth: one recorder however often Record is pressed, keys, skips, phones, a server restart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import soundfile
-from playwright.sync_api import Dialog, Page, expect
-from typer.testing import CliRunner
+from playwright.sync_api import Page, expect
 
-from dataset_tools.classes.reader import load_classes
-from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, read_rows, write_rows
-from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.booth.skips import SkipRow
-from dataset_tools.speech.consents import consented_voices
 from dataset_tools.speech.recording_rows import read_recordings
 
 SLOW_QUESTION = """
@@ -200,97 +192,6 @@ def test_a_take_outlives_the_server(workspace: Workspace, stage: SimpleNamespace
     assert (workspace.cache / "booth" / "address").stat().st_mode & 0o777 == 0o600
 
 
-def sentence_of_another(page: Page, stage: SimpleNamespace, address: str, name: str) -> str:
-    """What a second speaker, in a window of their own, is given to say."""
-    browser = page.context.browser
-    assert browser is not None
-    other = browser.new_page()
-    other.goto(address)
-    stage.sign_in(other, name)
-    return other.locator("#sentence").inner_text()
-
-
-def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
-    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
-) -> None:
-    assert len(list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))) == 2
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
-        with page.expect_response(lambda answer: "api/lines" in answer.url):
-            stage.sign_in(page, "Ann")
-        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
-        assert sentence_of_another(page, stage, address, "Bob") == "She washes an apple."
-
-        browser = page.context.browser
-        assert browser is not None
-        for same, voice in ((True, "ann"), (False, "ann-2")):
-            other = browser.new_page()
-            asked: list[str] = []
-
-            def answer(dialog: object, same: bool = same, asked: list[str] = asked) -> None:
-                asked.append(dialog.message)  # type: ignore[attr-defined]
-                dialog.accept() if same else dialog.dismiss()  # type: ignore[attr-defined]
-
-            other.on("dialog", answer)
-            other.goto(address)
-            stage.sign_in(other, "ann")
-            assert asked == ["Ann has recorded here before. Are you the same person?"]
-            assert other.evaluate("localStorage.getItem('voice')") == voice
-
-
-def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
-    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
-) -> None:
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
-        stage.sign_in(page, "Ann")
-        stage.record(page, 1.5)
-        page.keyboard.press("Enter")
-        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
-        stage.record(page, 2.5)
-        page.keyboard.press("Enter")  # nothing else is to be said: the review opens by itself
-        expect(page.locator("#takes li")).to_have_count(2)
-        assert read_recordings(workspace) == []
-        page.keyboard.press("2")
-        stage.wait_until(page, "document.getElementById('playback').currentTime > 0.1")
-        stage.wait_until(page, "Math.abs(document.getElementById('playback').duration - 2.6) < 0.5")
-        page.get_by_role("button", name="Discard: I cut the carrot.").press("Enter")
-        expect(page.locator("#takes li")).to_have_count(1)
-        page.get_by_role("button", name="Record again: She washes an apple.").press("Enter")
-        expect(page.locator("#speak")).to_be_visible()  # the hidden sentence has this text before
-        expect(page.locator("#sentence")).to_have_text("She washes an apple.")
-        page.keyboard.press("r")
-        expect(page.locator("#review")).to_be_visible()
-        page.keyboard.press("Enter")
-        expect(page.locator("#total")).to_have_text("1 of 2 sentences recorded, 1 by you")
-        expect(page.locator("#whole")).to_have_text("By class: 1 of 2 complete")
-        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")  # what was discarded is open
-    (row,) = read_recordings(workspace)
-    assert row.utterance.text == "She washes an apple."
-    assert 2.4 < soundfile.info(workspace.root / row.original).duration < 3.5
-
-
-def test_the_fifth_take_opens_the_review(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
-    listing = workspace.manifests / "clips.jsonl"
-    one, other = read_rows(listing, ClipRow)
-    more = [msgspec.structs.replace(one, id=f"s07-d21_0000{number}-000020") for number in range(10, 15)]
-    write_rows(listing, sorted([one, other, *more], key=lambda row: row.id))
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
-        stage.sign_in(page, "Ann")
-        seen = set()
-        for number in range(1, 6):
-            seen.add(page.evaluate("document.getElementById('video').src"))
-            stage.record(page, 1.2)
-            expect(page.locator("#review")).to_be_hidden()
-            page.keyboard.press("Enter")
-            expect(page.locator("#look")).to_contain_text(f"({number} of 5)")
-            stage.wait_until(page, "!document.getElementById('back').disabled")
-        expect(page.locator("#takes li")).to_have_count(5)
-        assert len(seen) == 5
-        assert read_recordings(workspace) == []
-        page.keyboard.press("Enter")
-        expect(page.locator("#total")).to_have_text("5 of 7 sentences recorded, 5 by you")
-    assert len(read_recordings(workspace)) == 5
-
-
 def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -306,57 +207,3 @@ def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
     row = msgspec.json.decode(line, type=SkipRow)
     assert (row.clip, row.sentence, row.reason) == ("s07-d21_000001-000020", "I cut the carrot.", "sentence")
     assert "ann" not in line
-
-
-def test_who_withdrew_is_told_so_and_records_again_only_when_they_agree_anew(
-    workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
-) -> None:
-    booth = Booth(workspace, load_classes())
-    clip, take = next(iter(booth.lines)), stage.wav_bytes(tmp_path)
-
-    def withdrawn() -> None:
-        ann = booth.consents.admit("Ann", agreed=True, anew=True)
-        booth.keep(clip, ann, booth.lines[clip].sentence, take)
-        forgotten = CliRunner().invoke(app, ["speech", "forget", "ann", "--yes", "--workspace", str(workspace.root)])
-        assert forgotten.exit_code == 0, forgotten.output
-
-    def admitted() -> list[str]:
-        return sorted(consented_voices(workspace))
-
-    withdrawn()
-    today = datetime.now(UTC).date().isoformat()
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
-        asked: list[str] = []
-        meanwhile: list[Callable[[], None]] = []
-        answers = iter([False, True, True])
-
-        def answer(dialog: Dialog) -> None:
-            asked.append(dialog.message)
-            for happens in meanwhile:
-                happens()
-            meanwhile.clear()
-            dialog.accept() if next(answers) else dialog.dismiss()
-
-        page.on("dialog", answer)
-        stage.sign_in(page, "Ann")  # somebody else of that name
-        assert page.evaluate("localStorage.getItem('voice')") == "ann-2"
-        assert admitted() == ["ann-2"]
-        page.click("#leave")
-        stage.sign_in(page, "Ann")  # the same person, who agrees anew
-        expect(page.locator("#total")).to_have_text("0 of 2 sentences recorded")
-        assert page.evaluate("localStorage.getItem('voice')") == "ann"
-        assert admitted() == ["ann", "ann-2"]
-        said = f"The recordings of Ann were removed on {today} at their request. "
-        assert asked == [said + "Are you the same person, and do you consent again?"] * 2
-
-        # withdrawn while the page asks something else: nobody agreed anew by the answer to that
-        page.click("#leave")
-        expect(page.locator("#consent")).to_contain_text("Your voice will be recorded")
-        meanwhile.append(withdrawn)
-        page.fill("#name", "Ann")
-        page.check("#agreed")
-        page.get_by_role("button", name="Start").click()
-        expect(page.locator("#refused")).to_contain_text("were removed when consent was withdrawn")
-        assert asked[2:] == ["Ann has recorded here before. Are you the same person?"]
-        assert admitted() == ["ann-2"]
-    assert read_recordings(workspace) == []
