@@ -1,11 +1,10 @@
-"""The class file: the shipped one, files of a user's own, and which class an interval belongs to."""
+"""Class files of a user's own: what is left out, and what is refused by name."""
 
 from __future__ import annotations
 
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +13,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.classes.triplets import make_class
-from dataset_tools.classes.writer import write_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.manifests import ClassLabel
 from dataset_tools.speech.sentences import check_words, every_sentence
-
-# Table 1 of the paper.
-ACTIONS = {"pour", "cut", "sprinkle", "squeeze", "stir", "take out", "wash", "grate", "peel"}
-SUBJECTS = {
-    *("apple", "bowl", "carrot", "cucumber", "frying pan", "cutting board", "knife", "lemon", "lime", "milk", "oil"),
-    *("onion", "orange", "plate", "jar", "pineapple", "salt", "spatula", "spice", "tin"),
-}
-OBJECTS = {"fork", "frying pan", "knife", "spice", "squeezer", "spatula", "plate", "jar"}
-CHINESE_ACTIONS = ["倒", "切", "撒", "挤压", "搅拌", "取出", "洗", "磨碎", "剥"]
-CHINESE_THINGS = [
-    *("苹果", "碗", "萝卜", "黄瓜", "煎锅", "切菜板", "餐刀", "柠檬", "青柠", "牛奶", "油", "洋葱", "橙子", "盘子"),
-    *("罐子", "菠萝", "盐", "抹刀", "香料", "罐头", "餐叉", "榨汁机"),
-]
-
-
-def _interval(verb: str, *things: str, **roles: Any) -> Interval:
-    parts = {role: None if words is None else frozenset(words) for role, words in roles.items()}
-    return Interval(0, "s07-d72-cam-002", 1, 50, verb, frozenset(things), frozenset({verb}), **parts)
-
-
-def test_the_shipped_classes_cover_table_1():
-    classes = load_classes()
-    names = {key: word.name for key, word in (classes.actions | classes.things).items()}
-    assert len(classes.classes) == 20
-    assert {names[one.action] for one in classes.classes} == ACTIONS
-    assert {names[one.subject] for one in classes.classes} == SUBJECTS
-    assert {names[one.object] for one in classes.classes if one.object} == OBJECTS
-    assert {names[thing] for thing in classes.objects} == OBJECTS
-    assert [word.zh for word in classes.actions.values()] == CHINESE_ACTIONS
-    assert {word.zh for word in classes.things.values()} == set(CHINESE_THINGS)
-
-
-def test_the_first_classes_are_taken_and_say_what_they_are():
-    three = load_classes(count=3)
-    assert [one.id for one in three.classes] == ["take-out_knife_plate", "take-out_plate_spice", "cut_pineapple_plate"]
-    assert three.objects == load_classes().objects  # what a class without object excludes does not depend on the count
-    label = ClassLabel(id="take-out_knife_plate", action="take-out", subject="knife", object="plate")
-    assert three.classes[0].label() == label
-    assert load_classes(count=None) == load_classes()
 
 
 def test_what_an_object_is_comes_from_the_row_else_the_action_else_the_thing(own_classes):
@@ -73,93 +28,6 @@ def test_what_an_object_is_comes_from_the_row_else_the_action_else_the_thing(own
     )
     own = own_classes(lambda content: content["classes"][0].update(preposition="by means of"))
     assert (own.classes[0].role, own.classes[0].preposition) == ("tool", "by means of")
-
-
-def test_further_verbs_count_for_their_subjects_only():
-    classes = load_classes()
-    assert classify(_interval("add", "salt"), classes).class_id == "sprinkle_salt"
-    assert classify(_interval("add", "onion", "spatula"), classes).status == "none"
-    assert classify(_interval("add", "oil", "frying-pan"), classes).class_id == "pour_oil_frying-pan"
-
-
-@pytest.mark.parametrize(
-    ("interval", "status", "candidates"),
-    [
-        (_interval("take out", "knife", "plate"), "class", ["take-out_knife_plate"]),
-        (
-            _interval("take out", "knife", "plate", "hand", "fork"),
-            "class",
-            ["take-out_knife_plate"],
-        ),  # others may be there
-        (_interval("take out", "knife"), "none", []),  # without its object
-        (_interval("wash", "knife", "plate"), "none", []),  # another verb
-        (_interval("cut dice", "carrot", "chefs-knife"), "class", ["cut_carrot_knife"]),  # several verbs and attributes
-        (_interval("wash", "apple", "hand"), "class", ["wash_apple"]),
-        (_interval("wash", "apple", "knife"), "none", []),  # an object, where the class has none
-        (_interval("take out", "jar", "hand"), "class", ["take-out_jar"]),  # itself an object of other classes
-        (
-            _interval("take out", "frying-pan", "plate", "spatula"),
-            "ambiguous",
-            ["take-out_frying-pan_plate", "take-out_spatula_frying-pan"],
-        ),
-        (Interval(0, "s07-d72", 1, 2, "rub", frozenset({"apple"}), frozenset({"wash"})), "class", ["wash_apple"]),
-        (Interval(0, "s07-d72", 1, 2, "wash", frozenset({"apple"}), frozenset()), "class", ["wash_apple"]),
-    ],
-)
-def test_an_interval_belongs_to_the_one_class_that_it_fits(interval, status, candidates):
-    found = classify(interval, load_classes())
-    assert (found.status, list(found.candidates)) == (status, candidates)
-    assert found.class_id == (candidates[0] if status == "class" else None)
-
-
-@pytest.mark.parametrize(
-    ("roles", "fits"),
-    [
-        ({}, True),
-        ({"tools": None, "ingredients": None, "containers": None}, True),
-        ({"tools": ["knife"], "ingredients": ["carrot"]}, True),
-        ({"tools": ["knife"], "ingredients": []}, True),  # left empty says nothing
-        ({"tools": ["carrot", "knife"], "ingredients": []}, True),
-        ({"tools": ["hand"], "ingredients": ["knife", "carrot"]}, False),  # a knife is taken up, not cut with
-        ({"tools": ["carrot"], "ingredients": ["plate"]}, False),  # what is cut is the plate
-        ({"tools": ["hand"], "ingredients": ["carrot"]}, True),  # the knife's part is not told
-        ({"tools": ["knife"], "ingredients": ["hand"], "containers": ["carrot"]}, False),
-    ],
-)
-def test_roles_decide_where_they_are_told(roles, fits):
-    found = classify(_interval("cut", "carrot", "knife", "hand", "plate", **roles), load_classes())
-    assert found.class_id == ("cut_carrot_knife" if fits else None)
-
-
-@pytest.mark.parametrize(
-    ("interval", "class_id"),
-    [
-        (
-            _interval("cut", "pineapple", "plate", ingredients=["pineapple"], containers=["plate"]),
-            "cut_pineapple_plate",
-        ),
-        (_interval("cut", "pineapple", "plate", ingredients=["pineapple", "plate"], containers=["bowl"]), None),
-        (_interval("cut", "pineapple", "plate", ingredients=["pineapple"], tools=["plate"]), "cut_pineapple_plate"),
-        # A companion may play any part, the subject may not.
-        (
-            _interval("take out", "knife", "plate", ingredients=["knife", "plate"], containers=["drawer"]),
-            "take-out_knife_plate",
-        ),
-        (_interval("take out", "knife", "plate", ingredients=["plate"], tools=["knife"]), None),
-    ],
-)
-def test_the_part_that_counts_is_that_of_the_class(interval, class_id):
-    assert classify(interval, load_classes()).class_id == class_id
-
-
-def test_a_class_that_is_made_takes_what_the_words_say():
-    words = load_classes()
-    assert make_class(words.actions, words.things, "pour", "oil").verbs == ("pour", "add")
-    assert make_class(words.actions, words.things, "pour", "onion").verbs == ("pour",)
-    assert make_class(words.actions, words.things, "wash", "plate", "knife").role == "companion"
-    assert make_class(words.actions, words.things, "cut", "plate", "knife").role == "tool"
-    with pytest.raises(ValueError, match="the role of apple in cut"):
-        make_class(words.actions, words.things, "cut", "plate", "apple")
 
 
 @pytest.fixture
@@ -198,15 +66,6 @@ def test_a_file_of_ones_own_is_read(own_classes):
     assert (classes.things["milk"].mass, classes.things["milk"].plural) == (True, None)
     assert own_classes(lambda content: content.update(objects=["apple"])).objects == {"knife", "apple"}
     assert own_classes(lambda content: content["classes"][1].update(object=None)).classes[1].object is None
-
-
-def test_the_shipped_file_states_every_form_so_that_no_dictionary_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_dictionary(*_: object) -> None:
-        raise AssertionError("half a second for every command")
-
-    for asked in ("usual_action", "usual_thing"):
-        monkeypatch.setattr(f"dataset_tools.classes.reader.{asked}", no_dictionary)
-    assert load_classes().things["milk"].plural is None
 
 
 def _set(*keys: Any) -> Callable[[Any], None]:
@@ -282,18 +141,8 @@ def test_what_is_wrong_is_named(own_file, change, found):
     assert refused.value.where == str(path)
 
 
-MINIMAL = """
-schema: fmn.classes/1
-classes:
-  - {action: take-out, subject: milk, object: fridge, role: source}
-  - {action: stop, subject: leaf}
-"""
-
-
-def test_a_class_alone_is_enough(tmp_path):
-    path = tmp_path / "minimal.yaml"
-    path.write_text(MINIMAL)
-    classes = load_classes(path, count=None)
+def test_a_class_alone_is_enough(minimal):
+    classes = load_classes(minimal, count=None)
     assert [one.id for one in classes.classes] == ["take-out_milk_fridge", "stop_leaf"]
     assert (classes.classes[0].role, classes.classes[0].preposition) == ("source", "from")
     take, stop = classes.actions["take-out"], classes.actions["stop"]
@@ -310,23 +159,12 @@ def test_a_class_alone_is_enough(tmp_path):
     assert not [text for text in said if re.search(r"\b(a|an|some) (milk|leaf|fridge)\b", text)]
 
 
-def test_words_of_one_language_are_enough_and_the_other_is_refused_by_key(tmp_path):
-    path = tmp_path / "minimal.yaml"
-    path.write_text(MINIMAL)
-    classes = load_classes(path, count=None)
+def test_words_of_one_language_are_enough_and_the_other_is_refused_by_key(minimal):
+    classes = load_classes(minimal, count=None)
     with pytest.raises(InputError, match="no Chinese word for: fridge, leaf, milk, stop, take-out"):
         check_words(classes, "zh")
     check_words(classes, "en")
     check_words(load_classes(), "zh")
-
-
-def test_what_is_minimal_is_written_as_it_was(tmp_path):
-    path, again = tmp_path / "minimal.yaml", tmp_path / "again.yaml"
-    path.write_text(MINIMAL)
-    classes = load_classes(path, count=None)
-    write_classes(again, classes)
-    assert replace(load_classes(again, count=None), path=path) == classes
-    assert list(yaml.safe_load(again.read_text())) == ["schema", "objects", "classes"]
 
 
 def test_all_problems_come_in_one_message(own_file):
@@ -371,18 +209,6 @@ def test_a_missing_file_and_a_wrong_count_are_refused(tmp_path, own_file):
     for count in (0, 3):
         with pytest.raises(InputError, match=f"{count} classes are requested, but the class file has 2"):
             load_classes(own_file(), count=count)
-
-
-@pytest.mark.parametrize("count", [1, 7, 20])
-def test_what_is_written_is_read_back(tmp_path, count):
-    classes = load_classes(count=count)
-    odd = replace(classes.classes[0], role="place", preposition="on", phrase_zh="在{object}: #上")
-    classes = replace(classes, classes=(odd, *classes.classes[1:]))
-    path = tmp_path / "classes.yaml"
-    write_classes(path, classes, heading="What\n\nfor", remarks={odd.id: "7 intervals"})
-    assert replace(load_classes(path, count=count), path=classes.path) == classes
-    assert path.read_text("utf-8").startswith("# What\n#\n# for\nschema: ")
-    assert "# 7 intervals\n" in path.read_text("utf-8")
 
 
 KEYS = st.sampled_from(
