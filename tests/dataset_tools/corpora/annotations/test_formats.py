@@ -1,0 +1,90 @@
+"""The format of annotations is told by content; a folder of files is one list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.build_record import sha256_of_annotations
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.formats import ListOptions, format_of, read_annotations
+from dataset_tools.corpora.annotations.interval_list import IntervalList
+from dataset_tools.corpora.annotations.own_footage import open_own_footage
+
+TOOLS = Path(__file__).parents[3] / "fixtures" / "annotation_tools"
+ELAN = (TOOLS / "elan.eaf").read_text("utf-8")
+VIA = json.loads((TOOLS / "via.json").read_text("utf-8"))
+CVAT = (TOOLS / "cvat.xml").read_text("utf-8")
+
+BOX = '<box frame="{}" outside="0"/>'
+LABEL_STUDIO = [{"id": 4, "data": {"video": "a.mp4"}, "annotations": [{"id": 9, "result": []}], "predictions": []}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format_"),
+    [
+        ("a.txt", ELAN, "elan"),
+        ("a.eaf", CVAT, "cvat"),
+        ("a.xml", VIA, "via"),
+        ("a", LABEL_STUDIO, "label-studio"),
+        ("a.json", "video,action,subject\na,b,c\n", "csv"),
+    ],
+)
+def test_formats_are_told_by_content_whatever_the_suffix(
+    name: str, content: object, format_: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    assert format_of(tmp_path / name) == format_
+
+
+@pytest.mark.parametrize(
+    ("content", "candidates"),
+    [("{}", "youcook2, via, label-studio"), ("[1]", "label-studio"), ("<html></html>", "elan, cvat")],
+)
+def test_candidates_are_named_where_a_format_cannot_be_told(
+    content: str, candidates: str, read: Callable[..., IntervalList]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(content)
+    assert "cannot be detected" in caught.value.found
+    assert candidates in str(caught.value.expected)
+    assert "--format" in str(caught.value.next_step)
+
+
+def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
+    (tmp_path / "a.eaf").write_text(ELAN.replace("kitchen.mp4", "hall.mp4"))
+    (tmp_path / "B.EAF").write_text(ELAN)
+    (tmp_path / ".c.eaf").write_text("")
+    (tmp_path / "kitchen.mp4").touch()
+    listed = read_annotations(tmp_path, tier="action")
+    assert sorted({row.video for row in listed.rows}) == ["hall.mp4", "kitchen.mp4"]
+    assert len(listed.rows) == 4
+    assert listed.rows[0].place.startswith("B.EAF, annotation ")
+    assert len([note for note in listed.notes if "guessed from the words of 2 labels" in note]) == 1
+    corpus = open_own_footage(
+        tmp_path, load_classes(), read_with=ListOptions(tier="action"), memory=tmp_path / "memory"
+    )
+    assert corpus.videos == {"kitchen": tmp_path / "kitchen.mp4"}
+    before = sha256_of_annotations(tmp_path)
+    (tmp_path / "a.eaf").write_text(ELAN)
+    assert sha256_of_annotations(tmp_path) != before
+    (tmp_path / "a.eaf").write_text(ELAN.replace("cut carrot", "-"))
+    with pytest.raises(InputError) as caught:
+        read_annotations(tmp_path, tier="action")
+    assert caught.value.where == str(tmp_path / "a.eaf")
+
+
+def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(CVAT.format(boxes=BOX.format(3)))
+    (tmp_path / "b.xml").write_text(CVAT.format(boxes=BOX.format(5)))
+    assert [row.start for row in read_annotations(tmp_path, format="cvat").rows] == [4, 6]
+    with pytest.raises(InputError, match=r"no \.json files in the folder"):
+        read_annotations(tmp_path, format="via")
+    (tmp_path / "a.csv").write_text("video,start_frame,end_frame,label\na,1,2,wave\n")
+    (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")
+    with pytest.raises(InputError, match="frames in some of the files, and seconds in others"):
+        read_annotations(tmp_path, format="csv")
