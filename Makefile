@@ -25,7 +25,7 @@ FIGURE_MODELS ?= fmn,class_towers,two_classifiers,kcca
 COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
-  $(addprefix tests/dataset_tools/,test_manifests.py classes corpora/annotations corpora/mpii decisions) \
+  $(addprefix tests/dataset_tools/,test_manifests.py classes core/test_download.py corpora/annotations corpora/mpii decisions) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
 PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda

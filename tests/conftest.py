@@ -1,23 +1,28 @@
 from __future__ import annotations
 
+import contextlib
 import gc
+import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
 from sample_recordings import MissingPackageError, write_samples
 
+from dataset_tools.core import download as http_files
 from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 if TYPE_CHECKING:
@@ -192,6 +197,84 @@ def chromium() -> Callable[..., AbstractContextManager[Browser]]:
             browser.close()
 
     return start
+
+
+class DownloadServer:
+    """Serves ``files`` with ranges and validators; ``behavior`` says what goes wrong with the next requests.
+
+    Behaviors: an int cuts the answer after so many bytes; ``stall`` sends 1000 bytes and then nothing; ``ignore``
+    sends the whole whatever was asked; ``shifted`` sends another part than was asked for; ``html`` sends a page;
+    ``silent`` leaves the length out; ``long`` sends more than announced; a string of digits is a status.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.behavior: list[Any] = []
+        self.asked: list[tuple[str, str | None]] = []
+        self.released = threading.Event()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.answer(self)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range")
+        self.asked.append((handler.path, asked))
+        how = self.behavior.pop(0) if self.behavior else "serve"
+        content = self.files.get(handler.path.lstrip("/"))
+        if content is None or (isinstance(how, str) and how.isdigit()):
+            handler.send_error(404 if content is None else int(how))
+            return
+        if how == "html":
+            content = b"<html>Please sign in</html>"
+        tag = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and how not in ("ignore", "html") else 0
+        if handler.headers.get("If-Range", tag) != tag:
+            start = 0
+        if start >= len(content):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.end_headers()
+            return
+        handler.send_response(206 if start else 200)
+        handler.send_header("ETag", tag)
+        handler.send_header("Content-Type", "text/html" if how == "html" else "application/octet-stream")
+        body = content[start:]
+        if start:
+            begin = start + 7 if how == "shifted" else start
+            handler.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+        if how != "silent":
+            handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            if how == "stall":
+                handler.wfile.write(body[:1000])
+                handler.wfile.flush()
+                self.released.wait(10)
+            else:
+                handler.wfile.write(body[:how] if isinstance(how, int) else body)
+
+
+@pytest.fixture
+def download_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]:
+    """A server of files on this machine, which a test fills and disturbs; waits between attempts are left out."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(http_files.time, "sleep", lambda seconds: None)
+    server = DownloadServer()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.released.set()
+    server.http.shutdown()
+    server.http.server_close()
+    thread.join()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

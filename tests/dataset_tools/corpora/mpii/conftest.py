@@ -1,7 +1,10 @@
-"""Writes annotation files as MATLAB v7.3 does: a user block, `#refs#`, cells of references, uint16 characters."""
+"""Annotation files as MATLAB v7.3 writes them: a user block, cells of references, uint16; a server of the corpus."""
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
+from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
+from dataset_tools.corpora.mpii.mpii_download import DownloadSummary, download_corpus
 
 # A part of the true attributeMap, in its order.
 # fmt: off
@@ -112,3 +118,51 @@ def edit_mat() -> Callable[..., None]:
                     mat.annos[key] = value
 
     return edit
+
+
+@pytest.fixture
+def videos() -> dict[str, bytes]:
+    """The contents of three videos."""
+    random = np.random.default_rng(0).bytes(500_001)
+    return {f"s{person:02d}-d20-cam-002.avi": random[person : person + 150_000 + person] for person in (7, 8, 10)}
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"MPII-Cooking-2/videos/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("../../outside.avi")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return packed.getvalue()
+
+
+@pytest.fixture
+def home(download_server: Any, videos: dict[str, bytes], write_mat: Callable[..., Path]) -> Any:
+    """A server that has the corpus, with two archives that would leave their folder."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("TACoS-Multi-Level-1.0/corpus/s07-d20.txt", "He cuts.\n" * 99)
+        archive.writestr("../../outside.txt", "no")
+        archive.writestr("README", "about it")
+    download_server.files = {
+        f"annos/{MAT_NAME}": write_mat().read_bytes(),
+        "annos/annos.mat-README.txt": b"what the keys are\n",
+        "TACoS-Multi-Level-1.0.zip": packed.getvalue(),
+        "MPII-Cooking-2-videos.tar.gz": tar_of(videos),
+    }
+    return download_server
+
+
+@pytest.fixture
+def download(home: Any) -> Callable[..., DownloadSummary]:
+    """Downloads the corpus from there, as somebody who agreed to its license."""
+
+    def fetched(root: Path, **options: Any) -> DownloadSummary:
+        given = {"accept_licence": True, "home": home.url, "attempts": 3, "timeout_s": 0.3, **options}
+        return download_corpus(root, **given)
+
+    return fetched
