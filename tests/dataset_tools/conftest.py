@@ -1,4 +1,4 @@
-"""Videos whose frames carry their own number, as a grid of big black and white squares, and rows of manifests."""
+"""Videos whose frames carry their own number, as a grid of black and white squares; own footage; rows of manifests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.corpora.annotations.own_footage import open_own_footage
+from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, WindowOrigin
 
@@ -264,3 +267,15 @@ def read_numbers() -> Callable[[Path], list[int]]:
             return [read_number(frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def listed() -> Callable[..., Corpus]:
+    """Own footage by a CSV, which is written to the folder of the videos."""
+
+    def opened(folder: Path, text: str | bytes, **options: Any) -> Corpus:
+        path = folder / "intervals.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return open_own_footage(path, load_classes(), memory=folder / "memory", **options)
+
+    return opened

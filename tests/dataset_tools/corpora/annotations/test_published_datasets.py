@@ -144,3 +144,30 @@ def test_epic_kitchens_without_verbs_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="lacks the columns verb, noun"):
         read_annotations(path)
+
+
+@pytest.mark.real_data
+def test_epic_kitchens_is_read_as_published(real_data: Path, tmp_path: Path) -> None:
+    """200 lines of EPIC_100_validation.csv (CC BY-NC 4.0), or as in it: timestamps, nouns, narrations, participants."""
+    path = real_data / "formats" / "epic_100_validation_200.csv"
+    found = read_annotations(path)
+    assert found.in_seconds
+    assert len(found.rows) == 200 - 1 or len(found.rows) == 200
+    row, first = next(csv.DictReader(path.read_text("utf-8").splitlines())), found.rows[0]
+    assert (first.video, first.start) == (row["video_id"], pytest.approx(float(row["start_timestamp"][6:])))
+    assert (first.action, first.subject) == (row["verb"].replace("-", " "), row["noun"])
+    assert (first.object, first.person, first.sentences) == ("", "P01", (row["narration"],))
+    assert any("EPIC-KITCHENS-100" in note for note in found.notes)
+
+
+def test_the_second_noun_of_epic_kitchens_is_the_object(tmp_path: Path) -> None:
+    path = tmp_path / "epic.csv"
+    path.write_text(
+        "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,"
+        "stop_frame,narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes\n"
+        "P02_1_7,P02,P02_1,00:01:00.5,00:01:01.25,01:00:02.00,1,2,"
+        "put knife on board,put-on,1,knife,4,\"['knife', 'board:chopping']\",\"[4, 25]\"\n"
+    )
+    (row,) = read_annotations(path).rows
+    assert (row.start, row.end) == (61.25, 3602.0)
+    assert (row.action, row.subject, row.object) == ("put on", "knife", "chopping board")
