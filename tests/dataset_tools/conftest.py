@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
@@ -279,3 +281,14 @@ def listed() -> Callable[..., Corpus]:
         return open_own_footage(path, load_classes(), memory=folder / "memory", **options)
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., bytes]:
+    """Runs ffmpeg, to make files of every kind without the code under test; gives what it writes to its output."""
+
+    def run(*arguments: object) -> bytes:
+        command = [get_ffmpeg_exe(), "-v", "error", "-y", "-strict", "-2", *map(str, arguments)]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+    return run

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from imageio_ffmpeg import get_ffmpeg_exe
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
@@ -16,16 +14,6 @@ from dataset_tools.classes.triplets import ClassFile
 @pytest.fixture(scope="session")
 def classes() -> ClassFile:
     return load_classes()
-
-
-@pytest.fixture
-def ffmpeg() -> Callable[..., None]:
-    """Runs ffmpeg, to make files of every kind without the code under test."""
-
-    def run(*arguments: str | Path) -> None:
-        subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True)
-
-    return run
 
 
 def sine(frequency_hz: float, peak_dbfs: float, duration_s: float, sample_rate_hz: int) -> np.ndarray:
