@@ -1,0 +1,101 @@
+"""A withdrawal that is killed, whenever that is: nothing brings the voice back, and another run completes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.manifests import ClipRow, read_rows, write_rows
+from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pairing import make_pairs
+from dataset_tools.speech.dataset_speech import assemble
+from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.withdrawal.forgetting import forget_voice
+from dataset_tools.withdrawal.recorded_voice import find_voice
+from dataset_tools.withdrawal.remains import own_files, sizes_of
+
+CLASSES = load_classes()
+VOICE = "annabel-q"
+STONE = hashlib.sha256(VOICE.encode()).hexdigest()
+
+
+def killed_at(place: Any, number: int) -> bool:
+    """Forgets the voice in a process that dies right before its ``number``-th change of a file; whether it died."""
+    pid = os.fork()
+    if pid == 0:
+        changes = 0
+
+        def die(event: str, arguments: Sequence[object]) -> None:
+            nonlocal changes
+            if event in ("os.remove", "os.rename", "os.truncate"):
+                changes += 1
+                if changes == number:
+                    os._exit(9)
+
+        sys.addaudithook(die)
+        try:
+            forget_voice(place, VOICE)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+def test_killed_before_any_change_of_a_file_nothing_revives_it_and_a_rerun_completes(
+    place: Any, tmp_path: Path
+) -> None:
+    contents, clips = place.contents_of(VOICE), list(read_rows(place.manifests / "clips.jsonl", ClipRow))
+    number, died, half = 0, True, 0
+    while died:
+        number += 1
+        copy = type(place)(tmp_path / f"copy-{number}")
+        shutil.copytree(place.root, copy.root)
+        died = killed_at(copy, number)
+        if copy.stones():  # from here on, whatever is run in between takes nothing of the voice
+            half += died
+            make_pairs(copy, CLASSES, PairOptions())
+            for name in ("pairs", "train", "test", "split"):
+                for path in copy.manifests.glob(f"{name}.*"):
+                    assert VOICE not in path.read_text("utf-8"), (number, path.name)
+            with Ledger(copy.ledger) as ledger:
+                write_rows(copy.manifests / "utterances.jsonl", assemble(copy, clips, CLASSES, ledger))
+            assert not copy.of(VOICE), number
+        else:
+            assert len(copy.of(VOICE)) == 10, number
+        forget_voice(copy, VOICE)
+        assert copy.found(contents) == [], number
+        assert copy.stones() == [STONE], number
+        shutil.rmtree(copy.root)
+    assert half > 40, "the kills were spread over the files"
+
+
+def test_a_recording_that_a_killed_import_left_without_a_row_goes_too(place: Any) -> None:
+    contents = place.contents_of(VOICE)
+    for listing in ("recordings/recordings.jsonl", "manifests/utterances.jsonl", "ledger.jsonl"):
+        path = place.root / listing
+        path.write_text(
+            "".join(line + "\n" for line in path.read_text("utf-8").splitlines() if VOICE not in line), "utf-8"
+        )
+    forget_voice(place, VOICE)
+    assert place.found(contents) == []
+
+
+def test_a_rerun_names_the_copies_that_the_killed_command_would_have(place: Any, source: Path) -> None:
+    shutil.copy(source.parent / "0.wav", place.root / "take1.wav")
+    voice = find_voice(place, VOICE)
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+    for row in read_rows(place.recordings / "recordings.jsonl", RecordingRow):
+        (place.root / row.original).unlink()  # as a kill leaves it, before or after recordings.jsonl is written
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
+    (place.recordings / "recordings.jsonl").unlink()
+    voice = find_voice(place, VOICE)
+    assert "take1.wav" in own_files(place, voice, sizes_of(place, voice))
