@@ -99,3 +99,17 @@ def dataset(
     write_rows(place.manifests / "train.jsonl", pairs[:2])
     write_rows(place.manifests / "test.jsonl", pairs[2:])
     return place
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Workspace], dict[str, bytes]]:
+    """Every file in a workspace but for the cache, by its path there."""
+
+    def of(place: Workspace) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(place.root)): path.read_bytes()
+            for path in sorted(place.root.rglob("*"))
+            if path.is_file() and "cache" not in path.relative_to(place.root).parts
+        }
+
+    return of
