@@ -1,8 +1,15 @@
+"""The command fmn in this process, settings of small networks, and a package with encoders."""
+
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
+
+from fmn.cli.main import app
 
 THEIRS = """
 import numpy as np
@@ -35,3 +42,37 @@ def their_package(install_package: Callable[[str, str], None]) -> None:
         THEIRS,
         "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n",
     )
+
+
+@pytest.fixture
+def fmn() -> Callable[..., Result]:
+    """Runs the command with these arguments."""
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def json_of() -> Callable[[Result], dict[str, Any]]:
+    return lambda result: json.loads(result.stdout)
+
+
+@pytest.fixture
+def done(fmn: Callable[..., Result], json_of: Callable[[Result], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Runs the command with these arguments and --json, which has to succeed; gives what it prints."""
+
+    def run(*arguments: object) -> dict[str, Any]:
+        result = fmn(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json_of(result)
+
+    return run
+
+
+@pytest.fixture
+def small_settings() -> list[str]:
+    """Options for small networks on small pictures."""
+    values = (
+        *("video.width=0.0625", "video.resize_px=32", "video.crop_px=32", "video.window_frames=8"),
+        *("video.weights=random", "model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8"),
+        *("training.pairs_per_epoch=64", "training.threads=1"),
+    )
+    return [part for value in values for part in ("--set", value)]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from dataset_tools.core import torch_compat
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.cli.main import app
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -24,20 +23,9 @@ SMALL = ("model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8",
 SETTINGS = [part for setting in (*SMALL, "training.threads=1") for part in ("--set", setting)]
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def done(*arguments: object) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
-
-
 @pytest.mark.usefixtures("their_package")
 def test_encoders_of_a_package_through_train_eval_search_and_compare(
-    files: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, monkeypatch: pytest.MonkeyPatch, done: Callable
 ) -> None:
     monkeypatch.chdir(files)
     options = ("--video-encoder", "color", "--speech-encoder", "energy", *SETTINGS)
@@ -74,7 +62,7 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
 @pytest.mark.usefixtures("their_package")
 @pytest.mark.parametrize("kind", ["speech", "clip"])
 def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
-    files: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["speech", "clip"]
+    files: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["speech", "clip"], done: Callable
 ) -> None:
     import torch
 
@@ -127,7 +115,7 @@ def loads(their_package: None, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_comparison_loads_each_encoder_once_for_all_systems(
-    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, done: Callable
 ) -> None:
     monkeypatch.chdir(files)
     options = ("--video-encoder", "color", "--speech-encoder", "energy", "--seeds", 1, "--jobs", jobs, *SETTINGS)
@@ -137,7 +125,7 @@ def test_a_comparison_loads_each_encoder_once_for_all_systems(
 
 
 def test_every_command_on_a_run_loads_each_encoder_once(
-    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, loads: Path, monkeypatch: pytest.MonkeyPatch, done: Callable
 ) -> None:
     monkeypatch.chdir(files)
     new, old = (files / "manifests" / f"{name}.jsonl" for name in ("new", "old"))
@@ -152,7 +140,9 @@ def test_every_command_on_a_run_loads_each_encoder_once(
         assert sorted(loads.read_text().split()) == ["color", "energy"], command
 
 
-def test_the_preset_light_through_train_eval_and_search(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preset_light_through_train_eval_and_search(
+    files: Path, monkeypatch: pytest.MonkeyPatch, done: Callable
+) -> None:
     import torch
 
     from fmn.training.checkpoint import load_run
@@ -173,16 +163,16 @@ def test_the_preset_light_through_train_eval_and_search(files: Path, monkeypatch
     assert len(done("search", folder, "--speech", utterance)["hits"]) == 10
 
 
-def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_encoder_is_told_in_one_message(files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable) -> None:
     monkeypatch.chdir(files)
-    result = run("train", "manifests/train.jsonl", "--video-encoder", "nothing:here")
+    result = fmn("train", "manifests/train.jsonl", "--video-encoder", "nothing:here")
     assert result.exit_code == 2
     assert "There is no encoder 'nothing'" in result.output
     assert not (files / "runs" / "fmn-demo" / "config.json").exists()
-    result = run("finetune", "manifests/train.jsonl", "--video-encoder", "timm:resnet18")
+    result = fmn("finetune", "manifests/train.jsonl", "--video-encoder", "timm:resnet18")
     assert result.exit_code == 2
     assert "There is no backbone to fine-tune" in result.output
-    result = run("train", "manifests/train.jsonl", "--set", "audio.layer=3")
+    result = fmn("train", "manifests/train.jsonl", "--set", "audio.layer=3")
     assert result.exit_code == 2
     assert "there is no encoder" in result.output
 
@@ -194,6 +184,7 @@ def test_models_of_timm_transformers_and_torchaudio(
     tiny_bundle: tuple[Any, Path],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    done: Callable,
 ) -> None:
     import torch
 

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 from dataset_tools.manifests import SplitPairRow, read_rows
-from fmn.cli.main import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = (
-    *("video.width=0.0625", "video.resize_px=32", "video.crop_px=32", "video.window_frames=8", "video.weights=random"),
-    *("model.hidden_size=8", "model.embed_dim=8", "model.head_hidden_size=8", "training.pairs_per_epoch=64"),
-    "training.threads=1",
-)
-SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def done(*arguments: object) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
-
-
-def test_training_from_an_export_gives_the_same_bytes(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_from_an_export_gives_the_same_bytes(
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
+) -> None:
     monkeypatch.chdir(files)
-    train = ("train", "manifests/train.jsonl", "--epochs", 2, *SETTINGS)
+    train = ("train", "manifests/train.jsonl", "--epochs", 2, *small_settings)
     done(*train, "--run", "runs/computed")
     done("eval", "runs/computed")
     exported = done("features", "export", "runs/computed", "features")
@@ -56,49 +39,51 @@ def test_training_from_an_export_gives_the_same_bytes(files: Path, monkeypatch: 
 
     lost = rows[-1].utterance
     (files / "features" / "audio" / f"{lost.sha256}.npy").unlink()
-    partial = run("eval", "runs/read")
+    partial = fmn("eval", "runs/read")
     assert partial.exit_code == 1
     assert f"There is no feature for {lost.id}" in partial.output
 
 
-def test_where_one_folder_holds_other_files_nothing_is_exported(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_one_folder_holds_other_files_nothing_is_exported(
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, small_settings: list[str]
+) -> None:
     monkeypatch.chdir(files)
     (files / "made" / "audio").mkdir(parents=True)
     (files / "made" / "audio" / "notes.txt").write_text("mine")
     monkeypatch.setattr("fmn.data.feature_export.extract_video", lambda *_, **__: pytest.fail("extracted first"))
-    refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", "made", *SETTINGS])
+    refused = fmn("features", "export", "manifests/train.jsonl", "made", *small_settings)
     assert refused.exit_code == 2
     assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]
 
 
 def test_where_a_file_is_in_the_place_of_a_folder_nothing_is_exported(
-    files: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, small_settings: list[str]
 ) -> None:
     monkeypatch.chdir(files)
     (files / "made").mkdir()
     (files / "made" / "audio").write_text("mine")
     for folder in ("made", "made/audio"):
-        refused = CliRunner().invoke(app, ["features", "export", "manifests/train.jsonl", folder, *SETTINGS])
+        refused = fmn("features", "export", "manifests/train.jsonl", folder, *small_settings)
         assert refused.exit_code == 2
         assert [path.name for path in (files / "made").rglob("*")] == ["audio"]
 
 
 def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_read(
-    files: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
 ) -> None:
     monkeypatch.chdir(files)
-    exported = done("features", "export", "manifests/train.jsonl", "made", *SETTINGS, "--set", "audio.deltas=0")
+    exported = done("features", "export", "manifests/train.jsonl", "made", *small_settings, "--set", "audio.deltas=0")
     assert (exported["clips"], exported["utterances"], exported["audio_dim"]) == (20, 20, 20)
     rows = {row.clip.id: row for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow)}
     (files / "own").mkdir()
     np.savez(files / "own" / "video.npz", **{name: np.eye(4)[int(row.label.id[-1])] for name, row in rows.items()})
-    trained = done("train", "manifests/train.jsonl", "--epochs", 1, "--features", "own", *SETTINGS)
+    trained = done("train", "manifests/train.jsonl", "--epochs", 1, "--features", "own", *small_settings)
     assert any("read from video.npz" in note for note in trained["notes"])
     config = json.loads((files / "runs" / "fmn-demo" / "config.json").read_text())
     assert (config["video"]["kind"], config["audio"]["kind"]) == ("features", "mfcc")
     assert config["video"]["features"] == str((files / "own" / "video.npz").resolve())
     light = done("train", "manifests/train.jsonl", "--preset", "light", "--features", "own", "--dry-run")["config"]
     assert (light["video"]["kind"], light["audio"]["encoder"]) == ("features", "openwakeword")
-    refused = run("train", "manifests/train.jsonl", "--features", "clips")
+    refused = fmn("train", "manifests/train.jsonl", "--features", "clips")
     assert refused.exit_code == 2
     assert "There are no features" in refused.output

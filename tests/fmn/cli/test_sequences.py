@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from typer.testing import CliRunner, Result
 
-from fmn.cli.main import app
 from fmn.data.feature_export import AUDIO_FOLDER, VIDEO_FOLDER
 
 pytestmark = [
@@ -24,17 +23,6 @@ WINDOWS = ("video.encoder=color", "video.window_frames=8", "video.pooling=none")
 STEPS = ("model.step_attention=mean", "memory.score_threshold=0.1", "training.validate_every=1")
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def done(*arguments: object) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
-
-
 def settings(*parts: str) -> list[str]:
     return [part for setting in (*SMALL, *WINDOWS, *parts, "training.threads=1") for part in ("--set", setting)]
 
@@ -44,7 +32,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_windows_and_learned_layers_through_every_command(
-    files: Path, tiny_bundle: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
+    files: Path, tiny_bundle: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable
 ) -> None:
     monkeypatch.chdir(files)
     speech = ("--speech-encoder", f"torchaudio:TINY@{tiny_bundle[1]}", "--set", "audio.layer=learned")
@@ -65,7 +53,7 @@ def test_windows_and_learned_layers_through_every_command(
     utterance, clip = next((files / "speech").glob("s06-d02*.wav")), next((files / "clips").glob("s06-d02*.mp4"))
     assert len(done("search", whole, "--speech", utterance, "--top", 3)["hits"]) == 3
     assert len(done("search", whole, "--clip", clip, "--top", 3)["hits"]) == 3
-    refused = run("eval", whole, "--update-memory")
+    refused = fmn("eval", whole, "--update-memory")
     assert refused.exit_code == 2
     assert "With step attention, items are encoded with the slots" in " ".join(refused.output.split())
 
@@ -82,12 +70,14 @@ def test_windows_and_learned_layers_through_every_command(
 
     about = Path("exported", AUDIO_FOLDER, "features.json")
     about.unlink()  # nothing says any more where a layer ends
-    refused = run("train", "manifests/train.jsonl", "--run", "runs/unknown", *from_files)
+    refused = fmn("train", "manifests/train.jsonl", "--run", "runs/unknown", *from_files)
     assert refused.exit_code == 2
     assert "the layers of these features are unknown" in " ".join(refused.output.split())
 
 
-def test_the_mean_of_kept_windows_is_the_pooled_feature(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mean_of_kept_windows_is_the_pooled_feature(
+    files: Path, monkeypatch: pytest.MonkeyPatch, done: Callable
+) -> None:
     monkeypatch.chdir(files)
     folders = {pooling: files / f"features-{pooling}" for pooling in ("none", "mean")}
     for pooling, folder in folders.items():
@@ -99,7 +89,7 @@ def test_the_mean_of_kept_windows_is_the_pooled_feature(files: Path, monkeypatch
 
 
 def test_rivals_on_the_same_sequences(
-    files: Path, tiny_bundle: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
+    files: Path, tiny_bundle: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, done: Callable
 ) -> None:
     monkeypatch.chdir(files)
     speech = ("--speech-encoder", f"torchaudio:TINY@{tiny_bundle[1]}", "--set", "audio.layer=learned")
@@ -118,17 +108,19 @@ def test_rivals_on_the_same_sequences(
     assert layers == dict.fromkeys(learned, True) | {"musimnet": False, "mean_colour": True}
 
 
-def test_an_encoder_without_layers_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_without_layers_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable) -> None:
     pytest.importorskip("openwakeword")
     monkeypatch.chdir(files)
     layer = ("--speech-encoder", "openwakeword", "--set", "audio.layer=learned")
-    refused = run("train", "manifests/train.jsonl", *layer, *settings())
+    refused = fmn("train", "manifests/train.jsonl", *layer, *settings())
     assert refused.exit_code == 2
     assert "has no layers to learn weights for" in " ".join(refused.output.split())
 
 
 @pytest.mark.usefixtures("made_features")
-def test_studies_read_the_slots_that_were_written_last(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_studies_read_the_slots_that_were_written_last(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, done: Callable
+) -> None:
     monkeypatch.chdir(workspace)
     mfcc = ("audio.n_mfcc=4", "audio.n_mels=8", "audio.deltas=1", *STEPS)
     options = ("--epochs", 3, "--seeds", 1, *settings(*mfcc))

@@ -1,0 +1,103 @@
+"""Configurations of the train command: forms, presets and systems, from options, files and earlier runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from fmn.config import PRESETS, as_dict, as_published
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_the_equations_as_published_can_be_chosen(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, json_of: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+    for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_published(PRESETS["demo"]))):
+        planned = json_of(fmn("train", "--form", form, "--dry-run", "--json"))
+        assert planned["config"] == json.loads(json.dumps(as_dict(expected)))
+    assert PRESETS["demo"] != as_published(PRESETS["demo"])
+
+
+def test_a_configuration_is_of_the_system_that_is_trained(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, json_of: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+    of_kcca = json_of(fmn("train", "--model", "kcca", "--dry-run", "--json"))["config"]
+    (workspace / "config.json").write_text(json.dumps(of_kcca))
+    assert (
+        json_of(fmn("train", "--model", "kcca", "--config", "config.json", "--dry-run", "--json"))["config"] == of_kcca
+    )
+    for model in ([], ["--model", "fmn"], ["--model", "cca"]):
+        other = fmn("train", *model, "--config", "config.json", "--dry-run")
+        assert other.exit_code == 2
+        assert f"The configuration is for kcca, but --model is {(model or ['', 'fmn'])[1]}" in other.output
+        assert "use --model kcca" in other.output
+
+
+def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, json_of: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+
+    def planned(*arguments: str) -> Result:
+        return fmn("train", *arguments, "--dry-run", "--json")
+
+    for name, arguments in {
+        "demo": ["--epochs", "3"],
+        "published": ["--form", "as-published", "--epochs", "3"],
+        "light": ["--preset", "light", "--epochs", "3"],
+    }.items():
+        (workspace / f"{name}.json").write_text(json.dumps(json_of(planned(*arguments))["config"]))
+    (workspace / "partial.json").write_text('{"values": {"training.triplet": "softmax", "video.width": 0.25}}')
+
+    for config, option, key in (
+        ("demo", "--form as-published", "model.head"),
+        ("demo", "--preset light", "video.kind"),
+        ("light", "--preset paper", "video."),
+    ):
+        refused = planned("--config", f"{config}.json", *option.split())
+        assert refused.exit_code == 2, refused.output
+        error = json_of(refused)["error"]
+        assert f"The configuration is complete and contradicts {option}: {key}" in error["found"]
+        assert error["next"] == f"leave out {option}, or --config"
+    assert not (workspace / "runs").exists()
+
+    for config, arguments, folder in (
+        ("demo", [], "fmn-demo"),
+        ("published", ["--form", "as-published"], "fmn-demo-printed"),
+        ("light", ["--preset", "light", "--seed", "4"], "fmn-light"),
+        ("partial", ["--preset", "light", "--form", "as-published"], "fmn-light-printed"),
+    ):
+        agreed = planned("--config", f"{config}.json", *arguments)
+        assert agreed.exit_code == 0, agreed.output
+        assert Path(json_of(agreed)["run"]).name == folder
+
+
+def test_a_run_resumes_with_its_own_system_and_form(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+    folder = workspace / "runs" / "mine"
+    folder.mkdir(parents=True)
+    resume = ("train", "--resume", "--run", "runs/mine", "--dry-run")
+    published = ("--form", "as-published")
+    of_paper = as_published(PRESETS["demo"])  # with one value changed, it is still a run of that form
+    of_paper = replace(of_paper, memory=replace(of_paper.memory, update=0.3))
+    for config, other, agreeing in (
+        (PRESETS["demo"], {("--model", "kcca"): "fmn", published: "fmn in the standard form"}, ["--model", "fmn"]),
+        (of_paper, {("--model", "kcca"): "fmn"}, published),
+    ):
+        (folder / "config.json").write_text(json.dumps(as_dict(config)))
+        for arguments, own in other.items():
+            refused = fmn(*resume, *arguments)
+            assert refused.exit_code == 2
+            assert f"The run is a run of {own}, but {arguments[0]} is {arguments[1]}" in refused.output
+        for arguments in ((), agreeing):  # there is nothing to resume in it, which is reported next
+            assert "There is no run to resume" in fmn(*resume, *arguments).output
