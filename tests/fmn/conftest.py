@@ -1,3 +1,5 @@
+"""Small workspaces with made-up or playing files, small configurations, runs of them, and models of libraries."""
+
 from __future__ import annotations
 
 import hashlib
@@ -15,7 +17,6 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import (
@@ -27,15 +28,7 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from fmn.config import (
-    DEMO,
-    AugmentConfig,
-    Config,
-    MemoryConfig,
-    ModelConfig,
-    TrainingConfig,
-    with_values,
-)
+from fmn.config import DEMO, AugmentConfig, Config, MemoryConfig, ModelConfig, TrainingConfig, with_values
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
@@ -230,76 +223,25 @@ def tiny() -> VideoFeatureConfig:
     return TINY
 
 
-def moving_texture(frames: int, height: int, width: int, *, seed: int = 0, step_px: int = 2) -> NDArray[np.uint8]:
-    """[frames, height, width, 3]: a smooth random picture that moves to the right by ``step_px`` a frame."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.uniform(0, 255, (height // 8 + 2, (width + frames * step_px) // 8 + 2, 3))
-    fine = np.kron(coarse, np.ones((8, 8, 1)))
-    kernel = np.ones(9) / 9
-    for axis in (0, 1):
-        fine = np.apply_along_axis(lambda line: np.convolve(line, kernel, mode="same"), axis, fine)
-    start = frames * step_px
-    moved = [fine[:height, start - i * step_px : start - i * step_px + width] for i in range(frames)]
-    return np.stack(moved).astype(np.uint8)
-
-
 @pytest.fixture
-def write_video(tmp_path: Path) -> Callable[..., Path]:
-    """Writes frames [frames, height, width, 3] as a video; small quantizers keep the pixels nearly as they are."""
+def write_moving_bar() -> Callable[[Path, int], None]:
+    """Writes a clip of a second: a white bar that moves over a gray of this brightness."""
 
-    def write(name: str, frames: NDArray[np.uint8], *, fps: Fraction | int = 25, codec: str = "libx264") -> Path:
-        path = tmp_path / name
+    def write(path: Path, brightness: int) -> None:
         with av.open(str(path), "w") as container:
-            options = {"crf": "4", "threads": "1"} if codec == "libx264" else {"qscale": "2", "flags": "+qscale"}
-            stream = container.add_stream(codec, rate=fps, options=options)
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            for pixels in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-            container.mux(stream.encode(None))
-        return path
+            stream = container.add_stream("libx264", rate=Fraction(10))
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for number in range(10):
+                picture = np.full((48, 64, 3), brightness, np.uint8)
+                picture[:, 6 * number : 6 * number + 4] = 255
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
 
     return write
 
 
 @pytest.fixture
-def write_clip(write_video: Callable[..., Path]) -> Callable[..., Media]:
-    """A clip of a moving texture, as the extraction takes it."""
-
-    def write(name: str, *, frames: int = 40, seed: int = 0, fps: Fraction | int = 25) -> Media:
-        path = write_video(f"{name}.mp4", moving_texture(frames, 48, 64, seed=seed), fps=fps)
-        return media(path)
-
-    return write
-
-
-def media(path: Path) -> Media:
-    return Media(hashlib.sha256(path.read_bytes()).hexdigest(), path, path.stem)
-
-
-@pytest.fixture
-def as_media() -> Callable[[Path], Media]:
-    return media
-
-
-@pytest.fixture
-def texture() -> Callable[..., NDArray[np.uint8]]:
-    return moving_texture
-
-
-def write_moving_bar(path: Path, brightness: int) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(10):
-            picture = np.full((48, 64, 3), brightness, np.uint8)
-            picture[:, 6 * number : 6 * number + 4] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-
-
-@pytest.fixture
-def files(workspace: Path) -> Path:
+def files(workspace: Path, write_moving_bar: Callable[[Path, int], None]) -> Path:
     """The workspace with files that play: clips differ in brightness by class, utterances in pitch."""
     hashes = {}
     for name in ("train", "test"):

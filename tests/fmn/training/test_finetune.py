@@ -13,6 +13,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import preset
@@ -21,31 +22,25 @@ from fmn.data.loading import load_features
 from fmn.features.backbone_training import TrainingRecipe
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
-from fmn.features.media import Media
 from fmn.training.finetune import REFIT_NOTE, finetune, labeled_parts
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
 
 
 @pytest.fixture
-def files(workspace: Path, write_clip: Callable[..., Media]) -> Path:
+def files(workspace: Path, write_moving_bar: Callable[[Path, int], None]) -> Path:
     """The workspace of four classes with clips that play; class 3 alone is poured."""
-    made: dict[str, Media] = {}
+    made: dict[str, str] = {}
     for name in ("train", "test"):
         path = workspace / "manifests" / f"{name}.jsonl"
         rows = []
         for row in list(read_rows(path, SplitPairRow)):
             if row.clip.id not in made:
-                made[row.clip.id] = write_clip(row.clip.id, frames=9, seed=len(made))
-                made[row.clip.id].path.rename(workspace / row.clip.path)
-            action = ACTIONS[int(row.label.id[-1])]
-            rows.append(
-                msgspec.structs.replace(
-                    row,
-                    label=msgspec.structs.replace(row.label, action=action),
-                    clip=msgspec.structs.replace(row.clip, sha256=made[row.clip.id].sha256),
-                )
-            )
+                write_moving_bar(workspace / row.clip.path, 5 * len(made))
+                made[row.clip.id] = sha256_of(workspace / row.clip.path)
+            label = msgspec.structs.replace(row.label, action=ACTIONS[int(row.label.id[-1])])
+            clip = msgspec.structs.replace(row.clip, sha256=made[row.clip.id])
+            rows.append(msgspec.structs.replace(row, label=label, clip=clip))
         write_rows(path, rows)
     return workspace
 
