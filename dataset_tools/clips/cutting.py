@@ -289,6 +289,7 @@ def cut_key(
         **({"resampled": timing.source_frames} if timing is not None and timing.source_frames is not None else {}),
         **({"decoded": True} if source.index.decoded else {}),
         **({"mirrored": True} if source.index.mirrored else {}),
+        **({"tone-mapped": True} if source.index.hdr else {}),
         **({"sound": SOUND_OPTIONS} if keep_audio else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

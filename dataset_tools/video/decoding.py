@@ -21,6 +21,7 @@ import av
 import av.error
 import av.filter
 
+from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
 from dataset_tools.video.orientation import upright_filters
@@ -77,6 +78,7 @@ class SourceVideo:
         self._reached: int | None = None  # the last number from `_ahead`, if decoding may continue there
         self._back = 0  # ticks by which a seek must aim before a key frame to reach it, as far as is known
         self._estimated = frozenset(self.index.estimated)
+        self._hdr_scaler: tuple[Any, Any] = None, None
 
     def __enter__(self) -> Self:
         self._open()
@@ -118,7 +120,7 @@ class SourceVideo:
                 number = found
                 now = self._aspect_of(frame)
                 if scaler is None:
-                    aspect, scaler = now, _scaler(frame, self._stream, now, short_side)
+                    aspect, scaler = now, self._scaler_of(frame, now, short_side)
                 elif abs(now / aspect - 1) > SAME_ASPECT:
                     raise SampleError(
                         f"The aspect ratio changes at frame {number}: "
@@ -163,6 +165,15 @@ class SourceVideo:
     @property
     def _stream(self) -> Any:
         return video_stream(self._container)
+
+    def _scaler_of(self, frame: Any, aspect: Fraction, short_side: int) -> Any:
+        """The scaler of frames like this one; that of HDR is kept, since its tables take two seconds to compute."""
+        like = (frame.width, frame.height, frame.format.name, aspect, short_side, upright_filters(frame))
+        if not is_hdr(frame):
+            return _scaler(frame, self._stream, aspect, short_side)
+        if self._hdr_scaler[0] != like:
+            self._hdr_scaler = like, _scaler(frame, self._stream, aspect, short_side)
+        return self._hdr_scaler[1]
 
     def _aspect_of(self, frame: Any) -> Fraction:
         """Display aspect ratio (width / height) of a frame, before rotation."""
@@ -244,7 +255,10 @@ def decoder_version() -> str:
 
 
 def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
-    """Creates a filter graph: square pixels, short side, upright, yuv420p; bit-exact on every CPU."""
+    """Creates a filter graph: square pixels, short side, upright, yuv420p, standard range.
+
+    Bit-exact on every CPU, except perhaps for HDR, whose tables are computed in floating point.
+    """
     sides = float(frame.height * aspect), float(frame.height)
     scale = short_side / min(sides)
     width, height = (2 * round(side * scale / 2) for side in sides)
@@ -252,9 +266,10 @@ def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
     kind = "area" if scale * AREA_FROM <= 1 else "bicubic"
     graph = av.filter.Graph()
     graph.threads = 1  # processes already run in parallel
+    tones = f":{SCALE_TO_STANDARD}" if is_hdr(frame) else ""
     steps = [
         graph.add_buffer(template=stream, width=frame.width, height=frame.height, format=frame.format),
-        graph.add("scale", f"{width}:{height}:flags={kind}+accurate_rnd+bitexact:out_range=tv"),
+        graph.add("scale", f"{width}:{height}:flags={kind}+accurate_rnd+bitexact:out_range=tv{tones}"),
         *(graph.add(name, arguments or None) for name, arguments in upright_filters(frame)),
         graph.add("format", "yuv420p"),
         graph.add("buffersink"),

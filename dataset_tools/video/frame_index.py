@@ -19,6 +19,7 @@ from typing import Any, Literal
 import av.error
 import msgspec
 
+from dataset_tools.core.dynamic_range import is_hdr
 from dataset_tools.video.orientation import is_mirrored
 from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video, video_stream
 
@@ -62,6 +63,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
         decoded: whether the whole video was decoded to build the index.
         no_times: why the video has no times, or an empty string.
         mirrored: whether a player shows it mirrored.
+        hdr: whether it has a high dynamic range.
     """
 
     frames: int
@@ -74,6 +76,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
     decoded: bool = False
     no_times: str = ""
     mirrored: bool = False
+    hdr: bool = False
 
     def key_frame_before(self, frame: int) -> int:
         """The last frame up to and including ``frame`` at which decoding can start; 1 if none is known."""
@@ -148,14 +151,14 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         or _may_be_fields(codec, stamps)
     ):
         return None
-    mirrored = False
+    mirrored = hdr = False
     with closing(open_video(path)) as trial, suppress(av.error.FFmpegError):  # damage is reported if a clip contains it
         for place, (frame, damaged) in enumerate(islice(decoded_pictures(trial), TRIAL_FRAMES)):
             if damaged:
                 break
             if place == len(stamps) or frame.pts != stamps[place]:
                 return None
-            mirrored = mirrored or is_mirrored(frame)
+            mirrored, hdr = mirrored or is_mirrored(frame), hdr or is_hdr(frame)
     numbers = {stamp: number for number, stamp in enumerate(stamps, start=1)}
     keys = {numbers[packet.pts] for packet in packets if packet.key_frame and packet.pts is not None}
     return FrameIndex(
@@ -165,6 +168,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         key_frames=_seekable(container, keys),
         tick_s=str(stream.time_base),
         mirrored=mirrored,
+        hdr=hdr,
     )
 
 
@@ -181,13 +185,13 @@ def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
 def _from_pictures(path: Path) -> FrameIndex:
     """Builds the index by decoding everything: slow, but correct whatever the packets are."""
     pictures: list[tuple[int | None, int | None, bool]] = []
-    mirrored = False
+    mirrored = hdr = False
     with closing(open_video(path)) as container:
         stream = video_stream(container)
         with suppress(av.error.FFmpegError):  # truncated: the frames before are there
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
-                mirrored = mirrored or is_mirrored(frame)
+                mirrored, hdr = mirrored or is_mirrored(frame), hdr or is_hdr(frame)
         by_clock: dict[Clock, list[int | None]] = {
             "pts": [pts for pts, _, _ in pictures],
             "dts": [dts for _, dts, _ in pictures],
@@ -195,7 +199,7 @@ def _from_pictures(path: Path) -> FrameIndex:
         preferred: tuple[Clock, ...] = ("dts", "pts") if container.format.name == "avi" else ("pts", "dts")
         known = {clock: found for clock in preferred if (found := _in_order(by_clock[clock])) is not None}
         stated = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
-        index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored)
+        index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored, hdr=hdr)
         if not known:
             stamped = any(stamp is not None for stamps in by_clock.values() for stamp in stamps)
             reason = "its timestamps go backward" if stamped else "it has no timestamps"

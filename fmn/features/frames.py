@@ -12,6 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import OPENED_ALONE
 
@@ -60,7 +61,7 @@ def read_frames(
     resize_px: int,
     resize: Resize = "short_side",
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Decodes and resizes selected frames, rotated as the container's metadata specifies.
+    """Decodes and resizes selected frames, rotated as the container's metadata specifies, in standard dynamic range.
 
     Args:
         path: the video file.
@@ -98,7 +99,8 @@ def _decode(
         for index, frame in enumerate(container.decode(stream)):
             if index in numbers:
                 height, width = resized_size(frame.height, frame.width, resize_px, resize)
-                small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+                tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
+                small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
                 frames.append(np.rot90(pixels, frame.rotation // 90))
             if index >= last:
