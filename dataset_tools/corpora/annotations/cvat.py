@@ -44,7 +44,10 @@ def read_cvat(path: Path, *, frame_base: int = 0) -> IntervalList:
 
 
 def _visible_ranges(track: Element) -> Iterator[tuple[int, int]]:
-    """Yields the first and last frame of each range in which the track is visible."""
+    """Yields the first and last frame of each range in which the track is visible.
+
+    CVAT lists every frame; other programs may list key frames only. So a range ends where the next one is outside.
+    """
     shapes = sorted((_frame(shape), attribute(shape, "outside") == "1") for shape in track if "frame" in shape.attrib)
     if len({frame for frame, _ in shapes}) < len(shapes):
         raise ValueError("it has the same frame twice")
@@ -53,7 +56,7 @@ def _visible_ranges(track: Element) -> Iterator[tuple[int, int]]:
         if not is_outside:
             visible.append(frame)
         elif visible:
-            yield visible[0], visible[-1]
+            yield visible[0], frame - 1
             visible = []
     if visible:
         yield visible[0], visible[-1]

@@ -30,6 +30,11 @@ def test_cvat_tracks_are_intervals_while_they_are_seen(read: Callable[..., Inter
     assert (first.start, first.end) == (1.0, 2.0)
 
 
+def test_key_frames_alone_give_the_same_intervals(read: Callable[..., IntervalList], spans: Callable) -> None:
+    text = CVAT.format(boxes="".join(BOX.format(*shape) for shape in [(10, 0), (15, 0), (20, 1), (40, 0), (42, 1)]))
+    assert [row[1:3] for row in spans(read(text, "annotations.xml"))] == [(11, 20), (41, 42)]
+
+
 def test_a_cvat_export_of_a_job_is_called_like_its_video(read: Callable[..., IntervalList], spans: Callable) -> None:
     text = CVAT.format(boxes=BOX.format(3, 0)).replace("<source>kitchen.mp4</source>", "")
     assert spans(read(text, "hall.xml")) == [("hall", 4, 4, "cut", "carrot", "knife")]
