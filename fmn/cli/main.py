@@ -19,6 +19,7 @@ from fmn.cli.finetune import finetune
 from fmn.cli.learn import learn
 from fmn.cli.noise import noise
 from fmn.cli.options import (
+    FORMS,
     AllOption,
     LabelsOption,
     RefitOption,
@@ -68,11 +69,12 @@ def train(
         ),
     ] = None,
     form: Annotated[
-        Literal["standard", "as-published"],
+        Literal["standard", "as-published"] | None,
         typer.Option(
-            "--form", help="Equations in their standard form (recommended), or exactly as published in the paper."
+            "--form",
+            help="Equations in their standard form (default, recommended), or exactly as published in the paper.",
         ),
-    ] = "standard",
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", help="Folder of the run (default: runs/MODEL-PRESET in the workspace).", file_okay=False),
@@ -105,12 +107,13 @@ def train(
     if labels is not None:
         changes["training.labels"] = labels
     if resume:
+        from fmn.cli.whole_configuration import check_resumed
         from fmn.config import with_values
         from fmn.training.checkpoint import load_config
 
-        held = load_config(folder)
-        _check_resumed(folder, held, model, form)
-        config = with_values(held, options.changes() | changes)
+        held, changes = load_config(folder), options.changes() | changes
+        check_resumed(folder, held, model, options.selected_preset, form and FORMS[form], changes)
+        config = with_values(held, changes)
     else:
         config = options.config(model or "fmn", form, **changes)
     if dry_run:
@@ -240,22 +243,6 @@ def download_weights(
 def main() -> None:
     """Run ``fmn`` (the console script)."""
     app()
-
-
-def _check_resumed(run: Path, held: Config, model: str | None, form: str) -> None:
-    """Raises InputError if ``--model`` or ``--form`` contradicts the configuration of the run to resume."""
-    from dataset_tools.core.errors import InputError
-
-    own, other = held.system, f"--model is {model}" if model not in (None, held.system) else ""
-    if not other and form == "as-published" and held.training.triplet != "as_published":
-        own, other = f"{own} in the standard form", "--form is as-published"
-    if other:
-        raise InputError(
-            f"The run is a run of {own}, but {other}",
-            where=run,
-            expected="the same system and form: a run resumes with its own configuration",
-            next_step=f"leave out {other.split()[0]}, or leave out --resume and choose another folder with --run",
-        )
 
 
 def _show_plan(

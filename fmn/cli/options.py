@@ -94,14 +94,14 @@ class TrainingOptions(ComputeOptions):
         Path | None,
         typer.Argument(help="Training manifest (default: manifests/train.jsonl in the workspace).", metavar="TRAIN"),
     ] = None
-    preset: Annotated[
-        Literal["demo", "light", "paper"],
+    selected_preset: Annotated[
+        Literal["demo", "light", "paper"] | None,
         typer.Option(
             "--preset",
-            help="Base configuration: demo (for two CPU cores), light (demo with small pretrained encoders; requires "
-            "the extra light) or paper (as in the paper, for a GPU).",
+            help="Base configuration: demo (default; for two CPU cores), light (demo with small pretrained encoders; "
+            "requires the extra light) or paper (as in the paper, for a GPU).",
         ),
-    ] = "demo"
+    ] = None
     config_file: Annotated[
         Path | None,
         typer.Option(
@@ -150,6 +150,11 @@ class TrainingOptions(ComputeOptions):
         """The training manifest."""
         return self.train or (self.root or Path()) / "manifests" / "train.jsonl"
 
+    @property
+    def preset(self) -> Literal["demo", "light", "paper"]:
+        """The base configuration."""
+        return self.selected_preset or "demo"
+
     def default_folder(self, name: str) -> Path:
         """The folder runs/NAME in the manifest's workspace."""
         from fmn.training.run_folder import default_run
@@ -176,7 +181,7 @@ class TrainingOptions(ComputeOptions):
     def repeated(self, beside: Mapping[str, Any]) -> list[str]:
         """These options, except ``--config``, as arguments of the next command, which also sets ``beside``."""
         given: dict[str, Any] = {
-            "--preset": None if self.preset == TrainingOptions.preset else self.preset,
+            "--preset": self.selected_preset,
             "--video-encoder": self.video_encoder,
             "--speech-encoder": self.speech_encoder,
             "--features": self.features,
@@ -189,7 +194,7 @@ class TrainingOptions(ComputeOptions):
         return typed + [part for name, value in given.items() if value is not None for part in (name, str(value))]
 
     def config(
-        self, model: str | None = None, form: Literal["standard", "as-published"] = "standard", **changes: Any
+        self, model: str | None = None, form: Literal["standard", "as-published"] | None = None, **changes: Any
     ) -> Config:
         """Returns the preset adapted by the system ``model``, with `changes` and the changes given here applied.
 
@@ -200,7 +205,7 @@ class TrainingOptions(ComputeOptions):
                 complete configuration of another preset or form.
         """
         from dataset_tools.core.errors import InputError
-        from fmn.cli.whole_configuration import check_agreement
+        from fmn.cli.whole_configuration import contradiction
         from fmn.config import preset, values_in, with_values
         from fmn.systems import find_system
 
@@ -214,10 +219,16 @@ class TrainingOptions(ComputeOptions):
                 expected="the same system",
                 next_step=f"use --model {named}, or remove `system` from the configuration",
             )
-        if self.config_file is not None and (self.preset, form) != (TrainingOptions.preset, "standard"):
-            held, usual = values_in(self.config_file, notice=False), TrainingOptions.preset
-            check_agreement(self.config_file, held, system, self.preset, FORMS[form], default=usual)
-        adapted = system.adapt(preset(self.preset, FORMS[form]))
+        if self.config_file is not None:
+            held = values_in(self.config_file, notice=False)
+            if found := contradiction(held, system, self.selected_preset, form and FORMS[form]):
+                raise InputError(
+                    f"The configuration is complete and contradicts {found.option}: {found.how}",
+                    where=self.config_file,
+                    expected=f"a complete configuration, or {found.option}",
+                    next_step=f"leave out {found.option}, or --config",
+                )
+        adapted = system.adapt(preset(self.preset, FORMS[form or "standard"]))
         return with_values(adapted, {"system": system.name, **changes})
 
 

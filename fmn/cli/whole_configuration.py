@@ -1,48 +1,95 @@
-"""Check of ``--preset`` and ``--form`` against a complete configuration, which overrides them entirely."""
+"""Check of ``--preset`` and ``--form`` against a complete configuration, which determines a run entirely."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataset_tools.core.errors import InputError
-from fmn.config import LATER, Form, PresetName, as_dict, flattened, preset
+from fmn.config import LATER, Config, Form, PresetName, as_dict, flattened, preset
 from fmn.models.system_interface import System
+from fmn.systems import find_system
 
 _OF_PRESET = ("video.", "audio.")  # features identify a preset; sizes and epochs are often changed
 
 
-def check_agreement(
-    file: Path, values: Mapping[str, Any], system: System, preset_name: PresetName, form: Form, *, default: PresetName
-) -> None:
-    """Rejects a preset or form that a complete configuration contradicts: the run would be named after it.
+class Contradiction(NamedTuple):
+    """An option, and how a configuration differs from it: ``model.score is 's1', not 'combined'``."""
+
+    option: str
+    how: str
+
+
+def contradiction(
+    values: Mapping[str, Any],
+    system: System,
+    preset_name: PresetName | None,
+    form: Form | None,
+    overridden: Collection[str] = (),
+) -> Contradiction | None:
+    """Returns the first contradiction between a complete configuration and ``--preset`` or ``--form``.
 
     Args:
-        file: the configuration file.
-        values: its values, by dotted name; a partial configuration is not checked.
+        values: the configuration, by dotted name; a partial one contradicts nothing.
         system: the system that it configures.
-        preset_name: the selected preset.
-        form: the selected form.
-        default: the default preset, which is not checked since it may not have been selected.
+        preset_name: the selected preset; None: no preset was selected.
+        form: the selected form of the equations; None: no form was selected.
+        overridden: names of values that other options set.
+
+    Returns:
+        The configuration has the features of another preset, or the equations of another form; None: neither.
+    """
+    base = preset_name or "demo"
+    standard, published = (flattened(as_dict(system.adapt(preset(base, one)))) for one in ("standard", "as_published"))
+    later = {f"{section}.{key}" for section, keys in LATER.items() for key in keys}
+    if not standard.keys() - later <= values.keys():
+        return None
+    chosen, other = (published, standard) if form == "as_published" else (standard, published)
+    # One value may have been changed: the other form's contradicts the form, any other one the features of the preset.
+    of_other_form = [name for name, value in other.items() if chosen[name] != value == values.get(name)]
+    features = [name for name in chosen if name.startswith(_OF_PRESET)]
+    of_other_preset = [name for name in features if values.get(name, chosen[name]) != chosen[name]]
+    differing = {
+        f"--form {form}".replace("_", "-"): of_other_form if form else [],
+        f"--preset {preset_name}": of_other_preset if preset_name else [],
+    }
+    for option, names in differing.items():
+        for name in names:
+            if name not in overridden:
+                return Contradiction(option, f"{name} is {values[name]!r}, not {chosen[name]!r}")
+    return None
+
+
+def check_resumed(
+    run: Path,
+    held: Config,
+    model: str | None,
+    preset_name: PresetName | None,
+    form: Form | None,
+    overridden: Collection[str],
+) -> None:
+    """Checks the options that select a configuration against that of the run to resume.
+
+    Args:
+        run: the run.
+        held: its configuration.
+        model: ``--model``; None: not selected, as for the next two.
+        preset_name: ``--preset``.
+        form: ``--form``.
+        overridden: names of values that other options set.
 
     Raises:
-        InputError: the configuration has the features of another preset, or the equations of another form.
+        InputError: one of them contradicts the configuration.
     """
-    plain, chosen = (flattened(as_dict(system.adapt(preset(preset_name, one)))) for one in ("standard", form))
-    later = {f"{section}.{key}" for section, keys in LATER.items() for key in keys}
-    if not plain.keys() - later <= values.keys():
-        return
-    of_form = [name for name, value in chosen.items() if plain[name] != value]
-    of_preset = [name for name in chosen if name.startswith(_OF_PRESET)] if preset_name != default else []
-    typed = {f"--form {form.replace('_', '-')}": of_form, f"--preset {preset_name}": of_preset}
-    for option, names in typed.items():
-        other = [name for name in names if name in values and values[name] != chosen[name]]
-        if other:
-            raise InputError(
-                f"The configuration is complete and contradicts {option}: {other[0]} is {values[other[0]]!r}, not "
-                f"{chosen[other[0]]!r}",
-                where=file,
-                expected=f"a complete configuration, or {option}",
-                next_step=f"leave out {option}, or --config",
-            )
+    if model not in (None, held.system):
+        found: Contradiction | None = Contradiction(f"--model {model}", f"system is {held.system!r}, not {model!r}")
+    else:
+        found = contradiction(flattened(as_dict(held)), find_system(held.system), preset_name, form, overridden)
+    if found:
+        raise InputError(
+            f"The configuration of the run contradicts {found.option}: {found.how}",
+            where=run,
+            expected="a run resumes with its own configuration",
+            next_step=f"leave out {found.option}, or leave out --resume and choose another folder with --run",
+        )

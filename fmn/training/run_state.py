@@ -169,6 +169,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
                 next_step="leave out --resume to start a new run, or specify another folder with --run",
             )
         return None
+    elsewhere = "specify another folder with --run" + (" and leave out --resume" if resume else "")
     differences = _differences(as_dict(load_config(run)), as_dict(config))
     differences.pop("training.epochs", None)
     if differences:
@@ -177,21 +178,21 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             f"The run was started with another configuration: {listed}",
             where=run,
             expected="the same configuration (the number of epochs may change)",
-            next_step="specify another folder with --run, or use the same options",
+            next_step=f"{elsewhere}, or use the same options",
         )
     if state.processes != processes:
         raise InputError(
             f"The run was started with {state.processes} processes, which multiply the batch size by their number",
             where=run,
             expected=f"{state.processes} processes, not {processes}",
-            next_step=f"use --processes {state.processes}, or specify another folder with --run",
+            next_step=f"use --processes {state.processes}, or {elsewhere}",
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(
             f"The run was started on another manifest, or the manifest has changed since: {state.manifest}",
             where=manifest,
             expected="the manifest that the run was started on",
-            next_step="specify another folder with --run",
+            next_step=elsewhere,
         )
     return state
 

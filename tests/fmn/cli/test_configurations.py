@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from fmn.config import PRESETS, as_dict, as_published
+from fmn.config import PRESETS, as_dict, as_published, with_values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,24 +80,34 @@ def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
         assert Path(json_of(agreed)["run"]).name == folder
 
 
-def test_a_run_resumes_with_its_own_system_and_form(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable
+def test_a_run_resumes_with_its_own_system_form_and_preset(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, json_of: Callable
 ) -> None:
     monkeypatch.chdir(workspace)
     folder = workspace / "runs" / "mine"
     folder.mkdir(parents=True)
-    resume = ("train", "--resume", "--run", "runs/mine", "--dry-run")
-    published = ("--form", "as-published")
-    of_paper = as_published(PRESETS["demo"])  # with one value changed, it is still a run of that form
-    of_paper = replace(of_paper, memory=replace(of_paper.memory, update=0.3))
-    for config, other, agreeing in (
-        (PRESETS["demo"], {("--model", "kcca"): "fmn", published: "fmn in the standard form"}, ["--model", "fmn"]),
-        (of_paper, {("--model", "kcca"): "fmn"}, published),
+    published = as_published(PRESETS["demo"])
+    one_changed = replace(published, memory=replace(published.memory, update=0.3))  # still a run of that form
+    triplet_alone = with_values(PRESETS["demo"], {"training.triplet": "as_published"})
+    for config, options, contradicted in (
+        (PRESETS["demo"], "--model fmn", None),
+        (PRESETS["demo"], "--model kcca", "system is 'fmn'"),
+        (PRESETS["demo"], "--form standard --preset demo", None),
+        (PRESETS["demo"], "--form as-published", "model.head"),
+        (PRESETS["demo"], "--preset light", "video.kind"),
+        (PRESETS["demo"], "--preset paper", "video."),
+        (one_changed, "--form as-published", None),
+        (one_changed, "--form standard", "model.head"),
+        (triplet_alone, "--form as-published", "model.head"),
+        (triplet_alone, "--form standard", "training.triplet"),
+        (triplet_alone, "--form standard --set training.triplet=as_published", None),
     ):
         (folder / "config.json").write_text(json.dumps(as_dict(config)))
-        for arguments, own in other.items():
-            refused = fmn(*resume, *arguments)
-            assert refused.exit_code == 2
-            assert f"The run is a run of {own}, but {arguments[0]} is {arguments[1]}" in refused.output
-        for arguments in ((), agreeing):  # there is nothing to resume in it, which is reported next
-            assert "There is no run to resume" in fmn(*resume, *arguments).output
+        result = fmn("train", "--resume", "--run", "runs/mine", "--dry-run", "--json", *options.split())
+        assert result.exit_code == 2
+        error = json_of(result)["error"]
+        if contradicted is None:  # there is nothing to resume in it, which is reported next
+            assert error["found"] == "There is no run to resume", options
+        else:
+            assert error["found"].startswith(f"The configuration of the run contradicts {options}: {contradicted}")
+            assert error["next"] == f"leave out {options}, or leave out --resume and choose another folder with --run"
