@@ -21,9 +21,9 @@ def load_entry_point(entry: EntryPoint) -> Any:
     """
     try:
         return entry.load()
-    except ToolkitError:
+    except (ToolkitError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # including sys.exit(), which would end the command without a message
         package = f" of the package {entry.dist.name}" if entry.dist else ""
         raise InputError(
             f"The extension {entry.name!r}{package} cannot be loaded: {type(error).__name__}: {error}",

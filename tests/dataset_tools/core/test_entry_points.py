@@ -22,6 +22,23 @@ OPENED = {
 }
 
 
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Installs a package of one module, whose object ``extension`` is the extension ``broken`` of a group."""
+
+    def install(group: str, code: str, package: str = "broken-package") -> None:
+        module = package.replace("-", "_")
+        info = tmp_path / package / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info.parent / f"{module}.py").write_text(code + "\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\nbroken = {module}:extension\n")
+        monkeypatch.syspath_prepend(info.parent)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return install
+
+
 @pytest.mark.parametrize("group", OPENED)
 @pytest.mark.parametrize(
     ("code", "reason"),
@@ -29,19 +46,16 @@ OPENED = {
         ("import a_package_that_nobody_has", "No module named 'a_package_that_nobody_has'"),
         ("raise RuntimeError('needs a newer driver')", "RuntimeError: needs a newer driver"),
         ("def", "SyntaxError"),
+        ("raise SystemExit", "SystemExit"),
+        ("import sys; sys.exit('no license')", "SystemExit: no license"),
+        ("raise type('Ended', (BaseException,), {})('by itself')", "Ended: by itself"),
         ("", "has no attribute 'extension'"),
     ],
 )
 def test_an_extension_that_cannot_be_loaded_is_an_error_of_input(
-    group: str, code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    group: str, code: str, reason: str, install: Callable[..., None]
 ) -> None:
-    info = tmp_path / "broken_package-1.0.dist-info"
-    info.mkdir()
-    (tmp_path / "broken_package.py").write_text(code + "\n")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\nbroken = broken_package:extension\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken_package", raising=False)
+    install(group, code)
     opened: Callable[[str], Any] = OPENED[group]
     with pytest.raises(InputError) as refused:
         opened("broken")
@@ -49,3 +63,11 @@ def test_an_extension_that_cannot_be_loaded_is_an_error_of_input(
     assert "broken-package" in refused.value.found
     assert reason in refused.value.found
     assert refused.value.where == f"broken_package:extension (entry point group {group})"
+
+
+@pytest.mark.parametrize("group", OPENED)
+def test_an_interrupt_while_an_extension_is_loaded_stays_an_interrupt(group: str, install: Callable[..., None]) -> None:
+    install(group, "raise KeyboardInterrupt")
+    opened: Callable[[str], Any] = OPENED[group]
+    with pytest.raises(KeyboardInterrupt):
+        opened("broken")
