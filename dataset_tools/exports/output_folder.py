@@ -23,8 +23,9 @@ class OutputFolder:
     """Writes the files of one export, in a fixed order. Use it as a context manager.
 
     An existing file is not written again, since files are renamed into place only when complete. ``export.json``
-    identifies the export; a folder with another record, or with other files, is refused. ``SHA256SUMS`` (for
-    ``sha256sum -c``) is written last: an export without it is incomplete.
+    identifies the export; a folder with another record, or with other files, is refused. It is removed if the export
+    fails before its first file. ``SHA256SUMS`` (for ``sha256sum -c``) is written last: an export without it is
+    incomplete.
 
     Args:
         root: the folder; created if missing.
@@ -70,6 +71,8 @@ class OutputFolder:
 
     def __exit__(self, *error: Any) -> None:
         self._held.__exit__(*error)
+        if error[0] is not None and not self.written and not self.kept:
+            (self.root / RECORD).unlink(missing_ok=True)  # nothing to resume: the folder can have any other export
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Writes a file unless it exists.

@@ -11,12 +11,14 @@ depends on the rows alone, and writes the same bytes for the same rows: resuming
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
-from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
+from dataset_tools.core.entry_points import Extension, extension_names, find_extension
 from dataset_tools.core.errors import InputError
 from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import ExportedRows
@@ -62,13 +64,30 @@ def find_format(name: str) -> Writer:
     Raises:
         InputError: there is no format of that name, or the package that provides it cannot be loaded.
     """
-    found = installed_entry_points(ENTRY_POINT_GROUP)
     if name in FORMATS:
         return cast("Writer", import_module(FORMATS[name]).write)
-    if name not in found:
+    extension = find_extension(ENTRY_POINT_GROUP, name)
+    if extension is None:
         raise InputError(
             f"There is no export format {name!r}",
-            expected="one of " + ", ".join([*FORMATS, *sorted(found)]),
+            expected="one of " + ", ".join([*FORMATS, *extension_names(ENTRY_POINT_GROUP)]),
             next_step=f"choose one, or install the package that provides it (entry point group {ENTRY_POINT_GROUP})",
         )
-    return cast("Writer", load_entry_point(found[name]))
+    return _writer(extension)
+
+
+def _writer(extension: Extension) -> Writer:
+    """Returns the writer of an extension, whose faults are then those of its package."""
+    expected = "a function of rows, output folder and options that returns a mapping or None"
+    write_rows = extension.load()
+    with extension.blamed("cannot be used", expected), suppress(ValueError):  # code in C may have no signature
+        inspect.signature(write_rows).bind(None, None, None)  # now: nothing has been written yet
+
+    def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> Mapping[str, Any] | None:
+        with extension.blamed("failed", expected):
+            declared = write_rows(rows, output, options)
+            if not isinstance(declared, Mapping | None):
+                raise TypeError(f"it returned an object of the type {type(declared).__name__}")
+        return declared
+
+    return write

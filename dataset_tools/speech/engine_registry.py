@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
+from dataset_tools.core.entry_points import extension_names, find_extension
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engine_interface import Engine
 
@@ -33,7 +33,7 @@ def open_engine(spec: str) -> Engine:
     """Opens an engine by ``name`` (``espeak``) or ``name:options`` (``coqui:tts_models/en/vctk/vits``).
 
     Raises:
-        InputError: there is no such engine, or it cannot be used here (a dependency is not installed).
+        InputError: there is no such engine, or it cannot be used here (a missing dependency, a fault of its package).
     """
     name, _, options = spec.partition(":")
     if name == "espeak":
@@ -48,12 +48,11 @@ def open_engine(spec: str) -> Engine:
         from dataset_tools.speech.piper import PiperEngine
 
         return PiperEngine.from_options(options)
-    found = installed_entry_points(ENTRY_POINT_GROUP)
-    if name not in found:
+    extension = find_extension(ENTRY_POINT_GROUP, name)
+    if extension is None:
         raise InputError(
             f"There is no speech engine {name!r}",
-            expected="one of " + ", ".join(["espeak", "coqui", "piper", *sorted(found)]),
+            expected="one of " + ", ".join(["espeak", "coqui", "piper", *extension_names(ENTRY_POINT_GROUP)]),
             next_step=f"install its package (entry point group {ENTRY_POINT_GROUP}), or choose another",
         )
-    engine = load_entry_point(found[name])
-    return cast("Engine", engine(options) if options else engine())
+    return cast("Engine", extension.make(Engine, *([options] if options else [])))

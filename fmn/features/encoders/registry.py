@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from dataset_tools.core.entry_points import installed_entry_points, load_entry_point
+from dataset_tools.core.entry_points import extension_names, find_extension
 from dataset_tools.core.errors import InputError
 from fmn.features.encoders.interface import Layer, SpeechEncoder, SpeechFactory, VideoEncoder, VideoFactory
 
@@ -42,7 +43,7 @@ def open_video_encoder(text: str, device: str) -> VideoEncoder:
         InputError: there is no encoder of this name, or its library or weights are missing.
     """
     factory: VideoFactory
-    factory, argument = _find(VIDEO, text)
+    factory, argument = _find(VIDEO, text, VideoEncoder)
     return factory(argument, device=device)
 
 
@@ -54,21 +55,23 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
     """
     factory: SpeechFactory
     model, at, file = text.partition("@")
-    factory, argument = _find(SPEECH, SHORT.get(model, model) + at + file)
+    factory, argument = _find(SPEECH, SHORT.get(model, model) + at + file, SpeechEncoder)
     return factory(argument, device=device, layer=layer)
 
 
-def _find(group: str, text: str) -> tuple[Any, str]:
-    """Resolves ``NAME:ARGUMENT`` to the factory and its argument."""
+def _find(group: str, text: str, interface: type) -> tuple[Any, str]:
+    """Resolves ``NAME:ARGUMENT`` to the factory and its argument; what a package's factory returns is checked."""
     name, _, argument = text.partition(":")
-    built_in = {prefix: EntryPoint(prefix, value, group) for prefix, value in BUILT_IN[group].items()}
-    known = installed_entry_points(group) | built_in
-    if name not in known:
+    if name in BUILT_IN[group]:
+        return EntryPoint(name, BUILT_IN[group][name], group).load(), argument
+    extension = find_extension(group, name)
+    if extension is None:
         short = sorted(SHORT) if group == SPEECH else []
+        known = sorted({*BUILT_IN[group], *extension_names(group)})
         raise InputError(
             f"There is no encoder {name!r}",
             where="video.encoder" if group == VIDEO else "audio.encoder",
             expected=f"one of {', '.join([*known, *short])}",
             next_step="see docs/encoders.md; a package adds an encoder through an entry point in the group " + group,
         )
-    return load_entry_point(known[name]), argument
+    return partial(extension.make, interface), argument

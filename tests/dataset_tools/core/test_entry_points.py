@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.exports.registry import find_format
 from dataset_tools.speech.engine_registry import open_engine
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
@@ -71,3 +71,75 @@ def test_an_interrupt_while_an_extension_is_loaded_stays_an_interrupt(group: str
     opened: Callable[[str], Any] = OPENED[group]
     with pytest.raises(KeyboardInterrupt):
         opened("broken")
+
+
+MADE = {group: open_it for group, open_it in OPENED.items() if group != "fmn.exports"}
+
+
+@pytest.mark.parametrize("group", MADE)
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("class extension:\n    def __init__(self, one, two, three, four): pass", "TypeError: "),
+        (
+            "def extension(*_, **__): raise RuntimeError('the weights are missing')",
+            "RuntimeError: the weights are missing",
+        ),
+        ("def extension(*_, **__): raise SystemExit", "SystemExit"),
+        ("def extension(*_, **__): pass", "what it returns, of the type NoneType, has no "),
+    ],
+)
+def test_an_extension_that_makes_no_object_of_its_interface_is_an_error_of_input(
+    group: str, code: str, reason: str, install: Callable[..., None]
+) -> None:
+    install(group, code)
+    opened: Callable[[str], Any] = OPENED[group]
+    with pytest.raises(InputError) as refused:
+        opened("broken")
+    assert refused.value.found.startswith(
+        "The extension 'broken' of the package broken-package cannot be used: " + reason
+    )
+    assert refused.value.where == f"broken_package:extension (entry point group {group})"
+
+
+@pytest.mark.parametrize("group", OPENED)
+def test_an_extension_that_is_not_callable_is_an_error_of_input(group: str, install: Callable[..., None]) -> None:
+    install(group, "extension = 42")
+    opened: Callable[[str], Any] = OPENED[group]
+    with pytest.raises(InputError) as refused:
+        opened("broken")
+    assert refused.value.found.endswith("of the package broken-package cannot be used: it is of the type int")
+    assert refused.value.expected == "a function or a class"
+
+
+def test_a_made_object_lacks_what_is_not_there_and_methods_that_cannot_be_called(install: Callable[..., None]) -> None:
+    install("fmn_data.engines", "class extension:\n    name, version, speak = 'plain', '1', None")
+    with pytest.raises(InputError, match="of the type extension, has no speak, voices\n") as refused:
+        open_engine("broken")
+    assert refused.value.expected == "an object with the members of dataset_tools.speech.engine_interface.Engine"
+
+
+def test_an_error_of_the_toolkit_and_a_full_disk_are_not_blamed_on_an_extension(install: Callable[..., None]) -> None:
+    raised = "__import__('dataset_tools.core.errors').core.errors.InputError('There is no such voice')"
+    install("fmn_data.engines", f"def extension():\n    raise {raised}")
+    with pytest.raises(InputError, match="There is no such voice"):
+        open_engine("broken")
+    install("fmn.video_encoders", "def extension(*_, **__):\n    raise OSError(28, 'full')", "full-package")
+    with pytest.raises(StoppedError, match="No space left on device"):
+        open_video_encoder("broken", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("def extension(rows): pass", "cannot be used: TypeError: too many positional arguments"),
+        ("class extension:\n    def __init__(self): pass", "cannot be used: TypeError: too many positional arguments"),
+    ],
+)
+def test_a_writer_of_exports_with_other_arguments_is_refused_before_it_writes(
+    code: str, problem: str, install: Callable[..., None]
+) -> None:
+    install("fmn.exports", code)
+    with pytest.raises(InputError) as refused:
+        find_format("broken")
+    assert refused.value.found == f"The extension 'broken' of the package broken-package {problem}"

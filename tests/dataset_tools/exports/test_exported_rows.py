@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import count as counter
 from pathlib import Path
@@ -107,22 +108,54 @@ def test_memory_does_not_grow_with_the_pairs(
     assert large_peak_bytes - small_peak_bytes < 1.5e5
 
 
-def test_a_format_of_another_package(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "installed" / "their_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "their_export.py").write_text(
+@pytest.fixture
+def install_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Installs a package of one module, whose function ``write`` is the format ``theirs``."""
+
+    def install(code: str) -> None:
+        info = tmp_path / "installed" / "their_package-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info.parent / "their_export.py").write_text(code)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[fmn.exports]\ntheirs = their_export:write\n")
+        monkeypatch.syspath_prepend(info.parent)
+        monkeypatch.delitem(sys.modules, "their_export", raising=False)
+
+    return install
+
+
+def test_a_format_of_another_package(
+    workspace: Workspace, tmp_path: Path, install_format: Callable[[str], None]
+) -> None:
+    install_format(
         "def write(rows, output, options):\n"
         "    output.add_text('ids.txt', ''.join(one.row.id + '\\n' for one in rows.rows('clips')))\n"
     )
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fmn.exports]\ntheirs = their_export:write\n")
-    monkeypatch.syspath_prepend(info.parent)
     export_dataset(workspace, "theirs", tmp_path / "out")
     ids = [row.id for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)]
     assert (tmp_path / "out" / "ids.txt").read_text("utf-8").splitlines() == ids
     with pytest.raises(InputError, match="theirs") as refused:
         find_format("nothing")
     assert refused.value.expected == "one of croissant, csv, huggingface, lhotse, mteb, webdataset, theirs"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "left"),
+    [
+        ("raise RuntimeError('no table')", "RuntimeError: no table", []),
+        ("raise SystemExit", "SystemExit", []),
+        ("return 42", "TypeError: it returned an object of the type int", []),
+        ("output.add_text('a', 'a'); raise KeyError('b')", "KeyError: 'b'", ["a", "export.json"]),
+    ],
+)
+def test_a_format_that_fails_is_named_and_leaves_only_what_can_be_resumed(
+    body: str, reason: str, left: list[str], workspace: Workspace, tmp_path: Path, install_format: Callable[[str], None]
+) -> None:
+    install_format(f"def write(rows, output, options):\n    {body}\n")
+    with pytest.raises(InputError) as refused:
+        export_dataset(workspace, "theirs", tmp_path / "out")
+    assert refused.value.found == f"The extension 'theirs' of the package their-package failed: {reason}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == left
 
 
 def test_memory_does_not_grow_with_clips_and_utterances(
