@@ -17,7 +17,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ import typer
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import disk_error
+from dataset_tools.core.reserved_stdout import reserved_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -164,8 +165,9 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
     terminal = Terminal(as_json=as_json)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield terminal
-        terminal.close_bars()
+        with reserved_stdout() if as_json else nullcontext():
+            yield terminal
+            terminal.close_bars()
         if as_json:
             terminal.print_json()
     except (Exception, KeyboardInterrupt) as raised:

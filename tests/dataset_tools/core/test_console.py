@@ -122,6 +122,43 @@ def test_a_terminal_without_the_signs_is_good_enough(encoding: str, arguments: l
         assert "it has a PATH" in text
 
 
+PRINTING = """
+import ctypes, os, subprocess, sys
+from dataset_tools.core.command import CommandLine
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+app = CommandLine(help="Prints.")
+
+@app.command()
+def say(terminal: Terminal, fail: bool = False) -> None:
+    "Prints as libraries do."
+    print("by print")
+    sys.__stdout__.write("by the first stdout\\n")
+    ctypes.CDLL(None).puts(b"by C")
+    subprocess.run(["echo", "by a process"])
+    if fail:
+        raise InputError("It failed")
+    terminal.result({"text": "done"})
+
+@app.command()
+def other(terminal: Terminal) -> None:
+    "Another."
+
+app()
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--fail"]])
+def test_stdout_has_one_json_object_whatever_libraries_print(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", PRINTING, "say", "--json", *arguments]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    told = json.loads(ended.stdout)
+    assert told["error"]["found"] == "It failed" if arguments else told["text"] == "done"
+    assert {"by print", "by the first stdout", "by C", "by a process"} <= set(ended.stderr.splitlines())
+
+
 @pytest.mark.parametrize("name", ["set [bold]", "set [/x]", "set :clapper_board:", "set [red]x[/red]"])
 def test_names_of_folders_are_shown_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(as_json=False)
