@@ -19,8 +19,20 @@ def extension_names(group: str) -> list[str]:
 
 
 def find_extension(group: str, name: str) -> Extension | None:
-    """Returns the extension of a group that has a name; None if no installed package provides one."""
+    """Returns the extension of a group that has a name; None if no installed package provides one.
+
+    Raises:
+        InputError: several packages provide it; which of them were used would depend on the order of sys.path.
+    """
     found = [entry for entry in entry_points(group=group) if entry.name == name]
+    if len(found) > 1:
+        packages = sorted(entry.dist.name if entry.dist else entry.value for entry in found)
+        raise InputError(
+            f"{len(found)} packages provide the extension {name!r}: {', '.join(packages)}",
+            where=f"entry point group {group}",
+            expected="one package for each name",
+            next_step="uninstall all of them but one (pip uninstall), or choose another extension",
+        )
     return Extension(found[0]) if found else None
 
 

@@ -73,6 +73,20 @@ def test_an_interrupt_while_an_extension_is_loaded_stays_an_interrupt(group: str
         opened("broken")
 
 
+@pytest.mark.parametrize("group", OPENED)
+def test_a_name_that_two_packages_provide_is_refused_with_both(group: str, install: Callable[..., None]) -> None:
+    install(group, "def extension(*_, **__): pass", "one-package")
+    install(group, "def extension(*_, **__): pass", "another-package")
+    opened: Callable[[str], Any] = OPENED[group]
+    with pytest.raises(InputError) as refused:
+        opened("broken")
+    assert refused.value.found == "2 packages provide the extension 'broken': another-package, one-package"
+    assert refused.value.where == f"entry point group {group}"
+    with pytest.raises(InputError, match="There is no ") as refused:
+        opened("unknown")
+    assert str(refused.value.expected).count("broken") == 1
+
+
 MADE = {group: open_it for group, open_it in OPENED.items() if group != "fmn.exports"}
 
 
