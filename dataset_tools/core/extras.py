@@ -1,16 +1,37 @@
-"""Optional dependencies (extras): the pip command that installs one, for messages where a package is missing."""
+"""Optional dependencies (extras): pip commands for messages about a package that is missing or broken.
+
+The commands keep the installed torch; otherwise pip replaces it if the newest torchvision needs another.
+"""
 
 from __future__ import annotations
 
+import shlex
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+_DISTRIBUTION = "fmn-toolkit"
 
 
 def install_command(extra: str) -> str:
-    """Returns the command that installs an extra of pyproject.toml, such as ``ray``, from the checkout in use.
+    """Returns the command that installs an extra of pyproject.toml, such as ``ray``: from the checkout in use, if any.
 
-    The constraints keep the installed torch; without them, pip replaces it if the newest torchvision needs another.
+    Without a checkout there are no constraints; the installed version of torch is named instead.
     """
+    root = _checkout()
+    if root is not None:
+        return shlex.join(["pip", "install", "-c", f"{root}/constraints.txt", "-e", f"{root}[{extra}]"])
+    return _keeping_torch(shlex.join(["pip", "install", f"{_DISTRIBUTION}[{extra}]"]))
+
+
+def _keeping_torch(command: str) -> str:
+    """Adds the installed version of torch to a pip command, and why."""
+    try:
+        return f"{command} torch=={version('torch')} (if torch is not named, pip may replace it)"
+    except PackageNotFoundError:
+        return command
+
+
+def _checkout() -> Path | None:
+    """Returns the checkout of the repository that this module is in; None in an installed wheel."""
     root = Path(__file__).parents[2]
-    if (root / "pyproject.toml").is_file():
-        return f"pip install -c '{root}/constraints.txt' -e '{root}[{extra}]'"
-    return f"in a checkout of the toolkit: pip install -c constraints.txt -e '.[{extra}]'"
+    return root if (root / "pyproject.toml").is_file() else None

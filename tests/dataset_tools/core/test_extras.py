@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,23 @@ def test_the_command_names_the_checkout_from_any_folder(tmp_path: Path, monkeypa
     assert (place.endswith("[ray]"), Path(place.removesuffix("[ray]"), "pyproject.toml").is_file()) == (True, True)
 
 
-def test_an_installed_wheel_asks_for_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_of_any_path_is_two_words_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "o'brien's $HOME \"x\""
+    root.mkdir()
+    (root / "pyproject.toml").touch()
+    monkeypatch.setattr(extras, "__file__", str(root / "dataset_tools" / "core" / "extras.py"))
+    expected = ["pip", "install", "-c", f"{root}/constraints.txt", "-e", f"{root}[ray]"]
+    assert shlex.split(install_command("ray")) == expected
+
+
+def test_an_installed_wheel_is_named_with_the_torch_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages" / "dataset_tools" / "core" / "extras.py"))
-    assert install_command("ray") == "in a checkout of the toolkit: pip install -c constraints.txt -e '.[ray]'"
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    command, _, why = install_command("ray").partition(" (")
+    assert command == f"pip install '{name}[ray]' torch=={version('torch')}"
+    assert why == "if torch is not named, pip may replace it)"
 
 
 def test_every_extra_that_a_message_or_the_docs_name_exists() -> None:
