@@ -23,6 +23,17 @@ def install_command(extra: str) -> str:
     return _keeping_torch(shlex.join(["pip", "install", f"{_DISTRIBUTION}[{extra}]"]))
 
 
+def reinstall_command(library: str) -> str:
+    """Returns the commands that install a library again, in the version that matches the torch in use.
+
+    Not ``--force-reinstall``, which would install torch again, too: a CPU build might become one for CUDA.
+    """
+    root = _checkout()
+    install = ["pip", "install", *([] if root is None else ["-c", f"{root}/constraints.txt"]), library]
+    command = f"pip uninstall --yes {library} && {shlex.join(install)}"
+    return _keeping_torch(command) if root is None else command
+
+
 def _keeping_torch(command: str) -> str:
     """Adds the installed version of torch to a pip command, and why."""
     try:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.extras import reinstall_command
 
 _MOST_OPERATORS = 8
 _OPERATORS: list[Any] = []
@@ -127,5 +128,5 @@ def _unusable(library: str, error: Exception) -> InputError:
         f"{library} cannot be imported: {error}",
         where=sys.executable,
         expected=f"a {library} that matches the installed torch",
-        next_step=f"install a matching pair: pip install --force-reinstall torch {library}",
+        next_step=reinstall_command(library),
     )

@@ -20,7 +20,7 @@ def library(name: str, extra: str = "encoders") -> Any:
     """Imports an optional library.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed, or a library that it imports is broken.
     """
     try:
         if name in ("timm", "transformers"):  # both import torchaudio or torchvision, which may need a fix first
@@ -28,7 +28,7 @@ def library(name: str, extra: str = "encoders") -> Any:
             if importlib.util.find_spec("torchvision"):
                 torch_compat.torchvision()
         module = importlib.import_module(name)
-    except (ImportError, InputError) as error:
+    except ImportError as error:
         raise InputError(
             f"The library {name} cannot be imported: {error}",
             expected=f"the extra {extra!r} of this package",

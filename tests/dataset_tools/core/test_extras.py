@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core import extras
-from dataset_tools.core.extras import install_command
+from dataset_tools.core.extras import install_command, reinstall_command
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,6 +37,8 @@ def test_an_installed_wheel_is_named_with_the_torch_that_is_kept(
     command, _, why = install_command("ray").partition(" (")
     assert command == f"pip install '{name}[ray]' torch=={version('torch')}"
     assert why == "if torch is not named, pip may replace it)"
+    again, _, _ = reinstall_command("torchvision").partition(" (")
+    assert again == f"pip uninstall --yes torchvision && pip install torchvision torch=={version('torch')}"
 
 
 def test_every_extra_that_a_message_or_the_docs_name_exists() -> None:

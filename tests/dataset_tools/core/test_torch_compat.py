@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from dataset_tools.core import torch_compat
@@ -92,4 +93,19 @@ def test_a_torchvision_that_fails_otherwise_is_told(tmp_path: Path) -> None:
         "from dataset_tools.core import torch_compat as tc\n"
         "try: tc.torchvision()\nexcept Exception as error: print(type(error).__name__, error)"
     )
-    assert in_a_fresh_process(code, tmp_path).startswith("InputError torchvision cannot be imported: no such thing")
+    told = in_a_fresh_process(code, tmp_path)
+    assert told.startswith("InputError torchvision cannot be imported: no such thing")
+    constraints = Path(__file__).parents[3] / "constraints.txt"
+    assert told.endswith(f"next: pip uninstall --yes torchvision && pip install -c {constraints} torchvision")
+
+
+@pytest.mark.parametrize("name", ["timm", "transformers"])
+def test_a_broken_torchvision_is_told_by_encoders_with_the_same_next_step(name: str, tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('no such thing')")
+    code = (
+        "from fmn.features.encoders.libraries import library\n"
+        f"try: library({name!r})\nexcept Exception as error: print(error.found, '|', error.next_step)"
+    )
+    found, _, next_step = in_a_fresh_process(code, tmp_path).partition(" | ")
+    assert found == "torchvision cannot be imported: no such thing"
+    assert next_step.startswith("pip uninstall --yes torchvision && pip install -c ")
