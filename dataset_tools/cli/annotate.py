@@ -261,9 +261,10 @@ def annotate_serve(
 def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True) -> tuple[Target, bool]:
     """Returns the server to use, and whether this call started it: the workspace's own, if no other is found.
 
-    Asks before Label Studio is installed. No server is started for a workspace without clips.
+    Asks before Label Studio is installed. No server is started for a workspace without clips, or without the SDK.
     """
     from dataset_tools.core.errors import InputError
+    from dataset_tools.label_studio.connection import require_sdk
     from dataset_tools.label_studio.expected_tasks import read_items
     from dataset_tools.label_studio.workspace_server import find_server, serve
 
@@ -271,6 +272,7 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
     if target is not None:
         return target, False
     read_items(place)
+    require_sdk()
     if not may_start:
         raise InputError(
             "No Label Studio server is running for this workspace, and a dry run does not start one",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def test_no_server_is_started_for_a_workspace_without_clips(tmp_path: Path, argu
     assert ended.exit_code == 2
     assert "There is no such manifest" in ended.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("--yes",), ("push", "--yes"), ("pull",)])
+def test_no_server_is_started_that_could_not_be_used_without_the_sdk(
+    make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "label_studio_sdk", None)
+    ended = run(make_workspace(("cut_carrot_knife",)).root, *arguments)
+    assert ended.exit_code == 2
+    assert "The Label Studio SDK is not installed" in ended.output
 
 
 def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace]) -> None:
