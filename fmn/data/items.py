@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from dataset_tools.manifests import (
     workspace_of,
 )
 from dataset_tools.speech.consents import barred_voices
+from fmn.data.footage import Footage, footage_of
 from fmn.features.media import Media
 
 Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
@@ -52,7 +52,7 @@ class Items:
         folds: [P] int8, the fold of each pair, -1 if it has none.
         partners: [M] int64, the clip whose description is spoken in the utterance, -1 if it is not among ``clips``.
         split: ``train`` or ``test``.
-        standin: the entry on a stand-in corpus in manifests/build.json; None if the footage is real or unknown.
+        footage: whether it is recorded, according to build.json.
     """
 
     manifest: Path
@@ -66,7 +66,12 @@ class Items:
     folds: NDArray[np.int8]
     partners: NDArray[np.int64]
     split: str
-    standin: Any
+    footage: Footage
+
+    @property
+    def standin(self) -> Any:
+        """`Footage.standin`."""
+        return self.footage.standin
 
     @property
     def ids(self) -> ItemIds:
@@ -147,7 +152,7 @@ class Items:
             folds=self.folds[keep_pairs],
             partners=np.where(partners >= 0, new_clip[partners], -1),
             split=self.split,
-            standin=self.standin,
+            footage=self.footage,
         )
 
 
@@ -260,7 +265,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         folds=np.array([fold for _, _, fold in pairs], dtype=np.int8),
         partners=np.array([clip_index.get(clip, -1) if clip else -1 for clip in spoken]),
         split=splits.pop(),
-        standin=standin_of(manifest),
+        footage=footage_of(manifest, root),
     )
 
 
@@ -271,17 +276,3 @@ def _record(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None
 
 def _manifest_error(found: str, where: str) -> ManifestError:
     return ManifestError(found, where=where, next_step="rewrite the manifest with fmn-data pairs")
-
-
-def standin_of(manifest: Path) -> Any:
-    """Returns the value of ``stand_in`` in the build.json next to the manifest; None if either is missing."""
-    path = manifest.parent / "build.json"
-    try:
-        built = json.loads(path.read_text(encoding="utf-8"))
-        return built.get("stand_in")
-    except FileNotFoundError:
-        return None
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"The file is not a JSON object: {error}", where=path, next_step="rewrite it with fmn-data build"
-        ) from error

@@ -120,10 +120,9 @@ def load_features(
         audio.band,
         joint_space(video, audio),
     )
-    is_recorded = video.note == DEMO_WEIGHTS_NOTE and items.standin is None
     caveats = (
         video.note,
-        DEMO_ON_RECORDINGS_NOTE if is_recorded else None,
+        DEMO_ON_RECORDINGS_NOTE if items.footage.is_recorded and video.note == DEMO_WEIGHTS_NOTE else None,
         audio.note,
         _seen_before(left, video.trained_on),
     )

@@ -18,7 +18,8 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
 from fmn.data.batches import ItemTensors
-from fmn.data.items import ItemIds, standin_of
+from fmn.data.footage import footage_of
+from fmn.data.items import ItemIds
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit, notes_of
 from fmn.features.extract import Networks, extract_audio, extract_video
@@ -266,7 +267,7 @@ class Gallery:
         ids = {row.id for row in self.rows}
         return notes_of(
             self._loaded,
-            standin_of(self._manifest),
+            footage_of(self._manifest, self._workspace).standin,
             ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
             (both[0].source, both[1].source),
             (both[0].own, both[1].own),

@@ -11,6 +11,7 @@ from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from dataset_tools.speech.consents import withdraw
+from fmn.data.footage import Footage
 from fmn.data.items import load_items, train_val_split
 
 
@@ -173,6 +174,18 @@ def test_a_stand_in_is_known_from_build_json(workspace: Path) -> None:
     build.write_text("{")
     with pytest.raises(InputError, match="not a JSON object"):
         load_items(manifest)
+
+
+def test_copied_manifests_have_the_footage_of_the_workspace(workspace: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "mine" / "train.jsonl"
+    copied.parent.mkdir()
+    copied.write_bytes((workspace / "manifests" / "train.jsonl").read_bytes())
+    assert load_items(copied, workspace).footage == Footage(None, is_recorded=False)
+    (workspace / "manifests" / "build.json").write_text(json.dumps({"stand_in": {"seed": 3}}))
+    assert load_items(copied, workspace).footage == Footage({"seed": 3}, is_recorded=False)
+    assert load_items(copied, tmp_path).footage == Footage(None, is_recorded=False)
+    copied.with_name("build.json").write_text(json.dumps({"stand_in": None}))
+    assert load_items(copied, workspace).footage == Footage(None, is_recorded=True)
 
 
 def test_files_are_looked_for_in_the_workspace(workspace: Path, tmp_path: Path) -> None:

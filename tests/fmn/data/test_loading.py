@@ -16,11 +16,17 @@ from fmn.features.media import FeatureSet, Media
 
 
 @pytest.mark.parametrize(
-    ("weights", "stand_in", "warned"),
-    [("demo", None, True), ("demo", '{"seed": 0}', False), ("random", None, False)],
+    ("weights", "built", "warned"),
+    [
+        ("demo", '{"stand_in": null}', True),
+        ("demo", '{"stand_in": {"seed": 0}}', False),
+        ("demo", "{}", False),  # of unknown footage
+        ("demo", None, False),
+        ("random", '{"stand_in": null}', False),
+    ],
 )
 def test_recorded_footage_with_the_demo_network_gets_a_warning(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, weights: str, stand_in: str | None, *, warned: bool
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, weights: str, built: str | None, *, warned: bool
 ) -> None:
     def extract(media: list[Media], config: VideoFeatureConfig, **_: object) -> FeatureSet:
         values = {one.sha256: torch.zeros(4, 3).numpy() for one in media}
@@ -28,8 +34,8 @@ def test_recorded_footage_with_the_demo_network_gets_a_warning(
 
     monkeypatch.setattr(loading, "extract_video", extract)
     monkeypatch.setattr(loading, "extract_audio", extract)
-    if stand_in is not None:
-        (workspace / "manifests" / "build.json").write_text(f'{{"stand_in": {stand_in}}}')
+    if built is not None:
+        (workspace / "manifests" / "build.json").write_text(built)
     config = replace(DEMO, video=replace(DEMO.video, weights=weights))
     items = load_items(workspace / "manifests" / "train.jsonl")
     notes = loading.load_features(items, config, device=torch.device("cpu")).notes
