@@ -81,12 +81,17 @@ def export(
     """
     from fmn.data.feature_export import export_features
 
-    config, manifests = _run(options.manifest) if options.manifest.is_dir() else (options.config(), [options.manifest])
+    is_run = options.manifest.is_dir()
+    config, manifests = _run(options.manifest) if is_run else (options.config(), [options.manifest])
     found = export_features(manifests, config, folder, **options.compute, progress=terminal.progress)
     sizes = f"{found.clips} clips [{found.video_dim}] and {found.utterances} utterances [T, {found.audio_dim}]"
     terminal.closing("features", sizes, short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
+    left_out = [] if is_run else _with_test(options.manifest.resolve())[1:]
+    for test in left_out:
+        only = f"  only of {options.manifest.name}: fmn eval needs those of {test.name}, too, "
+        terminal.say(only + "which fmn features export RUN DIR includes")
     terminal.next("fmn train --features", short(folder))
 
 

@@ -104,13 +104,7 @@ def load_features(
     }
     left = items.without(video.failures.keys() | audio.failures.keys())
     if not len(left.pairs):
-        first = next(iter(failures.values()), None)
-        raise InputError(
-            f"No pair is left: {count_of(len(failures), 'file has', 'files have')} no features"
-            + (f"; the first, {next(iter(failures))}: {first.found}" if first else ""),
-            where=items.manifest,
-            next_step="check these files, or run fmn-data verify",
-        )
+        raise _no_pair(items, failures, [part.features for part in (config.video, config.audio) if part.features])
     data = ItemTensors(
         [video.values[row.sha256] for row in left.clips],
         [np.ascontiguousarray(audio.values[row.sha256]) for row in left.utterances],
@@ -128,6 +122,24 @@ def load_features(
     )
     notes = tuple(note for note in caveats if note)
     return FeatureDataset(left, data, failures, (video.source, audio.source), notes, (video.own, audio.own))
+
+
+def _no_pair(items: Items, failures: Mapping[str, ToolkitError], read: Sequence[str]) -> InputError:
+    """Returns the error if no pair has features; ``read``: the files that features were read from."""
+    first = next(iter(failures.values()), None)
+    found = f"No pair is left: {count_of(len(failures), 'file has', 'files have')} no features" + (
+        f"; the first, {next(iter(failures))}: {first.found}" if first else ""
+    )
+    if not read:
+        next_step = "check these files, or run fmn-data verify"
+        return InputError(found, where=items.manifest, next_step=next_step)
+    return InputError(
+        found,
+        where=", ".join(read),
+        expected=f"features of the items of {items.manifest}",
+        next_step="use an export of a run, which has the features of its training and its test manifest: "
+        "fmn features export RUN DIR",
+    )
 
 
 def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:

@@ -44,6 +44,34 @@ def test_training_from_an_export_gives_the_same_bytes(
     assert f"There is no feature for {lost.id}" in partial.output
 
 
+def test_an_export_of_one_manifest_says_what_the_test_needs(
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
+) -> None:
+    monkeypatch.chdir(files)
+    exported = fmn("features", "export", "manifests/train.jsonl", "made", *small_settings)
+    assert exported.exit_code == 0
+    assert (
+        "  only of train.jsonl: fmn eval needs those of test.jsonl, too, which fmn features export RUN DIR includes\n"
+        "  next: fmn train --features made\n"
+    ) in exported.output
+    train = ("train", "manifests/train.jsonl", "--epochs", 1, *small_settings)
+    done(*train, "--run", "runs/read", "--features", "made")
+    refused = json.loads(fmn("eval", "runs/read", "--json").stdout)["error"]
+    known = {path.stem for path in (files / "made").rglob("*.npy")}
+    rows = list(read_rows(files / "manifests" / "test.jsonl", SplitPairRow))
+    missing = {item.id for row in rows for item in (row.clip, row.utterance) if item.sha256 not in known}
+    assert refused["found"].startswith(f"No pair is left: {len(missing)} files have no features; the first, ")
+    assert refused["where"] == f"{files / 'made' / 'video'}, {files / 'made' / 'audio'}"
+    assert refused["expected"] == f"features of the items of {files / 'manifests' / 'test.jsonl'}"
+    assert "fmn features export RUN DIR" in refused["next"]
+
+    done(*train, "--run", "runs/computed")
+    whole = fmn("features", "export", "runs/computed", "whole")
+    assert "only of" not in whole.output
+    done(*train, "--run", "runs/again", "--features", "whole")
+    done("eval", "runs/again")
+
+
 def test_where_one_folder_holds_other_files_nothing_is_exported(
     files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, small_settings: list[str]
 ) -> None:
