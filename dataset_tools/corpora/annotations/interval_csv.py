@@ -10,8 +10,10 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from dataset_tools.core.count_of import count_of
@@ -23,8 +25,8 @@ from dataset_tools.corpora.annotations.interval_list import (
     read_content,
     refusal,
 )
+from dataset_tools.corpora.annotations.time_columns import FRAMES, SECONDS, check_whole_videos, times_of
 
-FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _EXPECTED = (
     "columns video, start_frame, end_frame (or start_s, end_s; or neither: whole videos), action, subject (or label), "
     "and optionally object, person, dish, sentence, sentence_2"
@@ -36,14 +38,17 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends."""
+    """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
+
+    A field of a row is None if the row is too short. The text of fields without a column has an empty name.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Mapping[str, str | None]], ...]
 
 
 def read_table(path: Path, expected: str = _EXPECTED) -> Table:
-    """Reads a CSV file (UTF-8; commas, semicolons or tabs); fields without a column get an empty name.
+    """Reads a CSV file (UTF-8; commas, semicolons or tabs). Spreadsheets add blank rows and columns: they are skipped.
 
     Raises:
         InputError: the file cannot be read, or is not valid CSV.
@@ -55,12 +60,21 @@ def read_table(path: Path, expected: str = _EXPECTED) -> Table:
             text, offset = text.partition("\n")[2], 1
         first_line = text.partition("\n")[0]
         delimiter = max(",;\t", key=first_line.count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True, delimiter=delimiter)
-        columns = tuple((column or "").strip().lower() for column in reader.fieldnames or [])
-        reader.fieldnames = columns
-        return Table(columns, tuple((reader.line_num + offset, row) for row in reader))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        columns = tuple(column.strip().lower() for column in next(reader, []))
+        while columns and not columns[-1]:
+            columns = columns[:-1]
+        rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
+        return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
     except (UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"is not readable CSV: {error}", expected, "export it again as CSV, UTF-8") from error
+
+
+def _by_column(columns: Sequence[str], fields: Sequence[str]) -> dict[str, str | None]:
+    pairs = list(zip_longest(columns, fields))
+    row = {name: text for name, text in pairs if name}
+    nameless = " ".join(text.strip() for name, text in pairs if not name and text)
+    return row | ({"": nameless} if nameless.strip() else {})
 
 
 def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
@@ -74,15 +88,13 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
         InputError: the file cannot be read, lacks columns, or has invalid rows (all of them in one message).
     """
     table = read_table(path)
-    times = _check_columns(table.columns, path)
+    times = _check_columns(table, path)
     rows = IntervalRows(path, _EXPECTED)
     for line, fields in table.rows:
         with rows.at(f"line {line}"):
             values = checked_fields(fields)
             _add(rows, f"line {line}", values, times, frame_base)
-    known = (*_needed(table.columns), *_MORE, *FRAMES, *SECONDS)
-    others = [name for name in dict.fromkeys(table.columns) if name not in known and not _SENTENCE.fullmatch(name)]
-    if others:
+    if others := _unknown(table.columns):
         named = ", ".join(repr(name) for name in others[:SHOWN_PROBLEMS])
         rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} unknown and ignored: {named}.")
     return rows.finished(in_seconds=times == SECONDS)
@@ -132,31 +144,34 @@ def _needed(columns: Sequence[str]) -> tuple[str, ...]:
     return ("video", *(("label",) if has_label else _WORDS))
 
 
-def _check_columns(columns: Sequence[str], path: Path) -> tuple[str, str] | None:
+def _unknown(columns: Sequence[str]) -> list[str]:
+    known = (*_needed(columns), *_MORE, *FRAMES, *SECONDS)
+    return [name for name in dict.fromkeys(columns) if name and name not in known and not _SENTENCE.fullmatch(name)]
+
+
+def _check_columns(table: Table, path: Path) -> tuple[str, str] | None:
     """Returns the two columns of times; None if there are none: whole videos.
 
     Raises:
         InputError: columns are missing or duplicated, or do not specify the unit of the times.
     """
-    of_times = [name for name in (*FRAMES, *SECONDS) if name in columns]
-    needed = _needed(columns)
-    problems = [f"the column {name!r} is missing" for name in needed if name not in columns]
-    sentences = [name for name in columns if _SENTENCE.fullmatch(name)]
-    known = dict.fromkeys((*needed, *_MORE, *FRAMES, *SECONDS, *sentences))
-    problems += [f"the column {name!r} occurs {columns.count(name)} times" for name in known if columns.count(name) > 1]
-    if of_times not in ([], [*FRAMES], [*SECONDS]):
-        problems.append(
-            "the times must be start_frame and end_frame, or start_s and end_s (seconds), not both; "
-            f"there are {', '.join(of_times)}"
-        )
-    likely = [name for name in columns if name.startswith(("start", "end", "stop")) and name not in known]
-    if not of_times and likely:
-        problems.append(f"{likely[0]!r} has no unit: name the columns start_frame and end_frame, or start_s and end_s")
+    columns, unknown = table.columns, _unknown(table.columns)
+    problems = [f"the column {name!r} is missing" for name in _needed(columns) if name not in columns]
+    for name, count in Counter(columns).items():
+        if count > 1 and name and name not in unknown:
+            problems.append(f"the column {name!r} occurs {count} times")
+    times = None
+    try:
+        times = times_of(columns)
+        if times is None:
+            check_whole_videos(unknown, [fields for _, fields in table.rows])
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         found = "cannot be used: " + "; ".join(problems)
         next_step = "correct the first line; if the file is of another format, name it with --format"
         raise refusal(path, found, _EXPECTED, next_step, line=1)
-    return None if not of_times else FRAMES if of_times == [*FRAMES] else SECONDS
+    return times
 
 
 def _add(

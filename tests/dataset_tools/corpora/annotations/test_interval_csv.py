@@ -41,6 +41,20 @@ def test_a_row_may_have_several_sentences(tmp_path: Path) -> None:
         read(tmp_path, "video,action,subject,sentence_2,sentence_2\na,cut,carrot,x,y\n")
 
 
+@pytest.mark.parametrize("blank", [",,,", " , ,	,", '"",,,', ",,,,,,,", ","])
+def test_blank_rows_and_columns_of_spreadsheets_are_skipped(blank: str, tmp_path: Path) -> None:
+    listed = read(
+        tmp_path, f"video,action,subject,object,,\n{blank}\na,cut,carrot,,,\n\n{blank}\nb,cut,apple,,,\n{blank}\n"
+    )
+    assert [(row.place, row.video) for row in listed.rows] == [("line 3", "a"), ("line 6", "b")]
+    assert not listed.notes
+
+
+def test_a_field_of_no_column_is_refused_whatever_follows_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 2: it has more fields than there are columns"):
+        read(tmp_path, "video,action,subject,,\na,cut,carrot,x,\n")
+
+
 FRAMES = "video,start_frame,end_frame,action,subject\na,0,29,cut,carrot\n"
 
 

@@ -86,7 +86,7 @@ def test_words_that_the_class_file_does_not_know_are_said(tmp_path: Path, listed
         ("", "the column 'video' is missing"),
         ("video,start,end,action,subject\n", "start_frame and end_frame, or start_s and end_s"),
         (HEADER.replace("end_frame", "end_frame,start_s,end_s"), "not both"),
-        (HEADER.replace("start_frame,end_frame", "start,end"), "'start' has no unit"),
+        (HEADER.replace("start_frame,end_frame", "start,end"), "the columns 'start', 'end' may hold times, by name"),
         (HEADER.replace("end_frame", "end_s"), "not both; there are start_frame, end_s"),
         (HEADER.replace("object", "video"), "the column 'video' occurs 2 times"),
         (HEADER, "has no rows"),

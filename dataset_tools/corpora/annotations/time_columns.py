@@ -1,0 +1,82 @@
+"""Columns of times in a CSV of intervals: in frames or seconds, or none, if the rows are whole videos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
+_KNOWN = (*FRAMES, *SECONDS)
+_NAMES = "start_frame and end_frame, or start_s and end_s (seconds)"
+_WORDS = frozenset(
+    {"start", "begin", "begins", "beginning", "onset", "from", "von", "anfang", "beginn", "début", "debut", "inicio"}
+    | {"end", "ends", "ending", "stop", "finish", "offset", "to", "until", "bis", "ende", "fin", "fine", "timecode"}
+    | {"inizio", "开始", "结束"}
+)
+"""First words of the names of columns that hold the start or the end of an interval."""
+_NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
+_CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*[:m]\s*\d{1,2}([.,:;]\d+)?\s*s?"
+_CLOCKS = re.compile(rf"{_CLOCK}(\s*(-|–|—|to|bis|,|/)\s*{_CLOCK})?")
+
+
+def times_of(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Returns the two columns of times of a table; None if it has none.
+
+    Raises:
+        ValueError: one of the two is missing, or the columns do not specify one unit.
+    """
+    of_times = [name for name in _KNOWN if name in columns]
+    if not of_times:
+        return None
+    times = FRAMES if of_times[0] in FRAMES else SECONDS
+    if set(of_times) <= {*times}:
+        missing = [name for name in times if name not in of_times]
+        if missing:
+            raise ValueError(f"the column {missing[0]!r} is missing: there is only {of_times[0]!r}")
+        return times
+    raise ValueError(f"the times must be {_NAMES}, not both; there are {', '.join(of_times)}")
+
+
+def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str | None]]) -> None:
+    """Checks that no column of a table without times holds times: its rows would silently become whole videos.
+
+    A table whose ``start_s`` and ``end_s`` are empty says that whole videos are meant, and is not checked.
+
+    Args:
+        unknown: the columns of unknown names.
+        rows: the fields of each row, by column.
+
+    Raises:
+        ValueError: a column may hold times: by its name or its values, or as it is filled and videos occur repeatedly.
+    """
+    values = {name: [text for row in rows if (text := (row[name] or "").strip().lower())] for name in unknown}
+    named = [name for name in unknown if _first_word(name) in _WORDS]
+    clocks = [name for name in unknown if values[name] and all(map(_CLOCKS.fullmatch, values[name]))]
+    numbers = [name for name in unknown if values[name] and all(map(_NUMBER.fullmatch, values[name]))]
+    videos = [" ".join((row.get("video") or "").split()) for row in rows]
+    filled = [name for name in unknown if len(values[name]) == len(rows)]
+    if named:
+        found, why = named, "by name" if len(named) > 1 else "by its name"
+    elif clocks:
+        found, why = clocks, f"such as {values[clocks[0]][0][:40]!r}"
+    elif len(numbers) > 1:
+        found, why = numbers, f"such as {values[numbers[0]][0][:40]!r} and {values[numbers[1]][0][:40]!r}"
+    elif filled and len(set(videos)) < len(videos):
+        found, why = numbers or filled, "as videos occur in several rows"
+    else:
+        return
+    raise ValueError(
+        f"{_listed(found)} may hold times, {why}, but {'are' if len(found) > 1 else 'is'} unknown: name the columns "
+        f"{_NAMES}; if whole videos are meant, remove {'these' if len(found) > 1 else 'it'}, or add empty columns "
+        "start_s and end_s"
+    )
+
+
+def _first_word(name: str) -> str:
+    """Returns the first word of a column's name, also of ``startTime``; names are in lower case."""
+    word = next(iter(re.findall(r"[^\W\d_]+", name)), "")
+    return next((start for start in ("start", "stop", "end") if word.startswith(start)), word)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"the column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"

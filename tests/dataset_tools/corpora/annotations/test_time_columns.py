@@ -1,0 +1,78 @@
+"""Columns of times under other names than start_s and end_s: refused, as their rows would become whole videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.interval_list import IntervalList
+
+
+def read(folder: Path, text: str) -> IntervalList:
+    path = folder / "list.csv"
+    path.write_text(text, "utf-8")
+    return read_annotations(path)
+
+
+def refused(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        read(folder, text)
+    assert caught.value.where == f"{folder / 'list.csv'}, line 1"
+    return caught.value.found
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *("von,bis", "Begin,Finish", "onset,offset", "from,to", "start,end", "Start s,End s", "startTime,stopTime"),
+        *("Anfang (s),Ende (s)", "开始,结束", "t0,t1", "a,b"),
+    ],
+)
+@pytest.mark.parametrize("values", ["1.5,2.5", "0:01,0:02.5", "00:00:01.500,00:00:02.500", "1s,2s", "40,75"])
+def test_columns_of_times_with_other_names_are_named_and_refused(names: str, values: str, tmp_path: Path) -> None:
+    found = refused(tmp_path, f"video,{names},label\na,{values},open door\nb,{values},open door\n")
+    first, second = names.lower().split(",")
+    assert f"the columns {first!r}, {second!r} may hold times" in found
+    assert "start_frame and end_frame, or start_s and end_s" in found
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "found"),
+    [
+        ("video,span,label", ["a,0:01-0:02,wave", "b,0:03 - 0:05,wave"], "the column 'span' may hold times"),
+        ("video,when,label", ["a,0:01,wave", "b,,wave"], "the column 'when' may hold times, such as '0:01'"),
+        ("video,p,q,label", ["a,x,1,wave", "a.mp4,y,2,wave", "a,z,3,wave"], "the column 'q' may hold times"),
+        ("video,p,label", ["a,first,wave", "a,then,wave"], "the column 'p' may hold times, as videos occur in several"),
+        ("video,end,label", ["a,,wave"], "the column 'end' may hold times, by its name"),
+    ],
+)
+def test_columns_are_told_by_their_values_too(header: str, rows: list[str], found: str, tmp_path: Path) -> None:
+    assert found in refused(tmp_path, "\n".join([header, *rows, ""]))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("video,mood,take,label", ["a,calm,1,wave", "b,,2,wave"]),  # one number is no interval
+        ("video,date,label", ["a,2024-05-01,wave", "b,2024-05-02,wave"]),
+        ("video,start_s,end_s,von,bis,label", ["a,,,1,2,wave", "a,,,3,4,wave"]),  # said to be whole videos
+        ("video,sentence,label", ["a,It waves.,wave", "a,A hand waves.,wave"]),
+        ("video,mood,label", ["a,,wave", "a,,wave"]),
+    ],
+)
+def test_other_columns_are_ignored_and_the_videos_are_whole(header: str, rows: list[str], tmp_path: Path) -> None:
+    listed = read(tmp_path, "\n".join([header, *rows, ""]))
+    assert {(row.start, row.end) for row in listed.rows} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [("start_s", "end_s"), ("end_s", "start_s"), ("start_frame", "end_frame"), ("end_frame", "start_frame")],
+)
+def test_a_single_column_of_times_lacks_the_other(there: str, missing: str, tmp_path: Path) -> None:
+    found = refused(tmp_path, f"video,{there},label\na,1,open door\n")
+    assert f"the column {missing!r} is missing: there is only {there!r}" in found
+    assert "not both" not in found
