@@ -26,7 +26,7 @@ def why_unusable(
     """
     if interval.start_frame < 1 or interval.end_frame < interval.start_frame:
         return "invalid"
-    if interval.frames < min_frames:
+    if interval.is_measured and interval.frames < min_frames:
         return "too_short"
     if interval.video not in corpus.videos:
         return "without_video" if corpus.videos or corpus.is_own else None

@@ -54,6 +54,13 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
                 else "copy the video again if it is cut short, then run: fmn-data retry"
             ),
         )
+    if frames is not None and not interval.is_measured:
+        return SampleError(
+            "The video could not be read with the annotations, but can be read now",
+            where=f"{interval.id} in {corpus.videos[interval.video]}",
+            expected="a whole video whose length is known",
+            next_step="run: fmn-data build",
+        )
     return known.unreadable.get(interval.video)
 
 

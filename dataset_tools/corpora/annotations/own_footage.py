@@ -46,6 +46,7 @@ class OwnInterval(Interval):
         footage: name of the video in the interval's id. who, what: person and dish.
         start_s, end_s: times of a list in seconds; else None.
         listed_as: the video's name in the list, with the suffix even if a row omits it.
+        measured: False for a whole video that cannot be read: its frames are not known, and set to the first.
     """
 
     footage: str = ""
@@ -54,6 +55,11 @@ class OwnInterval(Interval):
     what: str = ""
     start_s: float | None = None
     end_s: float | None = None
+    measured: bool = True
+
+    @property
+    def is_measured(self) -> bool:
+        return self.measured
 
     @property
     def seconds(self) -> tuple[float, float] | None:
@@ -136,6 +142,7 @@ def open_own_footage(
         name = names[video]
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
+        interval = replace(interval, measured=row.start is not None or name in indices)
         intervals.append(replace(interval, start_s=row.start, end_s=row.end) if listed.in_seconds else interval)
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *_notes(rows, words, unmatched, listed.in_seconds and bool(indices)))

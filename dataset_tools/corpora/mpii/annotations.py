@@ -46,6 +46,11 @@ class Interval:
         return None
 
     @property
+    def is_measured(self) -> bool:
+        """Whether its frames are known; those of a whole video that cannot be read are not."""
+        return True
+
+    @property
     def sequence(self) -> str:
         """Person and dish: ``s07-d72``."""
         return "-".join(self.video.split("-", 2)[:2])
