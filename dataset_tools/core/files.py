@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -158,5 +159,8 @@ def sha256_of(path: Path) -> str:
 
 
 def slug(text: str) -> str:
-    """Reduces a text to letters, digits, dots and single hyphens, for use in ids and file names."""
-    return re.sub(r"[^\w.]+|_+", "-", text).strip("-.")
+    """Reduces a text to letters, digits, dots and single hyphens, for use in ids and file names.
+
+    Letters are composed (NFC) first: their marks alone are no letters, and file names on macOS may be decomposed.
+    """
+    return re.sub(r"[^\w.]+|_+", "-", unicodedata.normalize("NFC", text)).strip("-.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal, shown_of
+from dataset_tools.corpora.annotations.plain_text import plain_text
 from dataset_tools.corpora.annotations.video_names import SUFFIXES
 
 _EXPECTED = "a folder for every class, with its videos: DIR/open_door/one.mp4"
@@ -30,12 +31,12 @@ def read_class_folders(path: Path) -> IntervalList:
         inner, files = _entries(path / folder)
         nested += [f"{folder}/{name}" for name in inner]
         videos = [name for name in files if _suffix(name) in SUFFIXES]
-        texts = {os.path.splitext(name)[0]: name for name in files if _suffix(name) == ".txt"}  # noqa: PTH122
-        used = {os.path.splitext(name)[0] for name in videos} & texts.keys()  # noqa: PTH122
+        texts = {_stem(name): name for name in files if _suffix(name) == ".txt"}
+        used = {_stem(name) for name in videos} & texts.keys()
         others += [f"{folder}/{name}" for name in files if name not in {*videos, *(texts[stem] for stem in used)}]
         empty += [] if videos else [folder]
         for name in videos:
-            video, text = f"{folder}/{name}", texts.get(os.path.splitext(name)[0])  # noqa: PTH122
+            video, text = f"{folder}/{name}", texts.get(_stem(name))
             with rows.at(video if text is None else f"{video} with {text}"):
                 sentences = [] if text is None else _lines(path / folder / text)
                 rows.add(video, video, None, None, rows.words_of(folder), sentences=sentences)
@@ -63,6 +64,10 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
         raise refusal(folder, f"cannot be read: {error.strerror}", _EXPECTED, "check the path") from error
     folders = [name for name in names if (folder / name).is_dir()]
     return folders, [name for name in names if name not in set(folders)]
+
+
+def _stem(name: str) -> str:
+    return plain_text(os.path.splitext(name)[0])  # noqa: PTH122
 
 
 def _suffix(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from dataset_tools.classes.triplets import ActionWord, ClassFile, ThingWord
+from dataset_tools.corpora.annotations.plain_text import plain_text
 
 Word = TypeVar("Word", ActionWord, ThingWord)
 
@@ -44,4 +45,4 @@ def _by_any_name(words: Mapping[str, Word], mpii: Mapping[str, Sequence[str]]) -
 
 
 def _plain(text: str) -> str:
-    return text.lower().replace("-", " ")
+    return plain_text(text).lower().replace("-", " ")

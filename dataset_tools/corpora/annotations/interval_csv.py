@@ -101,14 +101,16 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
 
 
 def checked_fields(fields: Mapping[str, str | None]) -> dict[str, str]:
-    """Returns the fields of a row, with normalized whitespace.
+    """Returns the fields of a row, with normalized whitespace; the file names of videos may need theirs.
 
     Raises:
         ValueError: there are more fields than columns.
     """
     if "" in fields:
         raise ValueError("it has more fields than there are columns")
-    return {name: " ".join((text or "").split()) for name, text in fields.items()}
+    values = {name: " ".join((text or "").split()) for name, text in fields.items()}
+    video = fields.get("video")
+    return values | ({"video": video} if video and values["video"] else {})
 
 
 def needed_fields(values: Mapping[str, str], names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
+from dataset_tools.corpora.annotations.plain_text import check_printable, plain_text
 
 MOST_FRAMES = 10**8
 """Upper bound of a time, in frames or seconds."""
@@ -22,10 +23,11 @@ _MOST_SENTENCES = 100
 
 @dataclass(frozen=True)
 class ListedInterval:
-    """An interval of an annotation file: words with normalized whitespace, person and dish as slugs.
+    """An interval of an annotation file: words and sentences as plain text, person and dish as slugs.
 
     Attributes:
         place: its position in the file, such as ``line 7``.
+        video: name of the video as the file has it, also with two spaces or in decomposed Unicode.
         start, end: seconds, or frames from 1 (both included); None: the whole video.
         sentences: descriptions of the interval, in any language.
     """
@@ -103,11 +105,12 @@ class IntervalRows:
         Raises:
             ValueError: a value is invalid.
         """
-        video, person, dish = (" ".join(text.split()) for text in (video, person, dish))
-        action, subject, object_ = (" ".join(word.split()) for word in words)
-        texts = tuple(dict.fromkeys(filter(None, (" ".join(text.split()) for text in sentences))))
-        _check_texts([video, person, dish, action, subject, object_, *texts])
-        _check_video(video)
+        name, person, dish = (plain_text(text) for text in (video, person, dish))
+        action, subject, object_ = (plain_text(word) for word in words)
+        texts = tuple(dict.fromkeys(filter(None, (plain_text(text) for text in sentences))))
+        for text in (name, person, dish, action, subject, object_, *texts):
+            check_printable(text)
+        _check_video(name)
         if max(len(action), len(subject), len(object_)) > _LONGEST_LABEL:
             raise ValueError(f"a word of the class has more than {_LONGEST_LABEL} characters")
         if subject.lower() == object_.lower():
@@ -128,7 +131,7 @@ class IntervalRows:
         Raises:
             ValueError: the label has no words, or is too long.
         """
-        label = " ".join(label.split())
+        label = plain_text(label)
         if not is_sentence and len(label) > _LONGEST_LABEL:
             raise ValueError(f"the label {label[:40]!r}… has {len(label)} characters, at most {_LONGEST_LABEL}")
         words = parse_label(label, is_sentence=is_sentence)
@@ -189,11 +192,6 @@ def shown_of(problems: Sequence[str]) -> list[str]:
     """Returns the first `SHOWN_PROBLEMS` problems, and the number of the others."""
     more = len(problems) - SHOWN_PROBLEMS
     return [*problems[:SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if any(not character.isprintable() for text in texts for character in text):
-        raise ValueError("it has nonprintable characters")
 
 
 def _check_video(video: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.formats import ListOptions, read_annotations
-from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, ListedInterval
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, ListedInterval, shown_of
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -315,12 +315,23 @@ def _notes(
     notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
     if not any(row.person for row in rows):
         notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
+    notes += _notes_on_case(sorted({row.person for row in rows if row.person}))
     if words.unknown:
         notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
     if unmatched:
         kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
         notes.append(f"{len(unmatched)} of {len(rows)} intervals belong to none of the classes: {_counted(kinds)}.")
     return tuple(notes)
+
+
+def _notes_on_case(persons: Sequence[str]) -> list[str]:
+    """Returns a warning if persons differ only in upper and lower case: ids have their case, so it is not changed."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for person in persons:
+        spellings[person.casefold()].append(person)
+    alike = [" and ".join(map(repr, several)) for several in spellings.values() if len(several) > 1]
+    shown = "; ".join(shown_of(alike))
+    return [f"Persons that differ only in case count as different persons: {shown}."] if alike else []
 
 
 def _counted(names: Counter[str]) -> str:

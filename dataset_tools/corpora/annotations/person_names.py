@@ -14,6 +14,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, shown_of
+from dataset_tools.corpora.annotations.plain_text import plain_text
 
 MOST_S = 20.0
 """Time limit in seconds for all names; typical expressions take microseconds per name."""
@@ -42,7 +43,7 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
     Raises:
         InputError: the expression is invalid, has no group, takes too long, or finds no person in a name.
     """
-    names = {row.video: posixpath.basename(row.video.replace("\\", "/")) for row in listed.rows}
+    names = {row.video: plain_text(posixpath.basename(row.video.replace("\\", "/"))) for row in listed.rows}
     persons = dict(zip(names, _first_groups(path, pattern, list(names.values())), strict=True))
     rows, unknown = [], []
     for row in listed.rows:

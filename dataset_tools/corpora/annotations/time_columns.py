@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from dataset_tools.corpora.annotations.plain_text import plain_text
+
 FRAMES, SECONDS = ("start_frame", "end_frame"), ("start_s", "end_s")
 _KNOWN = (*FRAMES, *SECONDS)
 _NAMES = "start_frame and end_frame, or start_s and end_s (seconds)"
@@ -53,7 +55,7 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     named = [name for name in unknown if _first_word(name) in _WORDS]
     clocks = [name for name in unknown if values[name] and all(map(_CLOCKS.fullmatch, values[name]))]
     numbers = [name for name in unknown if values[name] and all(map(_NUMBER.fullmatch, values[name]))]
-    videos = [" ".join((row.get("video") or "").split()) for row in rows]
+    videos = [plain_text(row.get("video") or "") for row in rows]
     filled = [name for name in unknown if len(values[name]) == len(rows)]
     if named:
         found, why = named, "by name" if len(named) > 1 else "by its name"

@@ -6,13 +6,14 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
 from dataset_tools.corpora.annotations.interval_list import ListedInterval
+from dataset_tools.corpora.annotations.plain_text import plain_text
 from dataset_tools.corpora.mpii.mpii_corpus import VIDEO_SUFFIXES
 
 MPII_NAME = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*")
@@ -50,6 +51,8 @@ class ListedVideo:
 def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefix: str = "") -> dict[str, ListedVideo]:
     """Returns the video of each name in the list; names may omit ``prefix``, or have it where the file lacks it.
 
+    A file of exactly that name takes precedence; else names that are equal as plain text count as the same.
+
     Raises:
         InputError: a suffix is omitted, and several files match.
     """
@@ -61,10 +64,11 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
         path = posixpath.normpath(row.video.replace("\\", "/"))
         if not _is_file(root / path):
             parent, name = posixpath.split(path)
+            parent = _folder_of(root, parent)
             if parent not in folders:
                 folders[parent] = _files_in(root / parent)
             names = {name} | ({prefix + name, name.removeprefix(prefix)} if prefix else set())
-            fitting = [file for file in folders[parent] if _is_named(file, names)]
+            fitting = _fitting(folders[parent], names)
             if len(fitting) > 1:
                 raise InputError(
                     f"{row.video!r} matches several videos: {', '.join(fitting)}",
@@ -72,7 +76,7 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
                     expected="the name of one file",
                     next_step="add the suffix",
                 )
-            path = posixpath.join(parent, *(fitting or [name]))
+            path = posixpath.join(parent, *(fitting or [plain_text(name)]))
         file = root / path
         videos[row.video] = ListedVideo(row.place, path, file if _is_file(file) else None, os.path.realpath(file))
     return videos
@@ -113,6 +117,30 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     return {name: matched[name] if counts[matched.get(name, "")] == 1 else name for name in distinct}
 
 
+def _folder_of(root: Path, folder: str) -> str:
+    """Returns a folder as it is written on the disk; each of its parts as given if no folder, or several, fit."""
+    found = ""
+    for part in PurePosixPath(folder).parts:
+        named = part
+        if not _is_there(root / found / part):
+            entries = _entries_of(root / found)
+            fitting = [name for name in entries if plain_text(name) == plain_text(part)]
+            named = fitting[0] if len(fitting) == 1 else plain_text(part)
+        found = posixpath.join(found, named)
+    return found
+
+
+def _fitting(files: Sequence[str], names: Collection[str]) -> list[str]:
+    """Returns the files of these names, as exactly as there are any: with or without a suffix, then as plain text."""
+    plain = {plain_text(name) for name in names}
+    return (
+        [file for file in files if file in names]
+        or [file for file in files if _is_named(file, names)]
+        or [file for file in files if plain_text(file) in plain]
+        or [file for file in files if _is_named(plain_text(file), plain)]
+    )
+
+
 def _is_named(file: str, names: Collection[str]) -> bool:
     stem, suffix = posixpath.splitext(file)
     return stem in names and suffix.lower() in SUFFIXES
@@ -122,8 +150,16 @@ def _is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - unlike Path.is_file, it accepts any name
 
 
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it accepts any name
+
+
 def _files_in(folder: Path) -> list[str]:
+    return [name for name in _entries_of(folder) if _is_file(folder / name)]
+
+
+def _entries_of(folder: Path) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(folder) if _is_file(folder / name))  # noqa: PTH208
+        return sorted(os.listdir(folder))  # noqa: PTH208
     except (OSError, ValueError):
         return []

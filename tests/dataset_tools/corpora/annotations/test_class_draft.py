@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_every_row_belongs_to_its_class_once_the_draft_is_written(listing, tmp_p
     assert not [note for note in corpus.notes if "class file lacks" in note]
     assert (classes.actions["action-1"].zh, classes.things["thing-1"].zh) == ("挥", "手")
     assert classes.actions["cut"].gerund == "cutting"
+
+
+def test_one_word_in_two_forms_of_unicode_is_one_word(tmp_path):
+    for form, label in (("NFC", "öffnen_fenster"), ("NFD", "öffnen_tür")):
+        (tmp_path / unicodedata.normalize(form, label)).mkdir()
+        (tmp_path / unicodedata.normalize(form, label) / "one.mp4").write_bytes(b"")
+    draft = draft_classes(read_annotations(tmp_path), tmp_path)
+    assert [word.name for word in draft.classes.actions.values()] == ["öffnen"]
 
 
 def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):

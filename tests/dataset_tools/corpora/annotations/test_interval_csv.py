@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_blank_rows_and_columns_of_spreadsheets_are_skipped(blank: str, tmp_path
 def test_a_field_of_no_column_is_refused_whatever_follows_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 2: it has more fields than there are columns"):
         read(tmp_path, "video,action,subject,,\na,cut,carrot,x,\n")
+
+
+def test_texts_of_every_script_are_read_and_compare_equal(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "a,Öffnen,Tür,Jürgen,Die Tür\u00ad wird\u200b geöffnet.\n")
+    listed = read(tmp_path, f"video,action,subject,person,sentence\na,Öffnen,Tür,Jürgen,می\u200cبرم\n{decomposed}")
+    composed, other = listed.rows
+    assert (other.action, other.subject, other.person) == (composed.action, composed.subject, composed.person)
+    assert other.person == "Jürgen"
+    assert (composed.sentences, other.sentences) == (("می\u200cبرم",), ("Die Tür wird geöffnet.",))
+    with pytest.raises(InputError, match=r"line 2: 'Cut\? it\.' has a nonprintable character \(U\+2066, "):
+        read(tmp_path, "video,action,subject,sentence\na,cut,carrot,Cut\u2066 it.\n")
 
 
 FRAMES = "video,start_frame,end_frame,action,subject\na,0,29,cut,carrot\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,17 @@ def test_words_that_the_class_file_does_not_know_are_said(tmp_path: Path, listed
     corpus = listed(tmp_path, HEADER + "a.mp4,1,50,juggle,carrot,\na.mp4,61,90,juggle,chainsaw,\n")
     assert any("'chainsaw' (1), 'juggle' (2)" in note for note in corpus.notes)
     assert [classify(one, CLASSES).status for one in corpus.annotations.intervals] == ["none", "none"]
+
+
+def test_persons_that_differ_only_in_case_are_said(tmp_path: Path, listed: Callable[..., Corpus]) -> None:
+    header = HEADER.replace("object", "object,person")
+    persons = ("Jürgen Müller", "jürgen müller", unicodedata.normalize("NFD", "Jürgen Müller"), "Anna", "anna b")
+    rows = [f"a.mp4,{100 * n + 1},{100 * n + 50},cut,carrot,knife,{person}\n" for n, person in enumerate(persons)]
+    corpus = listed(tmp_path, header + "".join(rows))
+    assert [note for note in corpus.notes if "case" in note] == [
+        "Persons that differ only in case count as different persons: 'Jürgen-Müller' and 'jürgen-müller'."
+    ]
+    assert len({interval.person for interval in corpus.annotations.intervals}) == 4
 
 
 @pytest.mark.parametrize(
