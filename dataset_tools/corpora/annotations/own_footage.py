@@ -7,9 +7,7 @@ frame, and the end is excluded. Words are those of the class file (its keys, nam
 from __future__ import annotations
 
 import hashlib
-import math
-from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -25,17 +23,16 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.class_words import ClassWords
+from dataset_tools.corpora.annotations.footage_notes import notes_on
 from dataset_tools.corpora.annotations.formats import ListOptions, read_annotations
-from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, ListedInterval, shown_of
+from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
+from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.mpii.annotations import Annotations, Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.video.source_videos import read_sources
 from dataset_tools.video.video_file import open_video, video_stream
-
-_TOLERANCE_S = Fraction(1, 1000)
-"""Times are rounded to a few decimals, so a frame that begins up to a millisecond later still matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ def open_own_footage(
         sources, _ = read_sources(files, memory, jobs=jobs, progress=progress)
         indices = {name: source.index for name, source in sources.items()}
         timed = {names[videos_by_text[row.video]] for row in rows if row.start is not None}
-        _check_times({name: indices[name] for name in timed & indices.keys()}, files, listing)
+        check_timestamps({name: indices[name] for name in timed & indices.keys()}, files, listing)
     rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
     footage = short_names(names.values())
     words = ClassWords(classes)
@@ -145,7 +142,7 @@ def open_own_footage(
         interval = replace(interval, measured=row.start is not None or name in indices)
         intervals.append(replace(interval, start_s=row.start, end_s=row.end) if listed.in_seconds else interval)
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
-    notes = (*listed.notes, *_notes(rows, words, unmatched, listed.in_seconds and bool(indices)))
+    notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
     return OwnCorpus(
         root=root,
@@ -186,50 +183,6 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
             next_step="leave --videos out" if listed.is_folder else "check --videos",
         )
     return videos
-
-
-def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
-    """Returns the first and last frame displayed in [``start_s``, ``end_s``), at least one; 1-based, both included.
-
-    Args:
-        start_s: seconds after the first frame is displayed.
-        end_s: likewise.
-        index: the video's frame index, with timestamps; None if the video cannot be read.
-        rate: frames per second, used if there is no index.
-    """
-    if index is not None:
-        tick_s = Fraction(index.tick_s)
-        first, rate = index.stamps[0], Fraction(index.rate)
-        start_frame = bisect_right(index.stamps, first + (Fraction(start_s) + _TOLERANCE_S) / tick_s)
-        end_frame = bisect_left(index.stamps, first + (Fraction(end_s) - _TOLERANCE_S) / tick_s)
-        past_s = Fraction(end_s) - (index.stamps[-1] - first) * tick_s - 1 / rate
-        if past_s > _TOLERANCE_S:
-            end_frame = index.frames + math.ceil(past_s * rate)  # planning will reject it, with the reason
-    else:
-        start_frame = math.floor((Fraction(start_s) + _TOLERANCE_S) * rate) + 1
-        end_frame = math.ceil((Fraction(end_s) - _TOLERANCE_S) * rate)
-    if end_s < start_s:
-        return start_frame, min(end_frame, start_frame - 1)
-    return start_frame, max(end_frame, start_frame)
-
-
-def _check_times(indices: Mapping[str, FrameIndex], files: Mapping[str, Path], listing: Path) -> None:
-    """Rejects seconds in videos whose frames have no timestamps: the frame rate in a header is not reliable.
-
-    Raises:
-        InputError: there are such videos; the message names them.
-    """
-    without = [name for name, index in indices.items() if not index.stamps]
-    if without:
-        shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:SHOWN_PROBLEMS])
-        name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
-        how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
-        raise InputError(
-            f"Seconds cannot be converted to frames in {len(without)} of the videos: {shown}",
-            where=listing,
-            expected="videos whose frames have increasing timestamps, or start_frame and end_frame",
-            next_step=f"use frames, or list a copy that has timestamps: ffmpeg {how} copy.mkv",
-        )
 
 
 def _span(row: ListedInterval, in_seconds: bool, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
@@ -307,33 +260,3 @@ def _attribute_names(intervals: Iterable[Interval]) -> tuple[str, ...]:
     """Returns the attribute names in the style of MPII's file: things unchanged, verbs with a trailing V."""
     names = {thing for interval in intervals for thing in interval.things}
     return tuple(sorted(names | {f"{interval.verb}V" for interval in intervals}))
-
-
-def _notes(
-    rows: Sequence[ListedInterval], words: ClassWords, unmatched: Sequence[ListedInterval], in_seconds: bool
-) -> tuple[str, ...]:
-    notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
-    if not any(row.person for row in rows):
-        notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
-    notes += _notes_on_case(sorted({row.person for row in rows if row.person}))
-    if words.unknown:
-        notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
-    if unmatched:
-        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
-        notes.append(f"{len(unmatched)} of {len(rows)} intervals belong to none of the classes: {_counted(kinds)}.")
-    return tuple(notes)
-
-
-def _notes_on_case(persons: Sequence[str]) -> list[str]:
-    """Returns a warning if persons differ only in upper and lower case: ids have their case, so it is not changed."""
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for person in persons:
-        spellings[person.casefold()].append(person)
-    alike = [" and ".join(map(repr, several)) for several in spellings.values() if len(several) > 1]
-    shown = "; ".join(shown_of(alike))
-    return [f"Persons that differ only in case count as different persons: {shown}."] if alike else []
-
-
-def _counted(names: Counter[str]) -> str:
-    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:SHOWN_PROBLEMS]]
-    return ", ".join(shown + [f"and {len(names) - SHOWN_PROBLEMS} more"] * (len(names) > SHOWN_PROBLEMS))

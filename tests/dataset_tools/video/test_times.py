@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import SampleError
-from dataset_tools.corpora.annotations.own_footage import frames_between
+from dataset_tools.corpora.annotations.seconds import frames_between
 from dataset_tools.video import decoding
 from dataset_tools.video.decoding import SourceVideo
 from dataset_tools.video.frame_index import read_frame_index

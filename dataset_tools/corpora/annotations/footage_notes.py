@@ -1,0 +1,40 @@
+"""Remarks on a list of intervals: guesses, unknown words, intervals of no class, persons."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from dataset_tools.corpora.annotations.class_words import ClassWords
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, ListedInterval, shown_of
+
+
+def notes_on(
+    rows: Sequence[ListedInterval], words: ClassWords, unmatched: Sequence[ListedInterval], in_seconds: bool
+) -> tuple[str, ...]:
+    """Returns remarks for the user, as full sentences."""
+    notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
+    if not any(row.person for row in rows):
+        notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
+    notes += _notes_on_case(sorted({row.person for row in rows if row.person}))
+    if words.unknown:
+        notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
+    if unmatched:
+        kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
+        notes.append(f"{len(unmatched)} of {len(rows)} intervals belong to none of the classes: {_counted(kinds)}.")
+    return tuple(notes)
+
+
+def _notes_on_case(persons: Sequence[str]) -> list[str]:
+    """Returns a warning if persons differ only in upper and lower case: ids have their case, so it is not changed."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for person in persons:
+        spellings[person.casefold()].append(person)
+    alike = [" and ".join(map(repr, several)) for several in spellings.values() if len(several) > 1]
+    shown = "; ".join(shown_of(alike))
+    return [f"Persons that differ only in case count as different persons: {shown}."] if alike else []
+
+
+def _counted(names: Counter[str]) -> str:
+    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:SHOWN_PROBLEMS]]
+    return ", ".join(shown + [f"and {len(names) - SHOWN_PROBLEMS} more"] * (len(names) > SHOWN_PROBLEMS))
