@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.sentences import check_words
+from dataset_tools.speech.sentences import check_words, note_on_letters
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
@@ -102,6 +102,8 @@ def build_dataset(
             plan = plan_on_sources(opened, classes, options, decisions, set())
         if not plan.clips:
             raise _no_clip(plan, {}, corpus)
+        if options.speech:
+            corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
     if options.speech:
         _check_speech(options.voices, classes)
@@ -123,6 +125,9 @@ def build_dataset(
             )
         else:
             utterances = assemble(workspace, clips, classes, ledger)
+        if options.speech:
+            generated = {row.class_id for row in utterances if row.text_source == "grammar"}
+            corpus = _with_note_on_letters(corpus, classes, options, generated)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)
         clips, utterances = with_verdicts(clips, utterances, reviews)
@@ -145,6 +150,12 @@ def _contents(
         return {name: sha256_of(path) for name, path in videos.items() if path.is_file()}
     sources, _ = read_sources(videos, workspace.cache / "sources", jobs=jobs, progress=progress)
     return {name: source.sha256 for name, source in sources.items()}
+
+
+def _with_note_on_letters(corpus: Corpus, classes: ClassFile, options: BuildOptions, spoken: Collection[str]) -> Corpus:
+    """Adds a warning if generated English sentences of the ``spoken`` classes have words in another script."""
+    used = replace(classes, classes=tuple(one for one in classes.classes if one.id in spoken))
+    return replace(corpus, notes=(*corpus.notes, *note_on_letters(used, options.voices.language)))
 
 
 def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:

@@ -1,6 +1,7 @@
 """Inflection of English words that a class file omits (verb forms, plurals), and default prepositions.
 
 The forms come from lemminflect (https://github.com/bjascob/LemmInflect), a dictionary with rules for unknown words.
+Words with letters that are not Latin are not inflected.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 
 from dataset_tools.classes.triplets import ActionWord, ObjectPhrase, Role, ThingWord
+from dataset_tools.core.letters import is_latin
 
 _PHRASES: dict[Role | None, tuple[str, str]] = {
     "tool": ("with", "用{object}"),
@@ -76,7 +78,8 @@ def _lemma(word: str, part_of_speech: str) -> str:
 def _inflected(word: str, tag: str) -> str:
     from lemminflect import getInflection
 
-    forms = getInflection(word, tag) if word else ()  # the word is empty if a key begins or ends with a hyphen
+    # The word is empty if a key begins or ends with a hyphen.
+    forms = getInflection(word, tag) if word and is_latin(word) else ()
     return str(forms[0]) if forms else word
 
 

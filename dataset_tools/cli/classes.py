@@ -88,6 +88,7 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
     from dataset_tools.corpora.annotations.formats import read_annotations
+    from dataset_tools.speech.sentences import note_on_letters
 
     listed = read_annotations(listing, **asdict(read_with))
     draft = draft_classes(listed, listing, count=count)
@@ -96,6 +97,9 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     terminal.say(draft_table(draft))
     for cluster in draft.clusters:
         terminal.say(f"  one word: {cluster}")
+    letters = note_on_letters(draft.classes, "en")
+    for note in letters:
+        terminal.warn(note)
     if draft.left_out:
         terminal.say(f"  {draft.left_out:,} of {len(listed.rows):,} intervals belong to other triplets.")
     terminal.result(
@@ -103,7 +107,7 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
             "classes": [row.as_dict() for row in draft.counts],
             "clusters": list(draft.clusters),
             "left_out": draft.left_out,
-            "notes": list(listed.notes),
+            "notes": [*listed.notes, *letters],
         }
     )
     if out is None:

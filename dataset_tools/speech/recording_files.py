@@ -17,7 +17,6 @@ import difflib
 import hashlib
 import io
 import os
-import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from pathlib import Path
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
+from dataset_tools.core.letters import ascii_slug, is_latin
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
 
@@ -109,10 +109,8 @@ def voice_slug(name: str) -> str:
     Names with letters that are not Latin also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
     王芳 2 are two voices. Empty names remain empty.
     """
-    letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
-    slug = re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")
-    is_latin = all(unicodedata.name(letter, "").startswith("LATIN ") for letter in letters if letter.isalpha())
-    if not name.strip() or (slug and is_latin):
+    slug = ascii_slug(name)
+    if not name.strip() or (slug and is_latin(name)):
         return slug
     composed = unicodedata.normalize("NFC", one_line(name))  # file names on macOS are decomposed
     digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()

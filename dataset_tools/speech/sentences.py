@@ -13,11 +13,13 @@ from itertools import zip_longest
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.letters import is_latin
 from dataset_tools.core.seeds import generator
 from dataset_tools.speech import chinese, english
 from dataset_tools.speech.grammar import Phrase, load_grammar
 
 LANGUAGES = ("en", "zh")
+_SHOWN = 10
 
 
 def describe(
@@ -81,6 +83,21 @@ def check_words(classes: ClassFile, language: str) -> None:
             expected="`zh` for each action and thing of its classes",
             next_step="add them, or omit --language zh",
         )
+
+
+def note_on_letters(classes: ClassFile, language: str) -> tuple[str, ...]:
+    """Returns a warning if generated English sentences of the classes have words in another script; else nothing."""
+    keys = [key for one in classes.classes for key in (one.action, one.subject, one.object) if key]
+    words = classes.actions | classes.things
+    others = list(dict.fromkeys(words[key].name for key in keys if not is_latin(words[key].name)))
+    if language != "en" or not others:
+        return ()
+    shown = ", ".join(map(repr, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" if others[_SHOWN:] else "")
+    in_chinese = "build with --language zh, " if all(words[key].zh for key in keys) else ""
+    return (
+        f"Generated English sentences have words of the class file that are not in Latin letters: {shown}; "
+        f"{in_chinese}give English names to these words (`name`, with their forms), or sentences to the intervals.",
+    )
 
 
 def _phrases(action_class: ActionClass, classes: ClassFile, language: str) -> dict[str, list[Phrase]]:

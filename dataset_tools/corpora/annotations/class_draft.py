@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
 from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
-from dataset_tools.core.files import slug
+from dataset_tools.core.letters import ascii_slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.labels import preposition_of
 
@@ -148,7 +148,7 @@ class _Clusters:
         for base, counts in groups.items():
             ranked = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
             name = base if by_lemma else next(iter(ranked))
-            key = self._free(re.sub(r"[^a-z0-9]+", "-", slug(name).lower()).strip("-"), kind)
+            key = self._free(ascii_slug(name.casefold()), kind)
             self.spellings[key] = ranked
             self._keys |= dict.fromkeys(ranked, key)
 

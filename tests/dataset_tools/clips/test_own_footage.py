@@ -15,6 +15,7 @@ from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions
@@ -157,3 +158,33 @@ def test_a_sentence_of_the_list_is_spoken_for_its_clip(
     assert (own.text, own.text_source) == ("Now it gets chopped.", "annotations")
     others = [said[clip] for clip in ("a-b_000040-000070", "a-b_000071-000100")]
     assert [row.text_source for row in others] == ["grammar", "grammar"]  # nothing said; said in Chinese
+
+
+CHINESE = """schema: fmn.classes/1
+actions: {cut: {name: 切, zh: 切}, open: {}}
+things: {apple: {name: 苹果, zh: 苹果}, door: {}}
+classes: [{action: cut, subject: apple}, {action: open, subject: door}]
+"""
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_english_sentences_with_words_in_other_scripts_are_said(
+    dry_run: bool, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "a.mp4", 100, **TEN_SECONDS)
+    (tmp_path / "classes.yaml").write_text(CHINESE, "utf-8")
+    classes = load_classes(tmp_path / "classes.yaml", count=None)
+
+    def notes(rows: str) -> list[str]:
+        (tmp_path / "list.csv").write_text(f"video,start_frame,end_frame,action,subject,sentence\n{rows}", "utf-8")
+        corpus = open_own_footage(tmp_path / "list.csv", classes, memory=tmp_path / "memory")
+        voices = SpeechOptions(sentences=(corpus.sentences,) if corpus.sentences else ())
+        options = BuildOptions(per_class=5, short_side=64, voices=voices)
+        place = Workspace(tmp_path / "workspace")
+        summary = build_dataset(place, corpus, classes, options, dry_run=dry_run, replace_footage=True)
+        return [note for note in summary.notes if "Latin" in note]
+
+    (note,) = notes("a.mp4,1,40,cut,apple,\n")
+    assert "'切', '苹果'; build with --language zh, give English names" in note
+    assert not notes("a.mp4,1,40,open,door,\n")
+    assert len(notes("a.mp4,1,40,cut,apple,She slices it.\n")) == dry_run  # a dry run writes no sentences

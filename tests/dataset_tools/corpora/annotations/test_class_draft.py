@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -81,6 +82,44 @@ def test_one_word_in_two_forms_of_unicode_is_one_word(tmp_path):
         (tmp_path / unicodedata.normalize(form, label) / "one.mp4").write_bytes(b"")
     draft = draft_classes(read_annotations(tmp_path), tmp_path)
     assert [word.name for word in draft.classes.actions.values()] == ["öffnen"]
+
+
+def test_keys_have_the_letters_without_their_marks(tmp_path):
+    path = tmp_path / "rows.csv"
+    words = ("öffnen,Tür", "gießen,Öl", "gießen,Äl", "切,苹果")
+    path.write_text("video,action,subject\n" + "".join(f"{n}.mp4,{row}\n" for n, row in enumerate(words)), "utf-8")
+    draft = draft_classes(read_annotations(path), path)
+    assert [one.id for one in draft.classes.classes] == ["action-1_thing-1", "giessen_al", "giessen_ol", "offnen_tur"]
+    write_classes(tmp_path / "classes.yaml", draft.classes)
+    classes = load_classes(tmp_path / "classes.yaml", count=None)
+    corpus = open_own_footage(path, classes, memory=tmp_path / "cache" / "sources")
+    found = [classify(interval, classes).class_id for interval in corpus.annotations.intervals]
+    assert found == ["offnen_tur", "giessen_ol", "giessen_al", "action-1_thing-1"]
+
+
+def test_a_key_of_an_earlier_draft_is_still_matched(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("video,action,subject\na.mp4,Öffnen,Tür\n", "utf-8")
+    (tmp_path / "classes.yaml").write_text(
+        "schema: fmn.classes/1\nactions: {ffnen: {name: öffnen}}\nthings: {t-r: {name: tür}}\n"
+        "classes: [{action: ffnen, subject: t-r}]\n",
+        "utf-8",
+    )
+    classes = load_classes(tmp_path / "classes.yaml", count=None)
+    corpus = open_own_footage(path, classes, memory=tmp_path / "cache" / "sources")
+    assert [classify(interval, classes).class_id for interval in corpus.annotations.intervals] == ["ffnen_t-r"]
+
+
+def test_words_in_other_scripts_get_a_warning_and_no_endings(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("video,label\na.mp4,切 苹果\nb.mp4,öffnen Tür\n", "utf-8")
+    done = CliRunner().invoke(app, ["classes", "-w", str(tmp_path), "--from", str(path), "--json"])
+    (note,) = (note for note in json.loads(done.stdout)["notes"] if "Latin" in note)
+    assert "'切', '苹果'; give English names" in note
+    draft = draft_classes(read_annotations(path), path)
+    word = draft.classes.actions["action-1"]
+    assert {word.third_person, word.past, word.participle, word.gerund} == {"切"}
+    assert draft.classes.things["thing-1"].plural == "苹果"
 
 
 def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):
