@@ -74,7 +74,8 @@ class OpenedSources:
 
     def status(self, failed: Collection[str]) -> SourceStatus:
         frames = {name: source.index.frames for name, source in self.read.items()}
-        return SourceStatus(frames, self.unreadable, failed)
+        seconds = {name: float(source.index.duration_s) for name, source in self.read.items() if source.index.stamps}
+        return SourceStatus(frames, self.unreadable, failed, seconds=seconds)
 
 
 def plan_on_sources(

@@ -133,8 +133,13 @@ def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotation
     return tuple(notes)
 
 
-def support_table(support: Sequence[ClassSupport]) -> Table:
-    """Returns the support of all classes as a table for the terminal, with totals in the footer."""
+def support_table(support: Sequence[ClassSupport], *, min_frames: int = MIN_FRAMES) -> Table:
+    """Returns the support of all classes as a table for the terminal, with totals in the footer.
+
+    Args:
+        support: the classes, counted by `audit`.
+        min_frames: minimum length of a usable interval that they were counted with.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -162,17 +167,17 @@ def support_table(support: Sequence[ClassSupport]) -> Table:
         table.add_column(name, justify="right", footer=sums.get(name, ""))
     for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
         table.add_row(row.class_id, *cells)
-    remarks = "\n".join(_remarks(support))
+    remarks = "\n".join(_remarks(support, min_frames))
     table.caption = Text(remarks) if remarks else None  # the class file's words must not be parsed as markup
     table.caption_justify = "left"
     return table
 
 
-def _remarks(support: Sequence[ClassSupport]) -> list[str]:
+def _remarks(support: Sequence[ClassSupport], min_frames: int) -> list[str]:
     """Returns why intervals are not usable, and what the annotation file lacks."""
     reasons = {
         "end before they start, or start before frame 1": sum(row.invalid for row in support),
-        "are too short": sum(row.too_short for row in support),
+        f"have fewer than {min_frames} frames": sum(row.too_short for row in support),
         "have no readable video": sum(row.without_video for row in support),
         "end after the end of their video": sum(row.past_end for row in support),
     }

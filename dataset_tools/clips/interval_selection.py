@@ -19,11 +19,13 @@ class SourceStatus:
 
     Attributes:
         frames: number of frames of a video, by name.
+        seconds: duration of a video, by name, if it has times.
         unreadable: why a video cannot be read, by name.
         failed: ids of intervals that could not be cut (their video is damaged there).
     """
 
     frames: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     unreadable: Mapping[str, ToolkitError] = field(default_factory=dict)
     failed: Collection[str] = ()
 
@@ -45,7 +47,7 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
     frames = known.frames.get(interval.video)
     if frames is not None and interval.end_frame > frames:
         return SampleError(
-            f"The interval ends past the end of its video: at frame {interval.end_frame} of {frames}",
+            f"The interval ends past the end of its video: at {_end_of(interval, frames, known)}",
             where=f"{interval.id} in {corpus.videos[interval.video]}",
             expected=f"an interval within its video, which has {frames} frames",
             next_step=(
@@ -62,6 +64,14 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
             next_step="run: fmn-data build",
         )
     return known.unreadable.get(interval.video)
+
+
+def _end_of(interval: Interval, frames: int, known: SourceStatus) -> str:
+    """Returns the end of an interval and of its video: in frames, and in seconds if the interval has them."""
+    duration_s = known.seconds.get(interval.video)
+    if interval.seconds is None or duration_s is None:
+        return f"frame {interval.end_frame} of {frames}"
+    return f"{interval.seconds[1]:g} s of {duration_s:.3f} s, frame {interval.end_frame} of {frames}"
 
 
 class IntervalSampler:

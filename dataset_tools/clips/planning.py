@@ -128,7 +128,8 @@ def _why_unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_f
         found = f"The interval is not valid: from frame {interval.start_frame} to {interval.end_frame}"
         expected = "1 ≤ start ≤ end"
     elif reason == "too_short":
-        found, expected = f"The interval is too short: {interval.frames} frames", f"at least {min_frames} frames"
+        found = f"The interval has fewer than {min_frames} frames: {interval.frames}"
+        expected = f"at least {min_frames} frames: less shows no action"
     else:
         return None  # a missing video is reported when the interval is chosen
     return SampleError(found, where=interval.id, expected=expected)

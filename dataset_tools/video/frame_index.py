@@ -82,6 +82,11 @@ class FrameIndex(msgspec.Struct, frozen=True):
         """The last frame up to and including ``frame`` at which decoding can start; 1 if none is known."""
         return self.key_frames[bisect_right(self.key_frames, frame) - 1] if self.key_frames else 1
 
+    @property
+    def duration_s(self) -> Fraction:
+        """Seconds until the last frame was shown for the duration of a frame; the video must have times."""
+        return self.appears_s(self.frames) + 1 / Fraction(self.rate)
+
     def appears_s(self, frame: int) -> Fraction:
         """Seconds from the first frame until ``frame`` is shown; the video must have times."""
         return (self.stamps[frame - 1] - self.stamps[0]) * Fraction(self.tick_s)

@@ -19,6 +19,8 @@ _TOLERANCE_S = Fraction(1, 1000)
 def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
     """Returns the first and last frame displayed in [``start_s``, ``end_s``), at least one; 1-based, both included.
 
+    An end up to one frame after that of the video is the video's: its length in seconds is often rounded.
+
     Args:
         start_s: seconds after the first frame is displayed.
         end_s: likewise.
@@ -30,8 +32,8 @@ def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate:
         first, rate = index.stamps[0], Fraction(index.rate)
         start_frame = bisect_right(index.stamps, first + (Fraction(start_s) + _TOLERANCE_S) / tick_s)
         end_frame = bisect_left(index.stamps, first + (Fraction(end_s) - _TOLERANCE_S) / tick_s)
-        past_s = Fraction(end_s) - (index.stamps[-1] - first) * tick_s - 1 / rate
-        if past_s > _TOLERANCE_S:
+        past_s = Fraction(end_s) - index.duration_s
+        if past_s > 1 / rate + _TOLERANCE_S:
             end_frame = index.frames + math.ceil(past_s * rate)  # planning will reject it, with the reason
     else:
         start_frame = math.floor((Fraction(start_s) + _TOLERANCE_S) * rate) + 1

@@ -75,7 +75,7 @@ def test_the_table_fits_a_narrow_terminal_and_says_why():
     text = console.export_text()
     assert "take-out_spatula_frying-pan" in text
     assert " ambig. short" in text
-    assert "4 intervals are too short." in text
+    assert "4 intervals have fewer than 15 frames." in text
     assert "take-out_tin: The annotation file has no attribute tin." in text
     assert "…" not in text
 

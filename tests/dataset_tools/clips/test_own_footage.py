@@ -160,6 +160,20 @@ def test_a_sentence_of_the_list_is_spoken_for_its_clip(
     assert [row.text_source for row in others] == ["grammar", "grammar"]  # nothing said; said in Chinese
 
 
+def test_an_end_up_to_a_frame_after_the_video_is_its_end_and_a_later_one_is_told_in_seconds(
+    write_video: Callable[..., Path], tmp_path: Path, listed: Callable[..., Corpus]
+) -> None:
+    write_video(tmp_path / "a.mp4", 100, **TEN_SECONDS)
+    rows = "a.mp4,3,4.04,cut,carrot,knife\na.mp4,1,4.1,wash,apple,\n"
+    place = Workspace(tmp_path / "workspace")
+    corpus = listed(tmp_path, HEADER.replace("_frame", "_s") + rows)
+    summary = build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
+    assert (row.start_frame, row.end_frame, row.frames) == (76, 100, 25)
+    assert len(summary.failures) == 1
+    assert "past the end of its video: at 4.1 s of 4.000 s, frame 103 of 100" in summary.reasons[0]
+
+
 CHINESE = """schema: fmn.classes/1
 actions: {cut: {name: 切, zh: 切}, open: {}}
 things: {apple: {name: 苹果, zh: 苹果}, door: {}}

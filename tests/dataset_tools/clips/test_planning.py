@@ -77,7 +77,7 @@ def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Calla
     assert found.pop(other) == ("skipped", f"The interval overlaps one that was chosen: {min(overlap)}")
     ambiguous = found.pop("s07-d20_000400-000450")
     assert found == {
-        "s07-d20_000091-000104": ("skipped", "The interval is too short: 14 frames"),
+        "s07-d20_000091-000104": ("skipped", "The interval has fewer than 15 frames: 14"),
         "s07-d20_000300-000200": ("skipped", "The interval is not valid: from frame 300 to 200"),
         "s07-d20_000000-000040": ("skipped", "The interval is not valid: from frame 0 to 40"),
         past_end.id: ("failed", "The interval ends past the end of its video: at frame 130 of 129"),

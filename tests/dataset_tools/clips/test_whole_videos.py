@@ -43,7 +43,7 @@ def test_a_build_fails_with_the_reason_of_the_video(corpus: Corpus, tmp_path: Pa
     assert [row.end_frame for row in read_rows(place.manifests / "clips.jsonl", ClipRow)] == [40]
     found = {str(failure) for failure in summary.failures}
     assert len(found) == len(corpus.annotations.intervals) - 1
-    assert not any("too short" in text for text in found)
+    assert not any("fewer than" in text for text in found)
 
 
 def test_counts_have_no_readable_video(corpus: Corpus, tmp_path: Path) -> None:

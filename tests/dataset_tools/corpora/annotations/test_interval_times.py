@@ -40,6 +40,10 @@ def test_seconds_name_the_frames_that_are_seen(
     start_frame, end_frame = frames_between(0.5, 0.1, index, Fraction(30))
     assert end_frame < start_frame
     assert frames_between(0.5, 60, index, Fraction(30))[1] > frames
+    duration = float(index.duration_s)
+    step = 1 / float(Fraction(index.rate))
+    for past, end_frame in ((0.0, frames), (0.5 * step, frames), (step, frames), (step + 0.002, frames + 2)):
+        assert frames_between(0.5, duration + past, index, Fraction(30))[1] == end_frame, past
     assert frames_between(0.5, 1, None, Fraction(30)) == (16, 30)
 
 
