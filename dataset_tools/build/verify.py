@@ -9,6 +9,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ManifestError, SampleError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
@@ -142,9 +143,8 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
         if len(items) > 1:
             shared[kind].append((name, f"{items['train']} in train, {items['test']} in test"))
     problems += [
-        f"leak: {len(found)} {kind}s are on both sides of the split: {min(found)[0]} ({min(found)[1]})"
-        + " and others" * (len(found) > 1)
-        + advice
+        f"leak: {count_of(len(found), f'{kind} is', f'{kind}s are')} on both sides of the split: "
+        f"{min(found)[0]} ({min(found)[1]})" + " and others" * (len(found) > 1) + advice
         for kind, found in shared.items()
     ]
     if outdated:

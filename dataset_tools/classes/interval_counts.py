@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
+from dataset_tools.core.count_of import count_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -175,11 +176,16 @@ def support_table(support: Sequence[ClassSupport], *, min_frames: int = MIN_FRAM
 
 def _remarks(support: Sequence[ClassSupport], min_frames: int) -> list[str]:
     """Returns why intervals are not usable, and what the annotation file lacks."""
-    reasons = {
-        "end before they start, or start before frame 1": sum(row.invalid for row in support),
-        f"have fewer than {min_frames} frames": sum(row.too_short for row in support),
-        "have no readable video": sum(row.without_video for row in support),
-        "end after the end of their video": sum(row.past_end for row in support),
-    }
-    remarks = [f"{count:,} intervals {reason}." for reason, count in reasons.items() if count]
+    reasons = [
+        (sum(row.invalid for row in support), "ends before it starts, or starts", "end before they start, or start"),
+        (sum(row.too_short for row in support), "has", "have"),
+        (sum(row.without_video for row in support), "has", "have"),
+        (sum(row.past_end for row in support), "ends after the end of its", "end after the end of their"),
+    ]
+    what = ("before frame 1", f"fewer than {min_frames} frames", "no readable video", "video")
+    remarks = [
+        f"{count_of(count, f'interval {one}', f'intervals {several}')} {rest}."
+        for (count, one, several), rest in zip(reasons, what, strict=True)
+        if count
+    ]
     return remarks + [f"{row.class_id}: {note}" for row in support for note in row.notes]

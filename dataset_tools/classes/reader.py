@@ -24,6 +24,7 @@ from dataset_tools.classes.triplets import (
     usual_phrase,
 )
 from dataset_tools.classes.usual_words import usual_action, usual_phrase_of, usual_thing
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.yaml_text import read_yaml_text
@@ -59,7 +60,7 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
         )
     if count is not None and not 1 <= count <= len(classes.classes):
         raise InputError(
-            f"{count} classes are requested, but the class file has {len(classes.classes)}",
+            f"{count_of(count, 'class is', 'classes are')} requested, but the class file has {len(classes.classes)}",
             where=path,
             expected=f"a number from 1 to {len(classes.classes)}",
             next_step="request fewer with --classes, or add classes to the file",

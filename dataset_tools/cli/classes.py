@@ -11,6 +11,7 @@ from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import ClassOptions, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -101,7 +102,8 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     for note in letters:
         terminal.warn(note)
     if draft.left_out:
-        terminal.say(f"  {draft.left_out:,} of {len(listed.rows):,} intervals belong to other triplets.")
+        belong = f"{count_of(len(listed.rows), 'interval')} belong{'s' * (draft.left_out == 1)}"
+        terminal.say(f"  {draft.left_out:,} of {belong} to other triplets.")
     terminal.result(
         {
             "classes": [row.as_dict() for row in draft.counts],
@@ -113,9 +115,9 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     if out is None:
         terminal.say("Write the class file with -o annotations/classes.yaml.")
         return
-    remarks = {row.class_id: f"{row.intervals} interval{'s' * (row.intervals != 1)}" for row in draft.counts}
+    remarks = {row.class_id: count_of(row.intervals, "interval") for row in draft.counts}
     write_classes(out, draft.classes, heading=f"Drafted by fmn-data classes --from {listing.name}.", remarks=remarks)
-    terminal.closing("classes", f"{len(draft.counts)} classes", out)
+    terminal.closing("classes", count_of(len(draft.counts), "class", "classes"), out)
 
 
 def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None) -> None:
@@ -128,4 +130,4 @@ def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None) -> 
         from dataset_tools.classes.writer import write_classes
 
         write_classes(out, proposal.classes, heading="Proposed by fmn-data classes --propose.")
-        terminal.closing("classes", f"{len(proposal.classes.classes)} classes", out)
+        terminal.closing("classes", count_of(len(proposal.classes.classes), "class", "classes"), out)

@@ -96,9 +96,10 @@ def download(
     for sentence in summary.differing:
         terminal.warn(sentence)
     if summary.unchecked:
+        trusted = count_of(len(summary.unchecked), "file was", "files were")
         terminal.warn(
-            f"the publisher provides no hashes: {len(summary.unchecked)} files were trusted at the first download; "
-            "their hashes are in DOWNLOADS.json, and later downloads must match them"
+            f"the publisher provides no hashes: {trusted} trusted at the first download; their hashes "
+            "are in DOWNLOADS.json, and later downloads must match them"
         )
     terminal.result(summary.as_dict())
     if summary.refused:

@@ -11,6 +11,7 @@ import typer
 from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import own_sentences, warn_synthetic
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -87,7 +88,7 @@ def export(
     if summary.missing:
         terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be rebuilt")
     kept = f", {summary.kept} already complete" if summary.kept else ""
-    terminal.closing("export", f"{summary.written} files written{kept}", folder)
+    terminal.closing("export", f"{count_of(summary.written, 'file')} written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
 
 
@@ -141,7 +142,7 @@ def build_from_export(
     summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)
     terminal.closing("clips", f"{summary.build.clips}", place.clips)
-    terminal.closing("speak", f"{summary.build.utterances} utterances", place.speech)
+    terminal.closing("speak", count_of(summary.build.utterances, "utterance"), place.speech)
     terminal.closing("pairs", f"{summary.pairs}", place.manifests)
     if summary.missing:
         terminal.warn(f"{summary.missing} recorded utterances are not in the export, and cannot be rebuilt")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -45,7 +46,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
         forget_voice(place, voice.name, progress=terminal.progress)
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
-    terminal.closing("forget", f"{voice.name}: {files} files and {rows} rows {would}", place.root)
+    removed = f"{count_of(files, 'file')} and {count_of(rows, 'row')}"
+    terminal.closing("forget", f"{voice.name}: {removed} {would}", place.root)
     to_remove = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
     left = [name for name in own_files(place, voice, sizes) if name not in to_remove]
     _show_rest(terminal, runs, tasks, left)
@@ -80,7 +82,9 @@ def _ask(terminal: Terminal, voice: str) -> None:
 def _show_traces(terminal: Terminal, voice: str, traces: Sequence[Trace]) -> None:
     terminal.say(f"  {voice}: {'data of the voice' if traces else 'no data of the voice'}")
     for trace in traces:
-        size = f"{trace.files} files, {trace.size_bytes / 1e6:.2f} MB" if trace.files else f"{trace.rows} rows"
+        size = count_of(trace.rows, "row")
+        if trace.files:
+            size = f"{count_of(trace.files, 'file')}, {trace.size_bytes / 1e6:.2f} MB"
         terminal.say(f"  {trace.where:<32} {size:<22} {trace.what}")
 
 

@@ -107,12 +107,15 @@ def pairs(
     )
     warn_synthetic(terminal, summary.is_standin)
     would = "would be " if dry_run else ""
-    items = f"{summary.clips} clips × {summary.utterances} utterances of {summary.classes} classes"
-    terminal.closing("pairs", f"{summary.pairs} pairs from {items}", place.manifests / "pairs.jsonl")
-    terminal.closing("train", f"{summary.train} pairs {would}written", place.manifests / "train.jsonl")
-    terminal.closing("test", f"{summary.test} pairs {would}written", place.manifests / "test.jsonl")
+    of_classes = count_of(summary.classes, "class", "classes")
+    items = f"{count_of(summary.clips, 'clip')} × {count_of(summary.utterances, 'utterance')} of {of_classes}"
+    terminal.closing("pairs", f"{count_of(summary.pairs, 'pair')} from {items}", place.manifests / "pairs.jsonl")
+    terminal.closing("train", f"{count_of(summary.train, 'pair')} {would}written", place.manifests / "train.jsonl")
+    terminal.closing("test", f"{count_of(summary.test, 'pair')} {would}written", place.manifests / "test.jsonl")
     if summary.neither:
-        terminal.say(f"  {summary.neither} pairs of a training item and a test item are in neither split")
+        several = "pairs of a training item and a test item are"
+        across = count_of(summary.neither, "pair of a training item and a test item is", several)
+        terminal.say(f"  {across} in neither split")
     for what, number in summary.dropped.items():
         terminal.warn(f"{number} {what}: dropped")
     for same in summary.merged[:MERGED_SHOWN]:
@@ -155,7 +158,8 @@ def verify(
 
     report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
     split = f", split `{report.split}`" if report.split else ""
-    terminal.closing("verify", f"{report.checked} files and {report.rows} rows checked{split}", place.root)
+    checked = f"{count_of(report.checked, 'file')} and {count_of(report.rows, 'row')}"
+    terminal.closing("verify", f"{checked} checked{split}", place.root)
     for problem in report.problems:
         terminal.warn(problem)
     terminal.result(report.as_dict())
@@ -177,8 +181,8 @@ def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
     from dataset_tools.build.untrusted import check_untrusted
 
     report = check_untrusted(folder, jobs=jobs, progress=terminal.progress)
-    terminal.say(f"  {report.files} files: known kinds, bounded sizes, no links, no pickles")
-    terminal.say(f"  {report.rows} rows: names, paths and hashes")
+    terminal.say(f"  {count_of(report.files, 'file')}: known kinds, bounded sizes, no links, no pickles")
+    terminal.say(f"  {count_of(report.rows, 'row')}: names, paths and hashes")
     terminal.say(
         f"  {report.media} media files: hash, format, size and length" if report.media else "  media: not opened"
     )

@@ -36,7 +36,8 @@ def report(
     if not is_class_file_of_build(place, classes):
         terminal.warn(f"the data set was built with another class file than {classes.path}, or another version of it")
     warn_synthetic(terminal, summary.is_standin)
-    terminal.closing("report", f"{summary.clips} clips, {summary.utterances} utterances", summary.page)
+    shown = f"{count_of(summary.clips, 'clip')}, {count_of(summary.utterances, 'utterance')}"
+    terminal.closing("report", shown, summary.page)
     for path in summary.missing[:3]:
         terminal.warn(f"missing: {path}" + (" and others" if len(summary.missing) > 3 else ""))
     if summary.without_picture:

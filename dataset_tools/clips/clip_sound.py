@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import FrameIndex
 from dataset_tools.video.video_file import open_video
@@ -53,7 +54,7 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
             rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             if not SAMPLE_RATES_HZ[0] <= rate_hz <= SAMPLE_RATES_HZ[1] or not 1 <= channels <= MOST_CHANNELS:
                 raise SampleError(
-                    f"The video's sound has {channels} channels at {rate_hz} Hz",
+                    f"The video's sound has {count_of(channels, 'channel')} at {rate_hz} Hz",
                     where=source,
                     expected=f"1 to {MOST_CHANNELS} channels at {SAMPLE_RATES_HZ[0]} to {SAMPLE_RATES_HZ[1]} Hz",
                     next_step="leave --keep-audio out, or use a copy of the video with another audio track",

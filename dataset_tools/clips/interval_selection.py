@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataset_tools.clips.clip_plan import Refusal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.annotations import Interval
@@ -49,7 +50,7 @@ def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> To
         return SampleError(
             f"The interval ends past the end of its video: at {_end_of(interval, frames, known)}",
             where=f"{interval.id} in {corpus.videos[interval.video]}",
-            expected=f"an interval within its video, which has {frames} frames",
+            expected=f"an interval within its video, which has {count_of(frames, 'frame')}",
             next_step=(
                 f"correct the times in {corpus.annotations.path.name}, then run: fmn-data build"
                 if corpus.is_own

@@ -14,6 +14,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.mpii.annotations import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -97,9 +98,10 @@ def plan_clips(
         one.id: per_class - len(planned[one.id]) for one in classes.classes if len(planned[one.id]) < per_class
     }
     if shortfalls and shortfall == "stop":
+        short = count_of(len(shortfalls), "class has", "classes have")
         counts = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
         raise InputError(
-            f"{len(shortfalls)} classes have fewer than {per_class} usable intervals: {counts}",
+            f"{short} fewer than {per_class} usable intervals: {counts}",
             where=corpus.annotations.path,
             expected=f"{per_class} usable intervals of every class",
             next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import ANY_METADATA
 
@@ -137,7 +138,7 @@ class _Decoded:
             raise SampleError(
                 f"The sound is too long: more than {longest / rate_hz:.0f} s",
                 where=self._path,
-                expected=f"at most {longest / rate_hz:.0f} s at {rate_hz} Hz and {channels} channels",
+                expected=f"at most {longest / rate_hz:.0f} s at {rate_hz} Hz and {count_of(channels, 'channel')}",
                 next_step="cut it into sentences, one file each",
             )
         block = frame.to_ndarray()
@@ -148,7 +149,7 @@ class _Decoded:
         if lowest <= self._rate_hz <= highest and 1 <= self._channels <= MOST_CHANNELS:
             return
         raise SampleError(
-            f"The file declares {self._channels} channels at {self._rate_hz} Hz",
+            f"The file declares {count_of(self._channels, 'channel')} at {self._rate_hz} Hz",
             where=self._path,
             expected=f"1 to {MOST_CHANNELS} channels at {lowest} to {highest} Hz",
             next_step="export it again, as mono at 48,000 Hz",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.exports.dataset_facts import NOT_JUDGED, DatasetFacts
 
 _MOST_NAMED = 20
@@ -51,9 +52,11 @@ def collection(facts: DatasetFacts) -> list[str]:
     elif facts.built.get("own_footage"):
         footage = "footage supplied by the creators of the data set"
     clips, spoken = facts.clips, facts.utterances
+    windows = count_of(clips.windows, "clip is a window", "clips are windows")
     lines = [
-        f"The clips were cut, frame-exact, from {len(clips.videos):,} videos of {footage}, at annotated intervals.",
-        f"{clips.windows:,} clips are windows of longer intervals; {clips.sound:,} have the audio of their video.",
+        f"The clips were cut, frame-exact, from {count_of(len(clips.videos), 'video')} of {footage}, at annotated "
+        "intervals.",
+        f"{windows} of longer intervals; {clips.sound:,} have the audio of their video.",
     ]
     if spoken.text_sources:
         words = {**_TEXT_SOURCES, **({"tacos": "made from templates, in TACoS format"} if facts.is_standin else {})}
@@ -62,9 +65,11 @@ def collection(facts: DatasetFacts) -> list[str]:
     if spoken.engines:
         lines.append(f"Synthesized speech, utterances by engine: {counted(spoken.engines)}.")
     if spoken.durations["recorded"].count:
-        lines.append(f"{spoken.durations['recorded'].count:,} utterances were recorded by people.")
+        recorded = count_of(spoken.durations["recorded"].count, "utterance was", "utterances were")
+        lines.append(f"{recorded} recorded by people.")
     if spoken.copies:
-        lines.append(f"{spoken.copies:,} utterances are augmented copies of others (speed, gain, room, noise).")
+        copies = count_of(spoken.copies, "utterance is an augmented copy", "utterances are augmented copies")
+        lines.append(f"{copies} of others (speed, gain, room, noise).")
     lines.append("The pairs are all combinations of a clip and an utterance of the same class.")
     if facts.left_out:
         left_out = {f"{kind} {status}": number for (kind, status), number in facts.left_out.items()}
@@ -81,8 +86,8 @@ def annotation(facts: DatasetFacts) -> list[str]:
     if not judged.decisions:
         return ["Clips and utterances were not reviewed: labels are those of the annotated intervals."]
     return [
-        f"{judged.annotators:,} annotators reviewed {judged.clips:,} clips and {judged.utterances:,} utterances"
-        f" ({judged.decisions:,} decisions); the majority counts.",
+        f"{count_of(judged.annotators, 'annotator')} reviewed {count_of(judged.clips, 'clip')} and "
+        f"{count_of(judged.utterances, 'utterance')} ({count_of(judged.decisions, 'decision')}); the majority counts.",
         f"Clips by verdict: {counted(facts.clips.by_verdict)}; {facts.clips.trimmed:,} were trimmed.",
         f"Utterances by verdict: {counted(facts.utterances.by_verdict)}.",
     ]
@@ -99,7 +104,8 @@ def agreement(facts: DatasetFacts) -> list[tuple[str, ...]]:
 def speakers(facts: DatasetFacts) -> list[str]:
     """Voices, and self-reported facts about recorded speakers, without names."""
     voices = facts.utterances.voices
-    lines = [f"{len(voices['synthesized']):,} synthetic voices, {len(voices['recorded']):,} recorded speakers."]
+    synthetic = count_of(len(voices["synthesized"]), "synthetic voice")
+    lines = [f"{synthetic}, {count_of(len(voices['recorded']), 'recorded speaker')}."]
     if voices["recorded"]:
         names = {"age_band": "Age", "accent": "Accent", "device": "Recorded with"}
         lines += [f"{names[key]}: {counted(counts)}." for key, counts in facts.speakers.facts.items()]
@@ -139,13 +145,14 @@ def limits(facts: DatasetFacts) -> list[str]:
     if templates:
         lines.append(f"{templates:,} of {total:,} sentences come from templates: they vary little, and name the class.")
     if spoken.doubtful:
-        lines.append(f"{spoken.doubtful:,} utterances have audio quality warnings (field `quality`).")
+        doubtful = count_of(spoken.doubtful, "utterance has", "utterances have")
+        lines.append(f"{doubtful} audio quality warnings (field `quality`).")
     count = facts.clips.durations.count
     if facts.clips.by_verdict[NOT_JUDGED]:
         lines.append(f"{facts.clips.by_verdict[NOT_JUDGED]:,} of {count:,} clips were not reviewed.")
     if facts.clips.by_class and (most := max(facts.clips.by_class.values())) > min(facts.clips.by_class.values()):
         lines.append(f"Classes are imbalanced: {min(facts.clips.by_class.values()):,} to {most:,} clips.")
-    lines.append(f"{len(facts.clips.persons):,} persons in the footage: not a sample of any population.")
+    lines.append(f"{count_of(len(facts.clips.persons), 'person')} in the footage: not a sample of any population.")
     lines.append(_SPLITS[facts.split.split] if facts.split else "How training and test were split is not recorded.")
     return lines
 

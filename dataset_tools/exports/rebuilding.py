@@ -11,6 +11,7 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildSummary, LastBuild, read_build, read_last_build, sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -165,19 +166,25 @@ def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:
 def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
     """Describes rows that are missing, additional, or differ in content or otherwise, with some ids of each."""
     both = here.keys() & theirs.keys()
-    kinds: tuple[tuple[str, Callable[[], set[str]]], ...] = (
-        ("are missing", lambda: theirs.keys() - here.keys()),
-        ("are not in the export", lambda: here.keys() - theirs.keys()),
-        ("have a different SHA-256", lambda: {one for one in both if here[one].sha256 != theirs[one].sha256}),
+    kinds: tuple[tuple[str, str, Callable[[], set[str]]], ...] = (
+        ("is missing", "are missing", lambda: theirs.keys() - here.keys()),
+        ("is not in the export", "are not in the export", lambda: here.keys() - theirs.keys()),
         (
+            "has a different SHA-256",
+            "have a different SHA-256",
+            lambda: {one for one in both if here[one].sha256 != theirs[one].sha256},
+        ),
+        (
+            "has a different row",
             "have a different row",
             lambda: {one for one in both if here[one] != theirs[one] and here[one].sha256 == theirs[one].sha256},
         ),
     )
-    for what, find in kinds:
+    for has, have, find in kinds:
         ids = sorted(find())
         if ids:
-            yield f"{len(ids)} {table} {what}: {', '.join(ids[:_SHOWN])}{' and others' * (len(ids) > _SHOWN)}"
+            counted = count_of(len(ids), f"{table.removesuffix('s')} {has}", f"{table} {have}")
+            yield f"{counted}: {', '.join(ids[:_SHOWN])}{' and others' * (len(ids) > _SHOWN)}"
 
 
 def _by_id(workspace: Workspace, table: str, row_type: type[ClipRow] | type[UtteranceRow]) -> dict[str, Any]:

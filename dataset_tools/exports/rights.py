@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from dataset_tools.build_record import FOOTAGE_LICENCE, OWN_LICENCE, read_build
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
@@ -45,7 +46,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
     Raises:
         InputError: recordings of a speaker who withdrew are still in the manifests; or a record cannot be read.
     """
-    clips = f"{sum(rows.counts['clips'].values())} clips"
+    clips = count_of(sum(rows.counts["clips"].values()), "clip")
     found = [Withheld(name, clips, why) for name, why in _footage(rows.workspace) if rows.counts["clips"]]
     is_barred = barred_voices(rows.workspace)
     barred = sorted(voice for voice in rows.voices if is_barred(voice))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path
@@ -37,8 +38,8 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
         if rows and not _is_of_this_data_set(workspace, rows, reviews):
             raise _not_an_export(
                 export,
-                f"its {len(tasks):,} tasks are of another data set: this one has none of their clips,"
-                f" such as {rows[0].id}, and none of their videos",
+                f"its {count_of(len(tasks), 'task is', 'tasks are')} of another data set: this one has none of "
+                f"their clips, such as {rows[0].id}, and none of their videos",
             )
         return keep(workspace, "export", tasks, new_rows(rows, reviews, present=False))
 

@@ -25,6 +25,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from dataset_tools.core.audio_decoding import decode
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
@@ -105,11 +106,12 @@ def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress:
         except SampleError as error:
             failures[row.id] = error
         progress("voices", done, len(chosen), row.id)
-    few = {voice: f"it has {len(each)} utterances" for voice, each in takes.items() if len(each) < 2 * TAKES}
+    counts = {voice: len(each) for voice, each in takes.items()}
+    few = {voice: f"it has {count_of(count, 'utterance')}" for voice, count in counts.items() if count < 2 * TAKES}
     enough = {voice: np.stack(each) for voice, each in sorted(takes.items()) if voice not in few}
     if len(enough) < 2:
         raise InputError(
-            f"{len(enough)} voices have at least {2 * TAKES} utterances",
+            f"{count_of(len(enough), 'voice has', 'voices have')} at least {2 * TAKES} utterances",
             where=workspace.manifests / "utterances.jsonl",
             expected="two such voices" + ("" if synthesized else " among the recordings"),
             next_step="record more takes" + ("" if synthesized else ", or compare synthesized voices: --synthesized"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import RunOptions, short, show_failures, titled
 
 
@@ -72,7 +73,8 @@ def evaluate(
         terminal.say(chosen_table(results, title=f"chosen metrics: {title}"))
     if of_classes:
         terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
-    terminal.closing("eval", f"{found.clips} clips and {found.utterances} utterances", short(found.path))
+    items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
+    terminal.closing("eval", items, short(found.path))
     if trec:
         terminal.closing("trec", f"{len(found.trec_files)} run and qrels files", short(trec))
     show_failures(terminal, found.failures)

@@ -10,6 +10,7 @@ import typer
 
 from dataset_tools.core.command import AddressOption, CommandLine, EngineOption, engine_running
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import TrainingOptions, short, show_failures
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def extract(terminal: Terminal, options: ExtractOptions) -> None:
     on_ray = options.engine == "ray"
     with engine_running(options.engine, options.address, options.jobs):
         found = cache_features(manifests, config, **options.compute, in_tasks=on_ray, progress=terminal.progress)
-    sizes = f"{found.clips} clips and {found.utterances} utterances have features, {found.computed} of them new"
+    items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
+    sizes = f"{items} have features, {found.computed} of them new"
     terminal.closing("features", sizes, "cache/features")
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
@@ -84,7 +86,8 @@ def export(
     is_run = options.manifest.is_dir()
     config, manifests = _run(options.manifest) if is_run else (options.config(), [options.manifest])
     found = export_features(manifests, config, folder, **options.compute, progress=terminal.progress)
-    sizes = f"{found.clips} clips [{found.video_dim}] and {found.utterances} utterances [T, {found.audio_dim}]"
+    utterances = count_of(found.utterances, "utterance")
+    sizes = f"{count_of(found.clips, 'clip')} [{found.video_dim}] and {utterances} [T, {found.audio_dim}]"
     terminal.closing("features", sizes, short(folder))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())

@@ -9,6 +9,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import OutOption, RefitOption, TrainingOptions, short, show_failures
 
 EPOCHS = 12
@@ -46,7 +47,8 @@ def finetune(
         device_named(options.device)
         items = load_finetuning_items(options.manifest, config.video, options.root)
         fitted, held = labeled_parts(items, refit=refit)
-        plan = f"would train {' and '.join(config.video.streams)} on {len(fitted)} clips and validate on {len(held)}"
+        streams = " and ".join(config.video.streams)
+        plan = f"would train {streams} on {count_of(len(fitted), 'clip')} and validate on {len(held)}"
         terminal.closing("dry run", plan, folder)
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
         return
@@ -74,9 +76,11 @@ def finetune(
         terminal.warn(note)
     for stream, losses in found.losses.items():
         percent = found.accuracy[stream]
-        accuracy = "" if percent is None else f", accuracy {percent:.1f} % on {found.validation} clips of fold 0"
+        validation = count_of(found.validation, "clip")
+        accuracy = "" if percent is None else f", accuracy {percent:.1f} % on {validation} of fold 0"
         terminal.say(f"  {stream}: loss {losses[0]:.3f} → {losses[-1]:.3f}{accuracy}")
-    terminal.closing("finetune", f"{found.clips} clips of {len(found.actions)} actions", short(found.weights))
+    clips = f"{count_of(found.clips, 'clip')} of {count_of(len(found.actions), 'action')}"
+    terminal.closing("finetune", clips, short(found.weights))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
     weights = f"video.weights={short(found.weights)}"

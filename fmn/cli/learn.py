@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.options import ComputeOptions, short
 
 
@@ -40,9 +41,10 @@ def learn(
     from fmn.evaluation.learn_classes import learn_classes
 
     found = learn_classes(run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress)
+    items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
     terminal.closing(
         "learn",
-        f"{', '.join(found.classes)}: {found.clips} clips and {found.utterances} utterances, {found.added} of them new",
+        f"{', '.join(found.classes)}: {items}, {found.added} of them new",
         short(found.run),
     )
     terminal.result(found.as_dict())

@@ -268,8 +268,8 @@ def _show_plan(
         what = f"resume {config.system} after epoch {trained}, and train it" if trained else f"train {config.system}"
         clips, utterances = len(parts.validation_clips), len(parts.validation_utterances)
         plan = (
-            f"would {what} for {count_of(to_come, 'epoch')} on {pairs:,} pairs of {len(parts.train_clips)} clips and "
-            f"{len(parts.train_utterances)} utterances, "
+            f"would {what} for {count_of(to_come, 'epoch')} on {count_of(pairs, 'pair')} of "
+            f"{count_of(len(parts.train_clips), 'clip')} and {count_of(len(parts.train_utterances), 'utterance')}, "
             + (f"and validate on {clips} and {utterances} of fold 0" if clips and utterances else "without validation")
         )
     else:  # it was killed after its last epoch, or has more epochs than requested now
@@ -286,8 +286,8 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
     how = "is already finished" if summary.already_finished else "trained"
     terminal.closing(
         "train",
-        f"{summary.system} {how}: {summary.epochs} epochs, {summary.pairs:,} pairs of {summary.classes} classes, "
-        f"{summary.parameters:,} parameters{validated}",
+        f"{summary.system} {how}: {count_of(summary.epochs, 'epoch')}, {count_of(summary.pairs, 'pair')} of "
+        f"{count_of(summary.classes, 'class', 'classes')}, {summary.parameters:,} parameters{validated}",
         short(summary.run),
     )
     show_failures(terminal, summary.failures)

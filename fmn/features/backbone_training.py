@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import written_whole
 from dataset_tools.core.progress import Progress, silent
@@ -128,7 +129,7 @@ def train_stream(
     labels = sorted({clip.label for clip in clips})
     if config.backbone != "i3d" or len(labels) < 2:
         raise InputError(
-            f"A stream of {config.backbone} cannot be trained on {len(labels)} labels",
+            f"A stream of {config.backbone} cannot be trained on {count_of(len(labels), 'label')}",
             expected="backbone i3d, and clips of at least two labels",
         )
     if stream == "flow" and config.frames == "middle":

@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import clear_partial, sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
@@ -89,7 +90,7 @@ def pretrain(
     failures = store.fill([clip.media for clip in (*clips, *validation)], jobs=jobs, progress=progress)
     if failures:
         raise InputError(
-            f"{len(failures)} clips cannot be decoded; the first: {next(iter(failures.values()))}",
+            f"{count_of(len(failures), 'clip')} cannot be decoded; the first: {next(iter(failures.values()))}",
             next_step="omit them, or cut them again with: fmn-data retry",
         )
     trained = {}

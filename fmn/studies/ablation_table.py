@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.count_of import count_of
 from fmn.evaluation.results_table import (
     DIRECTIONS,
     METRICS,
@@ -52,7 +53,7 @@ def ablation_text(values: Mapping[str, Any]) -> str:
     """
     used = {row["group"] for row in values["rows"]}
     parts = [
-        f"Ablation on fold 0: {values['clips']} clips, {values['utterances']} utterances, "
+        f"Ablation on fold 0: {count_of(values['clips'], 'clip')}, {count_of(values['utterances'], 'utterance')}, "
         f"training seeds {', '.join(map(str, values['seeds']))}, percent.",
         *values["notes"],
         *(to_markdown(_of_metric(values, metric, name)) for metric, name in METRICS.items()),

@@ -11,6 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel
@@ -44,7 +45,7 @@ class LearnedClasses:
     def note(self) -> str:
         """Caveats of results of the run."""
         names = ", ".join(label.id for label in self.classes)
-        counts = f"{len(self.items['video'])} clips and {len(self.items['audio'])} utterances"
+        counts = f"{count_of(len(self.items['video']), 'clip')} and {count_of(len(self.items['audio']), 'utterance')}"
         return f"Classes learned after training, from {counts}: {names}."
 
 

@@ -41,10 +41,11 @@ def read_class_folders(path: Path) -> IntervalList:
                 sentences = [] if text is None else _lines(path / folder / text)
                 rows.add(video, video, None, None, rows.words_of(folder), sentences=sentences)
     if nested:
-        found = f"has {len(nested)} folders within the folders of classes: {', '.join(shown_of(nested))}"
+        found = f"has {count_of(len(nested), 'folder')} within the folders of classes: {', '.join(shown_of(nested))}"
         raise refusal(path, found, _EXPECTED, "move the videos to the folders of their classes, and remove these")
     if len(empty) == len(folders):
-        found = f"has no folder with videos in it; it has {len(folders)} folders and {len(others)} files"
+        entries = f"{count_of(len(folders), 'folder')} and {count_of(len(others), 'file')}"
+        found = f"has no folder with videos in it; it has {entries}"
         next_step = "name the folder that contains the class folders, or an annotation file"
         raise refusal(path, found, _EXPECTED, next_step)
     if others:

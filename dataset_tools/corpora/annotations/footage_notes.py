@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, ListedInterval, shown_of
 
@@ -21,7 +22,8 @@ def notes_on(
         notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
     if unmatched:
         kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
-        notes.append(f"{len(unmatched)} of {len(rows)} intervals belong to none of the classes: {_counted(kinds)}.")
+        belong = f"{count_of(len(rows), 'interval')} belong{'s' * (len(unmatched) == 1)}"
+        notes.append(f"{len(unmatched):,} of {belong} to none of the classes: {_counted(kinds)}.")
     return tuple(notes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
@@ -185,8 +186,8 @@ def _note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, 
         return ()
     label, (action, subject, object_) = next(iter(guessed.items()))
     return (
-        f"Action, subject and object were guessed from the words of {len(guessed)} labels, such as {label[:60]!r}: "
-        f"{action!r}, {subject!r}, {object_!r}.",
+        f"Action, subject and object were guessed from the words of {count_of(len(guessed), 'label')}, such as "
+        f"{label[:60]!r}: {action!r}, {subject!r}, {object_!r}.",
     )
 
 

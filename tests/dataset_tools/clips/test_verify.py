@@ -113,9 +113,9 @@ def in_both(place: Workspace, field: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("split", "field", "leak"),
     [
-        ("person", "person", "1 persons are on both sides of the split: s50"),
-        ("person", "voice", "1 voices are on both sides of the split: s50"),
-        ("mpii", "person", "1 sequences are on both sides of the split: s50-d20"),
+        ("person", "person", "1 person is on both sides of the split: s50"),
+        ("person", "voice", "1 voice is on both sides of the split: s50"),
+        ("mpii", "person", "1 sequence is on both sides of the split: s50-d20"),
         ("items", "person", None),
         ("items", "voice", None),
     ],
@@ -140,7 +140,7 @@ def test_an_utterance_apart_from_the_clip_that_it_describes_is_a_leak(workspace:
     spoken = msgspec.structs.replace(train[0].utterance, clip=described)
     write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], utterance=spoken), train[1]])
     assert problems(workspace) == (
-        f"leak: 1 intervals are on both sides of the split: {described} "
+        f"leak: 1 interval is on both sides of the split: {described} "
         f"({spoken.id} in train, {described} in test); run fmn-data pairs again",
     )
 
@@ -152,7 +152,7 @@ def test_one_video_under_two_names_is_a_leak_with_its_ids(workspace: Workspace) 
             source = "a" * 64 if clip_id in ids[1:3] else clip_id
             ledger.record(LedgerRow(id=f"clip/{clip_id}", status="ok", stage="cut", values={"source_sha256": source}))
     (problem,) = problems(workspace)
-    assert problem.startswith("leak: 1 contents are on both sides")
+    assert problem.startswith("leak: 1 content is on both sides")
     assert f"({ids[1]} in train, {ids[2]} in test); run fmn-data pairs again" in problem
 
 

@@ -244,7 +244,7 @@ def test_other_hashes_are_named(paired: Workspace, corpus: Path, tmp_path: Path)
     done = run("build", "--from-export", out, "--mpii", corpus, "-w", tmp_path / "ours", "--json")
     assert done.exit_code == 1
     differences = json.loads(done.stdout)["differences"]
-    assert any(f"1 clips have a different SHA-256: {first.id}" in text for text in differences)
+    assert any(f"1 clip has a different SHA-256: {first.id}" in text for text in differences)
     assert any(text.startswith(f"source video {first.video}") for text in differences)
 
 

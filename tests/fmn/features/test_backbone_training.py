@@ -201,7 +201,7 @@ def test_interrupted_training_ends_with_the_same_weights(
 def test_what_cannot_be_trained_is_refused(
     movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore
 ) -> None:
-    with pytest.raises(InputError, match="1 labels"):
+    with pytest.raises(InputError, match="1 label"):
         train_stream("rgb", movers[:8:2], [], tiny, RECIPE, store=store)
     resnet = VideoFeatureConfig(backbone="i3d_r50", flow="none", weights="random")
     with pytest.raises(InputError, match="i3d_r50"):

@@ -108,7 +108,7 @@ def test_a_clip_that_cannot_be_decoded_ends_it_with_a_message(
     next((workspace / "clips").iterdir()).write_text("no video")
     manifest = str(workspace / "manifests" / "clips.jsonl")
     assert main([manifest, "--out", str(tmp_path / "w.safetensors"), "--cache", str(tmp_path / "cache")]) == 2
-    assert "1 clips cannot be decoded" in capsys.readouterr().err
+    assert "1 clip cannot be decoded" in capsys.readouterr().err
     assert not (tmp_path / "w.safetensors").exists()
 
 

@@ -155,7 +155,7 @@ def test_persons_are_told_by_the_names_of_videos(tmp_path):
     listed = read_annotations(tmp_path, person=r"^(p\d+)_")
     assert [row.person for row in listed.rows] == ["p1", "p1", "p2"]
     (tmp_path / "wave" / "other.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match=r"finds no person in 1 names: .*other\.mp4"):
+    with pytest.raises(InputError, match=r"finds no person in 1 name: .*other\.mp4"):
         read_annotations(tmp_path, person=r"^(p\d+)_")
     for wrong in ("(", "p"):
         with pytest.raises(InputError, match="--person"):

@@ -24,7 +24,7 @@ def persons(folder: Path, pattern: str, *videos: str) -> list[str]:
 def test_the_first_group_in_the_file_name_is_the_person(tmp_path: Path) -> None:
     videos = ("p1/x_Jürgen_1.mp4", "p1/x_安娜_2.mp4", "p1/x_Jürgen_1.mp4")
     assert persons(tmp_path, "_([^_]+)_|never(p)", *videos) == ["Jürgen", "安娜", "Jürgen"]
-    with pytest.raises(InputError, match=r"finds no person in 1 names: .*p9_b"):
+    with pytest.raises(InputError, match=r"finds no person in 1 name: .*p9_b"):
         persons(tmp_path, "^(x)|p9", "x_a.mp4", "p9_b.mp4")  # a match whose first group takes no part
 
 
