@@ -112,8 +112,7 @@ def voice_slug(name: str) -> str:
     slug = ascii_slug(name)
     if not name.strip() or (slug and is_latin(name)):
         return slug
-    composed = unicodedata.normalize("NFC", one_line(name))  # file names on macOS are decomposed
-    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(_composed(one_line(name)).encode("utf-8", "surrogateescape")).hexdigest()
     return f"{slug or 'speaker'}-{digest[:8]}"
 
 
@@ -164,11 +163,17 @@ def _in_folder(folder: Path, names: _Names) -> Found:
 
 
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
-    if path.stem in names.clip_classes:
-        return FoundRecording(path, names.clip_classes[path.stem], path.stem, _voice(path.parent.resolve().name))
+    clip_id = _composed(path.stem)
+    if clip_id in names.clip_classes:
+        return FoundRecording(path, names.clip_classes[clip_id], clip_id, _voice(path.parent.resolve().name))
     if path.parent != folder and path.parent.name in names.class_ids:
         return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]))
     return None
+
+
+def _composed(name: str) -> str:
+    """Returns the composed form of a name, that of clip ids: file names on macOS may be decomposed."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _sentence_beside(path: Path) -> str:
@@ -198,7 +203,7 @@ def _in_csv(path: Path, names: _Names) -> Found:
         text = read_input(path).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
         columns = reader.fieldnames or []
-        rows = [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, row) for row in reader if any("".join(text or "").strip() for text in row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"The CSV cannot be read: {error}", where=path, expected="UTF-8, commas", next_step="export it again"
@@ -227,7 +232,7 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
     file = listing.parent / values["path"]
     if not values["path"] or not os.path.isfile(file):  # noqa: PTH113 - unlike Path.is_file, accepts any name
         raise ValueError(f"there is no file {values['path']!r}")
-    clip_id, class_id = values["clip"] or None, values["class"]
+    clip_id, class_id = _composed(values["clip"]) or None, values["class"]
     if clip_id is not None:
         if clip_id not in names.clip_classes:
             raise ValueError(f"{clip_id!r} is not a clip of this data set{names.suggestion(clip_id)}")

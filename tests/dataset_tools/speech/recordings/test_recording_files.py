@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dataset_tools.core.errors import InputError
@@ -118,6 +119,20 @@ def test_names_without_latin_letters_are_voices_of_their_own(
     for name in ("刘备", ""):
         with pytest.raises(InputError, match="No recordings of the voice"):
             find_voice(workspace, name)
+
+
+def test_a_clip_is_found_by_a_decomposed_name_and_blank_rows_are_skipped(
+    tmp_path: Path, clips: list[ClipRow], take: Callable[..., Path], load: Load
+) -> None:
+    clip = msgspec.structs.replace(clips[0], id="Küche-1_000001-000050")
+    decomposed = unicodedata.normalize("NFD", clip.id)
+    take(tmp_path / "takes" / f"{decomposed}.wav", 200)
+    take(tmp_path / "in" / "a.wav", 300)
+    (tmp_path / "in" / "list.csv").write_text(f"path,clip\na.wav,{decomposed}\n,\n , \n,,\n", "utf-8")
+    for source in (tmp_path / "takes", tmp_path / "in" / "list.csv"):
+        summary = load(source, known_clips=[clip])
+        assert [row.utterance.clip for row in summary.added] == [clip.id]
+        assert not summary.mismatches
 
 
 def test_a_list(
