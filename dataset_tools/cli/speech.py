@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dataset_tools.speech.dataset_speech import SpeechSummary
     from dataset_tools.speech.transcripts import TranscriptSummary
 
+_SHOWN_VOICES = 10
+
 speech_app = CommandLine(help="Synthesize, import or record spoken descriptions.", no_args_is_help=True)
 
 
@@ -91,8 +93,8 @@ def speech_import(
         jobs=jobs,
         progress=terminal.progress,
     )
-    for mismatch in summary.mismatches:
-        terminal.warn(mismatch)
+    for message in (*summary.mismatches, *summary.notes):
+        terminal.warn(message)
     if summary.added:
         _check_imported(terminal, place, jobs)
     _show_speech(terminal, "import", summary, place)
@@ -242,13 +244,19 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
         corrected = f", {summary.corrected} of them with a new sentence, license or language"
-        terminal.say(f"  {new} new, {summary.known} were known{corrected if summary.corrected else ''}")
+        left = len(summary.failures) + len(summary.mismatches)
+        left_out = f"; {count_of(left, 'file or row', 'files or rows')} not imported" if left else ""
+        terminal.say(f"  {new} new, {summary.known} were known{corrected if summary.corrected else ''}{left_out}")
+        voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
+        more = f" and {len(voices) - _SHOWN_VOICES} more" if len(voices) > _SHOWN_VOICES else ""
+        if voices:
+            terminal.say(f"  voices: {', '.join(voices[:_SHOWN_VOICES])}{more}")
     terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
     if stage == "import":  # fmn-data retry does not know files outside the workspace
-        then = "fix those files and import them again"
-        terminal.some_failed(len(summary.failures), then, reasons="the reasons are above")
+        then = "correct those files, names or rows and import them again"
+        terminal.some_failed(left, then, reasons="the reasons are above")
     else:
         terminal.some_failed(len(summary.failures))

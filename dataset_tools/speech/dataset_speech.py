@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ class SpeechSummary:
         added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
             license or language changed.
         failures: errors by utterance id or file.
-        mismatches: recordings that belong to no clip or class, a message each.
+        mismatches: files and rows of a CSV that were not imported, a message each.
+        notes: further messages about the imported files. voices: their number by voice.
     """
 
     utterances: int
@@ -68,6 +69,8 @@ class SpeechSummary:
     known: int = 0
     corrected: int = 0
     mismatches: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    voices: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -78,6 +81,8 @@ class SpeechSummary:
             "corrected": self.corrected,
             "failures": {name: error.as_dict() for name, error in self.failures.items()},
             "mismatches": list(self.mismatches),
+            "notes": list(self.notes),
+            "voices": dict(self.voices),
         }
 
 
@@ -240,6 +245,8 @@ def import_dataset(
         known=imported.known,
         corrected=imported.corrected,
         mismatches=imported.mismatches,
+        notes=imported.notes,
+        voices=imported.voices,
     )
 
 

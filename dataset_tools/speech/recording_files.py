@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 from dataset_tools.core.letters import ascii_slug, is_latin
@@ -47,6 +48,7 @@ class FoundRecording:
         voice: the speaker (`voice_slug`), ``unknown`` if none is stated.
         text: the sentence, empty if not stated.
         licence: empty if not stated. speaker: metadata of the speaker.
+        is_whole_name: whether the voice is not stated, and the whole file name was taken for it.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class FoundRecording:
     text: str = ""
     licence: str = ""
     speaker: SpeakerFacts = NOTHING_SAID
+    is_whole_name: bool = False
 
     def __str__(self) -> str:
         return in_unicode(str(self.path))
@@ -68,10 +71,12 @@ class Found:
     Attributes:
         recordings: in the order of their paths, or of the CSV.
         mismatches: files and rows that cannot be matched, a message each.
+        notes: remarks on the recordings that were found.
     """
 
     recordings: list[FoundRecording] = field(default_factory=list)
     mismatches: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> Found:
@@ -88,14 +93,30 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     elif source.suffix.lower() == ".csv" and source.is_file():
         found = _in_csv(source, names)
     if found.recordings:
-        return found
-    more = f" and {len(found.mismatches) - _SHOWN} more" if len(found.mismatches) > _SHOWN else ""
+        return replace(found, notes=_notes(found.recordings))
     raise InputError(
-        "; ".join(["There are no recordings to import", *found.mismatches[:_SHOWN]]) + more,
+        "; ".join(["There are no recordings to import", *_shown(found.mismatches)]),
         where=source,
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",
     )
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    more = len(names) - _SHOWN
+    return [*names[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _notes(recordings: Sequence[FoundRecording]) -> list[str]:
+    """Warns about voices that are whole file names: recorders number their files, and each would be a voice."""
+    names = [f"{in_unicode(one.path.name)} ({one.voice})" for one in recordings if one.is_whole_name]
+    if not names:
+        return []
+    number = count_of(len(names), "file states no voice, so its", "files state no voice, so their")
+    return [
+        f"{number} whole name is the voice: {', '.join(_shown(names))}. If that is not the speaker, name the files "
+        "<voice>_….wav, or give the voice in a CSV"
+    ]
 
 
 def one_line(name: str) -> str:
@@ -167,7 +188,8 @@ def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     if clip_id in names.clip_classes:
         return FoundRecording(path, names.clip_classes[clip_id], clip_id, _voice(path.parent.resolve().name))
     if path.parent != folder and path.parent.name in names.class_ids:
-        return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]))
+        voice, sign, _ = path.stem.partition("_")
+        return FoundRecording(path, path.parent.name, None, _voice(voice), is_whole_name=not sign)
     return None
 
 
@@ -242,6 +264,7 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
         class_id = class_of_clip
     elif class_id not in names.class_ids:
         raise ValueError(f"{class_id!r} is not a class of this data set{names.suggestion(class_id)}")
-    voice = _voice(values["voice"] or file.stem.partition("_")[0])
+    named, sign, _ = file.stem.partition("_")
+    voice, is_whole_name = _voice(values["voice"] or named), not (values["voice"] or sign)
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
-    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)
+    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker, is_whole_name)

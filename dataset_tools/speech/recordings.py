@@ -8,8 +8,7 @@ every utterance.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,19 +19,17 @@ import msgspec
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
-from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
-from dataset_tools.speech.loudness_normalization import Finish
+from dataset_tools.speech.import_tasks import ImportTask, import_one, keep_original, key_of, keys_of, task_for
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings, in_unicode
-from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
-from dataset_tools.speech.utterance_writer import Written, write_utterance
+from dataset_tools.speech.utterance_writer import Written
 
 _STAGE = "import"
 _Row = TypeVar("_Row")
@@ -47,7 +44,9 @@ class ImportSummary:
         known: number of files that had been imported before, byte for byte, under any name, clip, class or voice.
         corrected: number of these whose sentence, license or language changed.
         refused: errors of the files that cannot be used.
-        mismatches: files that belong to no class or clip, or are known under another id, a message each.
+        mismatches: files and rows of a CSV that were not imported, a message each.
+        notes: messages about files that are there already, about voices and about speakers.
+        voices: number of recordings by voice, of all files that are now recordings of the data set, new or known.
         speakers: metadata of speakers, by voice; only of those with a recording.
     """
 
@@ -56,23 +55,9 @@ class ImportSummary:
     corrected: int
     refused: dict[str, ToolkitError]
     mismatches: tuple[str, ...]
+    notes: tuple[str, ...]
+    voices: Mapping[str, int]
     speakers: Mapping[str, SpeakerFacts]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One recording to import, for a worker process."""
-
-    found: FoundRecording
-    sha256: str
-    utterance_id: str
-    original: Path
-    target: Path
-    limits: Limits
-    settings: Finish
-
-    def __str__(self) -> str:
-        return str(self.found.path)
 
 
 def import_recordings(
@@ -111,16 +96,18 @@ def import_recordings(
     check_consent(workspace, {one.voice for one in found.recordings}, renewed)
     rows = {row.id: row for row in listed_recordings(workspace)}
     known_as = {row.original_sha256: row.id for row in rows.values()}
-    tasks: dict[str, _Task] = {}
-    task_of: dict[str, _Task] = {}  # by the file's SHA-256
+    tasks: dict[str, ImportTask] = {}
+    task_of: dict[str, ImportTask] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    mismatches = [*found.mismatches, *contradictions]
+    notes = [*found.notes, *contradictions]
+    there: set[str] = set()  # ids of the recordings that these files are
+    twins: list[tuple[FoundRecording, ImportTask]] = []
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}
     known = corrected = 0
     for recording in found.recordings:
         try:
-            task = _task(recording, workspace)
+            task = task_for(recording, workspace)
         except OSError as error:
             refused[str(recording)] = SampleError(
                 f"The file cannot be read: {error.strerror}",
@@ -131,19 +118,20 @@ def import_recordings(
         row_id, earlier = f"recording/{task.utterance_id}", rows.get(task.utterance_id)
         if earlier is not None:  # the file may have another suffix now
             task = replace(task, original=task.original.with_suffix(Path(earlier.original).suffix))
-        keys = _keys(task, earlier)
+        keys = keys_of(task, earlier)
         if task.sha256 in task_of:
-            same = task_of[task.sha256]
-            mismatches.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+            twins.append((recording, task_of[task.sha256]))
         elif task.sha256 in known_as and earlier is None:
             known += 1
-            mismatches.append(
+            there.add(known_as[task.sha256])
+            notes.append(
                 f"{recording}: already imported as {known_as[task.sha256]}; to import it as {task.utterance_id}, "
                 f"first remove that row from {workspace.relative(recordings_path(workspace))}"
             )
         elif (done := _first(ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
             known += 1
-            _keep_original(task)
+            there.add(task.utterance_id)
+            keep_original(task)
             ledger.record(msgspec.structs.replace(done, key=keys[0]))
             rows[task.utterance_id] = stated = _as_stated(earlier, recording, language, licence)
             corrected += stated != earlier
@@ -157,7 +145,7 @@ def import_recordings(
     untried = len(refused)
     _forget_resolved(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
     progress(_STAGE, len(written), len(tasks))
-    for outcome in run_each(_import, todo, jobs=jobs):
+    for outcome in run_each(import_one, todo, jobs=jobs):
         task = outcome.item
         if outcome.result is not None:
             written[task.utterance_id] = outcome.result
@@ -166,6 +154,15 @@ def import_recordings(
             refused[str(task.found)] = outcome.error
             ledger.record(_failed(task, outcome.error))
         progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
+    for recording, same in twins:
+        if same.utterance_id in written:
+            notes.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+        else:
+            refused[str(recording)] = SampleError(
+                f"It is the same file as {same.found}, which failed",
+                where=str(recording),
+                next_step="use another file",
+            )
 
     takes: dict[tuple[str | None, str], int] = {}
     for row in rows.values():
@@ -188,8 +185,16 @@ def import_recordings(
     if written or corrected:
         write_rows(recordings_path(workspace), (rows[name] for name in sorted(rows)))
     voices = {row.utterance.voice for row in rows.values()}
-    speakers = {voice: facts for voice, facts in speakers.items() if voice in voices}
-    return ImportSummary(tuple(added), known, corrected, dict(sorted(refused.items())), tuple(mismatches), speakers)
+    return ImportSummary(
+        added=tuple(added),
+        known=known,
+        corrected=corrected,
+        refused=dict(sorted(refused.items())),
+        mismatches=tuple(found.mismatches),
+        notes=tuple(notes),
+        voices=Counter(sorted(rows[name].utterance.voice for name in there | written.keys())),
+        speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
+    )
 
 
 def add_recording(
@@ -209,8 +214,8 @@ def add_recording(
         SampleError: the recording cannot be used; nothing is kept.
     """
     check_consent(workspace, [found.voice])
-    task = _task(found, workspace)
-    written = _import(task)
+    task = task_for(found, workspace)
+    written = import_one(task)
     ledger.record(_ok(task, written, workspace))
     rows = {row.id: row for row in listed_recordings(workspace)}
     same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
@@ -232,20 +237,6 @@ def _forget_resolved(ledger: Ledger, paths: Collection[str], tasks: Collection[s
     ledger.forget([row.id for row in failures if row.reason is not None and row.reason.get("where") in paths])
 
 
-def _task(found: FoundRecording, workspace: Workspace) -> _Task:
-    sha256 = sha256_of(found.path)
-    utterance_id = f"{found.clip_id or found.class_id}_{found.voice}_{sha256[:12]}"
-    return _Task(
-        found=found,
-        sha256=sha256,
-        utterance_id=utterance_id,
-        original=workspace.recordings / f"{sha256}{found.path.suffix.lower()}",
-        target=workspace.speech / f"{utterance_id}.wav",
-        limits=Limits(),
-        settings=Finish(),
-    )
-
-
 def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
     """Updates a known recording with the metadata stated now; missing values remain unchanged."""
     utterance = row.utterance
@@ -261,46 +252,20 @@ def _rewritten(row: RecordingRow, written: Written) -> RecordingRow:
     return msgspec.structs.replace(row, utterance=utterance)
 
 
-def _ok(task: _Task, written: Written, workspace: Workspace) -> LedgerRow:
+def _ok(task: ImportTask, written: Written, workspace: Workspace) -> LedgerRow:
     row_id, values = f"recording/{task.utterance_id}", asdict(written)
-    return ok(row_id, _STAGE, _key_of(task), task.target, workspace.root, written.sha256, written=values)
+    return ok(row_id, _STAGE, key_of(task), task.target, workspace.root, written.sha256, written=values)
 
 
-def _failed(task: _Task, error: ToolkitError) -> LedgerRow:
-    row = failed(f"recording/{task.utterance_id}", _STAGE, error, _key_of(task))
+def _failed(task: ImportTask, error: ToolkitError) -> LedgerRow:
+    row = failed(f"recording/{task.utterance_id}", _STAGE, error, key_of(task))
     reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # paths may have any bytes
     return msgspec.structs.replace(row, reason=reason)
 
 
-def _keys(task: _Task, earlier: RecordingRow | None) -> list[str]:
-    """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
-    stated = {(task.found.text, task.found.licence)}
-    if earlier is not None:  # a licence stated by --licence was not part of the key
-        stated |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
-    return [_key_of(task), *(_key_of(task, *one) for one in sorted(stated))]
-
-
-def _key_of(task: _Task, *stated: str) -> str:
-    """Cache key: SHA-256 of everything that the WAV depends on."""
-    inputs = [task.sha256, *stated, asdict(task.limits), asdict(task.settings)]
-    return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
-
-
-def _import(task: _Task) -> Written:
-    """Runs in a worker process."""
-    written = write_utterance(task.found.path, task.target, limits=task.limits, settings=task.settings)
-    _keep_original(task)
-    return written
-
-
-def _keep_original(task: _Task) -> None:
-    """Copies the original file unless the copy exists."""
-    if not task.original.is_file():
-        with written_whole(task.original) as partial:
-            shutil.copyfile(task.found.path, partial)
-
-
-def _row(task: _Task, written: Written, workspace: Workspace, language: str, licence: str, take: int) -> RecordingRow:
+def _row(
+    task: ImportTask, written: Written, workspace: Workspace, language: str, licence: str, take: int
+) -> RecordingRow:
     found = task.found
     return RecordingRow(
         id=task.utterance_id,

@@ -154,7 +154,7 @@ def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
     for folder in again:
         summary = load(folder)
         assert (summary.added, summary.known) == ((), 1)
-        (said,) = summary.mismatches
+        (said,) = summary.notes
         assert f"already imported as {first.id}" in said
         assert "recordings/recordings.jsonl" in said
     assert {file: file.read_bytes() for file in workspace.recordings.iterdir()} == listing
@@ -171,4 +171,4 @@ def test_one_file_under_two_names_of_one_folder_is_one_recording(
     shutil.copy(path, path.with_name(f"{clips[1].id}.wav"))
     summary = load(path.parent)
     assert [row.utterance.clip for row in summary.added] == [clips[0].id]
-    assert f"imported as {summary.added[0].id}" in "".join(summary.mismatches)
+    assert f"imported as {summary.added[0].id}" in "".join(summary.notes)

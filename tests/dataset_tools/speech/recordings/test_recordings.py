@@ -175,7 +175,7 @@ def test_a_folder_whose_own_name_is_not_utf_8(
     shutil.copy(source / f"{clips[1].id}.wav", source / f"{clips[2].id}.wav")
     mended = load(source)
     assert len(mended.added) == 1
-    assert [text.count(r"J\xfcrgen/") for text in mended.mismatches] == [2]
+    assert [text.count(r"J\xfcrgen/") for text in mended.notes] == [2]
     with Ledger(workspace.ledger) as ledger:
         assert ledger.status("failed", "recording/") == []
 
@@ -224,6 +224,23 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
         (left,) = ledger.status("failed", "recording/")
         assert left.reason is not None
         assert left.reason["where"].endswith("anna_03.mp3")
+
+
+def test_a_second_file_with_the_content_of_one_that_fails_fails_too(
+    workspace: Workspace, tmp_path: Path, take: Callable[..., Path], load: Load
+) -> None:
+    source = tmp_path / "takes"
+    take(source / CARROT / "anna_01.wav", 200)
+    for name in ("ben_01.wav", "zoe_01.wav"):
+        (source / CARROT / name).write_bytes(b"")
+    for _ in range(2):
+        summary = load(source)
+        found = {Path(name).name: error.found for name, error in summary.refused.items()}
+        assert list(found) == ["ben_01.wav", "zoe_01.wav"]
+        assert found["ben_01.wav"].startswith("The file cannot be decoded")
+        assert found["zoe_01.wav"] == f"It is the same file as {source / CARROT / 'ben_01.wav'}, which failed"
+        assert (summary.notes, summary.voices) == ((), {"anna": 1})
+    assert [row.name for row in read_recordings(workspace)] == ["anna_01.wav"]
 
 
 def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_imported(
