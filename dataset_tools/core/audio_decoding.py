@@ -25,6 +25,7 @@ MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
 _STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # the others only estimate it
+_LOSSLESS_FLOAT = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _TOLERANCE_S = 0.05  # lossy codecs pad
 _UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
 _CANCELLED = 0.01  # power of the mean relative to that of the loudest channel; 1 / n for n independent channels
@@ -38,11 +39,14 @@ class Sound:
         samples: [n, channels], full scale is ±1.
         sample_rate_hz: of the samples.
         missing_s: further audio that the file declares: it is truncated, or that part is damaged.
+        float_pcm: whether these are the own floating-point numbers of the file, not limited to ±1. Lossy codecs
+            also decode to values beyond ±1, if what they encoded was clipped.
     """
 
     samples: Samples
     sample_rate_hz: int
     missing_s: float = 0.0
+    float_pcm: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -90,6 +94,8 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
                 raise _undecodable(path, "has no sound")
             stream = container.streams.audio[0]
             declared_s = _declared_s(container, stream)
+            codec = stream.codec_context  # None if FFmpeg does not know it
+            decoded.is_lossless = codec is not None and codec.name.startswith(_LOSSLESS_FLOAT)
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -114,6 +120,7 @@ class _Decoded:
         self._rate_hz = self._channels = self._length = 0
         self._damage: Exception | None = None
         self._damaged_s = 0.0
+        self.is_lossless = False
 
     def damage(self, error: Exception, duration_s: float) -> None:
         """Records a packet that cannot be decoded."""
@@ -175,7 +182,7 @@ class _Decoded:
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
         missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
-        return Sound(samples, self._rate_hz, missing_s)
+        return Sound(samples, self._rate_hz, missing_s, self.is_lossless and kind.kind == "f")
 
 
 def _declared_s(container: Any, stream: Any) -> float:

@@ -19,6 +19,7 @@ DECODED_S = 60.0
 
 _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # includes the maxima of 8- and 16-bit converters, also after a lossy codec
+_ROUNDING = 2**-22  # of 32-bit floating-point numbers
 _FRAME_S = 0.02
 _MAX_AMPLITUDE = 1e9  # times full scale: the squares of larger values would overflow
 
@@ -36,7 +37,8 @@ class Quality:
         noise_floor_dbfs: 5th percentile of the frame levels.
         snr_db: 95th percentile of the frame levels minus the noise floor. It is low, too, for clean audio without
             pauses.
-        clipped_share: share of the samples in runs of at least three samples at full scale, 0-1.
+        clipped_share: share of the samples in runs of at least three samples at full scale, 0-1; at the peak, if a file
+            in floating-point PCM exceeds full scale.
         dc_offset: mean of the samples of the channel with the largest offset, -1 to 1.
         not_finite: number of samples that are NaN, infinite or beyond 1e9 times full scale; they are ignored in the
             other values.
@@ -108,7 +110,7 @@ def measure(sound: Sound) -> Quality:
         loudness_lufs=integrated_loudness(mono, sound.sample_rate_hz),
         noise_floor_dbfs=floor,
         snr_db=loud - floor,
-        clipped_share=max(_clipped_share(channel) for channel in samples.T),
+        clipped_share=max(_clipped_share(channel, float_pcm=sound.float_pcm) for channel in samples.T),
         dc_offset=float(offsets[np.argmax(np.abs(offsets))]),
         not_finite=int((~finite).sum()),
         missing_s=sound.missing_s,
@@ -168,11 +170,14 @@ def _frame_levels(mono: Samples, sample_rate_hz: int) -> Samples:
     return _decibels(np.sqrt((frames**2).mean(axis=1)))
 
 
-def _clipped_share(channel: Samples) -> float:
+def _clipped_share(channel: Samples, *, float_pcm: bool) -> float:
     """Share of samples in runs of at least three at full scale of one sign; unclipped peaks are shorter."""
     clipped = np.zeros(len(channel), dtype=bool)
     for sign in (1, -1):
-        full = np.concatenate([[False], sign * channel >= _FULL_SCALE, [False]])
+        limit, peak = _FULL_SCALE, float((sign * channel).max())
+        if float_pcm and peak > 1:
+            limit = peak * (1 - _ROUNDING)
+        full = np.concatenate([[False], sign * channel >= limit, [False]])
         edges = np.flatnonzero(np.diff(full.astype(np.int8)))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             if end - start >= 3:

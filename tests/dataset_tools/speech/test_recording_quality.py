@@ -71,6 +71,24 @@ def test_an_overdriven_sine_has_the_share_that_geometry_says(sine: Sine) -> None
     assert "clipped (66" in refusal(of(driven))
 
 
+def float_pcm(samples: np.ndarray) -> Quality:
+    return measure(Sound(samples[:, None], RATE, float_pcm=True))
+
+
+def test_floating_point_beyond_full_scale_is_not_clipped(sine: Sine) -> None:
+    assert float_pcm(sine(50, 20, 1.0, RATE)).clipped_share == 0
+    assert of(sine(50, 20, 1.0, RATE)).clipped_share > 0.9  # lossy decoders overshoot: clipped before it was encoded
+    assert float_pcm(np.clip(2 * sine(50, 0, 1.0, RATE), -1, 1)).clipped_share == pytest.approx(2 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("gain", [1.5, 10.0, 10.0 / 3])
+def test_floating_point_is_clipped_where_it_stays_at_its_peak(sine: Sine, gain: float) -> None:
+    clipped = np.float32(np.clip(2 * sine(50, 0, 1.0, RATE), -1, 1) * gain).astype(float)  # amplified afterwards
+    assert float_pcm(clipped).clipped_share == pytest.approx(2 / 3, abs=0.01)
+    one_side = np.where(clipped > 0, clipped, clipped * 0.9)
+    assert float_pcm(one_side).clipped_share == pytest.approx(2 / 3, abs=0.01)
+
+
 def test_not_a_number_is_counted_and_refused(sine: Sine) -> None:
     samples = sine(1000, -20, 1.0, RATE)
     samples[[5, 6, 7, 8, 9]] = [np.nan, np.inf, -np.inf, 1e308, -1e308]  # of the last two a mean would overflow

@@ -226,6 +226,25 @@ def test_a_recording_that_cannot_be_used_is_refused_with_its_reason(
         assert left.reason["where"].endswith("anna_03.mp3")
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_f32le", "wav"), ("pcm_f64be", "aiff"), ("wavpack", "mka")])
+def test_floating_point_beyond_full_scale_is_scaled_and_not_clipped(
+    workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg, load: Load, codec: str, suffix: str
+) -> None:
+    tone = "aevalsrc='{}*sin(2*PI*200*t)*gt(sin(2*PI*2*t),-0.5)':s=16000:d=1.5"
+    levels = {"loud": 10, "plain": 0.3}
+    for name, level in levels.items():
+        path = tmp_path / "in" / CARROT / f"{name}_1.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ffmpeg("-f", "lavfi", "-i", tone.format(level), "-c:a", codec, path)
+    summary = load(tmp_path / "in")
+    assert summary.refused == {}
+    stored = {Path(row.name).stem: decode(workspace.root / row.utterance.path).samples for row in summary.added}
+    assert np.abs(stored["loud_1"]).max() < 0.9
+    assert np.abs(stored["loud_1"] - stored["plain_1"]).max() < 2**-14
+    quality = next(row.utterance.quality for row in summary.added if row.name.startswith("loud"))
+    assert (quality["clipped_share"], quality["peak_dbfs"]) == (0, pytest.approx(20, abs=0.01))
+
+
 def test_a_second_file_with_the_content_of_one_that_fails_fails_too(
     workspace: Workspace, tmp_path: Path, take: Callable[..., Path], load: Load
 ) -> None:
