@@ -12,6 +12,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -69,7 +70,7 @@ class OpenedSources:
             for name, source in sorted(self.read.items())
             if not source.index.stamps
         ]
-        more = [f"and {len(sentences) - _SHOWN_VIDEOS} more videos without timestamps."]
+        more = [f"and {count_of(len(sentences) - _SHOWN_VIDEOS, 'more video')} without timestamps."]
         return (*sentences[:_SHOWN_VIDEOS], *more * (len(sentences) > _SHOWN_VIDEOS))
 
     def status(self, failed: Collection[str]) -> SourceStatus:

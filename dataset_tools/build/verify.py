@@ -149,8 +149,9 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
     ]
     if outdated:
         problems.append(
-            f"train.jsonl and test.jsonl: {len(outdated)} clips or utterances in them differ from those of the data "
-            f"set: {min(outdated)}; run fmn-data pairs again"
+            "train.jsonl and test.jsonl: "
+            + count_of(len(outdated), "clip or utterance in them differs", "clips or utterances in them differ")
+            + f" from those of the data set: {min(outdated)}; run fmn-data pairs again"
         )
     if record is not None and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(

@@ -153,12 +153,15 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.result(summary.as_dict())
         return
     if summary.with_sound is not None:
-        terminal.say(f"  {summary.with_sound} of {summary.clips} clips have sound; the videos of the others have none")
+        terminal.say(
+            f"  {count_of(summary.with_sound, 'clip has', 'clips have')} sound, of {summary.clips:,}; the "
+            "videos of the others have none"
+        )
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)
     if not summary.dry_run:
-        terminal.closing("speak", f"{summary.utterances} utterances", place.speech)
+        terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")

@@ -86,7 +86,10 @@ def export(
         is_included = name in (allow or ()) and (media or name.startswith("recordings-"))
         terminal.warn(f"included because of --allow: {part}" if is_included else f"withheld: {part}")
     if summary.missing:
-        terminal.warn(f"{summary.missing} recorded utterances are left out, and cannot be rebuilt")
+        terminal.warn(
+            f"{count_of(summary.missing, 'recorded utterance is', 'recorded utterances are')} left out, and "
+            "cannot be rebuilt"
+        )
     kept = f", {summary.kept} already complete" if summary.kept else ""
     terminal.closing("export", f"{count_of(summary.written, 'file')} written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
@@ -145,7 +148,10 @@ def build_from_export(
     terminal.closing("speak", count_of(summary.build.utterances, "utterance"), place.speech)
     terminal.closing("pairs", f"{summary.pairs}", place.manifests)
     if summary.missing:
-        terminal.warn(f"{summary.missing} recorded utterances are not in the export, and cannot be rebuilt")
+        terminal.warn(
+            f"{count_of(summary.missing, 'recorded utterance is', 'recorded utterances are')} not in the "
+            "export, and cannot be rebuilt"
+        )
     for difference in summary.differences:
         terminal.warn(difference)
     terminal.result(summary.as_dict())

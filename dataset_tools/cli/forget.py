@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _LINKS = {
-    "trained": "it was trained on {0} utterances of the voice: delete the run and train again",
+    "trained": "it was trained on {0} of the voice: delete the run and train again",
     "validated": "the voice was in its validation split, which selected the epoch: delete the run and train again",
     "learned": "it learned classes from utterances of the voice: remove its new_classes.safetensors, then learn again",
     "named": "its files name utterances of the voice: delete it, or evaluate again",
@@ -92,7 +92,8 @@ def _show_rest(
     terminal: Terminal, runs: Sequence[LinkedRun], tasks: Mapping[str, Sequence[str]], left: Sequence[str]
 ) -> None:
     for run in runs:
-        terminal.warn(f"{run.run}: {_LINKS[run.link].format(run.utterances)}")
+        spoken = count_of(run.utterances, "utterance")
+        terminal.warn(f"{run.run}: {_LINKS[run.link].format(spoken)}")
     for address, clips in tasks.items():
         terminal.warn(
             f"{address}: tasks of {_listed(clips)} may still play the voice; fmn-data annotate push removes it"

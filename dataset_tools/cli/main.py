@@ -117,7 +117,7 @@ def pairs(
         across = count_of(summary.neither, "pair of a training item and a test item is", several)
         terminal.say(f"  {across} in neither split")
     for what, number in summary.dropped.items():
-        terminal.warn(f"{number} {what}: dropped")
+        terminal.warn(f"dropped, {what}: {number:,}")
     for same in summary.merged[:MERGED_SHOWN]:
         terminal.warn(f"same content under {len(same)} names, treated as one item: {', '.join(same)}")
     if len(summary.merged) > MERGED_SHOWN:
@@ -184,7 +184,9 @@ def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
     terminal.say(f"  {count_of(report.files, 'file')}: known kinds, bounded sizes, no links, no pickles")
     terminal.say(f"  {count_of(report.rows, 'row')}: names, paths and hashes")
     terminal.say(
-        f"  {report.media} media files: hash, format, size and length" if report.media else "  media: not opened"
+        f"  {count_of(report.media, 'media file')}: hash, format, size and length"
+        if report.media
+        else "  media: not opened"
     )
     for problem in report.problems:
         terminal.warn(problem)

@@ -142,7 +142,8 @@ def speech_voices(
         terminal.warn(f"{name}: {error.found}")
     numbers = summary.as_dict()
     similarities = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1: identical)"
-    terminal.closing("voices", f"{numbers['voices']} voices compared; similarity {similarities}", place.manifests)
+    voices = count_of(numbers["voices"], "voice")
+    terminal.closing("voices", f"{voices} compared; similarity {similarities}", place.manifests)
     terminal.result(numbers)
     terminal.some_failed(
         len(summary.failures), "fix those files, then run fmn-data speech voices again", reasons="the reasons are above"
@@ -169,7 +170,7 @@ def _show_check(terminal: Terminal, summary: TranscriptSummary, place: Workspace
         terminal.say(f"  {number} not checked: {reason}")
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
-    text = f"{len(summary.rows)} utterances, {len(doubtful)} may not match their sentence"
+    text = f"{count_of(len(summary.rows), 'utterance')}, {len(doubtful)} may not match their sentence"
     terminal.closing("check", text, place.manifests / "transcripts.jsonl")
 
 
@@ -246,12 +247,14 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         corrected = f", {summary.corrected} of them with a new sentence, license or language"
         left = len(summary.failures) + len(summary.mismatches)
         left_out = f"; {count_of(left, 'file or row', 'files or rows')} not imported" if left else ""
-        terminal.say(f"  {new} new, {summary.known} were known{corrected if summary.corrected else ''}{left_out}")
+        known = count_of(summary.known, "was", "were")
+        terminal.say(f"  {new} new, {known} known{corrected if summary.corrected else ''}{left_out}")
         voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
         more = f" and {len(voices) - _SHOWN_VOICES} more" if len(voices) > _SHOWN_VOICES else ""
         if voices:
             terminal.say(f"  voices: {', '.join(voices[:_SHOWN_VOICES])}{more}")
-    terminal.closing(stage, f"{summary.utterances} utterances, {summary.recorded} of them recorded", place.speech)
+    utterances = count_of(summary.utterances, "utterance")
+    terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")

@@ -98,12 +98,13 @@ def plan_clips(
         one.id: per_class - len(planned[one.id]) for one in classes.classes if len(planned[one.id]) < per_class
     }
     if shortfalls and shortfall == "stop":
+        usable = count_of(per_class, "usable interval")
         short = count_of(len(shortfalls), "class has", "classes have")
         counts = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
         raise InputError(
-            f"{short} fewer than {per_class} usable intervals: {counts}",
+            f"{short} fewer than {usable}: {counts}",
             where=corpus.annotations.path,
-            expected=f"{per_class} usable intervals of every class",
+            expected=f"{usable} of every class",
             next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",
         )
     clips = _without_shared_frames(sorted(chain.from_iterable(planned.values()), key=lambda clip: clip.id))

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.exports import facts_in_words
 from dataset_tools.exports.dataset_facts import DatasetFacts, Durations
 from dataset_tools.exports.exported_rows import TABLES
@@ -92,8 +93,8 @@ def _composition(facts: DatasetFacts) -> list[str]:
     )
     lines += [
         "",
-        f"- {len(facts.clips.by_class.keys() | spoken.by_class.keys()):,} classes, {len(facts.clips.persons):,}"
-        f" persons, {len(facts.clips.videos):,} source videos.",
+        f"- {count_of(len(facts.clips.by_class.keys() | spoken.by_class.keys()), 'class', 'classes')}, "
+        f"{count_of(len(facts.clips.persons), 'person')}, {count_of(len(facts.clips.videos), 'source video')}.",
         f"- Clips by pixels: {sizes or 'none'}.",
         "- `train`, `test`: the split; `both`: items with pairs in both; `neither`: in neither split.",
     ]
@@ -101,7 +102,7 @@ def _composition(facts: DatasetFacts) -> list[str]:
     rows = [[f"`{one}`", _count(facts.clips.by_class[one]), _count(spoken.by_class[one])] for one in classes]
     lines += ["", *_table(["class", "clips", "utterances"], rows[:_MOST_CLASSES])]
     if len(rows) > _MOST_CLASSES:
-        lines += ["", f"And {len(rows) - _MOST_CLASSES:,} more classes."]
+        lines += ["", f"And {count_of(len(rows) - _MOST_CLASSES, 'more class', 'more classes')}."]
     return lines
 
 

@@ -109,7 +109,7 @@ def speakers(facts: DatasetFacts) -> list[str]:
     if voices["recorded"]:
         names = {"age_band": "Age", "accent": "Accent", "device": "Recorded with"}
         lines += [f"{names[key]}: {counted(counts)}." for key, counts in facts.speakers.facts.items()]
-        lines.append(f"{facts.speakers.consented:,} of the speakers have a recorded consent.")
+        lines.append(f"Speakers with a recorded consent: {facts.speakers.consented:,}.")
     lines.append(f"Languages, by utterances: {counted(facts.utterances.languages) or 'none'}.")
     return lines
 

@@ -72,7 +72,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
         if voices:
             count = sum(rows.voices[voice] for voice in voices)
             names = ", ".join(voices[:_SHOWN_VOICES]) + (" and others" if len(voices) > _SHOWN_VOICES else "")
-            found.append(Withheld(name, f"{count} recorded utterances of {names}", why, voices))
+            found.append(Withheld(name, f"{count_of(count, 'recorded utterance')} of {names}", why, voices))
     return found
 
 

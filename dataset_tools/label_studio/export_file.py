@@ -56,7 +56,7 @@ def _exported(export: Path) -> list[dict[str, Any]]:
     if tasks and not ours:
         if not any("data" in task for task in tasks):
             raise _not_an_export(export, "its rows have no `data`, like those of a JSON-MIN export")
-        raise _not_an_export(export, f"none of its {len(tasks):,} tasks was made by fmn-data annotate push")
+        raise _not_an_export(export, f"none of its {count_of(len(tasks), 'task')} was made by fmn-data annotate push")
     if ours and not any("annotations" in task for task in ours):
         raise _not_an_export(export, "its tasks have no `annotations`: it holds tasks to import, not decisions")
     return ours

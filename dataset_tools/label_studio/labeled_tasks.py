@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.decisions.journal import VERDICTS, Text, Verdict
 
@@ -31,7 +32,9 @@ class TaskData(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.source_frames is not None and len(self.source_frames) != self.frames:
-            raise ValueError(f"`source_frames` has {len(self.source_frames)} frames, `frames` says {self.frames}")
+            raise ValueError(
+                f"`source_frames` has {count_of(len(self.source_frames), 'frame')}, `frames` says {self.frames}"
+            )
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,8 @@ from statistics import median
 
 from markupsafe import Markup
 
+from dataset_tools.core.count_of import count_of
+
 WIDTH, HEIGHT = 440, 120
 _LEFT, _BOTTOM, _TOP = 6, 20, 16
 _STEPS = (1, 2, 5)
@@ -56,7 +58,7 @@ def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
     parts.append(f'<line class="median" x1="{x:.2f}" x2="{x:.2f}" y1="{_TOP}" y2="{base}"/>')
     caption = f"{unit}; median {middle:.3g}; highest bar: {most}"
     parts.append(f'<text x="{WIDTH - _LEFT}" y="11" text-anchor="end">{caption}</text>')
-    spoken = f"Histogram of {len(values)} values from {min(values):.3g} to {max(values):.3g} {caption}"
+    spoken = f"Histogram of {count_of(len(values), 'value')} from {min(values):.3g} to {max(values):.3g} {caption}"
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">{"".join(parts)}</svg>')
 
 

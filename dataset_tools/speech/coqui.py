@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core import torch_compat
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
@@ -226,7 +227,8 @@ def _local_files(folder: Path) -> tuple[Path, Path]:
         weights = [folder / "model.pth"]
     if not config.is_file() or len(weights) != 1:
         raise InputError(
-            f"The folder has {'a' if config.is_file() else 'no'} config.json and {len(weights)} weight files",
+            f"The folder has {'a' if config.is_file() else 'no'} config.json and "
+            f"{count_of(len(weights), 'weight file')}",
             where=folder,
             expected="config.json and model.pth",
             next_step="use the folder that Coqui TTS wrote in training, with the checkpoint renamed to model.pth",

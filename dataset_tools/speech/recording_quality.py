@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.audio_decoding import Samples, Sound
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.speech.loudness import SILENT_LUFS, integrated_loudness
 
@@ -126,7 +127,7 @@ def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
     """
     q = quality
     refusals = [
-        (q.not_finite > 0, f"{q.not_finite} of its samples are not numbers"),
+        (q.not_finite > 0, f"{count_of(q.not_finite, 'sample is not a number', 'samples are not numbers')}"),
         (q.loudness_lufs < limits.silent_lufs, f"it is silent ({_loudness(q)}, limit {limits.silent_lufs:g})"),
         (
             q.speech_s < limits.shortest_speech_s,

@@ -9,6 +9,7 @@ import typer
 
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.count_of import count_of
 from fmn.cli.compare import ComparisonOptions
 from fmn.cli.options import LabelsOption, OutOption, listed, short, show_failures
 
@@ -65,7 +66,7 @@ def noise(
         load_both(planned)
         runs = planned.runs * len(percents)
         systems = ", ".join(planned.candidates)
-        terminal.closing("dry run", f"would do up to {runs} runs of {systems}", short(planned.folder))
+        terminal.closing("dry run", f"would do up to {count_of(runs, 'run')} of {systems}", short(planned.folder))
         terminal.result({"dry_run": True, "runs": runs, "rates": percents, "systems": list(planned.candidates)})
         return
     found = study_noise(planned, percents, jobs=options.jobs, progress=terminal.progress)

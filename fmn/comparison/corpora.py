@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from fmn.comparison.by_class import Floats
 from fmn.comparison.comparison_plan import REFERENCE, in_order
@@ -141,7 +142,8 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
     sums, counts = sums[:, asked], counts[:, asked]
     if len(counts) < 2 or not (counts.sum(1) > 0).all():
         raise InputError(
-            f"{len(counts)} corpora, with {counts.sum(1).astype(int).tolist()} queries, have no interval",
+            f"There is no interval over {count_of(len(counts), 'corpus', 'corpora')} with "
+            f"{counts.sum(1).astype(int).tolist()} queries",
             expected="at least two corpora with queries in each",
         )
     means = sums.sum(1) / counts.sum(1)  # [corpora]

@@ -76,7 +76,11 @@ def _leaves(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
 
 def _heading(values: Mapping[str, Any]) -> str:
     seeds = len(values["seeds"])
-    what = f"{values['train']} {values['test']}" if "train" in values else f"on {len(values['comparisons'])} corpora"
+    what = (
+        f"{values['train']} {values['test']}"
+        if "train" in values
+        else "on " + count_of(len(values["comparisons"]), "corpus", "corpora")
+    )
     changed = f" with {describe(values['changes'])}" if values["changes"] else ""
     return (
         f"fmn compare {what}, preset {values['preset']}{changed}, {count_of(seeds, 'seed')}, up to "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from fmn.comparison.by_class import Floats, PerQuery, class_ids, means_by_class, queries_by_class
 from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
@@ -74,7 +75,9 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         notes = ("Synthetic (stand-in) corpus: these results say nothing about real kitchens.", *notes)
     if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
         missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
-        notes += (f"{missing[0]} clips and {missing[1]} utterances without features were left out.",)
+        notes += (
+            f"{count_of(missing[0], 'clip')} and {count_of(missing[1], 'utterance')} without features were left out.",
+        )
     if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
         notes += (
             f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; the trials that "

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import REFERENCE, describe
 from fmn.evaluation.results_table import DIRECTIONS, RANK_IN_CLASS, WHAT_THEY_ARE
 from fmn.evaluation.table_formats import Bold, Row, Table, number
@@ -161,8 +162,10 @@ def sizes(values: Mapping[str, Any], direction: str) -> str:
     """Number of queries and gallery size of a direction; of each corpus, if there are several."""
     queries, gallery = values["queries"][direction], values["gallery"][direction]
     if isinstance(queries, int):
-        return f"{queries:,} queries, gallery {gallery:,}"
-    return f"{len(queries)} corpora, queries/gallery: " + ", ".join(map("{}/{}".format, queries, gallery))
+        return f"{count_of(queries, 'query', 'queries')}, gallery {gallery:,}"
+    return f"{count_of(len(queries), 'corpus', 'corpora')}, queries/gallery: " + ", ".join(
+        map("{}/{}".format, queries, gallery)
+    )
 
 
 def _costs(values: Mapping[str, Any]) -> Table:

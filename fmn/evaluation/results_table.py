@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.count_of import count_of
 from fmn.evaluation.table_formats import Row, Table, number, to_rich
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, st
     for direction, direction_name in DIRECTIONS.items():
         block = first[direction]
         heads = iter(
-            (direction_name, f"{block['queries']:,} queries", f"{block['gallery']:,} in gallery")
+            (direction_name, count_of(block["queries"], "query", "queries"), f"{block['gallery']:,} in gallery")
         )  # one per line
         rows = []
         for metric, metric_name in metrics.items():

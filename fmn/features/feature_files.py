@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.files import PARTIAL, clear_partial, sha256_of, write_bytes, written_whole
 from fmn.features.config import AudioFeatureConfig, Pooling
@@ -130,7 +131,8 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
         first = first or item.sha256
         if feature.shape[-1] != values.get(first, feature).shape[-1]:
             raise InputError(
-                f"The feature of {item.name} has {feature.shape[-1]} values, others have {values[first].shape[-1]}",
+                f"The feature of {item.name} has {count_of(feature.shape[-1], 'value')}, others have "
+                f"{values[first].shape[-1]}",
                 where=path,
                 expected="features of the same size",
                 next_step="compute all of them with the same encoder",
@@ -252,7 +254,7 @@ def _folder(path: Path) -> FeatureFiles:
 
         arrays = list(load_file(files[name]).values())
         if len(arrays) != 1:
-            raise ValueError(f"{files[name].name} contains {len(arrays)} arrays, expected one")
+            raise ValueError(f"{files[name].name} contains {count_of(len(arrays), 'array')}, expected one")
         return arrays[0].float().numpy() if arrays[0].is_floating_point() else arrays[0].numpy()
 
     return FeatureFiles(path, hashlib.sha256(listing.encode()).hexdigest(), read, hashes)

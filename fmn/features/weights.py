@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
@@ -192,7 +193,8 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
     ]
     if problems:
         raise InputError(
-            f"The weights do not match the network, {len(problems)} parameters differ: " + "; ".join(problems),
+            "The weights do not match the network, "
+            f"{count_of(len(problems), 'parameter differs', 'parameters differ')}: " + "; ".join(problems),
             where=str(where),
             expected=f"the {len(own)} parameters of {type(network).__name__}",
             next_step="choose weights of this backbone and width, or change these two in the configuration",

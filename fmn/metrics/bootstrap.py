@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 
 WEIGHTS_AT_ONCE = 4_194_304
@@ -97,6 +98,8 @@ def _check(values: NDArray[np.float64], factors: Mapping[str, Any], level: float
             expected="one value per query, at least one factor, and one label per query for each factor",
         )
     if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite")
+        raise InputError(
+            f"{count_of(int((~np.isfinite(values)).sum()), 'value is', 'values are')} not finite, of {len(values):,}"
+        )
     if not 0 < level < 1:
         raise InputError(f"The confidence level is {level}", expected="a number between 0 and 1, such as 0.95")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from fmn.metrics.chance import ceiling, chance, expected_hit, expected_reciprocal_rank
 from fmn.metrics.within_class import partner_rank
@@ -262,7 +263,7 @@ def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any
         )
     if np.isnan(scores).any():
         raise InputError(
-            f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN",
+            f"{count_of(int(np.isnan(scores).sum()), 'score is', 'scores are')} NaN, of {scores.size:,}",
             where=f"query {int(np.isnan(scores).any(axis=1).argmax())}",
             expected="numbers",
             next_step="a model that outputs NaN has diverged: train with a smaller learning rate",

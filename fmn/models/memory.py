@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from fmn.models.memory_writing import Novelty, Rules, WhenFull, write_pairs
 
@@ -81,7 +82,7 @@ class FeatureMemory(nn.Module):
         super().__init__()
         if min(capacity, video_dim, audio_dim) < 1:
             raise InputError(
-                f"Invalid memory size: {capacity} slots for vectors of sizes {video_dim} and {audio_dim}",
+                f"Invalid memory size: {count_of(capacity, 'slot')} for vectors of sizes {video_dim} and {audio_dim}",
                 expected="at least 1 for each",
             )
         for value, kind in ((space, Space), (novelty, Novelty), (when_full, WhenFull)):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
@@ -182,9 +183,10 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
         )
     if state.processes != processes:
         raise InputError(
-            f"The run was started with {state.processes} processes, which multiply the batch size by their number",
+            f"The run was started with {count_of(state.processes, 'process', 'processes')}, whose number multiplies "
+            "the batch size",
             where=run,
-            expected=f"{state.processes} processes, not {processes}",
+            expected=f"{count_of(state.processes, 'process', 'processes')}, not {processes}",
             next_step=f"use --processes {state.processes}, or {elsewhere}",
         )
     if state.manifest_sha256 != sha256_of(manifest):

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.matlab_cells import DAMAGE, CellReader, UnreadableError, open_mat
 
@@ -98,7 +99,9 @@ class _Reader:
         lengths = {"fileName": len(videos), "startFrame": len(start_frames), "endFrame": len(end_frames)}
         for key, length in lengths.items():
             if length and count and length != count:
-                self._problems.append(f"`{key}`: found {length} values, expected {count}, as many as in `activity`")
+                self._problems.append(
+                    f"`{key}`: found {count_of(length, 'value')}, expected {count}, as many as in `activity`"
+                )
         self._each("activity", activities, lambda text: len(text) > 1 and text.endswith("V"), "a verb that ends in V")
         self._each("fileName", videos, lambda text: bool(VIDEO_NAME.fullmatch(text)), "a name such as s07-d72-cam-002")
         for key, frames in (("startFrame", start_frames), ("endFrame", end_frames)):
@@ -167,7 +170,7 @@ class _Reader:
         matrix = values[()] if values.shape == (names, count) else values[()].T
         odd = np.count_nonzero((matrix != 0) & (matrix != 1))
         if odd:
-            self._problems.append(f"`{key}`: {odd} of its values are neither 0 nor 1")
+            self._problems.append(f"`{key}`: {count_of(odd, 'value is', 'values are')} neither 0 nor 1")
         return np.asarray(matrix == 1)
 
     def _seconds(self, key: str, count: int) -> NDArray[np.float64] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.mpii.columns import Columns
 
 
@@ -40,14 +41,16 @@ def judge_frame_numbers(columns: Columns) -> tuple[int, tuple[str, ...]]:
     from_zero = (zeros > 0 and start_offset != -1) or (start_offset, end_offset) == (0, 1)
     notes = [
         seconds,
-        f"Frames are taken to count from 0 ({zeros} intervals start at frame 0), and were shifted by one."
+        f"Frames are taken to count from 0 ({count_of(zeros, 'interval starts', 'intervals start')} at frame "
+        "0), and were shifted by one."
         if from_zero
         else "Frames are taken to count from 1, the end frame included.",
     ]
     shared, adjoining = _neighbors(columns)
     if shared or adjoining:
         notes.append(
-            f"{adjoining} intervals start on the frame after the end of the previous one, {shared} on its end frame"
+            f"{count_of(adjoining, 'interval starts', 'intervals start')} on the frame after the end of the "
+            f"previous one, {shared} on its end frame"
             " (many of the latter would show that the end is not included)."
         )
     return (0 if from_zero else 1), tuple(notes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.yaml_text import read_yaml_text
@@ -42,7 +43,8 @@ def read_official_split(root: Path, sequences: Iterable[str]) -> tuple[Split, tu
         if shared:
             splits[earlier] -= shared
             notes.append(
-                f"{len(shared)} sequences are in the official lists of {earlier} and {later}: kept in {later}."
+                f"{count_of(len(shared), 'sequence is', 'sequences are')} in the official lists of {earlier} "
+                f"and {later}: kept in {later}."
             )
     return splits, tuple(notes)
 
@@ -57,7 +59,8 @@ def _shipped(sequences: frozenset[str]) -> tuple[Split, tuple[str, ...]]:
         return {}, ()
     note = (
         f"There is no experimentalSetup/: `--split mpii` uses the official lists that ship with the toolkit, "
-        f"{len(val)} sequences for validation and {len(test)} for testing; the {len(train)} of other persons are used "
+        f"{count_of(len(val), 'sequence')} for validation and {len(test)} for testing; the {len(train)} of "
+        "other persons are used "
         "for training, which is inferred."
     )
     return {"train": train, "val": val, "test": test}, (note,)
@@ -75,7 +78,8 @@ def _read_sequences(path: Path) -> frozenset[str]:
             wrong.append(f"line {number}: {sequence[:40]!r}")
     if wrong:
         raise InputError(
-            f"The list has {len(wrong)} lines that are not a sequence: " + ", ".join(wrong[:3]),
+            f"The list has {count_of(len(wrong), 'line that is not a sequence', 'lines that are not sequences')}: "
+            + ", ".join(wrong[:3]),
             where=path,
             expected="one sequence such as s07-d72 per line, comments after #",
             next_step="correct the lines, or remove the list from the folder to continue without official splits",

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 
@@ -72,7 +73,7 @@ def _columns_by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, 
 
 def _row(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, int]) -> TableRow:
     if len(cells) <= max(columns.values()):
-        raise _refusal(path, f"line {number} has {len(cells)} columns")
+        raise _refusal(path, f"line {number} has {count_of(len(cells), 'column')}")
     named = _VIDEO.search(path.name)
     video = cells[columns["video"]] if "video" in columns else named.group() if named else ""
     if not video:

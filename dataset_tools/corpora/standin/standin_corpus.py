@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -64,9 +65,11 @@ class StandinSummary:
         """Returns a human-readable line."""
         kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them reused"
         return (
-            f"a stand-in, not MPII Cooking 2: {self.videos} videos ({self.duration_s / 60:.0f} minutes{kept}), "
-            f"{self.intervals} intervals, {self.class_intervals} of them of a class; "
-            f"{self.persons} persons, {self.dishes} dishes, difficulty {self.difficulty}, seed {self.seed}"
+            f"a stand-in, not MPII Cooking 2: {count_of(self.videos, 'video')} ({self.duration_s / 60:.0f} "
+            f"minutes{kept}), "
+            f"{count_of(self.intervals, 'interval')}, {self.class_intervals} of them of a class; "
+            f"{count_of(self.persons, 'person')}, {count_of(self.dishes, 'dish', 'dishes')}, difficulty "
+            f"{self.difficulty}, seed {self.seed}"
         )
 
     def as_dict(self) -> dict[str, Any]:

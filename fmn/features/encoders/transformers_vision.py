@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import source_of, weights_digest
 from fmn.features.encoders.libraries import absent, check_hub, library, licence_on_card
@@ -144,7 +145,7 @@ def load_pretrained(argument: str, kind: str, prefix: str = "transformers") -> t
     if missing or report["mismatched_keys"]:
         wrong = [*missing, *(str(key) for key in report["mismatched_keys"])]
         raise InputError(
-            f"The weights lack {len(wrong)} parameters of the model; the first: {wrong[0]}",
+            f"The weights lack {count_of(len(wrong), 'parameter')} of the model; the first: {wrong[0]}",
             where=argument,
             expected=f"every parameter of {type(model).__name__}",
             next_step="choose a checkpoint of this architecture",

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dataset_tools.core.count_of import count_of
 from fmn.config import Config
 from fmn.config_sections import Positive, Proportion, section_from
 from fmn.data.batches import Batch
@@ -255,7 +256,7 @@ def footnote(config: Config) -> str:
         return ""
     return (
         f"cut down ({filters:g} of the published filters, {bands} of {BANDS} mel bands, "
-        f"{config.training.epochs} epochs): no evidence against MusiCNN"
+        f"{count_of(config.training.epochs, 'epoch')}): no evidence against MusiCNN"
     )
 
 

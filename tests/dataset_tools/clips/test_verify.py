@@ -163,7 +163,7 @@ def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None
     write_rows(workspace.manifests / "train.jsonl", [msgspec.structs.replace(train[0], clip=older), train[1]])
     counted, outdated = problems(workspace)
     assert "5 training and 2 test rows, but there are 2 and 2" in counted
-    assert f"differ from those of the data set: {older.id}" in outdated
+    assert f"1 clip or utterance in them differs from those of the data set: {older.id}" in outdated
 
 
 def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:

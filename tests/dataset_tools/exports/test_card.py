@@ -135,7 +135,7 @@ def test_speakers_and_withdrawals_are_told_without_names(
     assert "Age: 30-44: 1, not stated: 1." in speakers
     assert "Accent: Scottish: 1, not stated: 1." in speakers
     assert "Recorded with: not stated: 2." in speakers
-    assert "1 of the speakers have a recorded consent" in speakers
+    assert "Speakers with a recorded consent: 1." in speakers
     assert "not for redistribution: recordings" in section(card, "Licenses")
     assert "Withdrawn consents: 1." in section(card, "Personal information and withdrawals")
     assert not [name for name in ("annabel", "bartholomew", "zebedee") if name in card.lower()]

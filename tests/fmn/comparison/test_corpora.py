@@ -84,7 +84,7 @@ def test_corpora_count_alike_whatever_they_hold() -> None:
 
 
 def test_too_little_has_no_interval() -> None:
-    with pytest.raises(InputError, match="1 corpora"):
+    with pytest.raises(InputError, match="1 corpus"):
         interval([np.ones(3)], [CLASSES[:3]])
     with pytest.raises(InputError, match=r"\[3, 0\]"):
         interval([np.ones(3), np.ones(0)], [CLASSES[:3], []])

@@ -105,7 +105,7 @@ def test_a_query_without_anything_to_find_finds_nothing() -> None:
 
 @pytest.mark.parametrize("measure", [recall_at_k, mean_average_precision, query_metrics])
 def test_what_cannot_be_measured_is_refused(measure) -> None:
-    with pytest.raises(InputError, match="1 of 6 scores are NaN") as caught:
+    with pytest.raises(InputError, match="1 score is NaN, of 6") as caught:
         measure(np.array([[1, 2, 3], [1, np.nan, 3]]), np.eye(2, 3, dtype=bool))
     assert caught.value.where == "query 1"
     with pytest.raises(InputError, match=r"\(2, 3\).*\(3, 2\)"):

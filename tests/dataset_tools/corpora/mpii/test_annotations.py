@@ -90,7 +90,7 @@ def test_keys_that_are_not_needed_may_be_missing_or_opaque(write_mat, edit_mat):
         ("frameRate", np.array([[0.0]]), "`frameRate`: found "),
         ("frameRate", np.array([[25.0], [29.4]]), "`frameRate`: found "),
         ("iaMat", np.zeros((29, 4)), "`iaMat`: found 29 × 4 of float64, expected 30 × 4 of 0 and 1"),
-        ("iaMat", np.full((30, 4), 0.5), "`iaMat`: 120 of its values are neither 0 nor 1"),
+        ("iaMat", np.full((30, 4), 0.5), "`iaMat`: 120 values are neither 0 nor 1"),
         ("attributeMap", ["cutV"] * 30, "`attributeMap`: a name occurs twice"),
     ],
 )
@@ -202,7 +202,7 @@ def test_frame_0_exists_only_where_frames_count_from_0(write_mat, edit_mat):
     edit_mat(path, startFrame=starts, startTimeSeconds=None)
     annotations = read_annotations(path)
     assert annotations.intervals[2].id == "s13-d21_000001-000031"
-    assert "1 intervals start at frame 0" in "".join(annotations.notes)
+    assert "1 interval starts at frame 0" in "".join(annotations.notes)
     edit_mat(path, startTimeSeconds=(starts - 1) / 29.4)  # the seconds say otherwise: that one interval is wrong
     assert read_annotations(path).intervals[2].id == "s13-d21_000000-000030"
 

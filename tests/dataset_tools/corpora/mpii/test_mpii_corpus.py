@@ -58,7 +58,7 @@ def test_without_experimental_setup_the_shipped_lists_count_and_other_persons_tr
         "val": {"s21-d21"},
         "test": {"s22-d23", "s34-d73"},  # s21-d99 and s28-d99 are of the persons of the lists, and in no list
     }
-    assert "1 sequences for validation and 2 for testing; the 2 of other persons are used for training" in notes[0]
+    assert "1 sequence for validation and 2 for testing; the 2 of other persons are used for training" in notes[0]
     assert read_official_split(root, {"s07-d72"}) == ({}, ())  # none of the test list is there
     listed = yaml.safe_load(shipped_file("mpii-cooking-2-split.yaml").read_text())
     assert {name: len(set(listed[name])) for name in ("val", "test")} == {"val": 17, "test": 42}
@@ -75,13 +75,13 @@ def test_splits_are_read_also_when_nested(root, setup):
     (folder / "sequencesTrainDishes.txt").write_text("whatever\n")
     corpus = open_corpus(root)
     assert corpus.splits == {"train": {"s07-d72", "s20-d01"}, "val": {"s21-d01"}, "test": {"s13-d21"}}
-    assert "1 sequences are in the official lists of train and test: kept in test." in corpus.notes
+    assert "1 sequence is in the official lists of train and test: kept in test." in corpus.notes
 
 
 def test_a_split_list_with_a_broken_line_is_refused(root):
     (root / "experimentalSetup").mkdir()
     (root / "experimentalSetup/sequencesVal.txt").write_bytes(b"s07-d72\nvideo one\n\xff\xfe\n")
-    with pytest.raises(InputError, match="2 lines that are not a sequence: line 2: 'video one'") as refused:
+    with pytest.raises(InputError, match="2 lines that are not sequences: line 2: 'video one'") as refused:
         open_corpus(root)
     assert refused.value.where == str(root / "experimentalSetup/sequencesVal.txt")
 

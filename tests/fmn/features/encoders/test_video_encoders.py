@@ -161,7 +161,7 @@ def test_parameters_that_are_missing_are_not_made_up(transformers: Any, save: An
     lost = next(name for name in state if name.endswith("dense.weight"))
     del state[lost]
     save_file(state, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=r"lack 1 parameters.*dense\.weight"):
+    with pytest.raises(InputError, match=r"lack 1 parameter.*dense\.weight"):
         open_video_encoder(f"transformers:{folder}", "cpu")
 
 
