@@ -125,7 +125,7 @@ def retry(
     Example: fmn-data retry --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
-    from dataset_tools.build_record import read_last_build
+    from dataset_tools.last_build import read_last_build
 
     place = execution.place(place)
     last = read_last_build(place)

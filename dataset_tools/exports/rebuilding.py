@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.build.building import build_dataset
-from dataset_tools.build_record import BuildSummary, LastBuild, read_build, read_last_build, sha256_of_annotations
+from dataset_tools.build_record import BuildSummary, read_build, sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of
@@ -19,6 +19,7 @@ from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
+from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs

@@ -16,7 +16,7 @@ from shutil import copyfile
 import msgspec
 
 from dataset_tools.build.inputs import known_class_file
-from dataset_tools.build_record import read_build, read_last_build
+from dataset_tools.build_record import read_build
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import Row, write_jsonl
@@ -26,6 +26,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.last_build import read_last_build
 from dataset_tools.manifests import read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consents import ConsentRow

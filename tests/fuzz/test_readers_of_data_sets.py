@@ -10,7 +10,6 @@ import pytest
 
 from dataset_tools.build.inputs import read_inputs
 from dataset_tools.build.untrusted import check_untrusted
-from dataset_tools.build_record import read_last_build
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.shipped_files import shipped_file
@@ -21,6 +20,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.label_studio.export_file import pull_from_file
 from dataset_tools.label_studio.predictions import read_guesses
 from dataset_tools.label_studio.projects import remembered
+from dataset_tools.last_build import read_last_build
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.pairs.split_record import read_split

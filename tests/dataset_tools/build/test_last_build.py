@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.build_record import BUILD_SCHEMA, BuildOptions, read_build, read_last_build
+from dataset_tools.build_record import BUILD_SCHEMA, BuildOptions, read_build
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.last_build import read_last_build
 
 FILE = {"name": "mine.csv", "sha256": "0" * 64, "intervals": 1, "frame_rate": 25.0}
 
