@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.clips.encoding import encoder_version
@@ -115,8 +116,7 @@ def write_build(
         summary: result of the build.
         sources: SHA-256 of the videos of the clips, by the names in the clips' rows.
     """
-    record = _record(corpus, classes, options, summary, sources)
-    write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    _write(workspace, _record(corpus, classes, options, summary, sources))
 
 
 def read_build(workspace: Workspace) -> dict[str, Any]:
@@ -154,8 +154,15 @@ class _Annotations(_File):
     options: NotRequired[dict[str, Any]]
 
 
+class _ClassFile(_File):
+    classes: NotRequired[int]
+
+
 class _Options(TypedDict, total=False):
     per_class: int
+    classes: int
+    voices: dict[str, Any]
+    footage_sentences: bool
 
 
 class _Record(TypedDict, total=False):
@@ -164,14 +171,47 @@ class _Record(TypedDict, total=False):
     stand_in: dict[str, Any] | None
     own_footage: bool
     options: _Options
-    class_file: _File
+    class_file: _ClassFile
     annotations: _Annotations
     sources: dict[FileName, Sha256]
+    counts: dict[str, Any]
+    failures: list[str]
     refused: dict[str, int]
     official_split: dict[str, list[str]]
     versions: dict[str, Any]
     licences: list[str]
     notes: list[str]
+
+
+def record_speech(workspace: Workspace, options: SpeechOptions, utterances: int, failures: Iterable[str]) -> None:
+    """Updates build.json after the utterances were synthesized anew, as a build with these options would write it.
+
+    Manifests that were made elsewhere have no record to update.
+
+    Args:
+        workspace: the workspace.
+        options: options of the synthesis.
+        utterances: number of rows in utterances.jsonl.
+        failures: ids of the utterances that failed.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    record = read_build(workspace)
+    if not record:
+        return
+    files = _named_files(options.sentences)
+    settings = record.get("options", {})
+    is_same = settings.get("voices", {}).get("sentences") == files
+    voices = {**asdict(options), "sentences": files}
+    record["options"] = {**settings, "speech": True, "voices": voices}
+    record["options"]["footage_sentences"] = is_same and settings.get("footage_sentences", True)
+    record["counts"] = {**record.get("counts", {}), "utterances": utterances}
+    others = [name for name in record.get("failures", []) if not name.startswith("utterance/")]
+    spoken = [f"utterance/{name}" for name in sorted(failures)]
+    record["failures"] = sorted([*spoken, *others], key=lambda name: not name.startswith("clip/"))  # clips first
+    record["licences"] = [*record.get("licences", [])[:1], *voice_licences(options.engine)]  # the first: the footage's
+    _write(workspace, record)
 
 
 def sha256_of_annotations(path: Path) -> str:
@@ -190,15 +230,22 @@ def _record(
     corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary, sources: Mapping[str, str]
 ) -> dict[str, Any]:
     settings = asdict(options)
-    files = sentence_files(options.voices.sentences) if options.speech else ()
-    sentences = [{"name": path.name, "sha256": sha256_of(path)} for path in files]
-    settings["voices"]["sentences"] = sentences
+    settings["voices"]["sentences"] = files = _named_files(options.voices.sentences)
+    beside = _named_files(() if corpus.sentences is None else corpus.sentences)
     return {
         "schema": BUILD_SCHEMA,
         "stand_in": corpus.standin,
         "own_footage": corpus.is_own,
-        "options": {**settings, "classes": len(classes.classes)},
-        "class_file": {"name": classes.path.name, "sha256": sha256_of(classes.path)},
+        "options": {
+            **settings,
+            "classes": len(classes.classes),
+            "footage_sentences": files == beside,
+        },
+        "class_file": {
+            "name": classes.path.name,
+            "sha256": sha256_of(classes.path),
+            "classes": len(load_classes(classes.path, None).classes),
+        },
         "annotations": {
             "name": corpus.annotations.path.name,
             "sha256": sha256_of_annotations(corpus.annotations.path),
@@ -224,6 +271,15 @@ def _record(
             *(voice_licences(options.voices.engine) if options.speech else ()),
         ],
     }
+
+
+def _named_files(paths: Path | Iterable[Path]) -> list[dict[str, str]]:
+    """Name and SHA-256 of the sentence files; without speech, nobody notices those that do not exist."""
+    return [{"name": path.name, "sha256": sha256_of(path)} for path in sentence_files(paths) if path.is_file()]
+
+
+def _write(workspace: Workspace, record: Mapping[str, Any]) -> None:
+    write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 
 def _version(package: str) -> str:

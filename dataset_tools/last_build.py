@@ -25,30 +25,44 @@ class LastBuild:
         classes: number of classes used.
         sentences: name of each sentence file, by SHA-256.
         annotation_options: options that the annotation file was read with (earlier versions did not record them).
+        uses_all_classes: whether these were all classes of the class file (earlier versions did not record it: False).
+        footage_sentences: whether the sentence files are those beside the footage, not chosen by an option
+            (earlier versions did not record it: True).
     """
 
     options: BuildOptions
     classes: int
     sentences: Mapping[str, str]
     annotation_options: Mapping[str, Any]
+    uses_all_classes: bool = False
+    footage_sentences: bool = True
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
-        """The options of that build; the sentence files that it used are searched for among ``sentences``.
+        """The options of that build; see `sentences_among`."""
+        files = self.sentences_among(sentences, missing_ok=not self.options.speech)
+        return replace(self.options, voices=replace(self.options.voices, sentences=files))
+
+    def sentences_among(self, candidates: Iterable[Path], *, missing_ok: bool = False) -> tuple[Path, ...]:
+        """Returns the sentence files of that build, recognized by their content.
 
         Raises:
             InputError: one of them is missing, or its content has changed.
         """
-        found = {sha256_of(file): file for file in sentence_files(sentences) if file.is_file()}
+        found = {sha256_of(file): file for file in sentence_files(candidates) if file.is_file()}
         lacking = sorted(name for digest, name in self.sentences.items() if digest not in found)
-        if lacking:
+        if lacking and not missing_ok:
             raise InputError(
                 f"The last build used sentence files that are not available: {', '.join(lacking)}",
                 where="manifests/build.json",
                 expected="these files, with unchanged content",
-                next_step="give them with --sentences, or run fmn-data build: it also retries just what failed",
+                next_step="give them with --sentences, or "
+                + (
+                    "run fmn-data build, which takes those beside the footage"
+                    if self.footage_sentences
+                    else "do without: fmn-data build --no-sentences"
+                ),
             )
-        files = tuple(found[digest] for digest in self.sentences)
-        return replace(self.options, voices=replace(self.options.voices, sentences=files))
+        return tuple(found[digest] for digest in self.sentences if digest in found)
 
 
 def read_last_build(workspace: Workspace) -> LastBuild:
@@ -64,7 +78,14 @@ def read_last_build(workspace: Workspace) -> LastBuild:
         recorded["voices"]["sentences"] = []
         count = recorded.pop("classes")
         reading = record.get("annotations", {}).get("options", {})
-        return LastBuild(msgspec.convert(recorded, BuildOptions), count, sentences, reading)
+        return LastBuild(
+            msgspec.convert(recorded, BuildOptions),
+            count,
+            sentences,
+            reading,
+            uses_all_classes=record.get("class_file", {}).get("classes") == count,
+            footage_sentences=recorded.get("footage_sentences", True),
+        )
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(
             "The options of the last build are not known",

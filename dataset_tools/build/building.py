@@ -109,7 +109,9 @@ def build_dataset(
         _check_speech(options.voices, classes)
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
-            remember_inputs(workspace, corpus, classes)  # recorded now, in case the first build is interrupted
+            remember_inputs(
+                workspace, corpus, classes, options.voices.sentences
+            )  # in case the first build is interrupted
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
@@ -137,7 +139,7 @@ def build_dataset(
         summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, without_times, options)
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
-        remember_inputs(workspace, corpus, classes)
+        remember_inputs(workspace, corpus, classes, options.voices.sentences)
     return summary
 
 

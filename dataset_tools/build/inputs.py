@@ -1,4 +1,4 @@
-"""Remembered build inputs, cache/inputs.json: the footage and class file of a workspace.
+"""Remembered build inputs, cache/inputs.json: the footage, class file and sentence files of a workspace.
 
 The record holds their paths, relative to the workspace if they lie in it, so that a copy of the workspace uses its own.
 Their content is recorded in build.json, which has no paths; without this record, a build must name its footage.
@@ -6,7 +6,7 @@ Their content is recorded in build.json, which has no paths; without this record
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.formats import ListOptions
 from dataset_tools.corpora.annotations.own_footage import OwnCorpus
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import STANDIN_NAME, Corpus, find_mat
 
 INPUTS_SCHEMA = "fmn.inputs/1"
 Kind = Literal["annotations", "mpii", "standin"]
@@ -51,6 +51,7 @@ class Inputs(msgspec.Struct, frozen=True):
     schema: str
     footage: Footage
     class_file: str | None = None
+    sentences: tuple[str, ...] = ()
 
 
 def drawn_standin(workspace: Workspace) -> Path:
@@ -63,15 +64,26 @@ def own_class_file(workspace: Workspace) -> Path:
     return workspace.annotations / "classes.yaml"
 
 
-def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile) -> None:
+def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile, sentences: Iterable[Path] = ()) -> None:
     """Writes cache/inputs.json."""
     videos = _stored_path(corpus.root, workspace) if corpus.is_own else None
     read_with = corpus.read_with if isinstance(corpus, OwnCorpus) else ListOptions()
     footage = Footage(_kind(corpus), _stored_path(_place(corpus), workspace), videos, read_with)
     usual = {shipped_file("classes.yaml").resolve(), own_class_file(workspace).resolve()}
     class_file = None if classes.path.resolve() in usual else _stored_path(classes.path, workspace)
-    record = msgspec.json.encode(Inputs(INPUTS_SCHEMA, footage, class_file))
-    write_bytes(_record(workspace), msgspec.json.format(record) + b"\n")
+    files = tuple(_stored_path(path, workspace) for path in sentences)
+    _write(workspace, Inputs(INPUTS_SCHEMA, footage, class_file, files))
+
+
+def remember_sentences(workspace: Workspace, sentences: Iterable[Path]) -> None:
+    """Replaces the sentence files in cache/inputs.json, if that exists."""
+    if (inputs := _stored(workspace)) is not None:
+        files = tuple(_stored_path(path, workspace) for path in sentences)
+        _write(workspace, msgspec.structs.replace(inputs, sentences=files))
+
+
+def _write(workspace: Workspace, inputs: Inputs) -> None:
+    write_bytes(_record(workspace), msgspec.json.format(msgspec.json.encode(inputs)) + b"\n")
 
 
 def read_inputs(workspace: Workspace) -> Inputs | None:
@@ -80,6 +92,17 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
     Raises:
         InputError: the record cannot be read.
     """
+    inputs = _stored(workspace)
+    if inputs is None:
+        return None
+    root, footage = workspace.root, inputs.footage
+    videos = None if footage.videos is None else str(root / footage.videos)
+    class_file = None if inputs.class_file is None else str(root / inputs.class_file)
+    found = Footage(footage.kind, str(root / footage.path), videos, footage.read_with)
+    return Inputs(inputs.schema, found, class_file, tuple(str(root / path) for path in inputs.sentences))
+
+
+def _stored(workspace: Workspace) -> Inputs | None:
     path = _record(workspace)
     if not path.is_file():
         return None
@@ -94,11 +117,13 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
             expected=f"the JSON object of schema {INPUTS_SCHEMA} that fmn-data build writes",
             next_step="delete it, and name the footage and the class file in the next build",
         ) from error
-    root, footage = workspace.root, inputs.footage
-    videos = None if footage.videos is None else str(root / footage.videos)
-    class_file = None if inputs.class_file is None else str(root / inputs.class_file)
-    found = Footage(footage.kind, str(root / footage.path), videos, footage.read_with)
-    return Inputs(inputs.schema, found, class_file)
+    return inputs
+
+
+def known_sentences(workspace: Workspace) -> tuple[Path, ...]:
+    """Returns the sentence files of the last build, as far as their paths are recorded; they need not exist."""
+    inputs = read_inputs(workspace)
+    return () if inputs is None else tuple(Path(path) for path in inputs.sentences)
 
 
 def with_remembered_options(workspace: Workspace, named: Footage) -> Footage:
@@ -152,6 +177,21 @@ def _videos_of(last: Footage, named: Footage) -> str | None:
     videos = Path(last.videos)
     moved = now / videos.relative_to(before) if videos.is_relative_to(before) else videos
     return str(moved) if moved.is_dir() else last.videos
+
+
+def is_footage_of_build(workspace: Workspace, footage: Footage | None) -> bool:
+    """Whether the data set was built from this footage; None: the synthetic corpus that is drawn in the workspace.
+
+    Raises:
+        InputError: a record cannot be read, or a folder of MPII Cooking 2 has no annotation file.
+    """
+    if footage is None:
+        return built_from(workspace) == "standin"
+    place = Path(footage.path)
+    if footage.kind == "annotations":
+        return _is_of_build(workspace, footage.kind, place, place)
+    kind: Kind = "standin" if (place / STANDIN_NAME).is_file() else "mpii"
+    return _is_of_build(workspace, kind, place, find_mat(place))
 
 
 def _is_of_build(workspace: Workspace, kind: Kind, place: Path, annotations: Path) -> bool:

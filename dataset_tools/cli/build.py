@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dataset_tools.cli.build_options import (
+    CuttingOptions,
+    as_typed,
+    build_options,
+    first_classes,
+    last_build_of,
+    last_sentences,
+)
 from dataset_tools.cli.export import FromExportOption, build_from_export
 from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import (
@@ -36,26 +44,9 @@ def build(
     place: Workspace,
     classes: ClassOptions,
     footage: FootageOptions,
+    cutting: CuttingOptions,
     synthesis: SynthesisOptions,
     execution: ExecutionOptions,
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Maximum number of clips per class.")] = 50,
-    shortfall: Annotated[
-        Literal["accept", "windows", "stop"],
-        typer.Option(help="If a class has fewer: accept it, fill it up with windows of long intervals, or stop."),
-    ] = "accept",
-    short_side: Annotated[int, typer.Option("--short-side", min=16, help="Short side of the clips in pixels.")] = 256,
-    keep_audio: Annotated[
-        bool, typer.Option("--keep-audio", help="Keep the audio track of the videos (default: silent clips).")
-    ] = False,
-    speech: Annotated[
-        bool,
-        typer.Option(
-            "--speech/--no-speech", show_default=False, help="Synthesize a spoken description of every clip (default)."
-        ),
-    ] = True,
-    no_sentences: Annotated[
-        bool, typer.Option("--no-sentences", help="Ignore the sentence files beside the footage.")
-    ] = False,
     replace_footage: Annotated[
         bool,
         typer.Option("--replace-footage", help="Replace the workspace's data set if it was built from other footage."),
@@ -65,37 +56,40 @@ def build(
 ) -> None:
     """Cut the clips of each class and synthesize spoken descriptions.
 
+    If the footage is that of the last build in the workspace, options that are not given are those of that build.
+
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
-    from dataset_tools.build.inputs import drawn_standin, known_class_file, own_class_file
-    from dataset_tools.build_record import BuildOptions
+    from dataset_tools.build.inputs import drawn_standin, is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engine_registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
-    options = BuildOptions(
-        per_class=per_class,
-        shortfall=shortfall,
-        short_side=short_side,
-        keep_audio=keep_audio,
-        speech=speech,
-        voices=synthesis.speech(),
-        seed=synthesis.seed,
-    )
     if from_export is not None:
-        others = classes != ClassOptions() or no_sentences or replace_footage or dry_run or footage.forget_options
+        is_plain = classes == ClassOptions() and cutting == CuttingOptions() and not synthesis.given()
+        others = not is_plain or replace_footage or dry_run or footage.forget_options
         with execution.running():
-            build_from_export(terminal, place, from_export, footage, options, jobs, has_others=others)
+            build_from_export(terminal, place, from_export, footage, synthesis.sentences or (), jobs, has_others=others)
         return
     class_file = classes.load(place)
+    source = footage.source(place)
+    is_same = not footage.forget_options and is_footage_of_build(place, source)
+    last = last_build_of(place, terminal) if is_same else None
+    options, kept = build_options(cutting, synthesis, last)
+    class_file = first_classes(classes, class_file, last, kept)
+    sentences = None if synthesis.sentences is None else tuple(synthesis.sentences)
+    if sentences is None and cutting.own_sentences is None and last is not None and not last.footage_sentences:
+        sentences = last_sentences(place, last, kept, edited_ok=True)
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
-    if dry_run and footage.source(place) is None and not drawn_standin(place).is_dir():
+    if dry_run and source is None and not drawn_standin(place).is_dir():
         terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
         terminal.result({"dry_run": True, "clips": None})
         return
-    corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run)
-    options = replace(options, voices=synthesis.speech(() if no_sentences else own_sentences(corpus)))
+    corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
+    if sentences is None:
+        sentences = () if cutting.own_sentences is False else own_sentences(corpus)
+    options = replace(options, voices=replace(options.voices, sentences=sentences))
     with execution.running():
         summary = build_dataset(
             place,
@@ -107,7 +101,7 @@ def build(
             replace_footage=replace_footage,
             progress=terminal.progress,
         )
-    for licence in voice_licences(synthesis.voices) if speech else ():
+    for licence in voice_licences(options.voices.engine) if options.speech else ():
         terminal.say(f"  {licence}")
     _show_build(terminal, summary, place)
 
@@ -125,6 +119,7 @@ def retry(
     Example: fmn-data retry --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
+    from dataset_tools.build.inputs import known_sentences
     from dataset_tools.last_build import read_last_build
 
     place = execution.place(place)
@@ -132,7 +127,7 @@ def retry(
     class_words = class_file_of(class_file, place, last.classes)
     recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
     corpus = footage.corpus(class_words, place, terminal, execution.jobs, recorded=recorded)
-    options = last.options_with([*(sentences or ()), *own_sentences(corpus)])
+    options = last.options_with([*known_sentences(place), *(sentences or ()), *own_sentences(corpus)])
     with execution.running():
         summary = build_dataset(
             place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +15,6 @@ from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dataset_tools.build_record import BuildOptions
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -100,7 +98,7 @@ def build_from_export(
     place: Workspace,
     folder: Path,
     footage: FootageOptions,
-    options: BuildOptions,
+    sentences: Sequence[Path],
     jobs: int,
     *,
     has_others: bool,
@@ -112,19 +110,16 @@ def build_from_export(
         place: workspace to build in.
         folder: folder of the export.
         footage: location of the footage.
-        options: build options as given; only the sentence files are used, and no others may be set.
+        sentences: candidates for the sentence files that were used.
         jobs: number of processes.
-        has_others: whether options other than these were given.
+        has_others: whether options were given that determine what is built.
 
     Raises:
-        InputError: build options were given; they are taken from the export.
+        InputError: such options were given; they are taken from the export.
     """
-    import dataset_tools.build_record as build_record
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
-    from dataset_tools.speech.dataset_speech import SpeechOptions
 
-    sentences = options.voices.sentences
-    if has_others or options != build_record.BuildOptions(voices=SpeechOptions(sentences=sentences)):
+    if has_others:
         raise InputError(
             "--from-export cannot be combined with options that determine what is built",
             where="--from-export",

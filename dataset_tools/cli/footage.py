@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +87,8 @@ class FootageOptions:
         bool,
         typer.Option(
             "--forget-options",
-            help="Ignore the last build's options for reading annotations (--format, --tier, --frame-base, --fps,"
-            " --person); use only those given.",
+            help="Use only the options that are given, not those of the last build (in retry and classes: of those for"
+            " reading annotations).",
         ),
     ] = False
 
@@ -145,6 +145,7 @@ class FootageOptions:
         *,
         dry_run: bool = False,
         recorded: Recorded | None = None,
+        kept: Sequence[str] = (),
     ) -> Corpus:
         """Opens the footage, and prints its path if no option names it. The synthetic corpus is rendered first.
 
@@ -155,6 +156,7 @@ class FootageOptions:
             jobs: number of processes.
             dry_run: whether nothing may be written.
             recorded: options for reading the annotations, used instead of those that the workspace remembers.
+            kept: other options that are those of the last build, to be printed with these.
 
         Raises:
             InputError: the footage is not known, or cannot be read.
@@ -163,12 +165,13 @@ class FootageOptions:
         from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
         source = self.source(place)
-        if source is None:
-            return open_corpus(_rendered_standin(place, terminal, jobs, dry_run=dry_run))
-        if self.annotations is None and self.mpii is None:
+        if source is not None and self.annotations is None and self.mpii is None:
             terminal.say(f"  footage: {source.path}")
-        if source.kind != "annotations":
-            return open_corpus(Path(source.path))
+        if source is None or source.kind != "annotations":
+            say_inherited(terminal, kept)
+            return open_corpus(
+                _rendered_standin(place, terminal, jobs, dry_run=dry_run) if source is None else Path(source.path)
+            )
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
         if recorded is not None and not self.forget_options:
@@ -176,10 +179,10 @@ class FootageOptions:
             source = Footage(source.kind, source.path, source.videos, options)
         of = "last build" if recorded is None else recorded.of
         inherited = _inherited_options(source, self)
-        if of == "export":
-            inherited.pop("--videos", None)  # remembered by the workspace, not by the export
-        if inherited:
-            terminal.say(f"  as in the {of}: {' '.join(inherited.values())}")
+        videos = inherited.pop("--videos", None)  # a location; the workspace remembers it, not the export
+        if videos is not None:
+            terminal.say(f"  videos: {source.videos}")
+        say_inherited(terminal, [*inherited.values(), *kept], of)
         with TemporaryDirectory() as scratch, _explaining_inherited(inherited, of):
             return open_own_footage(
                 Path(source.path),
@@ -190,6 +193,13 @@ class FootageOptions:
                 jobs=jobs,
                 progress=terminal.progress,
             )
+
+
+def say_inherited(terminal: Terminal, options: Sequence[str], of: str = "last build") -> None:
+    """Prints the options in use that were not given, each as it would be typed."""
+    if options:
+        remedy = "" if of == "export" else "; --forget-options resets them"
+        terminal.say(f"  as in the {of}: {' '.join(options)}{remedy}")
 
 
 def _inherited_options(source: Footage, given: FootageOptions) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from dataset_tools.core.workspace import Workspace
 if TYPE_CHECKING:
     from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.corpora.mpii.mpii_corpus import Corpus
-    from dataset_tools.speech.dataset_speech import SpeechOptions
 
 ClassFileOption = Annotated[
     Path | None,
@@ -35,7 +34,7 @@ SentencesOption = Annotated[
     typer.Option(
         "--sentences",
         help="TACoS sentence file; a clip gets the human-written sentence whose time span contains it. Repeatable"
-        " (default in build and retry: the files beside the footage).",
+        " (default: those of the last build, else the files beside the footage).",
     ),
 ]
 
@@ -72,31 +71,31 @@ class ExecutionOptions:
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """Synthesis of spoken descriptions."""
+    """Synthesis of spoken descriptions; None: not given."""
 
     voices: Annotated[
-        str, typer.Option("--voices", help="Speech engine: espeak, piper[:VOICE], coqui:MODEL, or your own.")
-    ] = "espeak"
-    language: LanguageOption = "en"
+        str | None,
+        typer.Option("--voices", help="Speech engine: espeak (default), piper[:VOICE], coqui:MODEL, or your own."),
+    ] = None
+    language: Annotated[
+        Literal["en", "zh"] | None, typer.Option("--language", help="Language of the descriptions (default: en).")
+    ] = None
     sentences: SentencesOption = None
     augment: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--augment",
             min=0,
-            help="Number of augmented copies per utterance (speed, gain, reverberation, noise), marked as such.",
+            help="Number of augmented copies per utterance (speed, gain, reverberation, noise), marked as such"
+            " (default: 0).",
         ),
-    ] = 0
-    seed: SeedOption = 0
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Random seed (default: 0).")] = None
 
-    def speech(self, sentences: tuple[Path, ...] | None = None) -> SpeechOptions:
-        """Returns the synthesis options; ``sentences`` is used if ``--sentences`` is not given."""
-        from dataset_tools.speech.dataset_speech import SpeechOptions
-
-        files = tuple(self.sentences) if self.sentences is not None else sentences or ()
-        return SpeechOptions(
-            engine=self.voices, language=self.language, sentences=files, seed=self.seed, augment=self.augment
-        )
+    def given(self) -> dict[str, Any]:
+        """Returns the fields of `SpeechOptions` that are given, without the sentence files."""
+        values = {"engine": self.voices, "language": self.language, "augment": self.augment, "seed": self.seed}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dataset_tools.cli.build_options import as_typed, first_classes, last_build_of, last_sentences, speech_options
+from dataset_tools.cli.footage import say_inherited
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
@@ -29,23 +32,34 @@ def speech_synthesize(
     place: Workspace,
     classes: ClassOptions,
     synthesis: SynthesisOptions,
+    no_sentences: Annotated[
+        bool, typer.Option("--no-sentences", help="Use no sentence files, not even those of the last build.")
+    ] = False,
+    forget_options: Annotated[
+        bool, typer.Option("--forget-options", help="Use only the options that are given, not those of the last build.")
+    ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Synthesize the descriptions of existing clips, with other voices or in another language.
 
+    Options that are not given are those of the last build.
+
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
-    from dataset_tools.speech.dataset_speech import synthesize_dataset
+    from dataset_tools.build.speaking_again import synthesize_dataset
     from dataset_tools.speech.engine_registry import voice_licences
 
+    last = None if forget_options else last_build_of(place, terminal)
+    options, kept = speech_options(synthesis, last)
+    class_file = first_classes(classes, classes.load(place), last, kept)
+    sentences = tuple(synthesis.sentences or ())
+    if synthesis.sentences is None and not no_sentences and last is not None:
+        sentences = last_sentences(place, last, kept, edited_ok=False)
+    say_inherited(terminal, as_typed(kept))
     summary = synthesize_dataset(
-        place,
-        classes.load(place),
-        synthesis.speech(),
-        jobs=jobs,
-        progress=terminal.progress,
+        place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
     )
-    for licence in voice_licences(synthesis.voices):
+    for licence in voice_licences(options.engine):
         terminal.say(f"  {licence}")
     _show_speech(terminal, "speak", summary, place)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 COMMON = "Common"
 Body = TypeVar("Body", bound=Callable[..., None])
 _SHORT_TYPES = {int: "N", float: "X", str: "TEXT"}
+_WIDEST_NAMES = 20  # wider ones are cut at 80 columns
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -170,14 +171,17 @@ def _program(
 
 
 class _NarrowHelp:
-    """Saves width in the help: no types of flags, no ranges of numbers, both names of an option in one column."""
+    """Saves width in the help: no types of flags, no ranges of numbers, the names of an option in one column."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from typer import rich_utils
 
         rich_utils.RANGE_STRING = ""
         for option in self.get_params(ctx):
-            option.opts, option.secondary_opts = [*option.opts, *option.secondary_opts], []
+            names = [*option.opts, *option.secondary_opts]
+            if len(",".join(names)) <= _WIDEST_NAMES:  # else its help has to tell of the second name
+                option.opts = names
+            option.secondary_opts = []
         super().format_help(ctx, formatter)  # type: ignore[misc]  # defined by the command it is mixed into
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import Ledger
@@ -176,28 +175,6 @@ def write_utterances(
     _, rows = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
     write_rows(workspace.manifests / "utterances.jsonl", rows)
     return rows
-
-
-def synthesize_dataset(
-    workspace: Workspace,
-    classes: ClassFile,
-    options: SpeechOptions,
-    *,
-    jobs: int = 1,
-    progress: Progress = silent,
-) -> SpeechSummary:
-    """Synthesizes descriptions of the clips in clips.jsonl and writes utterances.jsonl.
-
-    Raises:
-        InputError: there are no clips yet, the class file lacks their classes, or the engine cannot be used; nothing
-            was written.
-    """
-    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
-    with Ledger(workspace.ledger) as ledger:
-        rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
-        rows = write_utterances(workspace, clips, rows)
-    return SpeechSummary(len(rows), _recorded(rows), failures)
 
 
 def import_dataset(

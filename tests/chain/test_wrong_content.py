@@ -100,7 +100,7 @@ def test_quality_that_is_none(workspace: Path) -> None:
     assert "quality.warnings" in message
 
 
-@pytest.mark.parametrize("command", [("speech", "synthesize"), ("report",), ("pairs",)])
+@pytest.mark.parametrize("command", [("speech", "synthesize", "--no-sentences"), ("report",), ("pairs",)])
 def test_a_class_that_the_class_file_lacks(workspace: Path, command: tuple[str, ...]) -> None:
     changed_line(workspace / "manifests" / "clips.jsonl", lambda row: row.update({"class": "juggle_chainsaw"}))
     assert "juggle_chainsaw" in told(data_app, *command, "-w", workspace)

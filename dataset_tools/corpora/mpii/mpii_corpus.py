@@ -13,6 +13,7 @@ from dataset_tools.corpora.mpii.annotations import Annotations, read_annotations
 from dataset_tools.corpora.mpii.official_split import read_official_split
 
 MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"
+STANDIN_NAME = "STANDIN.json"
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv")
 _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and experimentalSetup/"
 
@@ -118,7 +119,7 @@ def _find_videos(root: Path) -> dict[str, Path]:
 
 
 def _read_standin(root: Path) -> dict[str, Any] | None:
-    path = root / "STANDIN.json"
+    path = root / STANDIN_NAME
     if not path.is_file():
         return None
     try:

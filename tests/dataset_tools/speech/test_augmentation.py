@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.ledger import Ledger
@@ -27,7 +28,7 @@ from dataset_tools.manifests import (
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.augmentation import Ranges, augment, changed
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
+from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 from dataset_tools.speech.recording_quality import Limits, judge, measure
 
 CLASSES = load_classes()

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.files import PARTIAL
@@ -23,7 +24,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.consents import CONSENT, Consents
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
+from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 
 CLASSES = load_classes()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.decisions.journal import read_reviews, reviews_path
@@ -17,7 +18,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.consents import CONSENT, Consents, note_speakers
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
+from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 from dataset_tools.speech.speaker_facts import SpeakerFacts
 from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 from dataset_tools.withdrawal.forgetting import forget_voice

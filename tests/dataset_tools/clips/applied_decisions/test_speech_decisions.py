@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import soundfile
 
+from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -18,7 +19,7 @@ from dataset_tools.decisions.verdicts import standing
 from dataset_tools.manifests import ClipRow
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset, synthesize_dataset
+from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 
 CLASSES = load_classes()
 CUT, STIR = "cut_carrot_knife", "stir_onion_spatula"

@@ -1,0 +1,38 @@
+"""New speech for an existing data set; build.json then tells how it was made, as if the build had made it."""
+
+from __future__ import annotations
+
+from dataset_tools.build.inputs import remember_sentences
+from dataset_tools.build_record import read_build, record_speech
+from dataset_tools.classes.known_classes import check_known
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.speech.dataset_speech import SpeechOptions, SpeechSummary, speak, write_utterances
+
+
+def synthesize_dataset(
+    workspace: Workspace,
+    classes: ClassFile,
+    options: SpeechOptions,
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> SpeechSummary:
+    """Synthesizes descriptions of the clips in clips.jsonl, writes utterances.jsonl and updates build.json.
+
+    Raises:
+        InputError: there are no clips yet, the class file lacks their classes, build.json cannot be read, or the engine
+            cannot be used; nothing was written.
+    """
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
+    read_build(workspace)  # raises before the long synthesis
+    with Ledger(workspace.ledger) as ledger:
+        rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
+        rows = write_utterances(workspace, clips, rows)
+        record_speech(workspace, options, len(rows), failures)
+        remember_sentences(workspace, options.sentences)
+    return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures)

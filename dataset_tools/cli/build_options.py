@@ -1,0 +1,154 @@
+"""Options of ``build`` and ``speech synthesize`` that determine the result; those not given are the last build's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+
+from dataset_tools.cli.options import ClassOptions, SynthesisOptions
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset_tools.build_record import BuildOptions
+    from dataset_tools.classes.triplets import ClassFile
+    from dataset_tools.last_build import LastBuild
+    from dataset_tools.speech.dataset_speech import SpeechOptions
+
+Options = TypeVar("Options", "BuildOptions", "SpeechOptions")
+_NAMES = {"engine": "voices"}
+
+
+@dataclass(frozen=True)
+class CuttingOptions:
+    """What a build cuts, and whether it speaks; None: not given."""
+
+    per_class: Annotated[
+        int | None, typer.Option("--per-class", min=1, help="Maximum number of clips per class (default: 50).")
+    ] = None
+    shortfall: Annotated[
+        Literal["accept", "windows", "stop"] | None,
+        typer.Option(
+            help="If a class has fewer: accept it (default), fill it up with windows of long intervals, or stop."
+        ),
+    ] = None
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", min=16, help="Short side of the clips in pixels (default: 256).")
+    ] = None
+    keep_audio: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-audio/--no-keep-audio",
+            help="Keep the audio track of the videos; --no-keep-audio (default): silent clips.",
+        ),
+    ] = None
+    speech: Annotated[
+        bool | None,
+        typer.Option("--speech/--no-speech", help="Synthesize a spoken description of every clip (default)."),
+    ] = None
+    own_sentences: Annotated[
+        bool | None,
+        typer.Option(
+            "--own-sentences/--no-sentences",
+            help="Use the sentence files beside the footage (default); --no-sentences: none.",
+        ),
+    ] = None
+
+
+def last_build_of(place: Workspace, terminal: Terminal) -> LastBuild | None:
+    """Returns how the data set was built; None if there is none, or (with a warning) if its options are not known."""
+    from dataset_tools.build_record import read_build
+    from dataset_tools.last_build import read_last_build
+
+    if not read_build(place):
+        return None
+    try:
+        return read_last_build(place)
+    except InputError as error:
+        terminal.warn(f"{error.found} ({error.where}): those that are not given have their defaults")
+        return None
+
+
+def build_options(
+    cutting: CuttingOptions, synthesis: SynthesisOptions, last: LastBuild | None
+) -> tuple[BuildOptions, dict[str, Any]]:
+    """Completes the options of a build, all but the sentence files.
+
+    Returns:
+        The options; and those of them that are the last build's and not the defaults, by name.
+    """
+    from dataset_tools.build_record import BuildOptions
+
+    voices, kept_voices = speech_options(synthesis, last)
+    given = {name: value for name, value in asdict(cutting).items() if value is not None and name != "own_sentences"}
+    if synthesis.seed is not None:
+        given["seed"] = synthesis.seed
+    names = [field.name for field in fields(cutting) if field.name != "own_sentences"]
+    options, kept = _completed(BuildOptions(), given, None if last is None else last.options, [*names, "seed"])
+    if voices.seed != options.seed:  # other speech was synthesized after the build
+        kept_voices["seed"] = f"{options.seed} (speech: {voices.seed})"
+    return replace(options, voices=voices), kept | kept_voices
+
+
+def speech_options(synthesis: SynthesisOptions, last: LastBuild | None) -> tuple[SpeechOptions, dict[str, Any]]:
+    """Completes the options of synthesis, as `build_options` does."""
+    from dataset_tools.speech.dataset_speech import SpeechOptions
+
+    names = ("engine", "language", "augment", "seed")
+    return _completed(SpeechOptions(), synthesis.given(), None if last is None else last.options.voices, names)
+
+
+def _completed(
+    defaults: Options, given: Mapping[str, Any], last: Options | None, names: Sequence[str]
+) -> tuple[Options, dict[str, Any]]:
+    others = {} if last is None else {name: getattr(last, name) for name in names if name not in given}
+    kept = {name: value for name, value in others.items() if value != getattr(defaults, name)}
+    return replace(defaults, **kept, **given), kept
+
+
+def first_classes(
+    classes: ClassOptions, class_file: ClassFile, last: LastBuild | None, kept: dict[str, Any]
+) -> ClassFile:
+    """Limits the class file to the classes of the last build, unless that used all, or ``--classes`` is given."""
+    if classes.count is not None or last is None or last.uses_all_classes or last.classes >= len(class_file.classes):
+        return class_file
+    kept["classes"] = last.classes
+    return replace(class_file, classes=class_file.classes[: last.classes])
+
+
+def last_sentences(place: Workspace, last: LastBuild, kept: dict[str, Any], *, edited_ok: bool) -> tuple[Path, ...]:
+    """Returns the sentence files of the last build, at the paths that the workspace remembers.
+
+    Raises:
+        InputError: one of them is not there or, unless ``edited_ok``, has changed.
+    """
+    from dataset_tools.build.inputs import known_sentences
+
+    files = known_sentences(place)
+    if not edited_ok or not files or not all(path.exists() for path in files):
+        files = last.sentences_among(files)
+    if not last.footage_sentences:
+        kept["sentences" if files else "own_sentences"] = files
+    return files
+
+
+def as_typed(kept: Mapping[str, Any]) -> list[str]:
+    """Returns options as one would type them."""
+    typed = []
+    for name, value in kept.items():
+        option = f"--{_NAMES.get(name, name).replace('_', '-')}"
+        if name == "own_sentences":
+            typed.append("--no-sentences")
+        elif isinstance(value, bool):
+            typed.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, tuple):
+            typed += [f"{option} {shlex.quote(str(path))}" for path in value]
+        else:
+            typed.append(f"{option} {shlex.quote(value) if name == 'engine' else value}")
+    return typed
