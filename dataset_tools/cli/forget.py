@@ -65,7 +65,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
         }
     )
     if not dry_run:
-        terminal.next("fmn-data build (or fmn-data speech synthesize) to fill the gaps, then fmn-data pairs")
+        terminal.next("fmn-data speech synthesize to fill the gaps, then fmn-data pairs")
 
 
 def _ask(terminal: Terminal, voice: str) -> None:

@@ -57,14 +57,14 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
                     f"The video's sound has {count_of(channels, 'channel')} at {rate_hz} Hz",
                     where=source,
                     expected=f"1 to {MOST_CHANNELS} channels at {SAMPLE_RATES_HZ[0]} to {SAMPLE_RATES_HZ[1]} Hz",
-                    next_step="leave --keep-audio out, or use a copy of the video with another audio track",
+                    next_step="build with --no-keep-audio, or use a copy of the video with another audio track",
                 )
             start_s = _shown_at_s(index, start_frame)
             samples = round(duration_s * rate_hz)
             _write(wav, _samples(source, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
     except (av.error.FFmpegError, OSError) as error:
         raise SampleError(
-            f"The video's sound cannot be decoded: {error}", where=source, next_step="leave --keep-audio out"
+            f"The video's sound cannot be decoded: {error}", where=source, next_step="build with --no-keep-audio"
         ) from error
     return True
 

@@ -221,7 +221,7 @@ def _check_items(
             expected="at least one clip and one utterance of a class",
             next_step="review with fmn-data annotate, or leave out --reviewed"
             if options.reviewed
-            else "run fmn-data build (without --no-speech), or fmn-data speech synthesize",
+            else "run fmn-data build --speech, or fmn-data speech synthesize",
         )
     items: list[ItemRow] = [*clips, *utterances]
     check_known((item.class_id for item in items), classes, workspace.manifests)

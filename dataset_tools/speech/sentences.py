@@ -81,7 +81,7 @@ def check_words(classes: ClassFile, language: str) -> None:
             f"The class file has no Chinese word for: {', '.join(lacking)}",
             where=classes.path,
             expected="`zh` for each action and thing of its classes",
-            next_step="add them, or omit --language zh",
+            next_step="add them, or choose --language en",
         )
 
 
