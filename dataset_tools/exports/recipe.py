@@ -17,6 +17,7 @@ import msgspec
 
 from dataset_tools.build.inputs import known_class_file
 from dataset_tools.build_record import read_build
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import Row, write_jsonl
@@ -26,8 +27,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.output_folder import OutputFolder
-from dataset_tools.last_build import read_last_build
-from dataset_tools.manifests import read_rows
+from dataset_tools.last_build import LastBuild, read_last_build
+from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consents import ConsentRow
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
@@ -61,11 +62,11 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     """Returns the recipe of a data set; writes nothing.
 
     Raises:
-        InputError: it is not recorded how the data set was built or split, or its class file is missing or
+        InputError: it is not recorded how the data set was built, spoken or split, or its class file is missing or
             has changed.
     """
     workspace = rows.workspace
-    read_last_build(workspace)  # raises if the build options are not recorded
+    _check_speech(rows, read_last_build(workspace))
     split = read_split(workspace)
     if split is None:
         raise InputError(
@@ -126,6 +127,26 @@ def read_recipe(export: Path) -> Recipe:
             expected="what fmn-data export --no-media writes",
             next_step="check the export against its SHA256SUMS: sha256sum -c SHA256SUMS",
         ) from error
+
+
+def _check_speech(rows: ExportedRows, last: LastBuild) -> None:
+    """Raises an InputError if synthesized utterances were not made as recorded.
+
+    ``build --no-speech`` keeps those of earlier commands, and versions before 0.2.0 did not record those of
+    ``speech synthesize``.
+    """
+    language = last.options.voices.language if last.options.speech else None
+    spoken = [one.row for one in rows.read("utterances") if isinstance(one.row, UtteranceRow)]
+    others = [row for row in spoken if row.source == "synthesized" and row.language != language]
+    if others:
+        raise InputError(
+            f"It is not recorded how {count_of(len(others), 'utterance was', 'utterances were')} synthesized:"
+            " build.json tells of "
+            + ("no synthesis" if language is None else f"descriptions in the language {language!r}"),
+            where=rows.workspace.manifests / "utterances.jsonl",
+            expected="utterances as the last fmn-data build or fmn-data speech synthesize makes them",
+            next_step="run fmn-data speech synthesize and fmn-data pairs again",
+        )
 
 
 def _class_file(workspace: Workspace) -> Path:
