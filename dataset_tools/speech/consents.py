@@ -22,8 +22,8 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import SpeakerFacts, read_rows, write_rows
-from dataset_tools.speech.recording_files import one_line, voice_slug
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.voice_names import one_line, voice_slug
 
 CONSENT = (
     "Your voice will be recorded, reading short sentences about cooking. The recordings become part of a data set for "

@@ -12,12 +12,7 @@ Any audio format that FFmpeg reads is supported, not only WAV. Files that cannot
 
 from __future__ import annotations
 
-import csv
 import difflib
-import hashlib
-import io
-import os
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,16 +21,55 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
-from dataset_tools.core.letters import ascii_slug, is_latin
+from dataset_tools.core.unicode_names import composed, in_unicode
 from dataset_tools.manifests import ClipRow, SpeakerFacts
+from dataset_tools.speech.recording_list import ListedFiles, read_list
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.voice_names import voice_of
 
 SOUND_SUFFIXES = frozenset(
-    [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
+    [
+        ".3ga",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".au",
+        ".awb",
+        ".caf",
+        ".flac",
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp2",
+        ".mp3",
+        ".mp4",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".qta",
+        ".snd",
+        ".spx",
+        ".tta",
+        ".voc",
+        ".w64",
+        ".wav",
+        ".wave",
+        ".webm",
+        ".wma",
+        ".wv",
+    ]
 )
+"""Suffixes of audio files, and of videos that recorders and browsers make."""
 _SHOWN = 3
 _MOST_SENTENCE_BYTES = 2**16
-_COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts.__struct_fields__)
+_OF_WINDOWS = ("desktop.ini", "thumbs.db")
 
 
 @dataclass(frozen=True)
@@ -93,7 +127,7 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     elif source.suffix.lower() == ".csv" and source.is_file():
         found = _in_csv(source, names)
     if found.recordings:
-        return replace(found, notes=_notes(found.recordings))
+        return replace(found, notes=[*found.notes, *_notes(found.recordings)])
     raise InputError(
         "; ".join(["There are no recordings to import", *_shown(found.mismatches)]),
         where=source,
@@ -119,60 +153,46 @@ def _notes(recordings: Sequence[FoundRecording]) -> list[str]:
     ]
 
 
-def one_line(name: str) -> str:
-    """Collapses white space in a name and truncates it to 80 characters."""
-    return " ".join(name.split())[:80]
-
-
-def voice_slug(name: str) -> str:
-    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
-
-    Names with letters that are not Latin also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
-    王芳 2 are two voices. Empty names remain empty.
-    """
-    slug = ascii_slug(name)
-    if not name.strip() or (slug and is_latin(name)):
-        return slug
-    digest = hashlib.sha256(_composed(one_line(name)).encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{slug or 'speaker'}-{digest[:8]}"
-
-
-def _voice(name: str) -> str:
-    """Voice of a speaker's name, or ``unknown``."""
-    return voice_slug(name) or "unknown"
-
-
-def in_unicode(path: str) -> str:
-    """Makes a path, or a text with a path, valid UTF-8; other bytes are escaped with a backslash."""
-    return path.encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
-
-
-@dataclass(frozen=True)
 class _Names:
-    """Valid class ids, and the class of each clip id."""
+    """Valid class ids, and the class of each clip id; they may be spelled with composed or decomposed letters."""
 
-    class_ids: Collection[str]
-    clip_classes: Mapping[str, str]
+    def __init__(self, class_ids: Collection[str], clip_classes: Mapping[str, str]) -> None:
+        self.clip_classes = clip_classes
+        self._class_ids = {composed(name): name for name in class_ids} | {name: name for name in class_ids}
+        self._clip_ids = {composed(name): name for name in clip_classes} | {name: name for name in clip_classes}
+
+    def class_id(self, name: str) -> str | None:
+        return self._class_ids.get(name) or self._class_ids.get(composed(name))
+
+    def clip_id(self, name: str) -> str | None:
+        return self._clip_ids.get(name) or self._clip_ids.get(composed(name))
 
     def suggestion(self, name: str) -> str:
-        near = difflib.get_close_matches(name, [*self.class_ids, *self.clip_classes], n=1)
+        near = difflib.get_close_matches(composed(name), [*self._class_ids, *self._clip_ids], n=1)
         return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _in_folder(folder: Path, names: _Names) -> Found:
     found = Found()
-    for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
+    paths = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_of_system(file))
+    texts = {_beside(path): path for path in paths if path.suffix.lower() == ".txt"}
+    spoken = {_beside(path) for path in paths if path.suffix.lower() in SOUND_SUFFIXES}
+    for path in paths:
         shown = in_unicode(str(path.relative_to(folder)))
         if shown != str(path.relative_to(folder)):
             found.mismatches.append(f"{shown}: the file name is not UTF-8; rename the file")
         elif path.suffix.lower() == ".txt":
-            if not any(path.with_suffix(suffix).is_file() for suffix in SOUND_SUFFIXES):
+            if _beside(path) not in spoken:
                 found.mismatches.append(f"{shown}: a sentence without a recording beside it")
+        elif path.suffix.lower() == ".csv":
+            found.notes.append(f"{shown}: not read; to import the recordings that it lists, name it, not its folder")
         elif path.suffix.lower() not in SOUND_SUFFIXES:
-            found.mismatches.append(f"{shown}: the suffix is not that of an audio file")
+            found.mismatches.append(
+                f"{shown}: the suffix is not that of an audio file; a CSV may list files of any suffix"
+            )
         elif (recording := _by_name(path, folder, names)) is not None:
             try:
-                found.recordings.append(replace(recording, text=_sentence_beside(path)))
+                found.recordings.append(replace(recording, text=_sentence_in(texts.get(_beside(path)))))
             except ValueError as error:
                 found.mismatches.append(f"{shown}: not imported: {error}")
         else:
@@ -183,30 +203,36 @@ def _in_folder(folder: Path, names: _Names) -> Found:
     return found
 
 
+def _is_of_system(path: Path) -> bool:
+    """Whether a file is one that macOS or Windows adds to folders (``.DS_Store``, ``._…``), or another hidden one."""
+    return path.name.startswith(".") or path.name.lower() in _OF_WINDOWS
+
+
+def _beside(path: Path) -> tuple[Path, str]:
+    """Returns what a recording and its sentence have in common: the folder, and the name without the suffix."""
+    return path.parent, composed(path.stem)
+
+
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
-    clip_id = _composed(path.stem)
-    if clip_id in names.clip_classes:
-        return FoundRecording(path, names.clip_classes[clip_id], clip_id, _voice(path.parent.resolve().name))
-    if path.parent != folder and path.parent.name in names.class_ids:
+    clip_id, class_id = names.clip_id(path.stem), names.class_id(path.parent.name)
+    if clip_id is not None:
+        return FoundRecording(path, names.clip_classes[clip_id], clip_id, voice_of(path.parent.resolve().name))
+    if path.parent != folder and class_id is not None:
         voice, sign, _ = path.stem.partition("_")
-        return FoundRecording(path, path.parent.name, None, _voice(voice), is_whole_name=not sign)
+        return FoundRecording(path, class_id, None, voice_of(voice), is_whole_name=not sign)
     return None
 
 
-def _composed(name: str) -> str:
-    """Returns the composed form of a name, that of clip ids: file names on macOS may be decomposed."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _sentence_beside(path: Path) -> str:
+def _sentence_in(text: Path | None) -> str:
     """Reads the sentence in the ``.txt`` of a recording; empty if there is none.
 
     Raises:
         ValueError: the ``.txt`` cannot be read as a sentence.
     """
-    text = path.with_suffix(".txt")
+    if text is None:
+        return ""
     try:
-        content = read_input(text, _MOST_SENTENCE_BYTES) if text.is_file() else b""
+        content = read_input(text, _MOST_SENTENCE_BYTES)
     except InputError as error:
         raise ValueError(f"{text.name}: {error.found}, expected {error.expected}") from error
     except OSError as error:
@@ -221,50 +247,34 @@ def _sentence_beside(path: Path) -> str:
 
 
 def _in_csv(path: Path, names: _Names) -> Found:
-    try:
-        text = read_input(path).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
-        columns = reader.fieldnames or []
-        rows = [(reader.line_num, row) for row in reader if any("".join(text or "").strip() for text in row.values())]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"The CSV cannot be read: {error}", where=path, expected="UTF-8, commas", next_step="export it again"
-        ) from error
-    unknown = [column for column in columns if column not in _COLUMNS]
-    if unknown or "path" not in columns or not {"class", "clip"} & set(columns):
-        raise InputError(
-            f"The CSV has the columns {', '.join(columns) or 'none'}",
-            where=f"{path}, line 1",
-            expected=f"path, and class or clip; all columns among {', '.join(_COLUMNS)}",
-            next_step="correct the first line",
-        )
-    found = Found()
-    for line, row in rows:
+    found, files = Found(), ListedFiles(path.parent)
+    for line, values in read_list(path):
         try:
-            found.recordings.append(_from_row(row, path, names))
+            found.recordings.append(_from_row(values, files, names))
         except ValueError as error:
             found.mismatches.append(f"{path.name}, line {line}: {error}")
     return found
 
 
-def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> FoundRecording:
-    if "" in row:
+def _from_row(values: Mapping[str, str], files: ListedFiles, names: _Names) -> FoundRecording:
+    if values[""]:
         raise ValueError("more fields than columns")
-    values = {column: (row.get(column) or "").strip() for column in _COLUMNS}
-    file = listing.parent / values["path"]
-    if not values["path"] or not os.path.isfile(file):  # noqa: PTH113 - unlike Path.is_file, accepts any name
+    file = files.find(values["path"]) if values["path"] else None
+    if file is None:
         raise ValueError(f"there is no file {values['path']!r}")
-    clip_id, class_id = _composed(values["clip"]) or None, values["class"]
-    if clip_id is not None:
-        if clip_id not in names.clip_classes:
-            raise ValueError(f"{clip_id!r} is not a clip of this data set{names.suggestion(clip_id)}")
-        class_of_clip = names.clip_classes[clip_id]
-        if class_id not in ("", class_of_clip):
-            raise ValueError(f"{clip_id} is a clip of {class_of_clip}, not of {class_id}")
-        class_id = class_of_clip
-    elif class_id not in names.class_ids:
-        raise ValueError(f"{class_id!r} is not a class of this data set{names.suggestion(class_id)}")
+    if values["clip"]:
+        clip_id = names.clip_id(values["clip"])
+        if clip_id is None:
+            raise ValueError(f"{values['clip']!r} is not a clip of this data set{names.suggestion(values['clip'])}")
+        class_id = names.clip_classes[clip_id]
+        if values["class"] and names.class_id(values["class"]) != class_id:
+            raise ValueError(f"{clip_id} is a clip of {class_id}, not of {values['class']}")
+    else:
+        clip_id, stated = None, names.class_id(values["class"])
+        if stated is None:
+            raise ValueError(f"{values['class']!r} is not a class of this data set{names.suggestion(values['class'])}")
+        class_id = stated
     named, sign, _ = file.stem.partition("_")
-    voice, is_whole_name = _voice(values["voice"] or named), not (values["voice"] or sign)
+    voice, is_whole_name = voice_of(values["voice"] or named), not (values["voice"] or sign)
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
     return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker, is_whole_name)

@@ -21,12 +21,13 @@ from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
 from dataset_tools.speech.import_tasks import ImportTask, import_one, keep_original, key_of, keys_of, task_for
-from dataset_tools.speech.recording_files import FoundRecording, find_recordings, in_unicode
+from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written

@@ -11,8 +11,8 @@ from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.consents import barred_voices, read_speakers
-from dataset_tools.speech.recording_files import voice_slug
 from dataset_tools.speech.recording_rows import listed_recordings
+from dataset_tools.speech.voice_names import voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
 

@@ -7,16 +7,14 @@ words; and optionally ``person``, ``dish``, ``sentence``, ``sentence_2`` ….
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 from dataset_tools.core.count_of import count_of
+from dataset_tools.core.csv_table import Table, table_of
 from dataset_tools.corpora.annotations.interval_list import (
     MOST_FRAMES,
     SHOWN_PROBLEMS,
@@ -36,45 +34,16 @@ _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
-
-    A field of a row is None if the row is too short. The text of fields without a column has an empty name.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, Mapping[str, str | None]], ...]
-
-
 def read_table(path: Path, expected: str = _EXPECTED) -> Table:
-    """Reads a CSV file (UTF-8; commas, semicolons or tabs). Spreadsheets add blank rows and columns: they are skipped.
+    """Reads a CSV file as spreadsheets write it (see `dataset_tools.core.csv_table`).
 
     Raises:
         InputError: the file cannot be read, or is not valid CSV.
     """
     try:
-        text = read_content(path, expected).decode("utf-8-sig")
-        offset = 0
-        if text[:4].lower() == "sep=":  # Excel's own first line
-            text, offset = text.partition("\n")[2], 1
-        first_line = text.partition("\n")[0]
-        delimiter = max(",;\t", key=first_line.count)
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-        columns = tuple(column.strip().lower() for column in next(reader, []))
-        while columns and not columns[-1]:
-            columns = columns[:-1]
-        rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
-        return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
+        return table_of(read_content(path, expected))
     except (UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"is not readable CSV: {error}", expected, "export it again as CSV, UTF-8") from error
-
-
-def _by_column(columns: Sequence[str], fields: Sequence[str]) -> dict[str, str | None]:
-    pairs = list(zip_longest(columns, fields))
-    row = {name: text for name, text in pairs if name}
-    nameless = " ".join(text.strip() for name, text in pairs if not name and text)
-    return row | ({"": nameless} if nameless.strip() else {})
 
 
 def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.consents import CONSENT, Consents
-from dataset_tools.speech.recording_files import voice_slug
+from dataset_tools.speech.recording_files import find_recordings
 from dataset_tools.speech.recording_rows import merge_recordings, read_recordings
 from dataset_tools.speech.recordings import ImportSummary
+from dataset_tools.speech.voice_names import voice_slug
 from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CARROT = "cut_carrot_knife"
@@ -189,9 +192,79 @@ def test_what_a_list_says_of_its_speakers(
     assert summary.notes == ("speaker anna: accent is 'Scottish' and 'Irish'; the first is used",)
 
 
-@pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", ""])
-def test_a_list_with_other_columns_is_refused(tmp_path: Path, header: str, load: Load) -> None:
-    listing = tmp_path / "list.csv"
-    listing.write_text(header + "\n")
-    with pytest.raises(InputError, match="The CSV has the columns"):
-        load(listing, known_clips=[])
+@pytest.mark.parametrize("file_form", ["NFC", "NFD"])
+@pytest.mark.parametrize("id_form", ["NFC", "NFD"])
+@pytest.mark.parametrize("kind", ["clip", "class", "list"])
+def test_names_are_compared_however_their_letters_are_composed(
+    tmp_path: Path,
+    take: Callable[..., Path],
+    classes: ClassFile,
+    clips: list[ClipRow],
+    file_form: str,
+    id_form: str,
+    kind: str,
+) -> None:
+    def of_file(text: str) -> str:
+        return unicodedata.normalize(file_form, text)
+
+    clip_id, class_id = (unicodedata.normalize(id_form, text) for text in ("Tür-öffnen_000001-000050", "öffnen_tür"))
+    door = replace(classes.classes[0], id=class_id)
+    clip = msgspec.structs.replace(clips[0], id=clip_id, class_id=class_id)
+    source = tmp_path / "in"
+    if kind == "clip":
+        take(source / of_file("Jürgen") / of_file(f"{clip_id}.wav")).with_suffix(".txt").write_text(
+            "Er öffnet.", "utf-8"
+        )
+    elif kind == "class":
+        take(source / of_file(class_id) / of_file("Jürgen_1.wav")).with_suffix(".txt").write_text("Er öffnet.", "utf-8")
+    else:
+        take(source / unicodedata.normalize(id_form, "Jürgen_1.wav"))
+        source = source / "list.csv"
+        source.write_text(
+            "path,class,clip,text\n" + of_file(f"Jürgen_1.wav,{class_id},{clip_id},Er öffnet.\n"), "utf-8"
+        )
+    found = find_recordings(source, replace(classes, classes=(door,)), [clip])
+    (recording,) = found.recordings
+    assert (recording.class_id, recording.voice) == (class_id, "jurgen")
+    assert recording.clip_id == (None if kind == "class" else clip_id)
+    assert unicodedata.normalize("NFC", recording.text) == "Er öffnet."
+    assert found.mismatches == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".w64", "pcm_s16le"),
+        (".caf", "alac"),
+        (".3gp", "aac"),
+        (".au", "pcm_mulaw"),
+        (".mov", "aac"),
+        (".wv", "wavpack"),
+        (".WAV", "pcm_s24le"),
+        (".tta", "tta"),
+        (".ac3", "ac3"),
+        (".mka", "libvorbis"),
+        (".aifc", "pcm_s16be"),
+        (".voc", "pcm_u8"),
+    ],
+)
+def test_a_folder_may_have_any_format_that_a_list_may_have(
+    tmp_path: Path, take: Callable[..., Path], load: Load, suffix: str, codec: str
+) -> None:
+    path = take(tmp_path / "in" / CARROT / f"anna_1{suffix}", 200, "-c:a", codec)
+    path.with_suffix(".TXT").write_text("She cuts.")
+    summary = load(tmp_path / "in")
+    assert (summary.mismatches, summary.refused) == ((), {})
+    assert [(row.utterance.voice, row.utterance.text) for row in summary.added] == [("anna", "She cuts.")]
+
+
+def test_files_of_macos_and_windows_and_lists_are_no_recordings(
+    tmp_path: Path, take: Callable[..., Path], load: Load
+) -> None:
+    take(tmp_path / "in" / CARROT / "anna_1.wav")
+    for name in (".DS_Store", "._anna_1.wav", "Thumbs.db", "desktop.ini", "list.csv"):
+        (tmp_path / "in" / CARROT / name).write_bytes(b"x")
+    summary = load(tmp_path / "in")
+    assert (len(summary.added), summary.mismatches, summary.refused) == (1, (), {})
+    (note,) = summary.notes
+    assert note.startswith(f"{CARROT}/list.csv: not read")

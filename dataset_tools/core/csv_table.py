@@ -1,0 +1,48 @@
+"""CSV tables as spreadsheets write them: commas, semicolons or tabs, a ``sep=`` line, blank rows and columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
+
+    A field of a row is None if the row is too short. The text of fields without a column has an empty name.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, Mapping[str, str | None]], ...]
+
+
+def table_of(content: bytes) -> Table:
+    """Parses a CSV file (UTF-8; commas, semicolons or tabs). Spreadsheets add blank rows and columns: they are skipped.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+        csv.Error: it is not valid CSV.
+    """
+    text = content.decode("utf-8-sig")
+    offset = 0
+    if text[:4].lower() == "sep=":  # Excel's own first line
+        text, offset = text.partition("\n")[2], 1
+    first_line = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    columns = tuple(column.strip().lower() for column in next(reader, []))
+    while columns and not columns[-1]:
+        columns = columns[:-1]
+    rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
+    return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
+
+
+def _by_column(columns: Sequence[str], fields: Sequence[str]) -> dict[str, str | None]:
+    pairs = list(zip_longest(columns, fields))
+    row = {name: text for name, text in pairs if name}
+    nameless = " ".join(text.strip() for name, text in pairs if not name and text)
+    return row | ({"": nameless} if nameless.strip() else {})

@@ -1,0 +1,40 @@
+"""CSV as spreadsheets write it."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from dataset_tools.core.csv_table import table_of
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "sep={}\r\n"])
+def test_any_delimiter_mark_and_case(sign: str, start: str) -> None:
+    text = start.format(sign) + 'Path, Class \r\na,"x\r\ny"\r\n\r\n,\r\nb,c,\r\n'.replace(",", sign)
+    table = table_of(text.encode("utf-8"))
+    assert table.columns == ("path", "class")
+    first = 2 + text.startswith("sep")
+    assert table.rows == (
+        (first + 1, {"path": "a", "class": "x\r\ny"}),
+        (first + 4, {"path": "b", "class": "c"}),
+    )
+
+
+def test_fields_without_a_column_and_columns_without_a_field() -> None:
+    table = table_of(b"a,b,,\n1\n1,2,3,4\n1,2,,,\n,,,\n")
+    assert table.columns == ("a", "b")
+    assert [row for _, row in table.rows] == [
+        {"a": "1", "b": None},
+        {"a": "1", "b": "2", "": "3 4"},
+        {"a": "1", "b": "2"},
+    ]
+
+
+def test_what_is_not_csv() -> None:
+    with pytest.raises(csv.Error):
+        table_of(b'a,b\n"1,2\n')
+    with pytest.raises(UnicodeDecodeError):
+        table_of("ä".encode("latin-1"))
+    assert table_of(b"") == table_of(b"\n") == table_of(b",,\n")
