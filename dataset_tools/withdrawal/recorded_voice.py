@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.speech.voice_names import voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
+_OF_NOTHING = hashlib.sha256().hexdigest()[:12]  # of an empty file that failed: any other empty file is equal to it
+
 
 @dataclass(frozen=True)
 class RecordedVoice:
@@ -24,7 +27,7 @@ class RecordedVoice:
         name: as in the manifests.
         ids: of its utterances, from rows; including those under another voice that were made from the same file.
         originals: SHA-256 of the imported files that rows name.
-        prefixes: the first 12 digits of the SHA-256 of all imported files, as contained in ids.
+        prefixes: the first 12 digits of the SHA-256 of all imported files that are not empty, as contained in ids.
     """
 
     name: str
@@ -68,6 +71,7 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     marks = [(one, found) for one in (*ids, *noted) if (found := named_in(one)) is not None]
     prefixes = {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
+    prefixes -= {_OF_NOTHING}
     return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes))
 
 

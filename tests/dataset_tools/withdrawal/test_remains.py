@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.withdrawal.recorded_voice import RecordedVoice
-from dataset_tools.withdrawal.remains import own_files
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
+from dataset_tools.withdrawal.remains import own_files, sizes_of
 
+OF_SET = "annabel-q"
 VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())
 
 
@@ -39,6 +43,23 @@ def test_folders_and_files_that_cannot_be_looked_at_are_listed(tmp_path: Path, m
     monkeypatch.setattr(os, "scandir", no_scan)
     monkeypatch.setattr(Path, "stat", no_stat)
     assert own_files(Workspace(tmp_path), VOICE, {}) == ["closed", "listed-only/b.txt"]
+
+
+def test_an_empty_file_that_failed_to_import_makes_no_other_empty_file_one_of_the_voice(
+    place: Any, tmp_path: Path
+) -> None:
+    before = own_files(place, find_voice(place, OF_SET), {})
+    (place.root / "mine.txt").touch()
+    source = tmp_path / "more" / "cut_carrot_knife"
+    source.mkdir(parents=True)
+    (source / f"{OF_SET}_1.wav").touch()
+    (source / "ben_1.wav").write_bytes(b"no sound")
+    assert place.run("speech", "import", str(source.parent))[0] == 1
+    voice = find_voice(place, OF_SET)
+    failed = f"cut_carrot_knife_{OF_SET}_{hashlib.sha256(b'').hexdigest()[:12]}"
+    assert failed in {row_id.partition("/")[2] for row_id in read_ledger(place.ledger)}
+    assert voice.owns(failed)
+    assert own_files(place, voice, sizes_of(place, voice)) == before
 
 
 def test_the_header_of_a_tensor_file_is_searched_and_not_its_numbers(tmp_path: Path) -> None:
