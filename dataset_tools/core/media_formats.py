@@ -6,6 +6,7 @@ and a list could refer to any file of the machine, or of the network.
 
 from __future__ import annotations
 
+import errno
 from importlib.metadata import version
 from typing import Any
 
@@ -28,3 +29,17 @@ OPENED_ALONE: dict[str, Any] = {
     **ANY_METADATA,
 }
 """Arguments of ``av.open`` for every video that the toolkit has not just written itself."""
+
+
+def why_not_opened(error: Exception) -> str:
+    """Says why ``av.open`` failed with `OPENED_ALONE`: if a format is not allowed, FFmpeg says "invalid argument"."""
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return "it is not in a format of videos, but may be an audio file, a picture or a playlist"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def is_cover_art(stream: Any) -> bool:
+    """Whether a video stream is a picture that belongs to an audio file or a video."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)

@@ -11,7 +11,7 @@ import av.error
 from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE
+from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, why_not_opened
 
 
 def open_video(path: Path) -> Any:
@@ -23,7 +23,7 @@ def open_video(path: Path) -> Any:
     try:
         container = av.open(str(path), **OPENED_ALONE)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise cannot_open(path, error) from error
+        raise cannot_open(path, why_not_opened(error)) from error
     stream = video_stream(container)
     if stream is None or stream.codec_context is None:
         container.close()
@@ -35,8 +35,9 @@ def open_video(path: Path) -> Any:
 
 
 def video_stream(container: Any) -> Any:
-    """The video stream that the ffmpeg program and players show: the default one, not cover art."""
-    return container.streams.best("video")
+    """The video stream that the ffmpeg program and players show: the default one, not cover art; None without one."""
+    stream = container.streams.best("video")
+    return None if stream is None or is_cover_art(stream) else stream
 
 
 def cannot_open(path: Path, error: object) -> SampleError:

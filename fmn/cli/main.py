@@ -186,6 +186,8 @@ def search(
             expected="one of --speech FILE, --clip FILE and --text TEXT",
             next_step="specify one of them, such as fmn search RUN --speech q.wav",
         )
+    if text is not None and not text.strip():
+        raise InputError("The query is empty", where="--text", expected="a description", next_step="type a sentence")
     manifest = options.manifest_or("test.jsonl")
     if text is not None and by_words:
         from fmn.search.text_query import search_words

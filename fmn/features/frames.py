@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE
+from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, why_not_opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,26 +112,31 @@ def _decode(
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Opens a container and its first video stream; raises FFmpeg's errors as SampleError."""
     try:
-        with av.open(str(path), **OPENED_ALONE) as container:
-            if not container.streams.video:
-                raise _damaged(path, "The file has no video stream")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise _damaged(path, "The codec of the video is unknown")
-            stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
-            yield container, stream
+        container = av.open(str(path), **OPENED_ALONE)
     except FileNotFoundError as error:
         raise SampleError(
             "The video file is missing", where=path, next_step="run fmn-data build again: it rebuilds missing files"
         ) from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _damaged(path, f"The video cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
+        raise _damaged(path, f"The file cannot be opened as a video: {why_not_opened(error)}") from error
+    with container:
+        stream = next((one for one in container.streams.video if not is_cover_art(one)), None)
+        if stream is None:
+            raise _damaged(path, "The file has no video stream")
+        if stream.codec_context is None:
+            raise _damaged(path, "The codec of the video is unknown")
+        stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
+        try:
+            yield container, stream
+        except (av.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise _damaged(path, f"The video cannot be decoded: {reason}") from error
 
 
 def _damaged(path: Path, found: str) -> SampleError:
     return SampleError(
         found,
         where=path,
-        expected="a video file that FFmpeg can decode completely; not an audio file, not a playlist",
+        expected="a video file that FFmpeg can decode completely; not an audio file, a picture or a playlist",
         next_step="cut the clip again (fmn-data retry), or leave it out",
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE
+from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.predict import NEIGHBORS, class_shares
@@ -246,8 +246,7 @@ def _is_clip(path: Path) -> bool:
 
     try:
         with av.open(str(path.absolute()), **OPENED_ALONE) as container:
-            cover = av.stream.Disposition.attached_pic
-            return any(not stream.disposition & cover for stream in container.streams.video)
+            return not all(map(is_cover_art, container.streams.video))
     except (av.FFmpegError, OSError):
         return False
 

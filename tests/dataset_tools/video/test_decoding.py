@@ -209,6 +209,16 @@ def test_what_is_no_video_is_refused(content: bytes | None, tmp_path: Path) -> N
     assert caught.value.where == str(path)
 
 
+def test_audio_and_pictures_are_no_videos(tmp_path: Path, ffmpeg: Callable[..., object]) -> None:
+    for name, source in (("a.wav", "sine=d=1"), ("a.jpg", "testsrc=s=64x48:d=0.04"), ("a.m4a", "sine=d=1")):
+        ffmpeg("-f", "lavfi", "-i", source, tmp_path / name)
+    cover = ("-map", 0, "-map", 1, "-c", "copy", "-disposition:v", "attached_pic")
+    ffmpeg("-i", tmp_path / "a.m4a", "-i", tmp_path / "a.jpg", *cover, tmp_path / "cover.m4a")
+    for name, said in (("a.wav", "audio file"), ("a.jpg", "a picture"), ("cover.m4a", "no video stream")):
+        with pytest.raises(SampleError, match="cannot be opened: it .*" + said):
+            SourceVideo(tmp_path / name)
+
+
 def test_pictures_are_upright_and_of_square_pixels(write_video: Callable[..., Path], tmp_path: Path) -> None:
     wide = write_video(tmp_path / "wide.mkv", 5, codec="libx264", aspect=Fraction(2, 1))
     rotated = write_video(tmp_path / "rotated.mov", 5, codec="libx264", size=(160, 120), rotate=270)

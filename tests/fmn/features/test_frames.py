@@ -123,23 +123,49 @@ def test_frames_that_are_announced_but_not_there_are_not_waited_for(
 def test_what_is_no_video_is_a_sample_error(tmp_path: Path) -> None:
     text = tmp_path / "a.mp4"
     text.write_text("this is no video")
-    with pytest.raises(SampleError, match="cannot be decoded"):
+    with pytest.raises(SampleError, match="cannot be opened as a video: Invalid data"):
         frame_times(text)
     with pytest.raises(SampleError, match="missing"):
         frame_times(tmp_path / "none.mp4")
 
 
+NOT_OF_VIDEOS = "it is not in a format of videos, but may be an audio file, a picture or a playlist"
+
+
 @pytest.mark.parametrize(
-    ("suffix", "codec", "said"), [("mp4", "aac", "no video stream"), ("wav", "pcm_s16le", "not an audio file")]
+    ("suffix", "codec", "said"),
+    [
+        ("mp4", "aac", "The file has no video stream"),
+        ("wav", "pcm_s16le", f"The file cannot be opened as a video: {NOT_OF_VIDEOS}"),
+        ("mp3", "libmp3lame", f"The file cannot be opened as a video: {NOT_OF_VIDEOS}"),
+    ],
 )
 def test_sound_alone_is_a_sample_error(tmp_path: Path, suffix: str, codec: str, said: str) -> None:
     path = tmp_path / f"a.{suffix}"
+    write_sound(path, codec)
+    with pytest.raises(SampleError) as caught:
+        frame_times(path)
+    assert caught.value.found == said
+
+
+def write_sound(path: Path, codec: str) -> None:
+    """A second of silence."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.int16), format="s16", layout="mono")
         frame.sample_rate = 16000
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    with pytest.raises(SampleError) as caught:
-        frame_times(path)
-    assert said in str(caught.value)
+
+
+def test_pictures_and_sound_with_a_cover_are_no_videos(tmp_path: Path) -> None:
+    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
+    sound, picture, both = tmp_path / "a.m4a", tmp_path / "a.jpg", tmp_path / "cover.m4a"
+    write_sound(sound, "aac")
+    subprocess.run([*program, "-f", "lavfi", "-i", "testsrc=s=64x48", "-frames:v", "1", picture], check=True)
+    cover = ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v", "attached_pic"]
+    subprocess.run([*program, "-i", sound, "-i", picture, *cover, both], check=True)
+    with pytest.raises(SampleError, match=NOT_OF_VIDEOS):
+        frame_times(picture)
+    with pytest.raises(SampleError, match="The file has no video stream"):
+        frame_times(both)

@@ -181,5 +181,11 @@ def test_the_command_takes_one_query(whole: Path, run: Path) -> None:
     words = CliRunner().invoke(app, [*common, "--text", "thing 2", "--by-words", "--all"])
     assert words.exit_code == 0
     assert "of 32" in words.output
+    for empty in ("", " \n"):
+        for options in ([], ["--by-words"]):
+            refused = CliRunner().invoke(app, [*common, "--text", empty, *options])
+            assert refused.exit_code == 2
+            assert "The query is empty" in refused.output
+            assert "--text" in refused.output.partition("where:")[2].splitlines()[0]
     for wrong in ([], ["--by-words"], ["--text", "a", "--speech", test], ["--by-words", "--speech", test]):
         assert CliRunner().invoke(app, [*common, *wrong]).exit_code == 2
