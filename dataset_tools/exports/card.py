@@ -64,7 +64,7 @@ def _metadata(facts: DatasetFacts) -> dict[str, Any]:
             "cross-modal-retrieval",
             "video",
             "audio",
-            "cooking",
+            *(["cooking"] if facts.is_of_cooking else []),
             *(["synthetic"] if facts.is_standin else []),
         ],
     }

@@ -151,6 +151,11 @@ class DatasetFacts:
         """Whether the footage is synthetic."""
         return bool(self.built.get("stand_in"))
 
+    @property
+    def is_of_cooking(self) -> bool:
+        """Whether the footage is known to show cooking: that of MPII Cooking 2, and the synthetic corpus."""
+        return self.is_standin or (bool(self.built) and not self.built.get("own_footage"))
+
 
 def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tuple[str, ...]) -> DatasetFacts:
     """Collects the facts about a data set. Memory grows with its classes, persons, videos, voices and reviews.

@@ -66,13 +66,14 @@ def _described(facts: DatasetFacts) -> dict[str, Any]:
     words = facts_in_words
     judged = [", ".join(row) for row in words.agreement(facts)]
     head = "field, annotators, doubly reviewed items, measure, value, Gwet's AC1: "
+    keywords = ["video-speech retrieval", "cross-modal retrieval", "video", "speech"]
     return {
         "name": words.name(facts),
         "conformsTo": _CONFORMS_TO,
         "description": "Video clips, spoken descriptions of them, and pairs of both; see README.md.",
         "license": words.licenses(facts),
         "inLanguage": sorted(facts.utterances.languages),
-        "keywords": ["video-speech retrieval", "cross-modal retrieval", "video", "speech", "cooking"],
+        "keywords": [*keywords, *(["cooking"] if facts.is_of_cooking else [])],
         "rai:dataCollection": " ".join(words.collection(facts)),
         "rai:dataCollectionType": ["Software Collection" if facts.is_standin else "Secondary Data analysis"],
         "rai:dataAnnotationProtocol": words.annotation(facts),

@@ -87,6 +87,27 @@ def test_licenses_are_those_of_the_parts(
     assert "synthetic" not in front_matter(card)["tags"]
 
 
+@pytest.mark.parametrize(
+    ("record", "is_cooking"),
+    [({}, True), ({"stand_in": {"seed": 1}}, True), ({"own_footage": True}, False), (None, False)],
+    ids=["MPII Cooking 2", "stand-in", "own footage", "unknown"],
+)
+def test_only_footage_of_kitchens_is_of_cooking(
+    workspace: Workspace,
+    tmp_path: Path,
+    make_record: Callable[..., None],
+    record: dict[str, Any] | None,
+    is_cooking: bool,
+) -> None:
+    if record is None:
+        (workspace.manifests / "build.json").unlink()
+    else:
+        make_record(workspace, **record)
+    tags = front_matter(card_of(workspace, tmp_path / "out", "croissant"))["tags"]
+    described = json.loads((tmp_path / "out" / "croissant.json").read_text("utf-8"))
+    assert ("cooking" in tags, "cooking" in described["keywords"]) == (is_cooking, is_cooking)
+
+
 def test_agreement_is_told_and_annotators_are_not(
     workspace: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
 ) -> None:
