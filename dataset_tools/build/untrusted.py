@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +32,8 @@ from dataset_tools.speech.transcripts import TranscriptRow
 MIB = 2**20
 MOST_LISTED = 100
 """Maximum number of listed problems per manifest."""
+MOST_NAMED = 3
+"""Maximum number of files that are named of those of a folder with the same problem."""
 LONGEST_LINE = MIB
 """Maximum bytes of a row: a reader holds one row in memory at a time."""
 
@@ -79,7 +81,7 @@ class UntrustedReport:
     Attributes:
         files: number of files in the folder. rows: number of rows of manifests, ledger, recordings and predictions.
         media: number of media files that were compared with their rows and decoded; 0 if an earlier check failed.
-        problems: one sentence each; empty: the data set is safe to use.
+        problems: one sentence each, and one for all files of a folder that have the same; empty: the data set is safe.
     """
 
     files: int
@@ -107,13 +109,15 @@ def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -
             expected="a folder with manifests/clips.jsonl",
             next_step="name the folder that holds manifests/, clips/ and speech/",
         )
-    problems: list[str] = []
+    found: dict[tuple[str, str], list[str]] = {}  # file names, by folder and problem
     files = 0
     for path in _entries(root):
         files += 1
         problem = _problem_of(path, root)
         if problem is not None:
-            problems.append(f"{path.relative_to(root).as_posix()}: {problem}")
+            name = path.relative_to(root).as_posix()
+            found.setdefault((name.rpartition("/")[0].partition("/")[0], problem), []).append(name)
+    problems = [f"{_shown(names)}: {problem}" for (_, problem), names in found.items()]
     rows: list[Row] = []
     counts: Counter[str] = Counter()
     if not problems:
@@ -131,6 +135,11 @@ def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -
         problems += check_files(items, root, jobs=jobs, progress=progress)
         media = len(items)
     return UntrustedReport(files, counts.total(), media, tuple(problems))
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _entries(root: Path) -> Iterator[Path]:

@@ -182,7 +182,8 @@ def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
 
     report = check_untrusted(folder, jobs=jobs, progress=terminal.progress)
     terminal.say(f"  {count_of(report.files, 'file')}: known kinds, bounded sizes, no links, no pickles")
-    terminal.say(f"  {count_of(report.rows, 'row')}: names, paths and hashes")
+    rows = count_of(report.rows, "row")
+    terminal.say(f"  {rows}: names, paths and hashes" if report.rows else "  rows: not read")
     terminal.say(
         f"  {count_of(report.media, 'media file')}: hash, format, size and length"
         if report.media

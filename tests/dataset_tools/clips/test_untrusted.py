@@ -140,6 +140,32 @@ def test_what_does_not_belong_into_a_data_set(
     assert "not safe to use, 1 problem" in output
 
 
+def test_many_files_of_a_folder_are_one_problem(dataset: Workspace) -> None:
+    for name in ("cache/features/a/{}.npy", "report/{}.html", "report/media/{}.html", "recordings/{}.pt", "{}.py"):
+        (dataset.root / name).parent.mkdir(parents=True, exist_ok=True)
+        for number in range(30):
+            (dataset.root / name.format(number)).touch()
+    (dataset.root / "report" / "link").symlink_to("0.html")
+    unknown = "a data set has no such file; it could contain code (pickles, scripts, pages); remove it"
+    cache, *others = sorted(
+        check_untrusted(dataset.root).problems, key=lambda problem: not problem.startswith("cache/")
+    )
+    assert cache.startswith(
+        "cache/features/a/0.npy, cache/features/a/1.npy, cache/features/a/10.npy and 27 more: cache/ from"
+    )
+    assert sorted(others) == [
+        f"0.py, 1.py, 10.py and 27 more: {unknown}",
+        f"recordings/0.pt, recordings/1.pt, recordings/10.pt and 27 more: {unknown}",
+        f"report/0.html, report/1.html, report/10.html and 57 more: {unknown}",
+        "report/link: it is a symbolic link; replace it with the file itself",
+    ]
+    code, said = verdict(dataset)
+    assert code == 2
+    assert "5 problems" in said
+    assert "rows: not read" in said
+    assert "media: not opened" in said
+
+
 def test_every_wrong_row_is_listed(dataset: Workspace) -> None:
     path = dataset.manifests / "clips.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
