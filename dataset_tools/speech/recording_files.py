@@ -98,18 +98,26 @@ class FoundRecording:
         return in_unicode(str(self.path))
 
 
+@dataclass(frozen=True)
+class Mismatch:
+    """A file or row of a CSV that was not matched: the message, and the audio file whose class or clip is not known."""
+
+    message: str
+    path: Path | None = None
+
+
 @dataclass
 class Found:
     """Result of the search for recordings.
 
     Attributes:
         recordings: in the order of their paths, or of the CSV.
-        mismatches: files and rows that cannot be matched, a message each.
+        mismatches: files and rows that cannot be matched.
         notes: remarks on the recordings that were found.
     """
 
     recordings: list[FoundRecording] = field(default_factory=list)
-    mismatches: list[str] = field(default_factory=list)
+    mismatches: list[Mismatch] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -129,7 +137,7 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     if found.recordings:
         return replace(found, notes=[*found.notes, *_notes(found.recordings)])
     raise InputError(
-        "; ".join(["There are no recordings to import", *_shown(found.mismatches)]),
+        "; ".join(["There are no recordings to import", *_shown([one.message for one in found.mismatches])]),
         where=source,
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",
@@ -180,26 +188,24 @@ def _in_folder(folder: Path, names: _Names) -> Found:
     for path in paths:
         shown = in_unicode(str(path.relative_to(folder)))
         if shown != str(path.relative_to(folder)):
-            found.mismatches.append(f"{shown}: the file name is not UTF-8; rename the file")
+            found.mismatches.append(Mismatch(f"{shown}: the file name is not UTF-8; rename the file"))
         elif path.suffix.lower() == ".txt":
             if _beside(path) not in spoken:
-                found.mismatches.append(f"{shown}: a sentence without a recording beside it")
+                found.mismatches.append(Mismatch(f"{shown}: a sentence without a recording beside it"))
         elif path.suffix.lower() == ".csv":
             found.notes.append(f"{shown}: not read; to import the recordings that it lists, name it, not its folder")
         elif path.suffix.lower() not in SOUND_SUFFIXES:
-            found.mismatches.append(
-                f"{shown}: the suffix is not that of an audio file; a CSV may list files of any suffix"
-            )
+            said = "the suffix is not that of an audio file; a CSV may list files of any suffix"
+            found.mismatches.append(Mismatch(f"{shown}: {said}"))
         elif (recording := _by_name(path, folder, names)) is not None:
             try:
                 found.recordings.append(replace(recording, text=_sentence_in(texts.get(_beside(path)))))
             except ValueError as error:
-                found.mismatches.append(f"{shown}: not imported: {error}")
+                found.mismatches.append(Mismatch(f"{shown}: not imported: {error}"))
         else:
             name = path.stem if path.parent == folder else path.parent.name
-            found.mismatches.append(
-                f"{shown}: neither the folder is a class nor the name a clip of this data set{names.suggestion(name)}"
-            )
+            said = f"neither the folder is a class nor the name a clip of this data set{names.suggestion(name)}"
+            found.mismatches.append(Mismatch(f"{shown}: {said}", path))
     return found
 
 
@@ -252,7 +258,8 @@ def _in_csv(path: Path, names: _Names) -> Found:
         try:
             found.recordings.append(_from_row(values, files, names))
         except ValueError as error:
-            found.mismatches.append(f"{path.name}, line {line}: {error}")
+            file = files.find(values["path"]) if values["path"] else None
+            found.mismatches.append(Mismatch(f"{path.name}, line {line}: {error}", file))
     return found
 
 

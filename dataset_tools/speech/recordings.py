@@ -19,6 +19,7 @@ import msgspec
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.unicode_names import in_unicode
@@ -42,7 +43,8 @@ class ImportSummary:
 
     Attributes:
         added: new recordings.
-        known: number of files that had been imported before, byte for byte, under any name, clip, class or voice.
+        known: number of files that had been imported before, byte for byte, under any name, clip, class or voice, even
+            if the clip is not part of the data set any more.
         corrected: number of these whose sentence, license or language changed.
         refused: errors of the files that cannot be used.
         mismatches: files and rows of a CSV that were not imported, a message each.
@@ -101,11 +103,20 @@ def import_recordings(
     task_of: dict[str, ImportTask] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
     notes = [*found.notes, *contradictions]
+    mismatches: list[str] = []
     there: set[str] = set()  # ids of the recordings that these files are
     twins: list[tuple[FoundRecording, ImportTask]] = []
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}
     known = corrected = 0
+    for mismatch in found.mismatches:
+        known_id = None if mismatch.path is None else known_as.get(_sha256_or_empty(mismatch.path))
+        if known_id is None:
+            mismatches.append(mismatch.message)
+        else:  # its clip is not part of the data set any more
+            known += 1
+            there.add(known_id)
+            notes.append(f"{mismatch.message}; already imported as {known_id}")
     for recording in found.recordings:
         try:
             task = task_for(recording, workspace)
@@ -191,7 +202,7 @@ def import_recordings(
         known=known,
         corrected=corrected,
         refused=dict(sorted(refused.items())),
-        mismatches=tuple(found.mismatches),
+        mismatches=tuple(mismatches),
         notes=tuple(notes),
         voices=Counter(sorted(rows[name].utterance.voice for name in there | written.keys())),
         speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
@@ -225,6 +236,13 @@ def add_recording(
     rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
     write_rows(recordings_path(workspace), (rows[key] for key in sorted(rows)))
     return rows[row.id]
+
+
+def _sha256_or_empty(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
 
 
 def _first(found: Iterable[_Row | None]) -> _Row | None:

@@ -161,6 +161,31 @@ def test_a_file_that_is_known_is_no_second_recording_whatever_it_is_called(
     assert [file.name for file in workspace.speech.iterdir()] == [f"{first.id}.wav"]
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_known_file_whose_clip_is_gone_is_no_failure(
+    tmp_path: Path, clips: list[ClipRow], take: Callable[..., Path], load: Load, as_list: bool
+) -> None:
+    source = tmp_path / "anna"
+    for number, clip in enumerate(clips[:2]):
+        take(source / f"{clip.id}.wav", 200 + 50 * number)
+    if as_list:
+        source = source / "list.csv"
+        source.write_text("path,clip\n" + "".join(f"{clip.id}.wav,{clip.id}\n" for clip in clips[:2]))
+    _, second = load(source).added
+    for name in (clips[1].id, "other"):
+        path = tmp_path / "anna" / f"{name}.wav"
+        if name == "other":  # not known
+            take(path, 400)
+            if as_list:
+                with source.open("a") as file:
+                    file.write("other.wav,other\n")
+        again = load(source, known_clips=[clips[0]])
+        assert (again.added, again.known) == ((), 2)
+        (note,) = (note for note in again.notes if "not read" not in note)
+        assert note.endswith(f"already imported as {second.id}")
+        assert len(again.mismatches) == (name == "other")
+
+
 def test_one_file_under_two_names_of_one_folder_is_one_recording(
     tmp_path: Path,
     clips: list[ClipRow],
