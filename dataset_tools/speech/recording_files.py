@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 import io
 import os
-import re
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +25,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.voice_names import voice_slug
 
 SOUND_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
@@ -47,6 +45,7 @@ class FoundRecording:
         voice: the speaker (`voice_slug`), ``unknown`` if none is stated.
         text: the sentence, empty if not stated.
         licence: empty if not stated. speaker: metadata of the speaker.
+        named: the speaker's name as written, empty if none is stated.
     """
 
     path: Path
@@ -56,6 +55,7 @@ class FoundRecording:
     text: str = ""
     licence: str = ""
     speaker: SpeakerFacts = NOTHING_SAID
+    named: str = ""
 
     def __str__(self) -> str:
         return in_unicode(str(self.path))
@@ -96,27 +96,6 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",
     )
-
-
-def one_line(name: str) -> str:
-    """Collapses white space in a name and truncates it to 80 characters."""
-    return " ".join(name.split())[:80]
-
-
-def voice_slug(name: str) -> str:
-    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
-
-    Names with letters that are not Latin also get a hash of the name: 李雷 becomes ``speaker-3a47328a``, and 李雷 2 and
-    王芳 2 are two voices. Empty names remain empty.
-    """
-    letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
-    slug = re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")
-    is_latin = all(unicodedata.name(letter, "").startswith("LATIN ") for letter in letters if letter.isalpha())
-    if not name.strip() or (slug and is_latin):
-        return slug
-    composed = unicodedata.normalize("NFC", one_line(name))  # file names on macOS are decomposed
-    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{slug or 'speaker'}-{digest[:8]}"
 
 
 def _voice(name: str) -> str:
@@ -167,9 +146,11 @@ def _in_folder(folder: Path, names: _Names) -> Found:
 
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     if path.stem in names.clip_classes:
-        return FoundRecording(path, names.clip_classes[path.stem], path.stem, _voice(path.parent.resolve().name))
+        name = path.parent.resolve().name
+        return FoundRecording(path, names.clip_classes[path.stem], path.stem, _voice(name), named=name)
     if path.parent != folder and path.parent.name in names.class_ids:
-        return FoundRecording(path, path.parent.name, None, _voice(path.stem.partition("_")[0]))
+        name = path.stem.partition("_")[0]
+        return FoundRecording(path, path.parent.name, None, _voice(name), named=name)
     return None
 
 
@@ -239,6 +220,6 @@ def _from_row(row: Mapping[str, str | None], listing: Path, names: _Names) -> Fo
         class_id = class_of_clip
     elif class_id not in names.class_ids:
         raise ValueError(f"{class_id!r} is not a class of this data set{names.suggestion(class_id)}")
-    voice = _voice(values["voice"] or file.stem.partition("_")[0])
+    name = values["voice"] or file.stem.partition("_")[0]
     speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
-    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker)
+    return FoundRecording(file, class_id, clip_id, _voice(name), values["text"], values["licence"], speaker, name)

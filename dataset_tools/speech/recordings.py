@@ -100,7 +100,7 @@ def import_recordings(
         ledger: open; gets a row ``recording/<utterance id>`` for each recording.
         language: spoken language; None: English, or the known language of a recording.
         licence: of the recordings that do not state one; empty: none, or the known licence.
-        renewed: voices that withdrew their consent and renewed it.
+        renewed: speakers, or voices, that withdrew their consent and renewed it.
         jobs: number of processes; does not affect the output.
         progress: progress callback.
 
@@ -108,7 +108,7 @@ def import_recordings(
         InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
     """
     found = find_recordings(source, classes, clips)
-    check_consent(workspace, {one.voice for one in found.recordings}, renewed)
+    check_consent(workspace, found.recordings, renewed)
     rows = {row.id: row for row in listed_recordings(workspace)}
     known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, _Task] = {}
@@ -208,7 +208,7 @@ def add_recording(
         InputError: the voice withdrew its consent.
         SampleError: the recording cannot be used; nothing is kept.
     """
-    check_consent(workspace, [found.voice])
+    check_consent(workspace, [found])
     task = _task(found, workspace)
     written = _import(task)
     ledger.record(_ok(task, written, workspace))

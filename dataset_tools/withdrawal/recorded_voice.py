@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.speech.consent_rows import consents_path
 from dataset_tools.speech.consents import barred_voices, read_speakers
-from dataset_tools.speech.recording_files import voice_slug
-from dataset_tools.speech.recording_rows import listed_recordings
+from dataset_tools.speech.known_voices import KnownVoices
+from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
+from dataset_tools.speech.voice_names import former_voices, hashed_before, voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
 
@@ -52,16 +56,25 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     """Finds the recorded voice of a name; for a forgotten voice, with whatever a killed command left.
 
     Raises:
-        InputError: no voice of that name was recorded, or it is an engine's voice; or a manifest cannot be read.
+        InputError: no voice of that name was recorded, several were, or it is an engine's voice; or a manifest cannot
+            be read.
     """
     recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
     noted = list(_noted_ids(workspace))
     recorded = {row.utterance.voice for row in recordings}
     recorded |= {row.voice for row in utterances if row.source == "recorded"}
     recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | set(read_speakers(workspace))
-    voice = name if name in recorded else voice_slug(name)
-    if voice not in recorded and not barred_voices(workspace)(voice):
-        raise _unknown(workspace, name, recorded, {row.voice for row in utterances if row.source == "synthesized"})
+    known, is_barred = KnownVoices(workspace), barred_voices(workspace)
+    voices = _voices_of(name, known, recorded, is_barred)
+    if len(voices) > 1:
+        raise _ambiguous(workspace, name, voices, recordings)
+    if not voices:
+        synthesized = {row.voice for row in utterances if row.source == "synthesized"}
+        former = [
+            one for one in former_voices(name) if one in recorded and (one not in known or known.may_be(one, name))
+        ]
+        raise _unknown(workspace, name, recorded, synthesized, former)
+    (voice,) = voices
     originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice}
     ids = {row.id for row in recordings if row.utterance.voice == voice or row.original_sha256 in originals}
     ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice}
@@ -69,6 +82,18 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     prefixes = {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
     return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes))
+
+
+def _voices_of(name: str, known: KnownVoices, recorded: set[str], is_barred: Callable[[str], bool]) -> set[str]:
+    """Voices that a user may mean by a name: an exact voice name is only that voice."""
+    if name in recorded or is_barred(name):
+        return {name}
+    slug = voice_slug(name)
+    found = known.named(name) | ({slug} if slug in recorded or is_barred(slug) else set())
+    # A former voice of the name may be of another person, unless it contains the hash of the name. If it is barred,
+    # this completes its withdrawal: the tombstone has already replaced the name.
+    former = (one for one in former_voices(name) if is_barred(one) or (one == hashed_before(name) and one in recorded))
+    return found or set(former)
 
 
 def _utterances(workspace: Workspace) -> Iterable[UtteranceRow]:
@@ -85,7 +110,20 @@ def _noted_ids(workspace: Workspace) -> Iterator[str]:
     yield from (path.stem for path in workspace.speech.glob("*.wav"))
 
 
-def _unknown(workspace: Workspace, name: str, recorded: set[str], synthesized: set[str]) -> InputError:
+def _ambiguous(workspace: Workspace, name: str, voices: set[str], recordings: Sequence[RecordingRow]) -> InputError:
+    counts = Counter(row.utterance.voice for row in recordings)
+    listed = [f"{voice} ({count_of(counts[voice], 'recording')})" for voice in sorted(voices)]
+    return InputError(
+        f"{name!r} may be any of the voices {', '.join(listed)}",
+        where=consents_path(workspace),
+        expected="the voice of the speaker who withdraws",
+        next_step=f"listen to their recordings, then name the voice: fmn-data speech forget {min(voices)}",
+    )
+
+
+def _unknown(
+    workspace: Workspace, name: str, recorded: set[str], synthesized: set[str], former: Sequence[str]
+) -> InputError:
     if name in synthesized:
         return InputError(
             f"{name!r} is a voice of a speech engine, not a recorded speaker",
@@ -93,6 +131,14 @@ def _unknown(workspace: Workspace, name: str, recorded: set[str], synthesized: s
             expected="a voice that was recorded",
             next_step="to replace it, use another engine (fmn-data speech synthesize --voices ENGINE),"
             " or record speakers (fmn-data speech record)",
+        )
+    if former:
+        return InputError(
+            f"No recordings of the voice {name!r}; a version before 0.2.0 may have named it {' or '.join(former)}",
+            where=workspace.root,
+            expected="the voice of the speaker who withdraws",
+            next_step="listen to the recordings of that voice; if they are of this speaker, run"
+            f" fmn-data speech forget {former[0]}",
         )
     return InputError(
         f"No recordings of the voice {name!r}",

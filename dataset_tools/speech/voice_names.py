@@ -1,0 +1,67 @@
+"""Names of voices: conversion of a speaker's name, also as earlier versions converted it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+_MOST_CHARACTERS = 80
+
+
+def one_line(name: str) -> str:
+    """Composes accents (NFC), collapses white space in a name and truncates it to 80 characters."""
+    return " ".join(unicodedata.normalize("NFC", name).split())[:_MOST_CHARACTERS]
+
+
+def name_key(name: str) -> str:
+    """Returns a key that is equal for two names if they differ only in case, white space or the form of accents."""
+    return unicodedata.normalize("NFC", one_line(name).casefold())
+
+
+def voice_slug(name: str) -> str:
+    """Converts a speaker's name to a voice name for manifests: a-z, 0-9 and hyphens (é becomes e).
+
+    Names with letters that cannot be converted also get a hash of the name in lower case: 李雷 becomes
+    ``speaker-3a47328a``, and 李雷 2 and 王芳 2, or Søren and Særen, are two voices each. Empty names remain empty.
+    """
+    name = one_line(name)
+    letters = _without_accents(name).casefold()
+    slug = _hyphenated(letters)
+    if not name or (slug and all("a" <= letter <= "z" or not _is_letter(letter) for letter in letters)):
+        return slug
+    return _with_hash(slug, name_key(name))
+
+
+def former_voices(name: str) -> tuple[str, ...]:
+    """Returns the voice names that earlier versions gave to a name, except the current one.
+
+    Those without a hash may also belong to another speaker: 0.1.0 converted both ``Wang`` and ``Wang 芳`` to ``wang``.
+    """
+    shortened, whole = (_hyphenated(_without_accents(text).lower()) for text in (one_line(name), name))
+    forms = dict.fromkeys((hashed_before(name), shortened, whole))
+    return tuple(form for form in forms if form not in ("", voice_slug(name))) if one_line(name) else ()
+
+
+def hashed_before(name: str) -> str:
+    """Returns the voice of a name with the hash of earlier versions, which distinguished upper and lower case."""
+    name = one_line(name)
+    return _with_hash(_hyphenated(_without_accents(name).lower()), name)
+
+
+def _without_accents(text: str) -> str:
+    return re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
+
+
+def _is_letter(character: str) -> bool:
+    # Modifier letters are apostrophes in names such as OʼBrien (U+02BC) and Kaʻole.
+    return character.isalpha() and unicodedata.category(character) != "Lm"
+
+
+def _hyphenated(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+
+
+def _with_hash(slug: str, name: str) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{slug or 'speaker'}-{digest[:8]}"
