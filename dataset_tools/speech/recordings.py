@@ -27,6 +27,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_rows
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
+from dataset_tools.speech.import_voices import with_known_voices
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings, in_unicode
 from dataset_tools.speech.recording_quality import Limits
@@ -108,13 +109,14 @@ def import_recordings(
         InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
     """
     found = find_recordings(source, classes, clips)
+    found.recordings, doubts = with_known_voices(workspace, found.recordings)
     check_consent(workspace, found.recordings, renewed)
     rows = {row.id: row for row in listed_recordings(workspace)}
     known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, _Task] = {}
     task_of: dict[str, _Task] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    mismatches = [*found.mismatches, *contradictions]
+    mismatches = [*found.mismatches, *doubts, *contradictions]
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}
     known = corrected = 0
