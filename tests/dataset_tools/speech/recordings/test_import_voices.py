@@ -9,7 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.speech.consents import withdraw
+from dataset_tools.speech.consents import CONSENT, Consents, withdraw
 from dataset_tools.speech.recording_rows import read_recordings
 from dataset_tools.speech.recordings import ImportSummary
 from dataset_tools.withdrawal.recorded_voice import find_voice
@@ -85,6 +85,16 @@ def test_two_names_with_one_voice_are_named(tmp_path: Path, take: Take, load: Lo
         "s-ren-6bea0147",
         "s-ren-bec1dea6",
     ]
+
+
+def test_a_name_of_another_voice_too_is_named(workspace: Workspace, tmp_path: Path, take: Take, load: Load) -> None:
+    booth = Consents(workspace, CONSENT)
+    assert [booth.admit("Anna", agreed=True, other=other) for other in (False, True)] == ["anna", "anna-2"]
+    take(tmp_path / "takes" / CARROT / "Anna_1.wav", 200)
+    summary = load(tmp_path / "takes")
+    assert set(voices_of(summary).values()) == {"anna"}
+    (warning,) = summary.mismatches
+    assert warning.startswith("voice anna: 'Anna' is also the name of anna-2; if")
 
 
 @pytest.mark.parametrize("stated", ["иван", "Иван", "speaker-74f46a58"])
