@@ -32,10 +32,10 @@ def _doubts(voice: str, imported: dict[str, str], known: KnownVoices) -> Iterato
         yield f"voice {voice}: files name the speaker {listed}; if these are two persons, rename one of them"
         return
     for name in imported.values():
-        if same := known.named(name) - {voice}:
+        if same := ", ".join(sorted(known.named(name) - {voice})):
             yield (
-                f"voice {voice}: {in_unicode(repr(name))} is also the name of {', '.join(sorted(same))}; if the files are"
-                " of that person, use that voice as the name"
+                f"voice {voice}: {in_unicode(repr(name))} is also the name of {same}; if the files are of that person,"
+                " use that voice as the name"
             )
         if voice not in (voice_slug(name), hashed_before(name), "unknown") and not before:
             yield (

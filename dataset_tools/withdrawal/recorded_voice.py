@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
@@ -16,7 +18,7 @@ from dataset_tools.speech.consent_rows import consents_path
 from dataset_tools.speech.consents import barred_voices, read_speakers
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
-from dataset_tools.speech.voice_names import former_voices, hashed_before, voice_slug
+from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
 
@@ -29,12 +31,14 @@ class RecordedVoice:
         ids: of its utterances, from rows; including those under another voice that were made from the same file.
         originals: SHA-256 of the imported files that rows name.
         prefixes: the first 12 digits of the SHA-256 of all imported files, as contained in ids.
+        written: names of the speaker, as in the consent, in names of imported files, or as the user writes it.
     """
 
     name: str
     ids: frozenset[str]
     originals: frozenset[str]
     prefixes: frozenset[str]
+    written: frozenset[str] = frozenset()
 
     def owns(self, utterance_id: str) -> bool:
         """Whether an utterance or a copy belongs to this voice, also if it was imported under another voice."""
@@ -47,9 +51,23 @@ class RecordedVoice:
         return self.owns(row.id) or (row.source == "recorded" and row.voice == self.name)
 
     def is_named_in(self, content: bytes) -> bool:
-        """Whether a text contains the voice's name as a word, or within an id."""
+        """Whether a text contains the voice's name as a word, or within an id, or a name of the speaker as written."""
         name = re.escape(self.name.encode())
-        return re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None
+        if re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None:
+            return True
+        return bool(self.written) and self._written.search(content.decode("utf-8", "replace")) is not None
+
+    @cached_property
+    def _written(self) -> re.Pattern[str]:
+        """Finds the written names in any case, with composed or decomposed accents."""
+        forms = {unicodedata.normalize(form, name) for name in self.written for form in ("NFC", "NFD")}
+        return re.compile("|".join(map(self._as_word, sorted(forms))), re.IGNORECASE)
+
+    def _as_word(self, name: str) -> str:
+        if name.lower() == name.upper():  # scripts without case need not separate words by spaces
+            return re.escape(name)
+        hyphen = "-" if name == self.name else ""  # anna-2 is another voice, but Anna-1.wav may be a file of Anna
+        return rf"(?<![\w{hyphen}]){re.escape(name)}(?![\w\u0300-\u036f{hyphen}])"
 
 
 def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
@@ -81,7 +99,8 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
     marks = [(one, found) for one in (*ids, *noted) if (found := named_in(one)) is not None]
     prefixes = {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
-    return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes))
+    written = {one_line(name), *known.names.get(voice, ())}
+    return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes), frozenset(written))
 
 
 def _voices_of(name: str, known: KnownVoices, recorded: set[str], is_barred: Callable[[str], bool]) -> set[str]:
