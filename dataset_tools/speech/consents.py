@@ -125,12 +125,16 @@ def check_consent(workspace: Workspace, recordings: Sequence[FoundRecording], re
         )
     barred = sorted(forms.keys() - set(stated.values()))
     if barred:
-        listed = "; ".join(f"{voice} ({_files_of(voice, recordings)})" for voice in barred)
+        former = {voice: f", formerly {forms[voice]}" if forms[voice] != voice else "" for voice in barred}
+        listed = "; ".join(f"{voice}{former[voice]} ({_files_of(voice, recordings)})" for voice in barred)
+        another = (
+            "if it is another person than the one who withdrew, rename the files; or, " if any(former.values()) else ""
+        )
         raise InputError(
             f"Consent was withdrawn for the voice {listed}: its recordings are not imported",
             where=consents_path(workspace),
             expected="recordings of speakers who consent",
-            next_step="remove those files; or, if the speaker has renewed consent, state it: "
+            next_step=f"remove those files; or, {another}if the speaker has renewed consent, state it: "
             + " ".join(f"--renewed-consent {voice}" for voice in barred),
         )
     if stated:

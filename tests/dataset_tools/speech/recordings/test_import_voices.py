@@ -97,6 +97,18 @@ def test_a_name_of_another_voice_too_is_named(workspace: Workspace, tmp_path: Pa
     assert warning.startswith("voice anna: 'Anna' is also the name of anna-2; if")
 
 
+def test_a_withdrawn_voice_of_an_earlier_version_bars_the_name_until_another_is_given(
+    workspace: Workspace, tmp_path: Path, take: Take, load: Load
+) -> None:
+    withdraw(workspace, "wang")
+    take(tmp_path / "takes" / CARROT / "Wang 芳_1.wav", 200)
+    with pytest.raises(InputError) as refused:
+        load(tmp_path / "takes")
+    assert f"voice wang-a1674b35, formerly wang ({CARROT}/Wang 芳_1.wav)" in refused.value.found
+    assert "another person" in str(refused.value.next_step)
+    assert voices_of(load(tmp_path / "takes", renewed=["wang"])) == {"Wang 芳_1.wav": "wang-a1674b35"}
+
+
 @pytest.mark.parametrize("stated", ["иван", "Иван", "speaker-74f46a58"])
 def test_consent_is_renewed_by_the_name_as_written_too_and_a_refusal_names_the_files(
     workspace: Workspace, tmp_path: Path, take: Take, load: Load, stated: str
