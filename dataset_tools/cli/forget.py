@@ -32,6 +32,7 @@ _LINKS = {
 def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
     """Runs the command."""
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
+    from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice
     from dataset_tools.withdrawal.remains import own_files, shown_tasks, sizes_of
     from dataset_tools.withdrawal.trained_runs import linked_runs
@@ -39,6 +40,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     voice = find_voice(place, name)
     traces = find_traces(place, voice)
     sizes, runs, tasks = sizes_of(place, voice), linked_runs(place, voice), shown_tasks(place, voice)
+    linked = linked_files(place, voice, traces)
     _show_traces(terminal, voice.name, traces)
     if not dry_run:
         if not yes:
@@ -49,7 +51,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     removed = f"{count_of(files, 'file')} and {count_of(rows, 'row')}"
     terminal.closing("forget", f"{voice.name}: {removed} {would}", place.root)
     to_remove = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
-    left = [name for name in own_files(place, voice, sizes) if name not in to_remove]
+    targets = {shown_path(place, path) for path in linked if path.exists()}
+    left = sorted({*own_files(place, voice, sizes), *targets} - to_remove)
     _show_rest(terminal, runs, tasks, left)
     terminal.result(
         {

@@ -83,7 +83,9 @@ def speech_import(
     licence: LicenceOption = "",
     renewed: Annotated[
         list[str] | None,
-        typer.Option("--renewed-consent", help="Forgotten voice whose speaker has consented again. Repeatable."),
+        typer.Option(
+            "--renewed-consent", help="Forgotten speaker (name or voice) who has consented again. Repeatable."
+        ),
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Retry recordings whose worker process died (e.g. out of memory).")
@@ -242,7 +244,9 @@ def speech_record(
 def speech_forget(
     terminal: Terminal,
     place: Workspace,
-    voice: Annotated[str, typer.Argument(help="Voice of the speaker who withdraws, as in the report.")],
+    voice: Annotated[
+        str, typer.Argument(help="Voice of the speaker who withdraws, as in the report, or the name as written.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:

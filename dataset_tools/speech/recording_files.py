@@ -83,6 +83,7 @@ class FoundRecording:
         text: the sentence, empty if not stated.
         licence: empty if not stated. speaker: metadata of the speaker.
         is_whole_name: whether the voice is not stated, and the whole file name was taken for it.
+        named: the speaker's name as written, empty if none is stated.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class FoundRecording:
     licence: str = ""
     speaker: SpeakerFacts = NOTHING_SAID
     is_whole_name: bool = False
+    named: str = ""
 
     def __str__(self) -> str:
         return in_unicode(str(self.path))
@@ -222,10 +224,11 @@ def _beside(path: Path) -> tuple[Path, str]:
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     clip_id, class_id = names.clip_id(path.stem), names.class_id(path.parent.name)
     if clip_id is not None:
-        return FoundRecording(path, names.clip_classes[clip_id], clip_id, voice_of(path.parent.resolve().name))
+        name = path.parent.resolve().name
+        return FoundRecording(path, names.clip_classes[clip_id], clip_id, voice_of(name), named=name)
     if path.parent != folder and class_id is not None:
-        voice, sign, _ = path.stem.partition("_")
-        return FoundRecording(path, class_id, None, voice_of(voice), is_whole_name=not sign)
+        name, sign, _ = path.stem.partition("_")
+        return FoundRecording(path, class_id, None, voice_of(name), is_whole_name=not sign, named=name)
     return None
 
 
@@ -281,7 +284,9 @@ def _from_row(values: Mapping[str, str], files: ListedFiles, names: _Names) -> F
         if stated is None:
             raise ValueError(f"{values['class']!r} is not a class of this data set{names.suggestion(values['class'])}")
         class_id = stated
-    named, sign, _ = file.stem.partition("_")
-    voice, is_whole_name = voice_of(values["voice"] or named), not (values["voice"] or sign)
-    speaker = SpeakerFacts(*(values[name] for name in SpeakerFacts.__struct_fields__))
-    return FoundRecording(file, class_id, clip_id, voice, values["text"], values["licence"], speaker, is_whole_name)
+    of_file, sign, _ = file.stem.partition("_")
+    name, is_whole_name = values["voice"] or of_file, not (values["voice"] or sign)
+    speaker, text = SpeakerFacts(*(values[fact] for fact in SpeakerFacts.__struct_fields__)), values["text"]
+    return FoundRecording(
+        file, class_id, clip_id, voice_of(name), text, values["licence"], speaker, is_whole_name, named=name
+    )

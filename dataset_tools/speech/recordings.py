@@ -28,6 +28,7 @@ from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_r
 from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
 from dataset_tools.speech.import_tasks import ImportTask, import_one, keep_original, key_of, keys_of, task_for
+from dataset_tools.speech.import_voices import with_known_voices
 from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
@@ -88,7 +89,7 @@ def import_recordings(
         ledger: open; gets a row ``recording/<utterance id>`` for each recording.
         language: spoken language; None: English, or the known language of a recording.
         licence: of the recordings that do not state one; empty: none, or the known licence.
-        renewed: voices that withdrew their consent and renewed it.
+        renewed: speakers, or voices, that withdrew their consent and renewed it.
         jobs: number of processes; does not affect the output.
         progress: progress callback.
 
@@ -96,13 +97,14 @@ def import_recordings(
         InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
     """
     found = find_recordings(source, classes, clips)
-    check_consent(workspace, {one.voice for one in found.recordings}, renewed)
+    found.recordings, doubts = with_known_voices(workspace, found.recordings)
+    check_consent(workspace, found.recordings, renewed)
     rows = {row.id: row for row in listed_recordings(workspace)}
     known_as = {row.original_sha256: row.id for row in rows.values()}
     tasks: dict[str, ImportTask] = {}
     task_of: dict[str, ImportTask] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    notes = [*found.notes, *contradictions]
+    notes = [*found.notes, *doubts, *contradictions]
     mismatches: list[str] = []
     there: set[str] = set()  # ids of the recordings that these files are
     twins: list[tuple[FoundRecording, ImportTask]] = []
@@ -225,7 +227,7 @@ def add_recording(
         InputError: the voice withdrew its consent.
         SampleError: the recording cannot be used; nothing is kept.
     """
-    check_consent(workspace, [found.voice])
+    check_consent(workspace, [found])
     task = task_for(found, workspace)
     written = import_one(task)
     ledger.record(_ok(task, written, workspace))

@@ -42,7 +42,7 @@ class Trace:
 
     Attributes:
         what: description. where: the file or folder, relative to the workspace.
-        paths: the files to remove, relative to the workspace. size_bytes: their total size.
+        paths: the files and links to remove, relative to the workspace. size_bytes: total size of the files.
         rows: number of rows to remove from files that are kept.
         remove: removes the data; idempotent.
     """
@@ -192,12 +192,15 @@ def _where(workspace: Workspace, folder: Path) -> str:
 
 
 def _sizes(paths: Iterable[Path]) -> dict[Path, int]:
-    """Sizes of the regular files among the paths, in bytes; other processes may remove files concurrently."""
+    """Sizes of the files among the paths, in bytes, 0 of links: what they lead to is not removed (`linked_files`).
+
+    Other processes may remove files concurrently.
+    """
     found = {}
     for path in sorted(paths):
         with suppress(FileNotFoundError):
-            if path.is_file():
-                found[path] = path.stat().st_size
+            if path.is_symlink() or path.is_file():
+                found[path] = 0 if path.is_symlink() else path.lstat().st_size
     return found
 
 
@@ -227,7 +230,8 @@ def _half_written(workspace: Workspace) -> list[Path]:
 
 
 def _unfinished(workspace: Workspace, what: str, folder: Path, left: Sequence[Path]) -> Trace:
-    """Temporary files and folders; those in use by a running process are kept."""
+    """Temporary files and folders; those in use by a running process, and links, are kept."""
+    left = [path for path in left if not path.is_symlink()]
     sizes = _sizes(file for path in left for file in (path, *path.rglob("*")))
 
     def remove() -> None:

@@ -28,7 +28,7 @@ _WRITTEN = re.compile(
 )
 """Files of the toolkit in folders where users may keep their own: `forget_voice` removes the voice from these."""
 _NOT_SEARCHED = ("clips", "speech", "cache", ".git", ".venv")
-_FOLLOWED = "runs"  # large studies are on other disks; any other link may lead to all of a user's footage
+_FOLLOWED = "runs"  # large studies are on other disks; any other link to a folder may lead to all of a user's footage
 
 
 def shown_tasks(workspace: Workspace, voice: RecordedVoice) -> dict[str, list[str]]:
@@ -59,12 +59,17 @@ def own_files(workspace: Workspace, voice: RecordedVoice, sizes: Sizes) -> list[
     """Files that `forget_voice` does not clear and that contain, or may contain, the voice or its name as a word.
 
     Searches the workspace except clips/, speech/ and cache/; for the name, only files up to 64 MiB. Copies of manifests
-    beside them are the user's; those in runs/ belong to studies. For runs themselves see `linked_runs`. Folders
-    that cannot be listed are included: they may contain the voice.
+    beside them are the user's; those in runs/ belong to studies. For runs themselves see `linked_runs`, for targets of
+    the toolkit's files `linked_files`. Folders that cannot be listed are included: they may contain the voice.
     """
+    root = workspace.root.resolve()
+
+    def is_repeated(path: Path) -> bool:
+        return path.is_symlink() and path.resolve().is_relative_to(root)
+
     files, unread = files_below(workspace.root, (*_NOT_SEARCHED, _FOLLOWED))
     of_runs, unread_of_runs = files_below(workspace.runs, links=True)
-    searched = [path for path in files if not path.is_symlink() and not _WRITTEN.fullmatch(workspace.relative(path))]
+    searched = [path for path in files if not _WRITTEN.fullmatch(workspace.relative(path)) and not is_repeated(path)]
     searched += [path for path in of_runs if path.suffix not in SEARCHED or not _is_of_run(workspace, path)]
     # Of files that a killed command already removed, only the beginning of the SHA-256 is known.
     gone = voice.prefixes - {digest[:12] for digests in sizes.values() for digest in digests}

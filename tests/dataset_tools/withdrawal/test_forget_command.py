@@ -108,3 +108,11 @@ def test_who_cannot_be_forgotten(place: Any) -> None:
     assert code == 2
     assert "speech engine" in said
     assert "--voices" in said
+
+
+def test_files_with_the_name_of_the_consent_or_of_the_command_are_named(place: Any) -> None:
+    for name, text in (("of-consent.txt", "Annabel Q"), ("of-command.txt", "ANNABEL-Q"), ("other.txt", "Annabel")):
+        (place.root / name).write_text(f"1 {text}\n", "utf-8")
+    code, said = place.run("speech", "forget", VOICE, "--yes", "--json")
+    assert code == 0, said
+    assert json.loads(said)["left"] == ["of-command.txt", "of-consent.txt"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,36 @@ def test_the_header_of_a_tensor_file_is_searched_and_not_its_numbers(tmp_path: P
         for folder in ("", "runs/study/"):
             save_file({"numbers": numbers}, tmp_path / f"{folder}{name}.safetensors", {"utterances": about})
     assert own_files(Workspace(tmp_path), VOICE, {}) == ["mine.safetensors", "runs/study/mine.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_found"),
+    [
+        ("Anna", "Anna: microphone 2", True),
+        ("Anna", "ANNA\n", True),
+        ("Anna", "Annabel, Johanna, Annaé", False),
+        ("Anna", "Anna-1.wav", True),
+        ("speaker-0123abcd", "Speaker-0123abcd", True),
+        ("speaker-0123abcd", "Speaker-0123abcd-2", False),
+        ("José", "said by José.", True),
+        ("José", unicodedata.normalize("NFD", "said by José."), True),
+        (unicodedata.normalize("NFD", "José"), "josé", True),
+        ("José", "said by Jose Maria", False),
+        ("Jose", unicodedata.normalize("NFD", "said by José."), False),
+        ("Иван", "иван 3", True),
+        ("Иван", "Ивановна", False),
+        ("王芳", "由王芳朗读", True),  # between words is no space
+        ("Ann O'Neil (2)", "- ann o'neil (2), Cork", True),
+    ],
+)
+def test_the_name_as_written_is_found_in_other_files(tmp_path: Path, name: str, text: str, is_found: bool) -> None:
+    (tmp_path / "speakers.txt").write_text(text, "utf-8")
+    voice = replace(VOICE, name="speaker-0123abcd", written=frozenset({name}))
+    assert own_files(Workspace(tmp_path), voice, {}) == ["speakers.txt"] * is_found
+
+
+def test_a_file_with_the_name_as_written_in_its_own_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "Notes on José.txt").write_text("nothing", "utf-8")
+    (tmp_path / "jose.png").write_bytes(b"\xff\xfe")
+    voice = replace(VOICE, written=frozenset({"José"}))
+    assert own_files(Workspace(tmp_path), voice, {}) == ["Notes on José.txt"]

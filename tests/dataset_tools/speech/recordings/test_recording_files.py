@@ -86,12 +86,18 @@ def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
         ("Ann O'Neil", "ann-o-neil"),
         ("Unknown", "unknown"),
         ("李雷", "speaker-3a47328a"),  # printf 李雷 | sha256sum
-        ("Дмитрий", "speaker-2c040ac4"),
-        (unicodedata.normalize("NFD", "Дмитрий"), "speaker-2c040ac4"),  # a folder on macOS
+        ("Дмитрий", "speaker-9cbb0aed"),
+        (unicodedata.normalize("NFD", "Дмитрий"), "speaker-9cbb0aed"),  # a folder on macOS
         ("李雷 2", "2-12855b02"),
         ("王芳 2", "2-ac47b103"),
-        ("Wang 芳", "wang-3cc435cc"),
-        ("Jørgen", "j-rgen"),
+        ("Wang 芳", "wang-a1674b35"),  # printf "wang 芳" | sha256sum
+        ("WANG 芳", "wang-a1674b35"),
+        ("Jørgen", "j-rgen-f98d8c77"),
+        ("Strauß", "strauss"),
+        ("OʼBrien", "o-brien"),  # U+02BC
+        ("Kaʻole", "ka-ole"),
+        ("Anna™", "annatm"),
+        ("Anna " * 30, "-".join(["anna"] * 16)),
         ("2", "2"),
         (" ", ""),
     ],

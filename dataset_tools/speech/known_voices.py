@@ -1,0 +1,70 @@
+"""Voices of a workspace, and the voice that a speaker's name belongs to."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import msgspec
+
+from dataset_tools.core.jsonl import Row
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import read_rows
+from dataset_tools.speech.consent_rows import read_consents
+from dataset_tools.speech.voice_names import former_voices, hashed_before, name_key, one_line, voice_slug
+
+
+class _Spoken(msgspec.Struct, frozen=True):
+    """Voice of the utterance in a row of recordings.jsonl."""
+
+    voice: str
+
+
+class _Recording(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
+    """Row of recordings.jsonl, partly: `RecordingRow` cannot be imported, since its module imports this one."""
+
+    name: str
+    utterance: _Spoken
+
+
+class KnownVoices:
+    """Voices of a workspace, as of now.
+
+    Attributes:
+        names: names of the speakers as written in consents and in names of imported files, by voice; may be empty.
+        recorded: voices with rows in recordings.jsonl.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.names: dict[str, set[str]] = {}
+        self.recorded: set[str] = set()
+        for consent in read_consents(workspace).values():
+            if consent.withdrawn is msgspec.UNSET:
+                # The id stands for a name that is not known: of imported speakers, and in exported data sets.
+                self.names[consent.id] = {one_line(consent.name)} - {consent.id, ""}
+        for row in read_rows(workspace.recordings / "recordings.jsonl", _Recording, missing_ok=True):
+            voice = row.utterance.voice
+            self.recorded.add(voice)
+            written, is_separate, _ = PurePath(row.name).stem.partition("_")
+            is_of_voice = is_separate and voice in (voice_slug(written), *former_voices(written))
+            self.names.setdefault(voice, set()).update({one_line(written)} if is_of_voice else ())
+
+    def __contains__(self, voice: str) -> bool:
+        return voice in self.names
+
+    def named(self, name: str) -> set[str]:
+        """Returns the voices whose speakers wrote their name like this, except for upper and lower case."""
+        return {voice for voice in self.names if self._is_named(voice, name)}
+
+    def of(self, name: str) -> str:
+        """Returns the voice of a speaker's name: the one that it has, possibly from an earlier version, or will get."""
+        voice = voice_slug(name)
+        before = () if voice in self else (one for one in former_voices(name) if self.may_be(one, name))
+        return next(iter(before), voice)
+
+    def may_be(self, former: str, name: str) -> bool:
+        """Whether an earlier version may have given a voice to this name, and not to another one that is known."""
+        is_open = former in self and (former == hashed_before(name) or not self.names[former])
+        return is_open or self._is_named(former, name)
+
+    def _is_named(self, voice: str, name: str) -> bool:
+        return name_key(name) in map(name_key, self.names.get(voice, ()))
