@@ -150,7 +150,7 @@ def test_the_next_command_trains_with_the_options_that_were_tuned_with(tmp_path:
     found = SimpleNamespace(path=tmp_path / "tuned.json", values={"memory.capacity": 77})
     given = TrainingOptions(
         train=tmp_path / "train.jsonl",
-        preset="light",
+        selected_preset="light",
         settings=["memory.capacity=50", "video.windows=2"],
         features=tmp_path / "my features",
         seed=3,
