@@ -11,7 +11,6 @@ from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
-from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.clips.encoding import encoder_version
@@ -46,6 +45,7 @@ class BuildOptions:
         speech: whether descriptions are spoken.
         voices: options of speech synthesis.
         seed: seed of all random choices among intervals.
+        footage_sentences: whether the sentence files are those beside the footage, not chosen by an option.
     """
 
     per_class: int = 50
@@ -56,6 +56,7 @@ class BuildOptions:
     speech: bool = True
     voices: SpeechOptions = field(default_factory=SpeechOptions)
     seed: int = 0
+    footage_sentences: bool = True
 
 
 @dataclass(frozen=True)
@@ -230,21 +231,16 @@ def _record(
     corpus: Corpus, classes: ClassFile, options: BuildOptions, summary: BuildSummary, sources: Mapping[str, str]
 ) -> dict[str, Any]:
     settings = asdict(options)
-    settings["voices"]["sentences"] = files = _named_files(options.voices.sentences)
-    beside = _named_files(() if corpus.sentences is None else corpus.sentences)
+    settings["voices"]["sentences"] = _named_files(options.voices.sentences)
     return {
         "schema": BUILD_SCHEMA,
         "stand_in": corpus.standin,
         "own_footage": corpus.is_own,
-        "options": {
-            **settings,
-            "classes": len(classes.classes),
-            "footage_sentences": files == beside,
-        },
+        "options": {**settings, "classes": len(classes.classes)},
         "class_file": {
             "name": classes.path.name,
             "sha256": sha256_of(classes.path),
-            "classes": len(load_classes(classes.path, None).classes),
+            "classes": classes.in_file,
         },
         "annotations": {
             "name": corpus.annotations.path.name,

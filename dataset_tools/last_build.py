@@ -26,8 +26,6 @@ class LastBuild:
         sentences: name of each sentence file, by SHA-256.
         annotation_options: options that the annotation file was read with (earlier versions did not record them).
         uses_all_classes: whether these were all classes of the class file (earlier versions did not record it: False).
-        footage_sentences: whether the sentence files are those beside the footage, not chosen by an option
-            (earlier versions did not record it: True).
     """
 
     options: BuildOptions
@@ -35,7 +33,6 @@ class LastBuild:
     sentences: Mapping[str, str]
     annotation_options: Mapping[str, Any]
     uses_all_classes: bool = False
-    footage_sentences: bool = True
 
     def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
         """The options of that build; see `sentences_among`."""
@@ -58,7 +55,7 @@ class LastBuild:
                 next_step="give them with --sentences, or "
                 + (
                     "run fmn-data build, which takes those beside the footage"
-                    if self.footage_sentences
+                    if self.options.footage_sentences
                     else "do without: fmn-data build --no-sentences"
                 ),
             )
@@ -84,7 +81,6 @@ def read_last_build(workspace: Workspace) -> LastBuild:
             sentences,
             reading,
             uses_all_classes=record.get("class_file", {}).get("classes") == count,
-            footage_sentences=recorded.get("footage_sentences", True),
         )
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(

@@ -65,7 +65,7 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
             expected=f"a number from 1 to {len(classes.classes)}",
             next_step="request fewer with --classes, or add classes to the file",
         )
-    return replace(classes, classes=classes.classes[:count])
+    return replace(classes, classes=classes.classes[:count], in_file=len(classes.classes))
 
 
 class _Problems(list[str]):

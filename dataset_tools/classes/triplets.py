@@ -108,6 +108,7 @@ class ClassFile:
         path: the file.
         classes: the requested classes: the first of the file, in its order.
         actions, things: the words by key, in the order of the file.
+        in_file: number of classes of the file, also those that are not requested.
         objects: keys of the things that an interval of a class without an object must not have besides its subject:
             the objects of all classes in the file, not only the requested ones, and those listed under ``objects``.
     """
@@ -117,6 +118,7 @@ class ClassFile:
     actions: dict[str, ActionWord]
     things: dict[str, ThingWord]
     objects: frozenset[str]
+    in_file: int = 0
 
 
 def usual_phrase(action: ActionWord, thing: ThingWord) -> ObjectPhrase | None:

@@ -76,9 +76,9 @@ def build(
     is_same = not footage.forget_options and is_footage_of_build(place, source)
     last = last_build_of(place, terminal) if is_same else None
     options, kept = build_options(cutting, synthesis, last)
-    class_file = first_classes(classes, class_file, last, kept)
+    class_file = first_classes(place, classes, class_file, last, kept)
     sentences = None if synthesis.sentences is None else tuple(synthesis.sentences)
-    if sentences is None and cutting.own_sentences is None and last is not None and not last.footage_sentences:
+    if sentences is None and last is not None and "footage_sentences" in kept:
         sentences = last_sentences(place, last, kept, edited_ok=True)
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
@@ -88,7 +88,7 @@ def build(
         return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
     if sentences is None:
-        sentences = () if cutting.own_sentences is False else own_sentences(corpus)
+        sentences = own_sentences(corpus) if options.footage_sentences else ()
     options = replace(options, voices=replace(options.voices, sentences=sentences))
     with execution.running():
         summary = build_dataset(
@@ -148,10 +148,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.result(summary.as_dict())
         return
     if summary.with_sound is not None:
-        terminal.say(
-            f"  {count_of(summary.with_sound, 'clip has', 'clips have')} sound, of {summary.clips:,}; the "
-            "videos of the others have none"
-        )
+        others = "; the videos of the others have none" if summary.with_sound < summary.clips else ""
+        terminal.say(f"  clips with sound: {summary.with_sound:,} of {summary.clips:,}{others}")
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)

@@ -52,10 +52,10 @@ class CuttingOptions:
         bool | None,
         typer.Option("--speech/--no-speech", help="Synthesize a spoken description of every clip (default)."),
     ] = None
-    own_sentences: Annotated[
+    footage_sentences: Annotated[
         bool | None,
         typer.Option(
-            "--own-sentences/--no-sentences",
+            "--footage-sentences/--no-sentences",
             help="Use the sentence files beside the footage (default); --no-sentences: none.",
         ),
     ] = None
@@ -86,10 +86,14 @@ def build_options(
     from dataset_tools.build_record import BuildOptions
 
     voices, kept_voices = speech_options(synthesis, last)
-    given = {name: value for name, value in asdict(cutting).items() if value is not None and name != "own_sentences"}
+    given = {name: value for name, value in asdict(cutting).items() if value is not None}
     if synthesis.seed is not None:
         given["seed"] = synthesis.seed
-    names = [field.name for field in fields(cutting) if field.name != "own_sentences"]
+    if cutting.speech is None and synthesis.given().keys() - {"seed"}:
+        given["speech"] = True  # otherwise these options would have no effect after a build with --no-speech
+    if synthesis.sentences is not None:
+        given["footage_sentences"] = False
+    names = [field.name for field in fields(cutting)]
     options, kept = _completed(BuildOptions(), given, None if last is None else last.options, [*names, "seed"])
     if voices.seed != options.seed:  # other speech was synthesized after the build
         kept_voices["seed"] = f"{options.seed} (speech: {voices.seed})"
@@ -113,10 +117,17 @@ def _completed(
 
 
 def first_classes(
-    classes: ClassOptions, class_file: ClassFile, last: LastBuild | None, kept: dict[str, Any]
+    place: Workspace, classes: ClassOptions, class_file: ClassFile, last: LastBuild | None, kept: dict[str, Any]
 ) -> ClassFile:
-    """Limits the class file to the classes of the last build, unless that used all, or ``--classes`` is given."""
+    """Limits the class file to the number of classes of the last build.
+
+    Not if that used all, if ``--classes`` is given, or if ``--class-file`` is another file.
+    """
+    from dataset_tools.build.inputs import is_class_file_of_build
+
     if classes.count is not None or last is None or last.uses_all_classes or last.classes >= len(class_file.classes):
+        return class_file
+    if classes.class_file is not None and not is_class_file_of_build(place, class_file):
         return class_file
     kept["classes"] = last.classes
     return replace(class_file, classes=class_file.classes[: last.classes])
@@ -133,8 +144,9 @@ def last_sentences(place: Workspace, last: LastBuild, kept: dict[str, Any], *, e
     files = known_sentences(place)
     if not edited_ok or not files or not all(path.exists() for path in files):
         files = last.sentences_among(files)
-    if not last.footage_sentences:
-        kept["sentences" if files else "own_sentences"] = files
+    if not last.options.footage_sentences:
+        kept.pop("footage_sentences", None)
+        kept["sentences" if files else "footage_sentences"] = files
     return files
 
 
@@ -143,7 +155,7 @@ def as_typed(kept: Mapping[str, Any]) -> list[str]:
     typed = []
     for name, value in kept.items():
         option = f"--{_NAMES.get(name, name).replace('_', '-')}"
-        if name == "own_sentences":
+        if name == "footage_sentences":
             typed.append("--no-sentences")
         elif isinstance(value, bool):
             typed.append(option if value else option.replace("--", "--no-", 1))

@@ -87,8 +87,8 @@ class FootageOptions:
         bool,
         typer.Option(
             "--forget-options",
-            help="Use only the options that are given, not those of the last build (in retry and classes: of those for"
-            " reading annotations).",
+            help="Use only the options that are given, none of the last build (retry and classes: this concerns only "
+            "the options for reading annotations).",
         ),
     ] = False
 

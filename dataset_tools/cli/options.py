@@ -34,7 +34,7 @@ SentencesOption = Annotated[
     typer.Option(
         "--sentences",
         help="TACoS sentence file; a clip gets the human-written sentence whose time span contains it. Repeatable"
-        " (default: those of the last build, else the files beside the footage).",
+        " (default: those of the last build; in build and retry else the files beside the footage).",
     ),
 ]
 

@@ -51,7 +51,7 @@ def speech_synthesize(
 
     last = None if forget_options else last_build_of(place, terminal)
     options, kept = speech_options(synthesis, last)
-    class_file = first_classes(classes, classes.load(place), last, kept)
+    class_file = first_classes(place, classes, classes.load(place), last, kept)
     sentences = tuple(synthesis.sentences or ())
     if synthesis.sentences is None and not no_sentences and last is not None:
         sentences = last_sentences(place, last, kept, edited_ok=False)

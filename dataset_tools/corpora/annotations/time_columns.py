@@ -12,13 +12,16 @@ _KNOWN = (*FRAMES, *SECONDS)
 _NAMES = "start_frame and end_frame, or start_s and end_s (seconds)"
 _WORDS = frozenset(
     {"start", "begin", "begins", "beginning", "onset", "from", "von", "anfang", "beginn", "début", "debut", "inicio"}
-    | {"end", "ends", "ending", "stop", "finish", "offset", "to", "until", "bis", "ende", "fin", "fine", "timecode"}
+    | {"end", "ends", "ending", "stop", "finish", "offset", "to", "until", "bis", "ende", "fin", "timecode"}
     | {"inizio", "开始", "结束"}
 )
 """First words of the names of columns that hold the start or the end of an interval."""
+_JOINED = re.compile(r"(start|stop|end|begin)(s|ms|sec|seconds|time|zeit|frame|pos|position)")
 _NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
-_CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*[:m]\s*\d{1,2}([.,:;]\d+)?\s*s?"
+_CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*(:\s*\d{2}|m\s*\d{1,2})([.,:;]\d+)?\s*s?"
 _CLOCKS = re.compile(rf"{_CLOCK}(\s*(-|–|—|to|bis|,|/)\s*{_CLOCK})?")
+_RANGES = re.compile(r"\d+(\.\d+\s*s?|\s*s)\s*(-|–|—|to|bis)\s*\d+(\.\d+)?\s*s?")
+"""Seconds with decimals or a unit: 20-30 may be ages."""
 
 
 def times_of(columns: Sequence[str]) -> tuple[str, str] | None:
@@ -53,7 +56,11 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     """
     values = {name: [text for row in rows if (text := (row[name] or "").strip().lower())] for name in unknown}
     named = [name for name in unknown if _first_word(name) in _WORDS]
-    clocks = [name for name in unknown if values[name] and all(map(_CLOCKS.fullmatch, values[name]))]
+    clocks = [
+        name
+        for name in unknown
+        if values[name] and all(_CLOCKS.fullmatch(one) or _RANGES.fullmatch(one) for one in values[name])
+    ]
     numbers = [name for name in unknown if values[name] and all(map(_NUMBER.fullmatch, values[name]))]
     videos = [plain_text(row.get("video") or "") for row in rows]
     filled = [name for name in unknown if len(values[name]) == len(rows)]
@@ -77,7 +84,8 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
 def _first_word(name: str) -> str:
     """Returns the first word of a column's name, also of ``startTime``; names are in lower case."""
     word = next(iter(re.findall(r"[^\W\d_]+", name)), "")
-    return next((start for start in ("start", "stop", "end") if word.startswith(start)), word)
+    joined = _JOINED.fullmatch(word)
+    return joined[1] if joined else word
 
 
 def _listed(names: Sequence[str]) -> str:

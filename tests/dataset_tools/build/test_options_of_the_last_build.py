@@ -138,6 +138,34 @@ def test_the_number_of_classes_is_kept_only_if_it_left_some_out(
     assert "--classes" not in told(run("build", "--classes", 21))
 
 
+def test_the_number_of_classes_is_not_that_of_another_class_file(
+    run: Callable[..., Result], footage: Path, place: Path, tmp_path: Path
+) -> None:
+    run("build", "--annotations", footage, *SMALL, "--no-speech", "--classes", 19)
+    other = tmp_path / "other.yaml"
+    other.write_text(shipped_file("classes.yaml").read_text("utf-8") + "\n# another file\n", "utf-8")
+    assert "--classes" not in told(run("build", "--class-file", other))
+    assert record(place)["options"]["classes"] == 20
+
+
+def test_an_option_of_the_speech_makes_a_silent_data_set_speak(
+    run: Callable[..., Result], footage: Path, place: Path
+) -> None:
+    run("build", "--annotations", footage, *SMALL, "--no-speech")
+    run("build", "--seed", 1)
+    assert rows(place) == []
+    run("build", "--language", "zh")
+    assert {row["language"] for row in rows(place)} == {"zh"}
+
+
+def test_no_sentences_is_kept_before_there_are_any(run: Callable[..., Result], footage: Path, place: Path) -> None:
+    run("build", "--annotations", footage, *SMALL, "--no-sentences")
+    lines = footage.read_text().splitlines()
+    footage.write_text("\n".join([f"{lines[0]},sentence", *(f"{line},Cutting again." for line in lines[1:])]) + "\n")
+    assert "--no-sentences" in told(run("build"))
+    assert {row["text_source"] for row in rows(place)} == {"grammar"}
+
+
 def test_sentence_files_are_used_again(run: Callable[..., Result], footage: Path, place: Path, tmp_path: Path) -> None:
     def sources() -> set[str]:
         return {row["text_source"] for row in rows(place)}
@@ -150,7 +178,7 @@ def test_sentence_files_are_used_again(run: Callable[..., Result], footage: Path
     assert sources() == {"grammar"}
     assert told(run("build")) == "--short-side 32 --no-sentences"
     assert sources() == {"grammar"}
-    assert told(run("build", "--own-sentences")) == "--short-side 32"
+    assert told(run("build", "--footage-sentences")) == "--short-side 32"
     assert "annotations" in sources()
     spoken = contents(place)
     assert told(run("speech", "synthesize")) == ""
@@ -215,6 +243,6 @@ def test_the_help_says_how_to_undo_flags(monkeypatch: pytest.MonkeyPatch) -> Non
     for pair in (
         ("--keep-audio", "--no-keep-audio"),
         ("--speech", "--no-speech"),
-        ("--own-sentences", "--no-sentences"),
+        ("--footage-sentences", "--no-sentences"),
     ):
         assert all(name in text for name in pair)

@@ -138,7 +138,7 @@ def test_a_build_keeps_the_sound_where_there_is_one(tmp_path: Path) -> None:
     command = ["build", "-w", str(place), "--annotations", str(tmp_path / "rows.csv"), "--no-speech"]
     done = CliRunner().invoke(app, [*command, "--keep-audio"])
     assert done.exit_code == 0, done.output
-    assert "1 clip has sound, of 2" in done.output
+    assert "clips with sound: 1 of 2; the videos of the others have none" in done.output
     rows = {row["video"]: row for row in map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())}
     assert (rows["with"].get("sound"), rows["without"].get("sound")) == (True, None)
     with av.open(str(place / rows["with"]["path"])) as clip:

@@ -47,6 +47,7 @@ def test_columns_of_times_with_other_names_are_named_and_refused(names: str, val
         ("video,p,q,label", ["a,x,1,wave", "a.mp4,y,2,wave", "a,z,3,wave"], "the column 'q' may hold times"),
         ("video,p,label", ["a,first,wave", "a,then,wave"], "the column 'p' may hold times, as videos occur in several"),
         ("video,end,label", ["a,,wave"], "the column 'end' may hold times, by its name"),
+        ("video,range,label", ["a,0.5-3.2,wave", "b,1 s to 3 s,wave"], "the column 'range' may hold times, such as"),
     ],
 )
 def test_columns_are_told_by_their_values_too(header: str, rows: list[str], found: str, tmp_path: Path) -> None:
@@ -61,6 +62,9 @@ def test_columns_are_told_by_their_values_too(header: str, rows: list[str], foun
         ("video,start_s,end_s,von,bis,label", ["a,,,1,2,wave", "a,,,3,4,wave"]),  # said to be whole videos
         ("video,sentence,label", ["a,It waves.,wave", "a,A hand waves.,wave"]),
         ("video,mood,label", ["a,,wave", "a,,wave"]),
+        ("video,endoscope,starter,label", ["a,x,y,wave", "b,x,y,wave"]),
+        ("video,aspect,label", ["a,16:9,wave", "b,4:3,wave"]),
+        ("video,age,label", ["a,20-30,wave", "b,30-40,wave"]),
     ],
 )
 def test_other_columns_are_ignored_and_the_videos_are_whole(header: str, rows: list[str], tmp_path: Path) -> None:
