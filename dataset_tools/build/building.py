@@ -109,9 +109,8 @@ def build_dataset(
         _check_speech(options.voices, classes)
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
-            remember_inputs(
-                workspace, corpus, classes, options.voices.sentences
-            )  # in case the first build is interrupted
+            # In case the first build is interrupted.
+            remember_inputs(workspace, corpus, classes, options.voices.sentences)
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
@@ -125,11 +124,10 @@ def build_dataset(
             utterances, failures.utterances = speak(
                 workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
             )
-        else:
-            utterances = assemble(workspace, clips, classes, ledger)
-        if options.speech:
             generated = {row.class_id for row in utterances if row.text_source == "grammar"}
             corpus = _with_note_on_letters(corpus, classes, options, generated)
+        else:
+            utterances = assemble(workspace, clips, classes, ledger)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)
         clips, utterances = with_verdicts(clips, utterances, reviews)

@@ -9,12 +9,12 @@ import os
 import re
 import shutil
 import tempfile
-import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.unicode_names import composed
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -163,4 +163,4 @@ def slug(text: str) -> str:
 
     Letters are composed (NFC) first: their marks alone are no letters, and file names on macOS may be decomposed.
     """
-    return re.sub(r"[^\w.]+|_+", "-", unicodedata.normalize("NFC", text)).strip("-.")
+    return re.sub(r"[^\w.]+|_+", "-", composed(text)).strip("-.")

@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
@@ -23,7 +23,6 @@ def reserved_stdout() -> Iterator[None]:
             yield
     finally:
         sys.stdout.flush()
-        with suppress(TypeError):  # Windows has no such library
-            ctypes.CDLL(None).fflush(None)  # what code in C has printed is in its buffer
+        ctypes.CDLL(None).fflush(None)  # what code in C has printed is in its buffer
         os.dup2(kept, 1)
         os.close(kept)

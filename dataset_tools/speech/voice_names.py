@@ -6,18 +6,19 @@ import hashlib
 import unicodedata
 
 from dataset_tools.core.letters import ascii_slug, without_marks
+from dataset_tools.core.unicode_names import composed
 
 _MOST_CHARACTERS = 80
 
 
 def one_line(name: str) -> str:
     """Composes accents (NFC), collapses white space in a name and truncates it to 80 characters."""
-    return " ".join(unicodedata.normalize("NFC", name).split())[:_MOST_CHARACTERS]
+    return " ".join(composed(name).split())[:_MOST_CHARACTERS]
 
 
 def name_key(name: str) -> str:
     """Returns a key that is equal for two names if they differ only in case, white space or the form of accents."""
-    return unicodedata.normalize("NFC", one_line(name).casefold())
+    return composed(one_line(name).casefold())
 
 
 def voice_slug(name: str) -> str:

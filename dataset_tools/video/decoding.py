@@ -168,9 +168,9 @@ class SourceVideo:
 
     def _scaler_of(self, frame: Any, aspect: Fraction, short_side: int) -> Any:
         """The scaler of frames like this one; that of HDR is kept, since its tables take two seconds to compute."""
-        like = (frame.width, frame.height, frame.format.name, aspect, short_side, upright_filters(frame))
         if not is_hdr(frame):
             return _scaler(frame, self._stream, aspect, short_side)
+        like = (frame.width, frame.height, frame.format.name, aspect, short_side, upright_filters(frame))
         if self._hdr_scaler[0] != like:
             self._hdr_scaler = like, _scaler(frame, self._stream, aspect, short_side)
         return self._hdr_scaler[1]

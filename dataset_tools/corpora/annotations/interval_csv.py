@@ -70,7 +70,7 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
 
 
 def checked_fields(fields: Mapping[str, str | None]) -> dict[str, str]:
-    """Returns the fields of a row, with normalized whitespace; the file names of videos may need theirs.
+    """Returns the fields of a row, with single spaces, except in ``video``: file names may have several.
 
     Raises:
         ValueError: there are more fields than columns.

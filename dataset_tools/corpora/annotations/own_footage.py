@@ -139,8 +139,9 @@ def open_own_footage(
         name = names[video]
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
-        interval = replace(interval, measured=row.start is not None or name in indices)
-        intervals.append(replace(interval, start_s=row.start, end_s=row.end) if listed.in_seconds else interval)
+        start_s, end_s = (row.start, row.end) if listed.in_seconds else (None, None)
+        measured = row.start is not None or name in indices
+        intervals.append(replace(interval, measured=measured, start_s=start_s, end_s=end_s))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")

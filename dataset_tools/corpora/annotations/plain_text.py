@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from dataset_tools.core.unicode_names import composed
+
 _INVISIBLE = re.compile("[\u00ad\u200b\ufeff]")  # soft hyphen, zero-width space, byte order mark
 _JOINERS = frozenset("\u200c\u200d")  # Persian words and emoji need the zero-width joiners
 
@@ -14,7 +16,7 @@ def plain_text(text: str) -> str:
 
     File names on macOS may be decomposed (ö as o and a diaeresis), and have a narrow no-break space before AM and PM.
     """
-    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+    return " ".join(_INVISIBLE.sub("", composed(text)).split())
 
 
 def check_printable(text: str) -> None:

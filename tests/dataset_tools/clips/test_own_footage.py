@@ -171,7 +171,7 @@ def test_an_end_up_to_a_frame_after_the_video_is_its_end_and_a_later_one_is_told
     (row,) = read_rows(place.manifests / "clips.jsonl", ClipRow)
     assert (row.start_frame, row.end_frame, row.frames) == (76, 100, 25)
     assert len(summary.failures) == 1
-    assert "past the end of its video: at 4.1 s of 4.000 s, frame 103 of 100" in summary.reasons[0]
+    assert "past the end of its video: at 4.100 s of 4.000 s, frame 103 of 100" in summary.reasons[0]
 
 
 CHINESE = """schema: fmn.classes/1
