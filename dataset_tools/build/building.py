@@ -93,6 +93,8 @@ def build_dataset(
                 else "put the videos there; to try without them: fmn-data standin DIR"
             ),
         )
+    if options.speech:
+        _check_speech(options.voices, classes)
     if dry_run:
         with TemporaryDirectory() as temporary:
             memory = Path(temporary) / "sources"
@@ -105,8 +107,6 @@ def build_dataset(
         if options.speech:
             corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
         return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
-    if options.speech:
-        _check_speech(options.voices, classes)
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
             # In case the first build is interrupted.
@@ -227,12 +227,15 @@ def _cut(
 def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -> InputError:
     """Returns the error of a build without a single clip, with the most frequent reasons first."""
     reasons = group_reasons([*failures.values(), *(refusal.reason for refusal in plan.refusals)])
+    next_step = next((reason.first.next_step for reason in reasons if reason.first.next_step), None)
     return InputError(
         "No clip can be cut" + "".join(f"\n  - {reason.text()}" for reason in reasons[:_SHOWN_REASONS]),
         where=corpus.annotations.path,
         expected="intervals that can become clips",
-        next_step=next((reason.first.next_step for reason in reasons if reason.first.next_step), None)
-        or "correct the annotations; see what is usable with: fmn-data classes",
+        # No build is recorded, so there is none to retry.
+        next_step=(next_step or "correct the annotations; see what is usable with: fmn-data classes").replace(
+            "fmn-data retry", "fmn-data build"
+        ),
     )
 
 

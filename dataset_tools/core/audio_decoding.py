@@ -25,7 +25,7 @@ MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
 _STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # the others only estimate it
-_LOSSLESS_FLOAT = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
+_FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _TOLERANCE_S = 0.05  # lossy codecs pad
 _UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
 _CANCELLED = 0.01  # power of the mean relative to that of the loudest channel; 1 / n for n independent channels
@@ -95,7 +95,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
             stream = container.streams.audio[0]
             declared_s = _declared_s(container, stream)
             codec = stream.codec_context  # None if FFmpeg does not know it
-            decoded.is_lossless = codec is not None and codec.name.startswith(_LOSSLESS_FLOAT)
+            decoded.may_be_float = codec is not None and codec.name.startswith(_FLOAT_CODECS)
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -120,7 +120,7 @@ class _Decoded:
         self._rate_hz = self._channels = self._length = 0
         self._damage: Exception | None = None
         self._damaged_s = 0.0
-        self.is_lossless = False
+        self.may_be_float = False
 
     def damage(self, error: Exception, duration_s: float) -> None:
         """Records a packet that cannot be decoded."""
@@ -182,7 +182,7 @@ class _Decoded:
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
         missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
-        return Sound(samples, self._rate_hz, missing_s, self.is_lossless and kind.kind == "f")
+        return Sound(samples, self._rate_hz, missing_s, self.may_be_float and kind.kind == "f")
 
 
 def _declared_s(container: Any, stream: Any) -> float:

@@ -35,9 +35,9 @@ def reinstall_command(library: str) -> str:
 
 
 def _keeping_torch(command: str) -> str:
-    """Adds the installed version of torch to a pip command, and why."""
+    """Adds the installed version of torch to a pip command: pip may replace one that is not named."""
     try:
-        return f"{command} torch=={version('torch')} (if torch is not named, pip may replace it)"
+        return f"{command} torch=={version('torch')}"
     except PackageNotFoundError:
         return command
 

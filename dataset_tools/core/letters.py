@@ -14,7 +14,7 @@ def is_latin(text: str) -> bool:
 
 
 def ascii_slug(text: str) -> str:
-    """Reduces a text to a-z, 0-9 and single hyphens (é becomes e); letters that are not Latin are omitted."""
+    """Reduces a text to a-z, 0-9 and single hyphens: é becomes e, other characters such as ø and 李 a hyphen."""
     return re.sub(r"[^a-z0-9]+", "-", without_marks(text).lower()).strip("-")
 
 

@@ -58,7 +58,7 @@ class SpeechSummary:
             license or language changed.
         failures: errors by utterance id or file.
         mismatches: files and rows of a CSV that were not imported, a message each.
-        notes: further messages about the imported files. voices: their number by voice.
+        notes: further messages about the imported files. voices: number of recordings among them, by voice.
     """
 
     utterances: int

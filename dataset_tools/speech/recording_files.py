@@ -7,7 +7,8 @@ Supported layouts:
 - a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; paths are relative to the folder
   of the CSV, and besides the path, a row needs only ``class`` or ``clip``.
 
-Any audio format that FFmpeg reads is supported, not only WAV. Files that cannot be matched are reported and skipped.
+The files of a folder count as audio by their suffix (`SOUND_SUFFIXES`); a CSV may list any audio format that FFmpeg
+reads. Files that cannot be matched are reported and skipped.
 """
 
 from __future__ import annotations
@@ -137,9 +138,10 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     elif source.suffix.lower() == ".csv" and source.is_file():
         found = _in_csv(source, names)
     if found.recordings:
-        return replace(found, notes=[*found.notes, *_notes(found.recordings)])
+        return found
+    reasons = [*found.notes, *(one.message for one in found.mismatches)]
     raise InputError(
-        "; ".join(["There are no recordings to import", *_shown([one.message for one in found.mismatches])]),
+        "; ".join(["There are no recordings to import", *_shown(reasons)]),
         where=source,
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",
@@ -151,7 +153,7 @@ def _shown(names: Sequence[str]) -> list[str]:
     return [*names[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _notes(recordings: Sequence[FoundRecording]) -> list[str]:
+def notes_on_whole_names(recordings: Sequence[FoundRecording]) -> list[str]:
     """Warns about voices that are whole file names: recorders number their files, and each would be a voice."""
     names = [f"{in_unicode(one.path.name)} ({one.voice})" for one in recordings if one.is_whole_name]
     if not names:
@@ -161,6 +163,10 @@ def _notes(recordings: Sequence[FoundRecording]) -> list[str]:
         f"{number} whole name is the voice: {', '.join(_shown(names))}. If that is not the speaker, name the files "
         "<voice>_….wav, or give the voice in a CSV"
     ]
+
+
+class _NotInDataSetError(ValueError):
+    """The class or clip of a row is not part of the data set."""
 
 
 class _Names:
@@ -261,7 +267,7 @@ def _in_csv(path: Path, names: _Names) -> Found:
         try:
             found.recordings.append(_from_row(values, files, names))
         except ValueError as error:
-            file = files.find(values["path"]) if values["path"] else None
+            file = files.find(values["path"]) if isinstance(error, _NotInDataSetError) else None
             found.mismatches.append(Mismatch(f"{path.name}, line {line}: {error}", file))
     return found
 
@@ -275,14 +281,16 @@ def _from_row(values: Mapping[str, str], files: ListedFiles, names: _Names) -> F
     if values["clip"]:
         clip_id = names.clip_id(values["clip"])
         if clip_id is None:
-            raise ValueError(f"{values['clip']!r} is not a clip of this data set{names.suggestion(values['clip'])}")
+            found = f"{values['clip']!r} is not a clip of this data set{names.suggestion(values['clip'])}"
+            raise _NotInDataSetError(found)
         class_id = names.clip_classes[clip_id]
         if values["class"] and names.class_id(values["class"]) != class_id:
             raise ValueError(f"{clip_id} is a clip of {class_id}, not of {values['class']}")
     else:
         clip_id, stated = None, names.class_id(values["class"])
         if stated is None:
-            raise ValueError(f"{values['class']!r} is not a class of this data set{names.suggestion(values['class'])}")
+            found = f"{values['class']!r} is not a class of this data set{names.suggestion(values['class'])}"
+            raise _NotInDataSetError(found)
         class_id = stated
     of_file, sign, _ = file.stem.partition("_")
     name, is_whole_name = values["voice"] or of_file, not (values["voice"] or sign)

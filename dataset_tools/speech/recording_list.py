@@ -22,7 +22,7 @@ def read_list(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     The text of fields without a column has an empty name.
 
     Raises:
-        InputError: the file cannot be read, or has other columns.
+        InputError: at the first row: the file cannot be read, or has other columns.
     """
     try:
         table = table_of(read_input(path))

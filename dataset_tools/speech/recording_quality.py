@@ -127,7 +127,7 @@ def judge(quality: Quality, limits: Limits, *, where: str) -> tuple[str, ...]:
     """
     q = quality
     refusals = [
-        (q.not_finite > 0, f"{count_of(q.not_finite, 'sample is not a number', 'samples are not numbers')}"),
+        (q.not_finite > 0, count_of(q.not_finite, "of its samples is not a number", "of its samples are not numbers")),
         (q.loudness_lufs < limits.silent_lufs, f"it is silent ({_loudness(q)}, limit {limits.silent_lufs:g})"),
         (
             q.speech_s < limits.shortest_speech_s,

@@ -29,7 +29,7 @@ from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.consents import check_consent
 from dataset_tools.speech.import_tasks import ImportTask, import_one, keep_original, key_of, keys_of, task_for
 from dataset_tools.speech.import_voices import with_known_voices
-from dataset_tools.speech.recording_files import FoundRecording, find_recordings
+from dataset_tools.speech.recording_files import FoundRecording, find_recordings, notes_on_whole_names
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written
@@ -104,20 +104,22 @@ def import_recordings(
     tasks: dict[str, ImportTask] = {}
     task_of: dict[str, ImportTask] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    notes = [*found.notes, *doubts, *contradictions]
+    notes = [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
     mismatches: list[str] = []
-    there: set[str] = set()  # ids of the recordings that these files are
+    known_ids: set[str] = set()  # of recordings that were imported before from files with the same content
     twins: list[tuple[FoundRecording, ImportTask]] = []
     refused: dict[str, ToolkitError] = {}
     written: dict[str, Written] = {}
     known = corrected = 0
     for mismatch in found.mismatches:
-        known_id = None if mismatch.path is None else known_as.get(_sha256_or_empty(mismatch.path))
+        known_id = None
+        if known_as and mismatch.path is not None:  # otherwise, long files would be hashed in vain
+            known_id = known_as.get(_sha256_or_empty(mismatch.path))
         if known_id is None:
             mismatches.append(mismatch.message)
         else:  # its clip is not part of the data set any more
             known += 1
-            there.add(known_id)
+            known_ids.add(known_id)
             notes.append(f"{mismatch.message}; already imported as {known_id}")
     for recording in found.recordings:
         try:
@@ -137,14 +139,14 @@ def import_recordings(
             twins.append((recording, task_of[task.sha256]))
         elif task.sha256 in known_as and earlier is None:
             known += 1
-            there.add(known_as[task.sha256])
+            known_ids.add(known_as[task.sha256])
             notes.append(
                 f"{recording}: already imported as {known_as[task.sha256]}; to import it as {task.utterance_id}, "
                 f"first remove that row from {workspace.relative(recordings_path(workspace))}"
             )
         elif (done := _first(ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
             known += 1
-            there.add(task.utterance_id)
+            known_ids.add(task.utterance_id)
             keep_original(task)
             ledger.record(msgspec.structs.replace(done, key=keys[0]))
             rows[task.utterance_id] = stated = _as_stated(earlier, recording, language, licence)
@@ -175,7 +177,7 @@ def import_recordings(
             refused[str(recording)] = SampleError(
                 f"It is the same file as {same.found}, which failed",
                 where=str(recording),
-                next_step="use another file",
+                next_step=f"see the reason for {same.found}; one corrected copy is enough",
             )
 
     takes: dict[tuple[str | None, str], int] = {}
@@ -206,7 +208,7 @@ def import_recordings(
         refused=dict(sorted(refused.items())),
         mismatches=tuple(mismatches),
         notes=tuple(notes),
-        voices=Counter(sorted(rows[name].utterance.voice for name in there | written.keys())),
+        voices=Counter(sorted(rows[name].utterance.voice for name in known_ids | written.keys())),
         speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
     )
 

@@ -67,10 +67,12 @@ class RecordedVoice:
         return re.compile("|".join(map(self._as_word, sorted(forms))), re.IGNORECASE)
 
     def _as_word(self, name: str) -> str:
-        if name.lower() == name.upper():  # scripts without case need not separate words by spaces
+        has_ascii = any(one.isascii() and one.isalnum() for one in name)
+        if name.lower() == name.upper() and not has_ascii:  # scripts without case need not separate words by spaces
             return re.escape(name)
-        hyphen = "-" if name == self.name else ""  # anna-2 is another voice, but Anna-1.wav may be a file of Anna
-        return rf"(?<![\w{hyphen}]){re.escape(name)}(?![\w\u0300-\u036f{hyphen}])"
+        # anna-2 is another voice, but Anna-1.wav may be a file of Anna. An underscore ends the name in a file's name.
+        before, hyphen = ("(?<!-)", "-") if name == self.name else ("", "")
+        return rf"(?<![^\W_]){before}{re.escape(name)}(?![^\W_]|[\u0300-\u036f{hyphen}])"
 
 
 def find_voice(workspace: Workspace, name: str) -> RecordedVoice:

@@ -48,7 +48,9 @@ def contradiction(
     chosen, other = (published, standard) if form == "as_published" else (standard, published)
     # One value may have been changed: the other form's contradicts the form, any other one the features of the preset.
     of_other_form = [name for name, value in other.items() if chosen[name] != value == values.get(name)]
-    features = [name for name in chosen if name.startswith(_OF_PRESET)]
+    # Own features and encoders replace the preset's, with all that belongs to them.
+    replaced = tuple(part for part in _OF_PRESET if {f"{part}features", f"{part}encoder"} & set(overridden))
+    features = [name for name in chosen if name.startswith(_OF_PRESET) and not name.startswith(replaced)]
     of_other_preset = [name for name in features if values.get(name, chosen[name]) != chosen[name]]
     differing = {
         f"--form {form}".replace("_", "-"): of_other_form if form else [],

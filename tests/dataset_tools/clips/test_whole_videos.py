@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from dataset_tools.classes.interval_counts import audit
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
+from dataset_tools.speech.dataset_speech import SpeechOptions
 
 CLASSES = load_classes()
 
@@ -59,3 +62,28 @@ def test_no_clip_of_one_frame_is_cut_if_the_video_can_be_read_later(corpus: Corp
     plan = plan_clips(corpus, CLASSES, per_class=5, known=known)
     assert [clip.frames for clip in plan.clips] == [40]
     assert {refusal.status for refusal in plan.refusals} == {"failed"}
+
+
+def test_without_a_single_clip_the_next_step_is_a_build(tmp_path: Path) -> None:
+    folder = tmp_path / "own" / "cut_carrot_knife"
+    folder.mkdir(parents=True)
+    (folder / "zero.mp4").touch()
+    corpus = open_own_footage(tmp_path / "own", CLASSES, memory=tmp_path / "memory")
+    with pytest.raises(InputError) as refused:
+        build_dataset(Workspace(tmp_path / "w"), corpus, CLASSES, BuildOptions(speech=False, short_side=32))
+    assert refused.value.next_step is not None
+    assert "fmn-data build" in refused.value.next_step
+    assert "fmn-data retry" not in refused.value.next_step  # there is no build to retry
+
+
+def test_a_dry_run_refuses_a_language_that_the_class_file_lacks(
+    write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "own" / "cut_carrot_knife" / "good.mp4", 40)
+    file = tmp_path / "classes.yaml"
+    file.write_text(re.sub(r"\n +zh: [^\n]*", "", CLASSES.path.read_text("utf-8")), "utf-8")
+    classes = load_classes(file)
+    corpus = open_own_footage(tmp_path / "own", classes, memory=tmp_path / "memory")
+    options = BuildOptions(short_side=32, voices=SpeechOptions(language="zh"))
+    with pytest.raises(InputError, match="Chinese word"):
+        build_dataset(Workspace(tmp_path / "w"), corpus, classes, options, dry_run=True)

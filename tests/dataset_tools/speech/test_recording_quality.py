@@ -95,7 +95,7 @@ def test_not_a_number_is_counted_and_refused(sine: Sine) -> None:
     quality = of(samples)
     assert quality.not_finite == 5
     assert quality.peak_dbfs == pytest.approx(-20, abs=0.01)
-    assert "5 samples are not numbers" in refusal(quality)
+    assert "5 of its samples are not numbers" in refusal(quality)
 
 
 def test_silence_is_refused() -> None:

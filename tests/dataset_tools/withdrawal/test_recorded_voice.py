@@ -11,7 +11,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.consent_rows import ConsentRow, read_consents, write_consents
 from dataset_tools.speech.consents import CONSENT, Consents, withdraw
-from dataset_tools.withdrawal.recorded_voice import find_voice
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
 
 
 @pytest.fixture
@@ -111,3 +111,21 @@ def test_a_name_that_was_shortened_is_found_as_it_was_entered(place: Workspace, 
     assert find_voice(place, name).name == voice
     withdraw(place, voice)
     assert find_voice(place, name).name == voice
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_named"),
+    [
+        ("Anna", "takes/Anna_9.wav", True),
+        ("Anna", "by_ANNA_today", True),
+        ("Anna", "Annabel and Hanna", False),
+        ("Jürgen Müller", "Ju\u0308rgen Mu\u0308ller_01.wav", True),
+        ("001", "take 001_a.wav", True),
+        ("001", "frame 100123", False),
+        ("李雷", "这是李雷的录音", True),
+        ("李雷 2", "李雷 23", False),
+    ],
+)
+def test_names_in_texts_are_found_as_words(name: str, text: str, is_named: bool) -> None:
+    voice = RecordedVoice("voice-1", frozenset(), frozenset(), frozenset(), frozenset([name]))
+    assert voice.is_named_in(text.encode()) == is_named

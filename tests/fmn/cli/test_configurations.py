@@ -89,6 +89,9 @@ def test_a_run_resumes_with_its_own_system_form_and_preset(
     published = as_published(PRESETS["demo"])
     one_changed = replace(published, memory=replace(published.memory, update=0.3))  # still a run of that form
     triplet_alone = with_values(PRESETS["demo"], {"training.triplet": "as_published"})
+    (workspace / "own" / "audio").mkdir(parents=True)
+    own = str((workspace / "own" / "audio").resolve())
+    with_own_features = with_values(PRESETS["demo"], {"audio.features": own, "audio.encoder": ""})
     for config, options, contradicted in (
         (PRESETS["demo"], "--model fmn", None),
         (PRESETS["demo"], "--model kcca", "system is 'fmn'"),
@@ -101,6 +104,8 @@ def test_a_run_resumes_with_its_own_system_form_and_preset(
         (triplet_alone, "--form as-published", "model.head"),
         (triplet_alone, "--form standard", "training.triplet"),
         (triplet_alone, "--form standard --set training.triplet=as_published", None),
+        (with_own_features, "--preset demo --features own", None),
+        (with_own_features, "--preset demo", "audio."),
     ):
         (folder / "config.json").write_text(json.dumps(as_dict(config)))
         result = fmn("train", "--resume", "--run", "runs/mine", "--dry-run", "--json", *options.split())

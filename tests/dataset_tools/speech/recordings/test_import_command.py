@@ -60,6 +60,19 @@ def test_files_that_are_not_imported_end_with_code_1(
     assert "1 file or row not imported" in said
 
 
+def test_a_faulty_row_of_a_known_file_is_a_failure(tmp_path: Path, take: Callable[..., Path], command: Command) -> None:
+    take(tmp_path / "a.wav", 200)
+    listing = tmp_path / "list.csv"
+    listing.write_text(f"path,class,voice,text\na.wav,{CARROT},Ann,I cut slowly\n")
+    assert command(listing)[0] == 0
+    take(tmp_path / "b.wav", 250)
+    listing.write_text(f"path,class,voice,text\na.wav,{CARROT},Ann,I cut, slowly\nb.wav,{CARROT},Ann,\n")
+    code, said = command(listing)
+    assert code == 1
+    assert "more fields than columns" in said
+    assert "1 file or row not imported" in said
+
+
 def test_files_that_are_there_already_are_no_failure(
     tmp_path: Path, take: Callable[..., Path], command: Command
 ) -> None:
