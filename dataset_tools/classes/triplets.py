@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -118,7 +118,7 @@ class ClassFile:
     actions: dict[str, ActionWord]
     things: dict[str, ThingWord]
     objects: frozenset[str]
-    in_file: int = 0
+    in_file: int = field(default=0, compare=False)
 
 
 def usual_phrase(action: ActionWord, thing: ThingWord) -> ObjectPhrase | None:

@@ -138,10 +138,11 @@ def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
     config = replace(tiny, width=1 / 8, resize="square", resize_px=72, crop_px=64)
     store = SampleStore(tmp_path / "larger", config)
     store.fill([clip.media for clip in movers])
-    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=20, batch=8, label_smoothing=0.0))
+    # After 20 epochs, one of six seeds tells but three quarters of the other clips.
+    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=40, batch=8, label_smoothing=0.0))
     assert result.losses[-1] < 0.1 < 0.5 < result.losses[0]
     assert result.accuracy == 100
-    assert len(result.losses) == 20
+    assert len(result.losses) == 40
 
 
 def test_jobs_change_nothing_and_the_seed_does(
