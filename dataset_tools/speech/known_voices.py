@@ -6,24 +6,10 @@ from pathlib import PurePath
 
 import msgspec
 
-from dataset_tools.core.jsonl import Row
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import read_rows
 from dataset_tools.speech.consent_rows import read_consents
+from dataset_tools.speech.recording_rows import listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, name_key, one_line, voice_slug
-
-
-class _Spoken(msgspec.Struct, frozen=True):
-    """Voice of the utterance in a row of recordings.jsonl."""
-
-    voice: str
-
-
-class _Recording(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
-    """Row of recordings.jsonl, partly: `RecordingRow` cannot be imported, since its module imports this one."""
-
-    name: str
-    utterance: _Spoken
 
 
 class KnownVoices:
@@ -41,7 +27,7 @@ class KnownVoices:
             if consent.withdrawn is msgspec.UNSET:
                 # The id stands for a name that is not known: of imported speakers, and in exported data sets.
                 self.names[consent.id] = {one_line(consent.name)} - {consent.id, ""}
-        for row in read_rows(workspace.recordings / "recordings.jsonl", _Recording, missing_ok=True):
+        for row in listed_recordings(workspace):
             voice = row.utterance.voice
             self.recorded.add(voice)
             written, is_separate, _ = PurePath(row.name).stem.partition("_")

@@ -10,7 +10,7 @@ from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consents import barred_voices
+from dataset_tools.speech.consent_rows import barred_voices
 
 
 class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):

@@ -15,8 +15,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consent_rows import consents_path
-from dataset_tools.speech.consents import barred_voices, read_speakers
+from dataset_tools.speech.consent_rows import barred_voices, consents_path
+from dataset_tools.speech.consents import read_speakers
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
