@@ -82,9 +82,13 @@ def build_options(
 
     Returns:
         The options; and those of them that are the last build's and not the defaults, by name.
+
+    Raises:
+        InputError: two options about sentence files are given.
     """
     from dataset_tools.build_record import BuildOptions
 
+    check_sentence_options(synthesis, cutting.footage_sentences)
     voices, kept_voices = speech_options(synthesis, last)
     given = {name: value for name, value in asdict(cutting).items() if value is not None}
     if synthesis.seed is not None:
@@ -106,6 +110,21 @@ def speech_options(synthesis: SynthesisOptions, last: LastBuild | None) -> tuple
 
     names = ("engine", "language", "augment", "seed")
     return _completed(SpeechOptions(), synthesis.given(), None if last is None else last.options.voices, names)
+
+
+def check_sentence_options(synthesis: SynthesisOptions, footage_sentences: bool | None) -> None:
+    """Refuses ``--sentences`` beside ``--footage-sentences`` or ``--no-sentences``; None: neither of these is given.
+
+    Raises:
+        InputError: two are given.
+    """
+    if synthesis.sentences is not None and footage_sentences is not None:
+        raise InputError(
+            f"--sentences and --{'footage' if footage_sentences else 'no'}-sentences contradict each other",
+            where=", ".join(map(str, synthesis.sentences)),
+            expected="one of them",
+            next_step="leave one out",
+        )
 
 
 def _completed(

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.cli.build_options import as_typed, first_classes, last_build_of, last_sentences, speech_options
+from dataset_tools.cli.build_options import (
+    as_typed,
+    check_sentence_options,
+    first_classes,
+    last_build_of,
+    last_sentences,
+    speech_options,
+)
 from dataset_tools.cli.footage import say_inherited
-from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
+from dataset_tools.cli.options import ClassOptions, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
@@ -49,6 +56,7 @@ def speech_synthesize(
     from dataset_tools.build.speaking_again import synthesize_dataset
     from dataset_tools.speech.engine_registry import voice_licences
 
+    check_sentence_options(synthesis, False if no_sentences else None)
     last = None if forget_options else last_build_of(place, terminal)
     options, kept = speech_options(synthesis, last)
     class_file = first_classes(place, classes, classes.load(place), last, kept)
@@ -199,7 +207,12 @@ def speech_record(
     consent: Annotated[
         Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
-    language: LanguageOption = "en",
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(
+            "--language", help="Language of sentences for clips without one (default: that of the last build, else en)."
+        ),
+    ] = None,
     licence: LicenceOption = "",
 ) -> None:
     """Record utterances in the browser: speakers watch clips and read their descriptions aloud.
@@ -222,7 +235,10 @@ def speech_record(
             expected="a consent text for speakers",
             next_step="save it as UTF-8",
         ) from error
-    booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
+    options, kept = speech_options(SynthesisOptions(language=language), last_build_of(place, terminal))
+    if "language" in kept:
+        terminal.say(f"  as in the last build: --language {options.language}")
+    booth = Booth(place, classes.load(place), language=options.language, licence=licence, consent=text)
     before = len(booth.recorded())
 
     def announce(address: str) -> None:
