@@ -31,6 +31,7 @@ _LINKS = {
 
 def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
     """Runs the command."""
+    from dataset_tools.speech.voice_names import different_names
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice
@@ -42,6 +43,10 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     sizes, runs, tasks = sizes_of(place, voice), linked_runs(place, voice), shown_tasks(place, voice)
     linked = linked_files(place, voice, traces)
     _show_traces(terminal, voice.name, traces)
+    names = different_names(voice.written - {voice.name}).values()
+    if len(names) > 1:
+        listed = " and ".join(map(repr, sorted(names)))
+        terminal.warn(f"the speaker is named {listed}: if these are two persons, this removes the recordings of both")
     if not dry_run:
         if not yes:
             _ask(terminal, voice.name)

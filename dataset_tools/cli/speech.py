@@ -278,7 +278,7 @@ def speech_forget(
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
-        corrected = f", {summary.corrected} of them with a new sentence, license or language"
+        corrected = f", {summary.corrected} of them with a new sentence, license, language or name"
         left = len(summary.failures) + len(summary.mismatches)
         left_out = f"; {count_of(left, 'file or row', 'files or rows')} not imported" if left else ""
         known = count_of(summary.known, "was", "were")

@@ -187,7 +187,9 @@ def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequen
     """Adds the recordings as in the data set (not the original files), their rows and their speakers' consents."""
     ids = {row.id for row in recordings}
     used = {one.row.id: one for one in rows.rows("utterances") if one.row.id in ids}
-    passed_on = [msgspec.structs.replace(row, name="") for row in recordings if row.id in used]
+    passed_on = [
+        msgspec.structs.replace(row, name="", speaker_name=msgspec.UNSET) for row in recordings if row.id in used
+    ]
     if not passed_on:
         return
     voices = {row.utterance.voice for row in passed_on}

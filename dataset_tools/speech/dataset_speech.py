@@ -55,7 +55,7 @@ class SpeechSummary:
     Attributes:
         utterances, recorded: number of rows, and how many of them are recordings.
         added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
-            license or language changed.
+            license, language or speaker's name changed.
         failures: errors by utterance id or file.
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: further messages about the imported files. voices: number of recordings among them, by voice.

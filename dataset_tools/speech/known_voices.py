@@ -8,7 +8,7 @@ import msgspec
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.consent_rows import read_consents
-from dataset_tools.speech.recording_rows import listed_recordings
+from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, name_key, one_line, voice_slug
 
 
@@ -16,7 +16,7 @@ class KnownVoices:
     """Voices of a workspace, as of now.
 
     Attributes:
-        names: names of the speakers as written in consents and in names of imported files, by voice; may be empty.
+        names: names of the speakers as written in consents, lists and names of imported files, by voice; may be empty.
         recorded: voices with rows in recordings.jsonl.
     """
 
@@ -28,11 +28,8 @@ class KnownVoices:
                 # The id stands for a name that is not known: of imported speakers, and in exported data sets.
                 self.names[consent.id] = {one_line(consent.name)} - {consent.id, ""}
         for row in listed_recordings(workspace):
-            voice = row.utterance.voice
-            self.recorded.add(voice)
-            written, is_separate, _ = PurePath(row.name).stem.partition("_")
-            is_of_voice = is_separate and voice in (voice_slug(written), *former_voices(written))
-            self.names.setdefault(voice, set()).update({one_line(written)} if is_of_voice else ())
+            self.recorded.add(row.utterance.voice)
+            self.names.setdefault(row.utterance.voice, set()).update(_names_in(row))
 
     def __contains__(self, voice: str) -> bool:
         return voice in self.names
@@ -54,3 +51,12 @@ class KnownVoices:
 
     def _is_named(self, voice: str, name: str) -> bool:
         return name_key(name) in map(name_key, self.names.get(voice, ()))
+
+
+def _names_in(row: RecordingRow) -> set[str]:
+    """Returns the name of the speaker as written: as stored or, by earlier versions, in the name of the file."""
+    if row.speaker_name is not msgspec.UNSET:
+        return {row.speaker_name}
+    written, is_separate, _ = PurePath(row.name).stem.partition("_")
+    is_of_voice = is_separate and row.utterance.voice in (voice_slug(written), *former_voices(written))
+    return {one_line(written)} if is_of_voice else set()

@@ -110,6 +110,24 @@ def test_who_cannot_be_forgotten(place: Any) -> None:
     assert "--voices" in said
 
 
+def test_names_that_may_be_of_two_persons_are_told_before_anything_is_removed(place: Any, source: Path) -> None:
+    (place.root / "notes.txt").write_text("Ännabel-Q is ill", "utf-8")
+    told = "named 'Annabel Q' and 'Ännabel Q': if these are two persons, this removes the recordings of both"
+    code, said = place.run("speech", "forget", VOICE, "--dry-run")
+    assert code == 0
+    assert "two persons" not in said
+    assert "notes.txt" not in said
+    code, said = place.run("speech", "forget", "Ännabel Q", "--dry-run")
+    assert told in " ".join(said.split())
+    source.write_text(source.read_text("utf-8").replace(f",{VOICE},", ",Ännabel-Q,"), "utf-8")
+    code, said = place.run("speech", "import", str(source))  # the same recordings, with the name as written
+    assert code == 0, said
+    code, said = place.run("speech", "forget", VOICE, "--yes")
+    assert code == 0
+    assert told.replace("Ännabel Q", "Ännabel-Q") in " ".join(said.split())
+    assert "notes.txt" in said
+
+
 def test_files_with_the_name_of_the_consent_or_of_the_command_are_named(place: Any) -> None:
     for name, text in (("of-consent.txt", "Annabel Q"), ("of-command.txt", "ANNABEL-Q"), ("other.txt", "Annabel")):
         (place.root / name).write_text(f"1 {text}\n", "utf-8")
