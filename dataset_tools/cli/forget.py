@@ -50,7 +50,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     if not dry_run:
         if not yes:
             _ask(terminal, voice.name)
-        forget_voice(place, voice.name, progress=terminal.progress)
+        voice = forget_voice(place, voice, progress=terminal.progress)
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     removed = f"{count_of(files, 'file')} and {count_of(rows, 'row')}"

@@ -98,6 +98,17 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_nothing_from_being_said(
     assert json.loads(said)["left"] == ["notes.txt"]
 
 
+def test_what_is_removed_is_what_was_shown_also_by_the_name_of_the_command(place: Any) -> None:
+    page = place.root / "report" / "index.html"
+    page.write_text("as Ännabel Q said", "utf-8")  # the name is written like this nowhere else
+    shown, done = (
+        json.loads(place.run("speech", "forget", "Ännabel Q", option, "--json")[1]) for option in ("--dry-run", "--yes")
+    )
+    assert shown["removed"] == done["removed"]
+    assert "report/" in [one["where"] for one in shown["removed"]]
+    assert not page.exists()
+
+
 def test_who_cannot_be_forgotten(place: Any) -> None:
     code, said = place.run("speech", "forget", "nobody", "--yes")
     assert code == 2
