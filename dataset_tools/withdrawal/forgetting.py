@@ -29,6 +29,7 @@ from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_export
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
 from dataset_tools.speech.consents import read_speakers, read_withdrawals, withdraw
+from dataset_tools.speech.earlier_speech import earlier_speech_path
 from dataset_tools.speech.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_lock, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, as_of_now
@@ -108,7 +109,8 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     split, build = read_split(workspace), read_build(workspace)  # an unreadable file raises before anything is removed
     if voice.name in read_speakers(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
-    yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
+    for listed in (manifests / "utterances.jsonl", earlier_speech_path(workspace)):
+        yield from _rows(workspace, listed, UtteranceRow, voice.owns_row)
     yield _transcripts(workspace, voice)
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
     for side in ("train", "test"):

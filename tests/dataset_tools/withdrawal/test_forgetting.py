@@ -13,13 +13,15 @@ import soundfile
 from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.ledger import read_ledger
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
-from dataset_tools.manifests import SplitPairRow, read_rows
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.consents import CONSENT, Consents, note_speakers
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+from dataset_tools.speech.earlier_speech import earlier_speech_path, made_speech
 from dataset_tools.speech.speaker_facts import SpeakerFacts
 from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
 from dataset_tools.withdrawal.forgetting import forget_voice
@@ -93,6 +95,16 @@ def test_files_of_users_in_its_folders_stay(place: Any) -> None:
         path.write_text(json.dumps({"about": own.id}), "utf-8")
     forget_voice(place, find_voice(place, VOICE))
     assert all(path.is_file() for path in mine)
+
+
+def test_speech_that_a_killed_synthesis_kept_goes_too(place: Any) -> None:
+    contents = place.contents_of(VOICE)
+    made = made_speech(read_ledger(place.ledger))
+    write_rows(earlier_speech_path(place), made)
+    assert any(row.voice == VOICE for row in made), "copies of recordings"
+    forget_voice(place, find_voice(place, VOICE))
+    assert place.found(contents) == []
+    assert earlier_speech_path(place).is_file()
 
 
 def test_what_was_recorded_after_the_voice_was_found_goes_too(place: Any, source: Path) -> None:
