@@ -275,7 +275,9 @@ def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, l
 
 
 def _speaker_name(found: FoundRecording) -> str | msgspec.UnsetType:
-    return in_unicode(one_line(found.named)) or msgspec.UNSET
+    """Returns the name to store; not that of a folder whose name is not UTF-8."""
+    name = one_line(found.named)
+    return name if name and name == in_unicode(name) else msgspec.UNSET
 
 
 def _rewritten(row: RecordingRow, written: Written) -> RecordingRow:
