@@ -30,7 +30,7 @@ from dataset_tools.cli.options import (
 )
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -162,9 +162,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     for reason, number in summary.refused.items():
         terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")
     if empty:
-        more = f" and {len(empty) - _SHOWN_CLASSES} more" if len(empty) > _SHOWN_CLASSES else ""
         have = count_of(len(empty), "class has", "classes have")
-        terminal.warn(f"{have} no clips: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
+        terminal.warn(f"{have} no clips: {', '.join(first_of(empty, _SHOWN_CLASSES))}")
     short = {class_id: number for class_id, number in summary.shortfalls.items() if class_id not in empty}
     if short:
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in short.items())

@@ -14,7 +14,7 @@ from dataset_tools.cli.footage import say_inherited
 from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -268,9 +268,8 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         known = count_of(summary.known, "was", "were")
         terminal.say(f"  {new} new, {known} known{corrected if summary.corrected else ''}{left_out}")
         voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
-        more = f" and {len(voices) - _SHOWN_VOICES} more" if len(voices) > _SHOWN_VOICES else ""
         if voices:
-            terminal.say(f"  voices: {', '.join(voices[:_SHOWN_VOICES])}{more}")
+            terminal.say(f"  voices: {', '.join(first_of(voices, _SHOWN_VOICES))}")
     utterances = count_of(summary.utterances, "utterance")
     terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
