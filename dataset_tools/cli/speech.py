@@ -51,10 +51,12 @@ def speech_synthesize(
 
     last = None if forget_options else last_build_of(place, terminal)
     options, kept = speech_options(synthesis, last)
-    class_file = first_classes(place, classes, classes.load(place), last, kept)
+    class_file, kept_classes = first_classes(place, classes, classes.load(place), last)
+    kept |= kept_classes
     sentences = tuple(synthesis.sentences or ())
     if synthesis.sentences is None and not no_sentences and last is not None:
-        sentences = last_sentences(place, last, kept, edited_ok=False)
+        sentences, kept_sentences = last_sentences(place, last, edited_ok=False)
+        kept |= kept_sentences
     say_inherited(terminal, as_typed(kept))
     summary = synthesize_dataset(
         place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
