@@ -103,9 +103,9 @@ def download(
         )
     terminal.result(summary.as_dict())
     if summary.refused:
-        names = ", ".join(first_of(summary.refused, 5))
+        refused = ", ".join(first_of(summary.refused, 5))
         raise InputError(
-            f"The server does not provide {count_of(len(summary.refused), 'video')}: {names}",
+            f"The server does not provide {count_of(len(summary.refused), 'video')}: {refused}",
             where=home or HOME,
             expected="each video at its URL",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TypeVar
+from typing import Any, TextIO, TypeVar
 
 from dataset_tools.core.errors import StoppedError
 
@@ -40,13 +40,8 @@ def usable_streams() -> Iterator[None]:
         if getattr(sys, name) is None:
             _discard(descriptor)
             setattr(sys, name, open(descriptor, "w" if descriptor else "r", closefd=False))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = _Stdout.like(sys.stdout)
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = _Stderr.like(sys.stderr)
+    sys.stdout = _made_usable(sys.stdout, sys.__stdout__, _Stdout)
+    sys.stderr = _made_usable(sys.stderr, sys.__stderr__, _Stderr)
     try:
         yield
     finally:
@@ -78,7 +73,7 @@ def reserved_stdout() -> Iterator[None]:
 
 class _Stream(io.TextIOWrapper):
     @classmethod
-    def like(cls, stream: io.TextIOWrapper) -> _Stream:
+    def like(cls, stream: io.TextIOWrapper[Any]) -> _Stream:
         """Returns a stream on the same buffer, with the same encoding and buffering."""
         return cls(
             stream.buffer,
@@ -115,6 +110,13 @@ class _Stderr(_Stream):
             with suppress(OSError):
                 act()
             return otherwise
+
+
+def _made_usable(stream: TextIO, first: TextIO | None, kind: type[_Stream]) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="replace")
+    return kind.like(stream) if stream is first else stream  # else a caller has redirected it, and handles its errors
 
 
 def _discard(descriptor: int) -> None:
