@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -111,5 +111,4 @@ def _show_rest(
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more (--json lists all)" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return ", ".join(first_of(names, _SHOWN, "more (--json lists all)"))

@@ -21,7 +21,7 @@ from dataset_tools.cli.footage import say_inherited
 from dataset_tools.cli.options import ClassOptions, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def speech_synthesize(
     check_sentence_options(synthesis, False if no_sentences else None)
     last = None if forget_options else last_build_of(place, terminal)
     options, kept = speech_options(synthesis, last)
-    class_file = first_classes(place, classes, classes.load(place), last, kept)
+    class_file, kept_classes = first_classes(place, classes, classes.load(place), last)
+    kept |= kept_classes
     sentences = tuple(synthesis.sentences or ())
     if synthesis.sentences is None and not no_sentences and last is not None:
-        sentences = last_sentences(place, last, kept, edited_ok=False)
+        sentences, kept_sentences = last_sentences(place, last, edited_ok=False)
+        kept |= kept_sentences
     say_inherited(terminal, as_typed(kept))
     summary = synthesize_dataset(
         place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
@@ -284,9 +286,8 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         known = count_of(summary.known, "was", "were")
         terminal.say(f"  {new} new, {known} known{corrected if summary.corrected else ''}{left_out}")
         voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
-        more = f" and {len(voices) - _SHOWN_VOICES} more" if len(voices) > _SHOWN_VOICES else ""
         if voices:
-            terminal.say(f"  voices: {', '.join(voices[:_SHOWN_VOICES])}{more}")
+            terminal.say(f"  voices: {', '.join(first_of(voices, _SHOWN_VOICES))}")
     utterances = count_of(summary.utterances, "utterance")
     terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from dataset_tools.build_record import FOOTAGE_LICENCE, OWN_LICENCE, read_build
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
@@ -72,7 +72,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
         voices = tuple(sorted(rows.voices.keys() - permitted))
         if voices:
             count = sum(rows.voices[voice] for voice in voices)
-            names = ", ".join(voices[:_SHOWN_VOICES]) + (" and others" if len(voices) > _SHOWN_VOICES else "")
+            names = ", ".join(first_of(voices, _SHOWN_VOICES))
             found.append(Withheld(name, f"{count_of(count, 'recorded utterance')} of {names}", why, voices))
     return found
 

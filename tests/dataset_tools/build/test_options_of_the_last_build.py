@@ -233,7 +233,9 @@ def test_synthesis_speaks_as_the_last_build_did(run: Callable[..., Result], foot
     assert told(run("speech", "synthesize", "--seed", 7)) == "--language zh --augment 1"
     again = contents(place)
     assert again != made
-    assert "--seed 0 (speech: 7)" in told(run("build"))
+    built = run("build")
+    assert told(built) == "--short-side 32 --language zh --augment 1"  # what can be typed
+    assert "speech: with the seed of fmn-data speech synthesize --seed 7" in built.output
     assert contents(place) == again
     assert told(run("speech", "synthesize")) == "--language zh --augment 1 --seed 7"
     assert contents(place) == again
