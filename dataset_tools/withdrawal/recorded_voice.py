@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dataset_tools.core.count_of import count_of
@@ -22,6 +22,7 @@ from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
+_DIGESTS = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _OF_NOTHING = hashlib.sha256().hexdigest()[:12]  # of an empty file that failed: any other empty file is equal to it
 
 
@@ -35,6 +36,7 @@ class RecordedVoice:
         originals: SHA-256 of the imported files that rows name.
         prefixes: the first 12 digits of the SHA-256 of all imported files that are not empty, as contained in ids.
         written: names of the speaker, as in the consent, in names of imported files, or as the user writes it.
+        contents: SHA-256 of its utterances' files, as features and scores name them.
     """
 
     name: str
@@ -42,6 +44,7 @@ class RecordedVoice:
     originals: frozenset[str] = frozenset()
     prefixes: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
 
     def owns(self, utterance_id: str) -> bool:
         """Whether an utterance or a copy belongs to this voice, also if it was imported under another voice."""
@@ -54,7 +57,9 @@ class RecordedVoice:
         return self.owns(row.id) or (row.source == "recorded" and row.voice == self.name)
 
     def is_named_in(self, content: bytes) -> bool:
-        """Whether a text contains the voice's name as a word, or within an id, or a name of the speaker as written."""
+        """Whether a text has the voice's name (as a word or in an id), a written name, or an utterance's SHA-256."""
+        if any(digest.decode() in self.contents for digest in _DIGESTS.findall(content)):
+            return True
         name = re.escape(self.name.encode())
         if re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None:
             return True
@@ -109,13 +114,21 @@ def as_of_now(workspace: Workspace, known: RecordedVoice) -> RecordedVoice:
     voice, recordings = known.name, listed_recordings(workspace)
     originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice} | known.originals
     ids = {row.id for row in recordings if row.utterance.voice == voice or row.original_sha256 in originals}
-    ids |= {row.id for row in _utterances(workspace) if row.source == "recorded" and row.voice == voice} | known.ids
+    utterances = [*_utterances(workspace), *(row.utterance for row in recordings)]
+    ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice} | known.ids
     marks = [(one, found) for one in (*ids, *_noted_ids(workspace)) if (found := named_in(one)) is not None]
     prefixes = known.prefixes | {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
     prefixes -= {_OF_NOTHING}
     written = known.written | KnownVoices(workspace).names.get(voice, set())
-    return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes), frozenset(written))
+    now = RecordedVoice(
+        voice,
+        ids=frozenset(ids),
+        originals=frozenset(originals),
+        prefixes=frozenset(prefixes),
+        written=frozenset(written),
+    )
+    return replace(now, contents=known.contents | {row.sha256 for row in utterances if now.owns_row(row)})
 
 
 def _voices_of(name: str, known: KnownVoices, recorded: set[str], is_barred: Callable[[str], bool]) -> set[str]:
