@@ -11,7 +11,7 @@ import pytest
 from dataset_tools.build_record import sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import ListOptions, format_of, read_annotations
+from dataset_tools.corpora.annotations.formats import FORMATS, ListOptions, format_of, read_annotations
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
@@ -76,6 +76,14 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_annotations(tmp_path, tier="action")
     assert caught.value.where == str(tmp_path / "a.eaf")
+
+
+@pytest.mark.parametrize("suffix", sorted({kind.suffix for kind in FORMATS.values() if kind.suffix}))
+def test_a_changed_file_of_any_format_changes_the_hash_of_its_folder(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a{suffix}").write_text("1")
+    before = sha256_of_annotations(tmp_path)
+    (tmp_path / f"a{suffix}").write_text("2")
+    assert sha256_of_annotations(tmp_path) != before
 
 
 def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
