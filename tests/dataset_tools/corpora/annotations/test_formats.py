@@ -41,17 +41,33 @@ def test_formats_are_told_by_content_whatever_the_suffix(
     assert format_of(tmp_path / name) == format_
 
 
+@pytest.mark.parametrize("first_line", ["video,kind", "File;Label", "start_s\tend_s", '"Sentence",Person'])
+def test_a_first_line_with_a_known_column_is_that_of_a_csv(first_line: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"\ufeff{first_line}\n", "utf-8")
+    assert format_of(tmp_path / "list") == "csv"
+
+
 @pytest.mark.parametrize(
-    ("content", "candidates"),
-    [("{}", "youcook2, via, label-studio"), ("[1]", "label-studio"), ("<html></html>", "elan, cvat")],
+    ("content", "begins_with"),
+    [
+        ("{}", "{}"),
+        ("[1]", "[1]"),
+        ('{"info": {}, "annotations": [{"data": 1}]}', '{"info": {}'),
+        ('[{"timestamps": [[1, 2]]}]', '[{"timestamps": '),
+        ("\ufeff\n<html></html>", "<html></html>"),
+        ("0:00 open door\n1:30 wave, sit down\n", "0:00 open door'"),
+        ("clips/a.mp4,1,50,cut carrot\n", "clips/a.mp4,1,50,"),
+        (" \n", None),
+    ],
 )
-def test_candidates_are_named_where_a_format_cannot_be_told(
-    content: str, candidates: str, read: Callable[..., IntervalList]
+def test_all_formats_are_named_where_one_cannot_be_told(
+    content: str, begins_with: str | None, read: Callable[..., IntervalList]
 ) -> None:
     with pytest.raises(InputError) as caught:
         read(content)
-    assert "cannot be detected" in caught.value.found
-    assert candidates in str(caught.value.expected)
+    said = "it is empty" if begins_with is None else f"it begins with '{begins_with}"
+    assert f"cannot be detected: {said}" in caught.value.found
+    assert all(name in str(caught.value.expected) for name in FORMATS)
     assert "--format" in str(caught.value.next_step)
 
 
