@@ -25,13 +25,25 @@ from dataset_tools.corpora.annotations.xml_content import root_tag
 
 
 class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The options of `read_annotations`, as recorded in a workspace."""
+    """The options of `read_intervals`, as recorded in a workspace.
+
+    Attributes:
+        format: name of the format in `FORMATS`; None: detected from the content.
+        tier: name of the tier that holds the labels, if there are several.
+        frame_base: number of a video's first frame, 0 or 1; None: the default of the format.
+        fps: frame rate of the re-encoded copies that the frame numbers refer to.
+        person: a regular expression whose first group, matched in the name of a video, is the person shown; used for
+            intervals whose person the file does not name.
+    """
 
     format: str | None = None
     tier: str | None = None
     frame_base: int | None = None
     fps: float | None = None
     person: str | None = None
+
+
+DEFAULT_OPTIONS = ListOptions()
 
 
 @dataclass(frozen=True)
@@ -120,25 +132,8 @@ FORMATS: Mapping[str, Format] = {
 """The formats by name. A file is of the first one that detects it."""
 
 
-def read_annotations(
-    path: Path,
-    *,
-    format: str | None = None,
-    tier: str | None = None,
-    frame_base: int | None = None,
-    fps: float | None = None,
-    person: str | None = None,
-) -> IntervalList:
+def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> IntervalList:
     """Reads an annotation file, a folder of such files of one format, or class folders.
-
-    Args:
-        path: the file or folder.
-        format: name of the format in `FORMATS`; None: detected from the content.
-        tier: name of the tier that holds the labels, if there are several.
-        frame_base: number of a video's first frame, 0 or 1; None: the default of the format.
-        fps: frame rate of the re-encoded copies that the frame numbers refer to.
-        person: a regular expression whose first group, matched in the name of a video, is the person shown; used for
-            intervals whose person the file does not name.
 
     Returns:
         The intervals. With ``fps``, frames are converted to seconds: frame *n* of the copy begins at (n − base) / fps.
@@ -146,30 +141,29 @@ def read_annotations(
     Raises:
         InputError: the format cannot be detected, an option does not apply to it, or the content is invalid.
     """
-    options = ListOptions(format, tier, frame_base, fps, person)
-    name = format or format_of(path)
+    name, fps = options.format or format_of(path), options.fps
     if name not in FORMATS:
         raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
     kind = FORMATS[name]
-    if tier is not None and not kind.has_tiers:
+    if options.tier is not None and not kind.has_tiers:
         with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
         raise _refused(path, f"--tier does not apply to the format {name}", f"one of {with_tiers}", "omit it")
     if fps is not None and not 0 < fps <= 1000:
         raise _refused(path, f"--fps {fps:g} is not a valid frame rate", "from 0 to 1000", "correct --fps")
-    base = kind.frame_base if frame_base is None else frame_base
+    base = kind.frame_base if options.frame_base is None else options.frame_base
     if base not in (None, 0, 1):
         raise _refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
-    options = msgspec.structs.replace(options, frame_base=base)
-    listed = kind.read(path, options) if name == "folder" or not path.is_dir() else _read_each(path, kind, options)
+    based = msgspec.structs.replace(options, frame_base=base)
+    listed = kind.read(path, based) if name == "folder" or not path.is_dir() else _read_each(path, kind, based)
     listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
     has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
-    if not has_frames and (frame_base is not None or fps is not None):
+    if not has_frames and (options.frame_base is not None or fps is not None):
         found = "--frame-base and --fps apply only to times in frames; these annotations have " + (
             "seconds" if listed.in_seconds else "whole videos"
         )
         raise _refused(path, found, "annotations with times in frames", "omit them")
-    if person is not None:
-        listed = with_persons(path, listed, person)
+    if options.person is not None:
+        listed = with_persons(path, listed, options.person)
     return listed if fps is None else _as_seconds(listed, fps)
 
 

@@ -24,7 +24,7 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.footage_notes import notes_on
-from dataset_tools.corpora.annotations.formats import ListOptions, read_annotations
+from dataset_tools.corpora.annotations.formats import DEFAULT_OPTIONS, ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
@@ -94,7 +94,7 @@ def open_own_footage(
     listing: Path,
     classes: ClassFile,
     *,
-    read_with: ListOptions | None = None,
+    read_with: ListOptions = DEFAULT_OPTIONS,
     videos: Path | None = None,
     memory: Path,
     jobs: int = 1,
@@ -107,7 +107,7 @@ def open_own_footage(
     Args:
         listing: the annotation file or folder.
         classes: class file that defines the words for actions, subjects and objects.
-        read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_annotations`).
+        read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_intervals`).
         videos: folder that the names of videos are relative to; by default that of the annotation file.
         memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
         jobs: number of parallel processes.
@@ -117,8 +117,7 @@ def open_own_footage(
         InputError: the annotation file cannot be read, or has invalid rows (all of them in one message); or times are
             seconds and a video has no timestamps.
     """
-    read_with = read_with or ListOptions()
-    listed = read_annotations(listing, **msgspec.structs.asdict(read_with))
+    listed = read_intervals(listing, read_with)
     rows = listed.rows
     root = _root_of(listed, listing, videos)
     videos_by_text = find_videos(rows, root, listing, listed.file_prefix)

@@ -11,7 +11,7 @@ import pytest
 from dataset_tools.build_record import sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import FORMATS, ListOptions, format_of, read_annotations
+from dataset_tools.corpora.annotations.formats import FORMATS, ListOptions, format_of, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
@@ -76,7 +76,7 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     (tmp_path / "B.EAF").write_text(ELAN)
     (tmp_path / ".c.eaf").write_text("")
     (tmp_path / "kitchen.mp4").touch()
-    listed = read_annotations(tmp_path, tier="action")
+    listed = read_intervals(tmp_path, ListOptions(tier="action"))
     assert sorted({row.video for row in listed.rows}) == ["hall.mp4", "kitchen.mp4"]
     assert len(listed.rows) == 4
     assert listed.rows[0].place.startswith("B.EAF, annotation ")
@@ -90,7 +90,7 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     assert sha256_of_annotations(tmp_path) != before
     (tmp_path / "a.eaf").write_text(ELAN.replace("cut carrot", "-"))
     with pytest.raises(InputError) as caught:
-        read_annotations(tmp_path, tier="action")
+        read_intervals(tmp_path, ListOptions(tier="action"))
     assert caught.value.where == str(tmp_path / "a.eaf")
 
 
@@ -105,10 +105,10 @@ def test_a_changed_file_of_any_format_changes_the_hash_of_its_folder(suffix: str
 def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(CVAT.format(boxes=BOX.format(3)))
     (tmp_path / "b.xml").write_text(CVAT.format(boxes=BOX.format(5)))
-    assert [row.start for row in read_annotations(tmp_path, format="cvat").rows] == [4, 6]
+    assert [row.start for row in read_intervals(tmp_path, ListOptions(format="cvat")).rows] == [4, 6]
     with pytest.raises(InputError, match=r"no \.json files in the folder"):
-        read_annotations(tmp_path, format="via")
+        read_intervals(tmp_path, ListOptions(format="via"))
     (tmp_path / "a.csv").write_text("video,start_frame,end_frame,label\na,1,2,wave\n")
     (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")
     with pytest.raises(InputError, match="frames in some of the files, and seconds in others"):
-        read_annotations(tmp_path, format="csv")
+        read_intervals(tmp_path, ListOptions(format="csv"))
