@@ -15,8 +15,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consent_rows import consents_path
-from dataset_tools.speech.consents import barred_voices, read_speakers
+from dataset_tools.speech.consent_rows import barred_voices, consents_path
+from dataset_tools.speech.consents import read_speakers
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
@@ -38,9 +38,9 @@ class RecordedVoice:
     """
 
     name: str
-    ids: frozenset[str]
-    originals: frozenset[str]
-    prefixes: frozenset[str]
+    ids: frozenset[str] = frozenset()
+    originals: frozenset[str] = frozenset()
+    prefixes: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
 
     def owns(self, utterance_id: str) -> bool:
@@ -83,10 +83,10 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
             be read.
     """
     recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
-    noted = list(_noted_ids(workspace))
     recorded = {row.utterance.voice for row in recordings}
     recorded |= {row.voice for row in utterances if row.source == "recorded"}
-    recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | set(read_speakers(workspace))
+    recorded |= {named[0] for one in _noted_ids(workspace) if (named := named_in(one)) is not None}
+    recorded |= set(read_speakers(workspace))
     known, is_barred = KnownVoices(workspace), barred_voices(workspace)
     voices = _voices_of(name, known, recorded, is_barred)
     if len(voices) > 1:
@@ -97,15 +97,24 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
             one for one in former_voices(name) if one in recorded and (one not in known or known.may_be(one, name))
         ]
         raise _unknown(workspace, name, recorded, synthesized, former)
-    (voice,) = voices
-    originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice}
+    return as_of_now(workspace, RecordedVoice(name=voices.pop(), written=frozenset([one_line(name)])))
+
+
+def as_of_now(workspace: Workspace, known: RecordedVoice) -> RecordedVoice:
+    """Returns a voice with all ids, files and names that it has by now, besides those that are known.
+
+    Raises:
+        ManifestError: a manifest cannot be read.
+    """
+    voice, recordings = known.name, listed_recordings(workspace)
+    originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice} | known.originals
     ids = {row.id for row in recordings if row.utterance.voice == voice or row.original_sha256 in originals}
-    ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice}
-    marks = [(one, found) for one in (*ids, *noted) if (found := named_in(one)) is not None]
-    prefixes = {digest[:12] for digest in originals}
+    ids |= {row.id for row in _utterances(workspace) if row.source == "recorded" and row.voice == voice} | known.ids
+    marks = [(one, found) for one in (*ids, *_noted_ids(workspace)) if (found := named_in(one)) is not None]
+    prefixes = known.prefixes | {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
     prefixes -= {_OF_NOTHING}
-    written = {one_line(name), *known.names.get(voice, ())}
+    written = known.written | KnownVoices(workspace).names.get(voice, set())
     return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes), frozenset(written))
 
 

@@ -189,7 +189,7 @@ VIEWS.search = {
   cards: () => [...$("hits").children],
   async enter(params) {
     const [[name, value] = []] = [...params];
-    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${state.clips} clips and ${state.utterances} utterances of ${state.manifest}.`; return; }
+    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.manifest}.`; return; }
     if (name === "text") $("text").value = value;
     const asked = location.hash;
     say("Searching…");
@@ -198,9 +198,9 @@ VIEWS.search = {
       if (location.hash !== asked) return;
       showAsked(answer);
       $("hits").replaceChildren(...answer.hits.map(hitCard)); firstInTabOrder(VIEWS.search.cards()); showMarks();
-      const what = answer.kind === "speech" ? "clips" : "utterances";
+      const what = answer.kind === "speech" ? "clip" : "utterance";
       say(answer.notes.join(" "), answer.notes.length ? "doubt" : "");
-      $("found").textContent = `The best ${answer.hits.length} of ${answer.gallery.toLocaleString("en")} ${what}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
+      $("found").textContent = `The best ${answer.hits.length} of ${SampleCard.countOf(answer.gallery, what)}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
     } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(error.message, "bad"); } }
   },
 };

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.csv_table import Table, table_of
 from dataset_tools.corpora.annotations.interval_list import (
     MOST_FRAMES,
@@ -66,7 +66,7 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
             values = checked_fields(fields)
             _add(rows, f"line {line}", values, times, frame_base)
     if others := _unknown(table.columns):
-        named = ", ".join(repr(name) for name in others[:SHOWN_PROBLEMS])
+        named = ", ".join(first_of([repr(name) for name in others], SHOWN_PROBLEMS))
         rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} unknown and ignored: {named}.")
     return rows.finished(in_seconds=times == SECONDS)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
@@ -161,7 +162,8 @@ class IntervalRows:
         """
         if self._problems:
             raise InputError(
-                "The list of intervals cannot be used" + "".join(f"\n  - {text}" for text in shown_of(self._problems)),
+                "The list of intervals cannot be used"
+                + "".join(f"\n  - {text}" for text in first_of(self._problems, SHOWN_PROBLEMS)),
                 where=self.path,
                 expected=self.expected,
                 next_step="correct these",
@@ -185,12 +187,6 @@ def read_content(path: Path, expected: str) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise refusal(path, f"cannot be read: {why}", expected, "check the path") from error
-
-
-def shown_of(problems: Sequence[str]) -> list[str]:
-    """Returns the first `SHOWN_PROBLEMS` problems, and the number of the others."""
-    more = len(problems) - SHOWN_PROBLEMS
-    return [*problems[:SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _check_video(video: str) -> None:
