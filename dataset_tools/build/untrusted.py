@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.build.verify import check_files
-from dataset_tools.build_record import read_build
+from dataset_tools.build_record import ANNOTATION_SUFFIXES, read_build
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core import yaml_text
 from dataset_tools.core.count_of import first_of
@@ -47,7 +47,7 @@ KNOWN: Mapping[str, int] = {  # path pattern (* also matches /), and maximum byt
     "recordings/*.jsonl": 256 * MIB,
     "annotations/reviews.jsonl": 1024 * MIB,
     "annotations/skips.jsonl": 64 * MIB,
-    **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml")},
+    **{f"annotations/*{suffix}": 64 * MIB for suffix in ANNOTATION_SUFFIXES},
     "annotations/*.yaml": yaml_text.MOST_BYTES,
     "runs/*.safetensors": 16384 * MIB,
     "runs/*tfevents*": 1024 * MIB,

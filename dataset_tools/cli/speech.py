@@ -83,7 +83,7 @@ def speech_import(
         Path,
         typer.Argument(
             help="Folder of <class id>/<voice>_….wav or <clip id>.* files, or a CSV with the columns path, class, clip,"
-            " voice, text, licence."
+            " voice, text, licence, accent, age_band, device."
         ),
     ],
     language: Annotated[

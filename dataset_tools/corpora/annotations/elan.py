@@ -64,7 +64,7 @@ def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
             with rows.at(place):
                 span = _span(annotation, annotations, times)
                 if span is None:
-                    raise ValueError("it has no times: align its ends in ELAN")
+                    raise ValueError("it lacks the time of its start or its end: align both in ELAN")
                 start_s, end_s = ((time + offset_ms) / 1000 for time in span)
                 words = rows.words_of(annotation.text)
                 rows.add(place, video, start_s, end_s, words, sentences=sentences.get(span, []))

@@ -30,6 +30,8 @@ _EXPECTED = (
     "and optionally object, person, dish, sentence, sentence_2"
 )
 _WORDS, _MORE = ("action", "subject"), ("object", "person", "dish", "sentence")
+COLUMNS = frozenset(("video", "label", *_WORDS, *_MORE, *FRAMES, *SECONDS))
+"""The known columns, besides more sentences."""
 _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 

@@ -20,6 +20,7 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.formats import FORMATS
 from dataset_tools.speech.booth.skips import Skips
 from fmn.training.run_lock import run_lock
 
@@ -47,6 +48,13 @@ def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None
 
 def test_skips_of_the_booth_are_part_of_a_data_set(dataset: Workspace) -> None:
     Skips(dataset.annotations / "skips.jsonl").add("s08-d20_000041-000080", "He cuts a carrot.", "pronunciation")
+    assert check_untrusted(dataset.root, jobs=2).problems == ()
+
+
+def test_annotations_and_sentences_of_every_format_are_part_of_a_data_set(dataset: Workspace) -> None:
+    dataset.annotations.mkdir(exist_ok=True)
+    for suffix in {".tsv", ".txt", *(kind.suffix for kind in FORMATS.values() if kind.suffix)}:
+        (dataset.annotations / f"kitchen{suffix}").write_text("text")
     assert check_untrusted(dataset.root, jobs=2).problems == ()
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
 def read(folder: Path, text: str) -> IntervalList:
     path = folder / "list.csv"
     path.write_text(text, "utf-8")
-    return read_annotations(path)
+    return read_intervals(path)
 
 
 def refused(folder: Path, text: str) -> str:
