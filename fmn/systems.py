@@ -16,11 +16,23 @@ from fmn.models.system_interface import System
 
 
 def all_systems() -> Iterator[System]:
-    """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped."""
+    """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped.
+
+    Raises:
+        InputError: a file has no ``SYSTEM``.
+    """
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
         module = importlib.import_module(name)
-        yield from getattr(module, "SYSTEMS", None) or (module.SYSTEM,)
+        found = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
+        if None in found:
+            raise InputError(
+                "The file defines no system",
+                where=module.__file__,
+                expected="a constant SYSTEM, or SYSTEMS for several variants (docs/comparing.md)",
+                next_step="add it; a file that is no system belongs in parts/, or its name starts with an underscore",
+            )
+        yield from found
 
 
 def system_names() -> tuple[str, ...]:
