@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 from dataset_tools.core.errors import InputError
 from fmn.models import baselines
@@ -24,7 +25,7 @@ def all_systems() -> Iterator[System]:
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
         module = importlib.import_module(name)
-        found = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
+        found: Any = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
         if None in found:
             raise InputError(
                 "The file defines no system",

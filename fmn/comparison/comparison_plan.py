@@ -12,7 +12,8 @@ from typing import Any
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
-from fmn.config import Config, PresetName, decisive_values, preset, with_values
+from fmn.config import Config, PresetName, preset, with_values
+from fmn.config_sections import decisive
 from fmn.data.loading import device_named
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
@@ -221,7 +222,7 @@ def plan(
 
 def _digest(config: Config, train_sha256: str) -> str:
     """Digest, eight hexadecimal digits, of everything a run depends on except its seed."""
-    values = decisive_values(replace(config, training=replace(config.training, seed=0)))
+    values = decisive(replace(config, training=replace(config.training, seed=0)), of_run=True)
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
