@@ -14,6 +14,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from fmn.models import baselines
 from fmn.models.system_interface import System
+from fmn.renamed_keys import new_system_name
 
 
 def all_systems() -> Iterator[System]:
@@ -43,11 +44,12 @@ def system_names() -> tuple[str, ...]:
 
 
 def find_system(name: str) -> System:
-    """Returns the system called ``name``.
+    """Returns the system called ``name``; a deprecated name is accepted with a notice.
 
     Raises:
         InputError: there is none.
     """
+    name = new_system_name(name, notice=True)
     for system in all_systems():
         if system.name == name:
             return system

@@ -23,7 +23,7 @@ ORDER = (
     *("cca", "kcca", "dcca", "musimnet", "musimnet_ce", "musicnn", "vmnet", "vmnet_ce"),
     *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce"),
     *("clip_towers", "two_classifiers", "zero_shot"),
-    *("fmn_printed", "fmn_no_memory", "class_towers", "fmn"),
+    *("fmn_as_published", "fmn_no_memory", "class_towers", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
 REFERENCE = "fmn"  # the system that all others are compared with
@@ -178,6 +178,7 @@ def plan(
             expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
+    models = models and [find_system(name).name for name in models]
     only = (changes or {}).get("system")
     if only is not None and {*(models or system_names())} != {str(only)}:
         raise InputError(
