@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -76,6 +76,11 @@ class Items:
     @property
     def ids(self) -> ItemIds:
         return ItemIds({row.id for row in self.clips}, {row.id for row in self.utterances})
+
+    @property
+    def sha256s(self) -> tuple[set[str], set[str]]:
+        """SHA-256 digests of the clips and of the utterances."""
+        return {row.sha256 for row in self.clips}, {row.sha256 for row in self.utterances}
 
     @property
     def relevant(self) -> NDArray[np.bool_]:
@@ -203,6 +208,32 @@ def train_val_split(items: Items) -> TrainValSplit:
     if leaks:
         validation_clips, validation_utterances = held_clips, held_utterances
     return TrainValSplit(train_pairs, train_clips, train_utterances, validation_clips, validation_utterances, leaks)
+
+
+def known_items(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], known_clips: Set[str], known_utterances: Set[str]
+) -> str:
+    """Counts the items that are known by their id or by their content, which copies under other ids share.
+
+    Args:
+        clips: clips to look for.
+        utterances: utterances to look for.
+        known_clips: ids and SHA-256 digests of known clips.
+        known_utterances: ids and SHA-256 digests of known utterances.
+
+    Returns:
+        Such as "3 of the 12 clips and 0 of the 12 utterances"; empty if no item is known.
+    """
+    parts: tuple[tuple[Sequence[ClipRow | UtteranceRow], Set[str], str], ...] = (
+        (clips, known_clips, "clips"),
+        (utterances, known_utterances, "utterances"),
+    )
+    counts = [sum(row.id in known or row.sha256 in known for row in rows) for rows, known, _ in parts]
+    if not any(counts):
+        return ""
+    return " and ".join(
+        f"{count} of the {len(rows)} {name}" for count, (rows, _, name) in zip(counts, parts, strict=True) if rows
+    )
 
 
 def load_items(manifest: Path, root: Path | None = None) -> Items:

@@ -62,6 +62,7 @@ def test_train_eval_and_search_on_files_that_play(
     assert "class recall" in evaluated.output
     metrics = json.loads((folder / "metrics.json").read_text())
     as_json = json_of(fmn("eval", str(folder), "--manifest", "manifests/test.jsonl", "--json"))
+    assert metrics.pop("manifest")["name"] == "test.jsonl"
     assert as_json["metrics"] == metrics
     assert as_json["stand_in"] is True
     asked = ("eval", "--metrics", "ndcg@10,hit@1", "--trec", "trec", "--trec-top", "2")
