@@ -19,6 +19,7 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
+from fmn.evaluation.run_manifests import TEST, own_test_manifest
 from fmn.evaluation.run_notes import notes_of
 from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
@@ -26,7 +27,6 @@ from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import read_run_state, training_manifest
 
 Metrics = dict[str, dict[str, Any]]
 METRICS_FILE = "metrics.json"
@@ -162,9 +162,8 @@ def metrics_file(run: Path, manifest: Path) -> str:
 
     Its own is the one next to its training manifest. The others are named metrics-NAME.json.
     """
-    state = read_run_state(run)
-    own = training_manifest(run, state).with_name("test.jsonl") if state is not None else None
-    is_own = manifest.name == "test.jsonl" if own is None else manifest.resolve() == own.resolve()
+    own = own_test_manifest(run)
+    is_own = manifest.name == TEST if own is None else manifest.resolve() == own.resolve()
     return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
 
 

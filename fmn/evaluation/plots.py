@@ -26,7 +26,8 @@ from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit
 from fmn.evaluation.results_table import METRICS
-from fmn.evaluation.run_notes import notes_of, unchanged_manifest
+from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics

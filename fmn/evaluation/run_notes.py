@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from fmn.data.items import Items, known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
+from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.own_features import has_same_features
-from fmn.training.run_state import RunState, read_run_state, training_manifest
+from fmn.training.run_state import read_run_state
 
 NAMED_CLASSES = 10
 IDS_ONLY = (
@@ -98,12 +97,6 @@ def notes_of_classes(loaded: LoadedRun, items: Items) -> tuple[str, ...]:
         return ()
     were = "was" if len(unknown) == 1 else "were"
     return (f"{len(unknown)} of {len(classes)} classes {were} not trained on: {_listed(unknown)}.",)
-
-
-def unchanged_manifest(run: Path, state: RunState) -> Path | None:
-    """Returns the training manifest of a run; None if it is missing or has changed since."""
-    manifest = training_manifest(run, state)
-    return manifest if manifest.is_file() and sha256_of(manifest) == state.manifest_sha256 else None
 
 
 def _listed(names: Iterable[str]) -> str:
