@@ -12,6 +12,7 @@ from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import extract_both, find_device
 from fmn.features.feature_files import check_feature_folder, save_feature_files
+from fmn.features.media import distinct
 
 VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
 
@@ -58,8 +59,8 @@ def export_features(
     """
     chosen = find_device(device)
     loaded = [load_items(manifest, root) for manifest in manifests]
-    clips = list({media.sha256: media for items in loaded for media in items.clip_media()}.values())
-    spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
+    clips = distinct(media for items in loaded for media in items.clip_media())
+    spoken = distinct(media for items in loaded for media in items.utterance_media())
     check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # fail before hours of extraction
     check_feature_folder(folder / AUDIO_FOLDER, [media.sha256 for media in spoken])
     found = extract_both(clips, spoken, config, loaded[0].workspace, device=chosen, jobs=jobs, progress=progress)
