@@ -112,6 +112,10 @@ def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_r
     assert config["video"]["features"] == str((files / "own" / "video.npz").resolve())
     light = done("train", "manifests/train.jsonl", "--preset", "light", "--features", "own", "--dry-run")["config"]
     assert (light["video"]["kind"], light["audio"]["encoder"]) == ("features", "openwakeword")
+    (files / "own" / "video").mkdir()
+    several = json.loads(fmn("train", "manifests/train.jsonl", "--features", "own", "--json").stdout)["error"]
+    assert several["found"] == "There are several video features"
+    assert several["where"] == f"{Path('own', 'video')}, {Path('own', 'video.npz')}"
     refused = fmn("train", "manifests/train.jsonl", "--features", "clips")
     assert refused.exit_code == 2
     assert "There are no features" in refused.output
