@@ -20,7 +20,8 @@ from fmn.comparison.comparison_plan import Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
-from fmn.data.items import Items, known_items, load_items
+from fmn.data.items import Items, load_items
+from fmn.data.known_items import known_items
 from fmn.data.loading import find_device, load_features
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks

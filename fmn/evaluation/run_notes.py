@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from fmn.data.items import Items, known_items
+from fmn.data.items import Items
+from fmn.data.known_items import known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
 from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.systems import find_system
