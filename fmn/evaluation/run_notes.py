@@ -78,9 +78,10 @@ def notes_of_known(loaded: LoadedRun, clips: Sequence[ClipRow], utterances: Sequ
             known[1].update(state.fitted_utterances)
         else:
             for row in read_rows(manifest, SplitPairRow):
-                for names, item in zip(known, (row.clip, row.utterance), strict=True):
-                    if item.id not in state.failures:
-                        names |= {item.id, item.sha256}
+                if row.clip.id not in state.failures:
+                    known[0].update((row.clip.id, row.clip.sha256))
+                if row.utterance.id not in state.failures:
+                    known[1].update((row.utterance.id, row.utterance.sha256))
     if counts := known_items(clips, utterances, *known):
         notes.insert(0, f"{counts} were trained on or validated on: results on them are too high.")
     return tuple(notes)

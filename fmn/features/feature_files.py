@@ -237,11 +237,11 @@ def _shared_feature(items: Sequence[Media], files: FeatureFiles) -> Feature | To
     named = [name for name in of_names if name in files.hashes]
     if not named:
         return _feature(items[0], files)
-    arrays = {name: _array(of_names[name], name, files) for name in named}
-    first = arrays[named[0]]
-    for name, array in arrays.items():
-        if isinstance(array, ToolkitError):
-            return array
+    found = [_array(of_names[name], name, files) for name in named]
+    if errors := [one for one in found if isinstance(one, ToolkitError)]:
+        return errors[0]
+    first, *arrays = (one for one in found if not isinstance(one, ToolkitError))
+    for name, array in zip(named[1:], arrays, strict=True):
         if not np.array_equal(first, array):
             raise InputError(
                 f"{' and '.join(item.name for item in items)} have the same content, but the features {named[0]} and "
