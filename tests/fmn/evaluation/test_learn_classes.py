@@ -14,7 +14,6 @@ import torch
 from typer.testing import CliRunner
 
 import fmn.evaluation.learn_classes as learn_module
-import fmn.evaluation.predict as predict_module
 import fmn.search.gallery_search as search_module
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClassLabel, PredictionRow, SplitPairRow, read_rows, write_rows
@@ -150,16 +149,12 @@ def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
     assert {row.utterance.id for row in (*rows, *others)} <= names
 
 
-def test_predictions_know_learned_classes_by_their_shares(
-    workspace: Path, run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predictions_know_learned_classes_by_their_shares(workspace: Path, run: Path, pairs: Path) -> None:
     learn_classes(run, pairs)
     manifest = workspace / "manifests" / "fewer.jsonl"
     clips = {row.clip.id: row.clip for row in rows_of(workspace, "test")}
     path = workspace / "manifests" / "clips.jsonl"
     write_rows(path, [clips[name] for name in sorted(clips)])
-    for name in ("extract_video", "extract_audio"):
-        monkeypatch.setattr(predict_module, name, getattr(search_module, name))
     predict(run, manifest, clips=path)
     found = {row.id: row.class_id for row in read_rows(run / "predictions.jsonl", PredictionRow)}
     assert {found[name] for name, clip in clips.items() if clip.class_id == NEW} == {NEW}

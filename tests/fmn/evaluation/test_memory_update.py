@@ -73,6 +73,7 @@ def test_the_run_stays_as_it_was_and_the_frozen_result_too(workspace: Path, smal
     updated = evaluate(run, test_manifest, update_orders=3).metrics
     assert (run / "checkpoint.safetensors").read_bytes() == before
     held = json.loads((run / "metrics.json").read_text())
+    assert held.pop("manifest")["name"] == "test.jsonl"
     assert held == updated
     under = updated.pop("updated_memory")
     assert updated == frozen
