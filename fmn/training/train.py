@@ -17,7 +17,7 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config, as_dict, config_from_dict
-from fmn.data.items import TrainValSplit, load_items, train_val_split
+from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.systems import find_system
@@ -73,6 +73,36 @@ class RunSummary:
         return asdict(self) | {"run": str(self.run)}
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingPlan:
+    """What `train` trains on, before anything is computed.
+
+    Attributes:
+        config: the complete configuration.
+        items: items of the manifest; with ``training.refit``, none are in fold 0.
+    """
+
+    config: Config
+    items: Items
+
+    @property
+    def parts(self) -> TrainValSplit:
+        """The training and validation items, provided that all have features."""
+        return train_val_split(self.items)
+
+    def earlier_state(self, run: Path, *, resume: bool = False, processes: int = 1) -> RunState | None:
+        """State of the run to continue; None: training starts (`fmn.training.run_state.earlier_state`)."""
+        return earlier_state(run, self.config, self.items.manifest, resume=resume, processes=processes)
+
+
+def plan_training(manifest: Path, config: Config, root: Path | None = None) -> TrainingPlan:
+    """Completes the configuration and loads the items of the manifest; see `train` for arguments and errors."""
+    config = config_from_dict(as_dict(config))
+    config = find_system(config.system).complete(config)
+    items = load_items(manifest, root).required_to_train()
+    return TrainingPlan(config, items.without_fold_0() if config.training.refit else items)
+
+
 def train(
     manifest: Path,
     config: Config,
@@ -109,14 +139,11 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
-    config = config_from_dict(as_dict(config))
-    config = find_system(config.system).complete(config)
-    items = load_items(manifest, root).required_to_train()
-    if config.training.refit:
-        items = items.without_fold_0()
+    plan = plan_training(manifest, config, root)
+    config, items = plan.config, plan.items
     chosen = processes.device(find_device(device))
     with run_lock(run) if processes.is_first else nullcontext():
-        state = earlier_state(run, config, manifest, resume=resume, processes=processes.count)
+        state = plan.earlier_state(run, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
