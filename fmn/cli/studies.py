@@ -40,7 +40,8 @@ def ablate(
     groups = listed(only, "--only") if only else []
     variants = variants_of(config, groups)
     from fmn.studies.ablate import ablate as run_ablation
-    from fmn.studies.ablate import check_study, trainings_of
+    from fmn.studies.ablate import trainings_of
+    from fmn.studies.validation_harness import check_study
 
     if dry_run:
         check_study(options.manifest, config, options.root, options.device)
@@ -89,8 +90,8 @@ def tune(
     folder = out or options.default_folder(f"tuning-{options.preset}")
     config = options.config()
     if dry_run:
-        from fmn.studies.ablate import check_study
         from fmn.studies.tune import triplet_values
+        from fmn.studies.validation_harness import check_study
 
         check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
@@ -202,8 +203,8 @@ def newclasses(
     folder = out or options.default_folder(f"newclasses-{options.preset}")
     config, names, numbers = options.config(), listed(classes, "--held-out-classes") if classes else [], _counts(pairs)
     if dry_run:
-        from fmn.studies.ablate import check_study
         from fmn.studies.held_out_classes import held_out_classes
+        from fmn.studies.validation_harness import check_study
 
         checked = check_study(options.manifest, config, options.root, options.device)
         held_out_classes(*checked, held_out, names, config.training.seed)

@@ -284,14 +284,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Rewrites the memories with the current mapping, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        pairs = data.pairs(clips, utterances, generator)
-        rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
-        self.rewrite(
-            encode_all_clips(self, data, clips),
-            encode_all_utterances(self, data, utterances),
-            data.on_device(rows),
-            data.clip_classes[data.on_device(pairs[:, 0])],
-        )
+        codes = encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances)
+        self.rewrite(*codes, *data.rows_of_pairs(clips, utterances, generator))
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
         """Clears the memories and writes the pairs with S1 > T1, in order.

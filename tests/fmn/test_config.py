@@ -144,7 +144,7 @@ def test_values_of_a_file_are_those_of_tune_or_of_a_configuration(tmp_path: Path
 
 
 def test_keys_that_came_later_leave_the_names_of_runs_as_they_were() -> None:
-    from fmn.studies.ablate import run_name
+    from fmn.studies.validation_harness import run_name
 
     one_window = with_values(DEMO, {"video.windows": 1})  # as the preset had it then
     assert (run_name(one_window), run_name(PAPER)) == ("6acca529e45a-seed0", "4216af8c5982-seed0")
