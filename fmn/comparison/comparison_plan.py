@@ -13,7 +13,9 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, decisive_values, preset, with_values
+from fmn.data.items import load_items
 from fmn.data.loading import device_named
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
@@ -184,7 +186,7 @@ def plan(
             expected="values that all systems share, such as the tuned.json of fmn tune",
             next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
         )
-    train_sha256 = sha256_of(train)
+    train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
     grids: dict[str, list[tuple[Changes, Config]]] = {}
     for name in in_order(models or system_names()):
         system = find_system(name)
@@ -192,7 +194,8 @@ def plan(
         if system.joint and not models and not may_be_joint(base):
             continue
         base = system.complete(base)
-        grids[name] = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+        tried = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+        grids[name] = [(each, with_capacity(config, len(items.classes))) for each, config in tried]
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
     candidates = {

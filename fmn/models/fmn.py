@@ -17,6 +17,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
+from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
     Embeddings,
@@ -70,7 +71,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
         raw = memory.space == "raw"
         self.memory = FeatureMemory(
-            memory.capacity,
+            memory.capacity or PAPER_CAPACITY,
             video_dim if raw else model.embed_dim,
             self.encoder.output_dim if raw else model.embed_dim,
             space=memory.space,

@@ -16,7 +16,7 @@ import numpy as np
 
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.config import Config, as_dict, with_values
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
@@ -92,9 +92,8 @@ def ablate(
         InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    config = config_from_dict(as_dict(config))
     variants = variants_of(config, only)
-    harness, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
     default = Variant("", "default")
     ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # variants of the same network first

