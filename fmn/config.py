@@ -77,8 +77,8 @@ class MemoryConfig:
     """The two feature memories (paper, section 3.4).
 
     Attributes:
-        capacity: X, the maximum number of slots. None: 50 or, with ``class_slots``, the number of training classes if
-            that is larger; config.json records the number (`fmn.models.memory_capacity`).
+        capacity: X, the maximum number of slots. None: 50 or, with ``class_slots`` and more than 50 classes, 2.5 per
+            class, the paper's ratio; config.json records the number (`fmn.models.memory_capacity`).
         space: whether slots hold ``mapped`` features or, as published, ``raw`` ones (I3D and Bi-LSTM outputs).
         update: a slot is the ``mean`` of everything written to it, or is updated at this fixed rate.
         score_threshold: T1; a pair is written if S1 > T1.

@@ -13,11 +13,13 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.comparison_plan import plan
 from fmn.config import Config, MemoryConfig, as_published, with_values
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
 from fmn.training.checkpoint import load_run
 from fmn.training.train import plan_training, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES, ITEMS = 60, 3
+CAPACITY = 150  # the paper has 50 slots for 20 classes
 
 
 @pytest.fixture
@@ -66,8 +68,8 @@ def test_every_class_has_a_slot(workspace: Path, config: Config) -> None:
     summary = train(manifest, config, workspace / "runs" / "one")
     assert summary.classes == CLASSES
     assert not any("memory.capacity" in note for note in summary.notes)
-    assert slots_of(workspace / "runs" / "one") == (CLASSES, set(range(CLASSES)))
-    assert load_run(workspace / "runs" / "one", torch.device("cpu")).config.memory.capacity == CLASSES
+    assert slots_of(workspace / "runs" / "one") == (CAPACITY, set(range(CLASSES)))
+    assert load_run(workspace / "runs" / "one", torch.device("cpu")).config.memory.capacity == CAPACITY
     assert train(manifest, config, workspace / "runs" / "one").already_finished
 
 
@@ -80,14 +82,18 @@ def test_fewer_slots_than_classes_are_noted(workspace: Path, config: Config) -> 
     assert (capacity, len(classes)) == (59, 59)
 
 
-def test_slots_without_classes_and_pseudo_labels_keep_the_number_of_the_paper(workspace: Path, config: Config) -> None:
+def test_few_classes_slots_without_classes_and_pseudo_labels_keep_the_number_of_the_paper(
+    workspace: Path, config: Config
+) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     pairs = with_values(config, {"training.labels": "pairs"})
+    for classes in (1, 20, 50):
+        assert with_capacity(config, classes).memory.capacity == 50
     for other in (as_published(config), pairs, with_values(config, {"memory.class_slots": False})):
         assert plan_training(manifest, other).config.memory.capacity == 50
 
 
-def test_a_comparison_plans_a_slot_for_each_class(workspace: Path, config: Config) -> None:
+def test_a_comparison_plans_as_many_slots(workspace: Path, config: Config) -> None:
     manifests = [workspace / "manifests" / f"{name}.jsonl" for name in ("train", "test")]
     assert config.memory == MemoryConfig()
 
@@ -96,7 +102,7 @@ def test_a_comparison_plans_a_slot_for_each_class(workspace: Path, config: Confi
         ((tried,),) = comparison.candidates.values()
         return tried.config.memory.capacity, tried.folder.name
 
-    found, asked, of_paper = planned({}), planned({"memory.capacity": 60}), planned({"memory.capacity": 50})
+    found, asked, of_paper = planned({}), planned({"memory.capacity": CAPACITY}), planned({"memory.capacity": 50})
     assert found == asked
-    assert found[0] == CLASSES
+    assert found[0] == CAPACITY
     assert found[1] != of_paper[1]
