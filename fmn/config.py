@@ -153,8 +153,8 @@ class TrainingConfig:
         triplet_weight, s1_weight, score_weight: of the triplet loss, the BCE of S1 and the BCE of the final score.
         slot_weight: of the slot losses: each side of a pair has to select the slots of its own class.
         augment: augmentation of utterances.
-        patience: training stops after this number of epochs without a better mean average precision on the validation
-            split; None disables early stopping.
+        patience: training stops at the first validation this number of epochs or more after the one with the best mean
+            average precision; None disables early stopping.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
         labels: ``class``; or ``pairs``: no class label is used, ``memory.capacity`` clusters of pairs replace them.
         refit: trains on fold 0 as well, after all choices have been made. Nothing is validated; the weights are those

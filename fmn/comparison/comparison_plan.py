@@ -51,7 +51,7 @@ class Candidate:
 
     def refitted(self, epochs: int) -> Candidate:
         """The candidate to be tested: trained on all folds, for the number of epochs that fold 0 selected."""
-        training = replace(self.config.training, refit=True, epochs=epochs)
+        training = replace(self.config.training, refit=True, epochs=epochs, patience=None)
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
 

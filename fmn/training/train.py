@@ -101,8 +101,17 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None) -> T
     config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
     items = load_items(manifest, root).required_to_train()
-    config = with_capacity(config, len(items.classes))
-    return TrainingPlan(config, items.without_fold_0() if config.training.refit else items)
+    plan = TrainingPlan(
+        with_capacity(config, len(items.classes)), items.without_fold_0() if config.training.refit else items
+    )
+    if config.training.patience is not None and not plan.parts.validates:
+        raise InputError(
+            f"Nothing is validated, so training cannot stop early (training.patience={config.training.patience})",
+            where="training.refit" if config.training.refit else manifest,
+            expected="a fold 0 that is not trained on",
+            next_step="leave training.patience out, and set the number of epochs with --epochs",
+        )
+    return plan
 
 
 def train(
@@ -125,7 +134,8 @@ def train(
 
     Args:
         manifest: train.jsonl.
-        config: the configuration; to resume a run, it may differ only in the number of epochs.
+        config: the configuration; to resume a run, it may differ only in the number of epochs (an extended run has one
+            validation more, that of its earlier last epoch).
         run: folder of the run, created if missing.
         root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device name.
@@ -240,6 +250,9 @@ def _first_state(
     """The state before the first epoch."""
     items = prepared.items
     notes = [*prepared.notes, *filter(None, [capacity_note(loop.config, len(items.classes))])]
+    device = loop.data.device.type
+    if loop.config.training.amp == "bf16" and device != "cuda":
+        notes.append(f"training.amp=bf16 has no effect on the device {device}: computed in float32.")
     if parts.leaks:
         notes.append(
             "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
