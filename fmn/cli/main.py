@@ -25,7 +25,7 @@ from fmn.cli.options import (
     RefitOption,
     RunOptions,
     TrainingOptions,
-    VoicesOption,
+    check_used,
     short,
     show_failures,
 )
@@ -169,7 +169,9 @@ def search(
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")
     ] = False,
-    voices: VoicesOption = "espeak",
+    voices: Annotated[
+        str | None, typer.Option("--voices", help="Speech engine that synthesizes --text (default: espeak).")
+    ] = None,
     everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
@@ -189,6 +191,7 @@ def search(
             expected="one of --speech FILE, --clip FILE and --text TEXT",
             next_step="specify one of them, such as fmn search RUN --speech q.wav",
         )
+    check_used("--voices", voices, is_used=text is not None and not by_words, needed="--text, without --by-words")
     if text is not None and not text.strip():
         raise InputError("The query is empty", where="--text", expected="a description", next_step="type a sentence")
     manifest = options.manifest_or("test.jsonl")
@@ -202,7 +205,7 @@ def search(
         if text is not None:
             from fmn.search.text_query import speak_query
 
-            query, note = speak_query(text, Path(folder), engine=voices)
+            query, note = speak_query(text, Path(folder), engine=voices or "espeak")
             notes = (note,)
         elif speech is not None and speech.is_file():
             from fmn.search.text_query import query_doubts

@@ -34,7 +34,6 @@ LabelsOption = Annotated[
     typer.Option("--labels", help="Supervision: class labels, or only which clip each utterance was spoken for."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Search the whole data set, not only the test manifest.")]
-VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that synthesizes typed queries.")]
 
 
 class Compute(TypedDict):
@@ -320,6 +319,20 @@ def listed(text: str, option: str) -> list[str]:
             next_step=f"list at least one after {option}",
         )
     return parts
+
+
+def check_used(option: str, value: object, *, is_used: bool, needed: str) -> None:
+    """Checks that ``option``, if a value is given (not None), has an effect: otherwise it requires what is ``needed``.
+
+    Raises:
+        InputError: it was given, and has no effect.
+    """
+    from dataset_tools.core.errors import InputError
+
+    if value is not None and not is_used:
+        raise InputError(
+            f"{option} requires {needed}", where=f"{option} {value}", next_step=f"leave out {option}, or use {needed}"
+        )
 
 
 def show_failures(terminal: Terminal, failures: Mapping[str, str], lacking: str = "features") -> None:

@@ -10,7 +10,7 @@ import typer
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
-from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures, titled
+from fmn.cli.options import OutOption, TrainingOptions, check_used, listed, short, show_failures, titled
 
 if TYPE_CHECKING:
     from fmn.studies.tune import Tuning
@@ -173,7 +173,9 @@ def _show_tuning(terminal: Terminal, found: Tuning) -> None:
 
 def newclasses(
     terminal: Terminal,
-    held_out: Annotated[int, typer.Option("--held-out", min=1, help="Number of classes held out of training.")] = 4,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", min=1, help="Number of classes held out of training (default: 4).")
+    ] = None,
     classes: Annotated[
         str, typer.Option("--held-out-classes", help="Class ids to hold out, comma-separated (instead of --held-out).")
     ] = "",
@@ -200,6 +202,8 @@ def newclasses(
     from fmn.studies.new_classes import learn_new_classes
     from fmn.studies.new_classes_table import new_classes_table
 
+    check_used("--held-out", held_out, is_used=not classes, needed="classes that are drawn, not --held-out-classes")
+    held_out = held_out or 4
     folder = out or options.default_folder(f"newclasses-{options.preset}")
     config, names, numbers = options.config(), listed(classes, "--held-out-classes") if classes else [], _counts(pairs)
     if dry_run:
