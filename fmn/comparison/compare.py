@@ -20,7 +20,7 @@ from fmn.comparison.comparison_plan import Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
-from fmn.data.items import Items, load_items
+from fmn.data.items import Items, load_items, train_val_split
 from fmn.data.loading import find_device, load_features
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
@@ -47,6 +47,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)
+    notes += tuple(filter(None, [train_val_split(train_items).caveat]))
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
             del entries[name]

@@ -13,7 +13,7 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, decisive_values, preset, with_values
-from fmn.data.items import load_items
+from fmn.data.items import load_items, train_val_split
 from fmn.data.loading import device_named
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System, may_be_joint
@@ -164,7 +164,8 @@ def plan(
         device: ``auto``, or a torch device name; the device need not exist on this machine.
 
     Raises:
-        InputError: a manifest is missing, a system is unknown, or the changes are invalid for a system.
+        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system, or there are
+            configurations to try and no fold 0.
     """
     for path in (train, test):
         if not path.is_file():
@@ -198,6 +199,13 @@ def plan(
         grids[name] = [(each, with_capacity(config, len(items.classes))) for each, config in tried]
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
+    if any(len(grid[:trials]) > 1 for grid in grids.values()) and not train_val_split(items).validates:
+        raise InputError(
+            "There is no fold 0 to select configurations on",
+            where=train,
+            expected="a training manifest with a fold 0, or no configurations to select from",
+            next_step="write it with fmn-data pairs --split items (or person, or mpii), or use --budget 1",
+        )
     candidates = {
         name: tuple(
             Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")

@@ -253,14 +253,10 @@ def _first_state(
     device = loop.data.device.type
     if loop.config.training.amp == "bf16" and device != "cuda":
         notes.append(f"training.amp=bf16 has no effect on the device {device}: computed in float32.")
-    if parts.leaks:
-        notes.append(
-            "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
-        )
-    elif loop.config.training.refit:
+    if loop.config.training.refit:
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
-    elif not parts.validates:
-        notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
+    elif parts.caveat is not None:
+        notes.append(parts.caveat)
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),
