@@ -249,7 +249,7 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
-    notes = [*prepared.notes, *filter(None, [capacity_note(loop.config, len(items.classes))])]
+    notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
     device = loop.data.device.type
     if loop.config.training.amp == "bf16" and device != "cuda":
         notes.append(f"training.amp=bf16 has no effect on the device {device}: computed in float32.")
@@ -268,6 +268,16 @@ def _first_state(
         processes=loop.processes.count,
         notes=notes,
     )
+
+
+def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
+    """Yields caveats of values that have no effect, or an unwanted one."""
+    system = find_system(config.system)
+    if unread := system.unread(config, classes):
+        yield f"Not used by {config.system}: {', '.join(f'{name}={value}' for name, value in unread.items())}."
+    too_few = capacity_note(config, classes)
+    if too_few is not None and not system.ignores("memory.capacity"):
+        yield too_few
 
 
 def _summary(run: Path, config: Config, state: RunState, *, already_finished: bool) -> RunSummary:

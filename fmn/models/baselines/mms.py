@@ -19,7 +19,7 @@ from fmn.config import Config
 from fmn.config_sections import NotNegative, section_from
 from fmn.models.baselines.parts.margin_softmax import MarginTowers
 from fmn.models.baselines.parts.towers import class_weight_of, with_class_cross_entropy
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ PUBLISHED = System(
     options=Options,
     grid=grid,
     class_cross_entropy=class_weight_of,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "model.head_hidden_size", "model.step_attention"),
 )
 CLASS_POSITIVES = replace(
     PUBLISHED,
