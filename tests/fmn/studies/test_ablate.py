@@ -23,6 +23,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import measure
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
@@ -40,7 +41,7 @@ def manifest_of(workspace: Path) -> Path:
     return workspace / "manifests" / "train.jsonl"
 
 
-@pytest.mark.parametrize("config", [DEMO, PAPER])
+@pytest.mark.parametrize("config", [with_capacity(DEMO, 20), with_capacity(PAPER, 20)])
 def test_every_group_has_its_default_among_its_variants(config: Config) -> None:
     variants = variants_of(config)
     assert {variant.group for variant in variants} == set(GROUPS)
