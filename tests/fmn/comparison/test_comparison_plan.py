@@ -10,11 +10,12 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.comparison.compare import _shared, compare
-from fmn.comparison.comparison_plan import Comparison, describe, plan
+from fmn.comparison.compare import _of_capacity, _shared, compare
+from fmn.comparison.comparison_plan import Comparison, Entry, describe, plan
 from fmn.comparison.rendering import markdown
 from fmn.config import as_dict, flattened, preset, with_values
 from fmn.data.items import load_items
+from fmn.systems import find_system
 from fmn.training.run_state import read_run_state
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -151,6 +152,14 @@ def test_configurations_are_not_selected_without_fold_0(planned: Callable[..., C
     values = compare(planned("cca", budget=1, seeds=1)).values
     assert any("There is no fold 0: no validation" in note for note in values["notes"])
     assert "on fold 0" not in markdown(values).partition("## ")[0]
+
+
+def test_fewer_slots_than_classes_are_noted_for_systems_with_slots(planned: Callable[..., Comparison]) -> None:
+    candidates = planned("fmn", "class_towers", "cca").candidates  # with 10 slots
+    entries = {name: Entry(find_system(name), tried) for name, tried in candidates.items()}
+    assert _of_capacity(entries, classes=10) == [None]
+    (note,) = _of_capacity(entries, classes=11)
+    assert str(note).startswith("memory.capacity is 10, but there are 11 classes")
 
 
 def test_a_fold_0_that_shares_its_items_is_noted(planned: Callable[..., Comparison], workspace: Path) -> None:
