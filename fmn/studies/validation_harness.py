@@ -15,7 +15,8 @@ import torch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress
 from dataset_tools.core.seeds import training_generator
-from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
+from fmn.config import Config, with_values
+from fmn.config_sections import decisive
 from fmn.data.batches import Indices
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, device_named, find_device, load_features
@@ -87,7 +88,6 @@ def harness_of(
     Raises:
         InputError: see `check_study`.
     """
-    config = config_from_dict(as_dict(config))
     items, _ = check_study(manifest, config, root, device)
     config = with_capacity(config, len(items.classes))
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
@@ -263,7 +263,7 @@ class Trainer:
 
 def run_name(config: Config, features: str = "") -> str:
     """Run name, unique for each configuration and feature digest: rewritten features lead to new runs."""
-    values = decisive_values(config)
+    values = decisive(config, of_run=True)
     text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 

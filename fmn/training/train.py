@@ -16,7 +16,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
-from fmn.config import Config, as_dict, config_from_dict
+from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
@@ -98,7 +98,6 @@ class TrainingPlan:
 
 def plan_training(manifest: Path, config: Config, root: Path | None = None) -> TrainingPlan:
     """Completes the configuration and loads the items of the manifest; see `train` for arguments and errors."""
-    config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
     items = load_items(manifest, root).required_to_train()
     plan = TrainingPlan(
