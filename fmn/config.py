@@ -87,7 +87,8 @@ class MemoryConfig(Checked):
     """The two feature memories (paper, section 3.4).
 
     Attributes:
-        capacity: X, the maximum number of slots.
+        capacity: X, the maximum number of slots. None: 50 or, with ``class_slots`` and more than 50 classes, 2.5 per
+            class, the paper's ratio; config.json records the number (`fmn.models.memory_capacity`).
         space: whether slots hold ``mapped`` features or, as published, ``raw`` ones (I3D and Bi-LSTM outputs).
         update: a slot is the ``mean`` of everything written to it, or is updated at this fixed rate.
         score_threshold: T1; a pair is written if S1 > T1.
@@ -105,7 +106,7 @@ class MemoryConfig(Checked):
             batch once, after its optimizer step, by the codes from before it, as published.
     """
 
-    capacity: Size = 50
+    capacity: Size | None = None
     space: Literal["mapped", "raw"] = "mapped"
     update: Literal["mean"] | Annotated[float, Meta(gt=0, le=1)] = "mean"
     score_threshold: Annotated[float, Meta(ge=0, lt=1)] = 0.5
@@ -163,8 +164,8 @@ class TrainingConfig(Checked):
         triplet_weight, s1_weight, score_weight: of the triplet loss, the BCE of S1 and the BCE of the final score.
         slot_weight: of the slot losses: each side of a pair has to select the slots of its own class.
         augment: augmentation of utterances.
-        patience: training stops after this number of epochs without a better mean average precision on the validation
-            split; None disables early stopping.
+        patience: training stops at the first validation this number of epochs or more after the one with the best mean
+            average precision; None disables early stopping.
         validate_every: epochs from one validation to the next (the last epoch is always validated).
         labels: ``class``; or ``pairs``: no class label is used, ``memory.capacity`` clusters of pairs replace them.
         refit: trains on fold 0 as well, after all choices have been made. Nothing is validated; the weights are those

@@ -9,7 +9,7 @@ import typer
 
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
-from fmn.cli.options import RunOptions, short, show_failures, titled
+from fmn.cli.options import RunOptions, check_used, short, show_failures, titled
 
 
 def evaluate(
@@ -19,8 +19,9 @@ def evaluate(
         bool, typer.Option("--update-memory", help="Also evaluate with memories updated by every query.")
     ] = False,
     orders: Annotated[
-        int, typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory.")
-    ] = 5,
+        int | None,
+        typer.Option("--orders", min=1, help="Random query orders to average over with --update-memory (default: 5)."),
+    ] = None,
     of_classes: Annotated[bool, typer.Option("--by-class", help="Also show results per class.")] = False,
     metrics: Annotated[
         str | None,
@@ -33,8 +34,11 @@ def evaluate(
         typer.Option("--trec", metavar="DIR", help="Also write TREC run and qrels files to DIR.", file_okay=False),
     ] = None,
     trec_top: Annotated[
-        int, typer.Option("--trec-top", min=1, help="Number of best items per query in the run files of --trec.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            "--trec-top", min=1, help="Number of best items per query in the run files of --trec (default: 1000)."
+        ),
+    ] = None,
 ) -> None:
     """Evaluate retrieval in both directions: clips for an utterance, and utterances for a clip.
 
@@ -46,16 +50,18 @@ def evaluate(
     from fmn.evaluation.sanity_baselines import trivial_rows
     from fmn.metrics.chosen_metrics import parse_metrics
 
+    check_used("--orders", orders, is_used=update_memory, needed="--update-memory")
+    check_used("--trec-top", trec_top, is_used=trec is not None, needed="--trec")
     names = () if metrics is None else parse_metrics(metrics)
     folder, chosen = options.folder(), options.manifest_or("test.jsonl")
     found = evaluate_run(
         folder,
         chosen,
         **options.compute,
-        update_orders=orders if update_memory else 0,
+        update_orders=(orders or 5) if update_memory else 0,
         metric_names=names,
         trec=trec,
-        trec_top=trec_top,
+        trec_top=trec_top or 1000,
         progress=terminal.progress,
     )
     corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""

@@ -25,7 +25,7 @@ from fmn.cli.options import (
     RefitOption,
     RunOptions,
     TrainingOptions,
-    VoicesOption,
+    check_used,
     short,
     show_failures,
 )
@@ -35,9 +35,9 @@ from fmn.cli.serve import serve
 from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
-    from fmn.config import Config
     from fmn.search.search_results import SearchResult
-    from fmn.training.train import RunSummary
+    from fmn.training.run_state import RunState
+    from fmn.training.train import RunSummary, TrainingPlan
 
 # By default, torch's threads spin while waiting for each other; on a busy machine a training step then takes a hundred
 # times as long. This has an effect only if torch is not imported yet.
@@ -122,9 +122,12 @@ def train(
         config = options.config(model or "fmn", form, **changes)
     if dry_run:
         from fmn.data.loading import device_named
+        from fmn.training.train import plan_training
 
         device_named(options.device)
-        _show_plan(terminal, options, folder, config, resume=resume, processes=processes)
+        plan = plan_training(options.manifest, config, options.root)
+        plan.items.require_media()
+        _show_plan(terminal, plan, folder, plan.earlier_state(folder, resume=resume, processes=processes))
         return
     from dataset_tools.core.progress import silent
     from fmn.training.distributed import is_started_among_others, joined_processes
@@ -170,7 +173,9 @@ def search(
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")
     ] = False,
-    voices: VoicesOption = "espeak",
+    voices: Annotated[
+        str | None, typer.Option("--voices", help="Speech engine that synthesizes --text (default: espeak).")
+    ] = None,
     everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
 ) -> None:
@@ -190,6 +195,7 @@ def search(
             expected="one of --speech FILE, --clip FILE and --text TEXT",
             next_step="specify one of them, such as fmn search RUN --speech q.wav",
         )
+    check_used("--voices", voices, is_used=text is not None and not by_words, needed="--text, without --by-words")
     if text is not None and not text.strip():
         raise InputError("The query is empty", where="--text", expected="a description", next_step="type a sentence")
     manifest = options.manifest_or("test.jsonl")
@@ -203,7 +209,7 @@ def search(
         if text is not None:
             from fmn.search.text_query import speak_query
 
-            query, note = speak_query(text, Path(folder), engine=voices)
+            query, note = speak_query(text, Path(folder), engine=voices or "espeak")
             notes = (note,)
         elif speech is not None and speech.is_file():
             from fmn.search.text_query import query_doubts
@@ -251,37 +257,28 @@ def main() -> None:
     app()
 
 
-def _show_plan(
-    terminal: Terminal, options: TrainingOptions, run: Path, config: Config, *, resume: bool, processes: int
-) -> None:
+def _show_plan(terminal: Terminal, plan: TrainingPlan, run: Path, state: RunState | None) -> None:
     from fmn.config import as_dict
-    from fmn.data.items import load_items, train_val_split
-    from fmn.systems import find_system
-    from fmn.training.run_state import earlier_state
 
-    items = load_items(options.manifest, options.root).required_to_train()
-    items.require_media()
-    complete = find_system(config.system).complete(config)
-    state = earlier_state(run, complete, options.manifest, resume=resume, processes=processes)
+    name = plan.config.system
     trained = 0 if state is None else state.epoch
-    if state is not None and state.ended(complete):
-        terminal.closing("dry run", f"{config.system} is already finished, after {count_of(trained, 'epoch')}", run)
-        terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": 0})
-        return
-    parts = train_val_split(items.without_fold_0() if config.training.refit else items)
-    to_come, pairs = config.training.epochs - trained, len(parts.train_pairs)
-    if to_come > 0:
-        what = f"resume {config.system} after epoch {trained}, and train it" if trained else f"train {config.system}"
+    to_come, pairs, parts = plan.config.training.epochs - trained, 0, plan.parts
+    if state is not None and state.ended(plan.config):
+        text = f"{name} is already finished, after {count_of(trained, 'epoch')}"
+    elif to_come > 0:
+        pairs = len(parts.train_pairs)
+        what = f"resume {name} after epoch {trained}, and train it" if trained else f"train {name}"
         clips, utterances = len(parts.validation_clips), len(parts.validation_utterances)
-        plan = (
+        text = (
             f"would {what} for {count_of(to_come, 'epoch')} on {count_of(pairs, 'pair')} of "
             f"{count_of(len(parts.train_clips), 'clip')} and {count_of(len(parts.train_utterances), 'utterance')}, "
-            + (f"and validate on {clips} and {utterances} of fold 0" if clips and utterances else "without validation")
+            + (f"and validate on {clips} and {utterances} of fold 0" if parts.validates else "without validation")
         )
     else:  # it was killed after its last epoch, or has more epochs than requested now
-        plan, pairs = f"would only finalize {config.system}, already trained for {count_of(trained, 'epoch')}", 0
-    terminal.closing("dry run", plan, run)
-    terminal.result({"dry_run": True, "run": str(run), "config": as_dict(config), "epochs": trained, "pairs": pairs})
+        text = f"would only finalize {name}, already trained for {count_of(trained, 'epoch')}"
+    terminal.closing("dry run", text, run)
+    values = as_dict(plan.config)
+    terminal.result({"dry_run": True, "run": str(run), "config": values, "epochs": trained, "pairs": pairs})
 
 
 def _show_training(terminal: Terminal, summary: RunSummary) -> None:

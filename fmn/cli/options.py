@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
@@ -34,7 +34,6 @@ LabelsOption = Annotated[
     typer.Option("--labels", help="Supervision: class labels, or only which clip each utterance was spoken for."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Search the whole data set, not only the test manifest.")]
-VoicesOption = Annotated[str, typer.Option("--voices", help="Speech engine that synthesizes typed queries.")]
 
 
 class Compute(TypedDict):
@@ -189,8 +188,8 @@ class TrainingOptions(ComputeOptions):
             "--seed": self.seed,
             "--threads": self.threads,
         }
-        settings = [_without_undoing(setting, beside) for setting in self.settings or []]
-        typed = [part for setting in settings if setting is not None for part in ("--set", setting)]
+        settings = [left for setting in self.settings or [] for left in _without(setting, beside.keys())]
+        typed = [part for setting in settings for part in ("--set", setting)]
         return typed + [part for name, value in given.items() if value is not None for part in (name, str(value))]
 
     def config(
@@ -261,9 +260,11 @@ def features_in(folder: Path) -> dict[str, Any]:
 def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
     """Parses ``KEY=VALUE`` settings, renaming old keys; the last one of a key counts, values are JSON, else text.
 
+    A JSON object sets the values that it names, and leaves the others of its section: names of the result are dotted.
     ``notice``: whether to report old keys on stderr.
     """
     from dataset_tools.core.errors import InputError
+    from fmn.config import flattened
     from fmn.renamed_keys import with_new_keys
 
     changes: dict[str, Any] = {}
@@ -280,23 +281,16 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
             held = json.loads(value)
         except json.JSONDecodeError:
             held = value
-        changes |= with_new_keys({key: held}, notice=notice)
+        changes |= with_new_keys(flattened({key: held}), notice=notice)
     return changes
 
 
-def _without_undoing(setting: str, values: Mapping[str, Any]) -> str | None:
-    """Adapts a ``--set`` not to override ``values``: None if it sets one; a section is given those within it."""
-    ((name, held),) = settings_of([setting], notice=False).items()
-    of_section = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
-    if name in values or not of_section or not isinstance(held, dict):
-        return None if name in values else setting
-    for key, value in of_section.items():  # setting a section replaces earlier values
-        *sections, last = key.removeprefix(f"{name}.").split(".")
-        place = held
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    return f"{name}={json.dumps(held, ensure_ascii=False)}"
+def _without(setting: str, names: Set[str]) -> list[str]:
+    """A ``--set`` without the values ``names``; a section becomes one setting for each value that is left."""
+    held = settings_of([setting], notice=False)
+    if not names & held.keys():
+        return [setting]
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in held.items() if key not in names]
 
 
 def short(path: Path) -> Path:
@@ -329,6 +323,20 @@ def listed(text: str, option: str) -> list[str]:
             next_step=f"list at least one after {option}",
         )
     return parts
+
+
+def check_used(option: str, value: object, *, is_used: bool, needed: str) -> None:
+    """Checks that ``option``, if a value is given (not None), has an effect: otherwise it requires what is ``needed``.
+
+    Raises:
+        InputError: it was given, and has no effect.
+    """
+    from dataset_tools.core.errors import InputError
+
+    if value is not None and not is_used:
+        raise InputError(
+            f"{option} requires {needed}", where=f"{option} {value}", next_step=f"leave out {option}, or use {needed}"
+        )
 
 
 def show_failures(terminal: Terminal, failures: Mapping[str, str], lacking: str = "features") -> None:

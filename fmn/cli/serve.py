@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from dataset_tools.core.command import AddressOptions
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import AllOption, RunOptions, VoicesOption
+from fmn.cli.options import AllOption, RunOptions
 
 
 def serve(
@@ -12,7 +16,7 @@ def serve(
     options: RunOptions,
     where: AddressOptions,
     everything: AllOption = False,
-    voices: VoicesOption = "espeak",
+    voices: Annotated[str, typer.Option("--voices", help="Speech engine that synthesizes typed queries.")] = "espeak",
 ) -> None:
     """Open a page in the browser to search by voice, clip or sentence, and to analyze retrieval errors.
 

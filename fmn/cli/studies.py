@@ -10,7 +10,7 @@ import typer
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
-from fmn.cli.options import OutOption, TrainingOptions, listed, short, show_failures, titled
+from fmn.cli.options import OutOption, TrainingOptions, check_used, listed, short, show_failures, titled
 
 if TYPE_CHECKING:
     from fmn.studies.tune import Tuning
@@ -40,7 +40,8 @@ def ablate(
     groups = listed(only, "--only") if only else []
     variants = variants_of(config, groups)
     from fmn.studies.ablate import ablate as run_ablation
-    from fmn.studies.ablate import check_study, trainings_of
+    from fmn.studies.ablate import trainings_of
+    from fmn.studies.validation_harness import check_study
 
     if dry_run:
         check_study(options.manifest, config, options.root, options.device)
@@ -89,8 +90,8 @@ def tune(
     folder = out or options.default_folder(f"tuning-{options.preset}")
     config = options.config()
     if dry_run:
-        from fmn.studies.ablate import check_study
         from fmn.studies.tune import triplet_values
+        from fmn.studies.validation_harness import check_study
 
         check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
@@ -172,7 +173,9 @@ def _show_tuning(terminal: Terminal, found: Tuning) -> None:
 
 def newclasses(
     terminal: Terminal,
-    held_out: Annotated[int, typer.Option("--held-out", min=1, help="Number of classes held out of training.")] = 4,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", min=1, help="Number of classes held out of training (default: 4).")
+    ] = None,
     classes: Annotated[
         str, typer.Option("--held-out-classes", help="Class ids to hold out, comma-separated (instead of --held-out).")
     ] = "",
@@ -199,11 +202,13 @@ def newclasses(
     from fmn.studies.new_classes import learn_new_classes
     from fmn.studies.new_classes_table import new_classes_table
 
+    check_used("--held-out", held_out, is_used=not classes, needed="classes that are drawn, not --held-out-classes")
+    held_out = held_out or 4
     folder = out or options.default_folder(f"newclasses-{options.preset}")
     config, names, numbers = options.config(), listed(classes, "--held-out-classes") if classes else [], _counts(pairs)
     if dry_run:
-        from fmn.studies.ablate import check_study
         from fmn.studies.held_out_classes import held_out_classes
+        from fmn.studies.validation_harness import check_study
 
         checked = check_study(options.manifest, config, options.root, options.device)
         held_out_classes(*checked, held_out, names, config.training.seed)

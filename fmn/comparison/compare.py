@@ -20,11 +20,12 @@ from fmn.comparison.comparison_plan import Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
-from fmn.data.items import Items, load_items
+from fmn.data.items import Items, load_items, train_val_split
 from fmn.data.known_items import known_items
 from fmn.data.loading import find_device, load_features
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
+from fmn.models.memory_capacity import capacity_note
 from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
 
@@ -48,6 +49,8 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)
+    caveats = [train_val_split(train_items).caveat, *_of_capacity(entries, len(train_items.classes))]
+    notes += tuple(dict.fromkeys(filter(None, caveats)))
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
             del entries[name]
@@ -147,6 +150,12 @@ def _extract(
     if len(errors) == len(known):  # no system has features (for instance, a file is missing): keep earlier results
         raise errors[0]
     return tuple(notes), left_out
+
+
+def _of_capacity(entries: Mapping[str, Entry], classes: int) -> list[str | None]:
+    """Caveats of memories with fewer slots than classes."""
+    reading = (entry for entry in entries.values() if not entry.system.ignores("memory.capacity"))
+    return [capacity_note(entry.candidates[0].config, classes) for entry in reading]
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, preset, with_values
 from fmn.config_sections import decisive
+from fmn.data.items import load_items, train_val_split
 from fmn.data.loading import device_named
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
 
@@ -50,7 +52,7 @@ class Candidate:
 
     def refitted(self, epochs: int) -> Candidate:
         """The candidate to be tested: trained on all folds, for the number of epochs that fold 0 selected."""
-        training = replace(self.config.training, refit=True, epochs=epochs)
+        training = replace(self.config.training, refit=True, epochs=epochs, patience=None)
         folder = self.folder.with_name(f"{self.folder.name}-refit{epochs}")
         return replace(self, config=replace(self.config, training=training), folder=folder)
 
@@ -163,7 +165,8 @@ def plan(
         device: ``auto``, or a torch device name; the device need not exist on this machine.
 
     Raises:
-        InputError: a manifest is missing, a system is unknown, or the changes are invalid for a system.
+        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system, or there are
+            configurations to try and no fold 0.
     """
     for path in (train, test):
         if not path.is_file():
@@ -186,7 +189,7 @@ def plan(
             expected="values that all systems share, such as the tuned.json of fmn tune",
             next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
         )
-    train_sha256 = sha256_of(train)
+    train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
     grids: dict[str, list[tuple[Changes, Config]]] = {}
     for name in in_order(models or system_names()):
         system = find_system(name)
@@ -194,9 +197,17 @@ def plan(
         if system.joint and not models and not may_be_joint(base):
             continue
         base = system.complete(base)
-        grids[name] = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+        tried = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+        grids[name] = [(each, with_capacity(config, len(items.classes))) for each, config in tried]
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
+    if any(len(grid[:trials]) > 1 for grid in grids.values()) and not train_val_split(items).validates:
+        raise InputError(
+            "There is no fold 0 to select configurations on",
+            where=train,
+            expected="a training manifest with a fold 0, or no configurations to select from",
+            next_step="write it with fmn-data pairs --split items (or person, or mpii), or use --budget 1",
+        )
     candidates = {
         name: tuple(
             Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")

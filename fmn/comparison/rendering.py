@@ -82,8 +82,9 @@ def _heading(values: Mapping[str, Any]) -> str:
         else "on " + count_of(len(values["comparisons"]), "corpus", "corpora")
     )
     changed = f" with {describe(values['changes'])}" if values["changes"] else ""
+    budget = values["budget"]
+    tuned = f"up to {budget} configurations a system on fold 0" if budget > 1 else "no tuning"
     return (
-        f"fmn compare {what}, preset {values['preset']}{changed}, {count_of(seeds, 'seed')}, up to "
-        f"{values['budget']} configurations a system on fold 0, {values['device']}"
-        + ("; stand-in corpus" if values["stand_in"] else "")
+        f"fmn compare {what}, preset {values['preset']}{changed}, {count_of(seeds, 'seed')}, {tuned}, "
+        f"{values['device']}" + ("; stand-in corpus" if values["stand_in"] else "")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         notes += (
             f"{count_of(missing[0], 'clip')} and {count_of(missing[1], 'utterance')} without features were left out.",
         )
-    if of_memories := [name for name in comparison.changes if name.startswith("memory.")]:
-        notes += (
-            f"{', '.join(of_memories)}: only systems that read memories or class vectors use these; the trials that "
-            "found them (fmn tune) are more than any other system had.",
-        )
+    notes += tuple(_notes_of_changes(comparison.changes, entries))
     values = {
         "schema": "fmn.compare/1",
         "train": str(comparison.train),
@@ -104,6 +100,19 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         "references": _references(left),
     }
     return Results(values, {name: _reason(values["error"]) for name, values in systems.items() if values["error"]})
+
+
+def _notes_of_changes(changes: Mapping[str, Any], entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Yields which systems use the changed values, unless all do."""
+    groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    for name in changes:
+        using = tuple(system for system, entry in entries.items() if not entry.system.ignores(name))
+        groups.setdefault((using, name.startswith("memory.")), []).append(name)
+    for (using, of_memories), names in groups.items():
+        trials = "; the trials that found them (fmn tune) are more than any other system had" if of_memories else ""
+        if len(using) < len(entries):
+            who = f"only {', '.join(using)}" if using else "no system"
+            yield f"{', '.join(names)}: {who} {'uses' if len(using) < 2 else 'use'} these{trials}."
 
 
 def _reason(error: Mapping[str, Any]) -> str:

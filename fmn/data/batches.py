@@ -97,6 +97,14 @@ class ItemTensors:
         pairs = np.stack([self.partners[spoken], spoken], axis=1)
         return pairs[generator.permutation(len(pairs))]
 
+    def rows_of_pairs(
+        self, clips: Indices, utterances: Indices, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """`pairs` as row indices into ``clips`` and ``utterances``, both sorted, [P, 2], and their classes [P]."""
+        pairs = self.pairs(clips, utterances, generator)
+        rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
+        return self.on_device(rows), self.clip_classes[self.on_device(pairs[:, 0])]
+
     @property
     def video_dim(self) -> int:
         return self.video.shape[1]

@@ -185,6 +185,15 @@ class TrainValSplit:
     def validates(self) -> bool:
         return bool(self.validation_clips.size and self.validation_utterances.size)
 
+    @property
+    def caveat(self) -> str | None:
+        """Caveat of what is selected on fold 0; None if there is nothing to say."""
+        if self.leaks:
+            return "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
+        if not self.validates:
+            return "There is no fold 0: no validation, and the weights are those of the last epoch."
+        return None
+
 
 def train_val_split(items: Items) -> TrainValSplit:
     """Splits off fold 0.

@@ -17,6 +17,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, configured_triplet
 from fmn.models.memory import FeatureMemory, Reduce, Side
+from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
     Embeddings,
@@ -71,7 +72,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         )
         raw = memory.space == "raw"
         self.memory = FeatureMemory(
-            memory.capacity,
+            memory.capacity or PAPER_CAPACITY,
             video_dim if raw else model.embed_dim,
             self.encoder.output_dim if raw else model.embed_dim,
             space=memory.space,
@@ -287,14 +288,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Rewrites the memories with the current mapping, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        pairs = data.pairs(clips, utterances, generator)
-        rows = np.stack([np.searchsorted(clips, pairs[:, 0]), np.searchsorted(utterances, pairs[:, 1])], axis=1)
-        self.rewrite(
-            encode_all_clips(self, data, clips),
-            encode_all_utterances(self, data, utterances),
-            data.on_device(rows),
-            data.clip_classes[data.on_device(pairs[:, 0])],
-        )
+        codes = encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances)
+        self.rewrite(*codes, *data.rows_of_pairs(clips, utterances, generator))
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
         """Clears the memories and writes the pairs with S1 > T1, in order.

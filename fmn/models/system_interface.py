@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataset_tools.core.errors import InputError
-from fmn.config import Config
+from fmn.config import PRESETS, Config, MemoryConfig, as_dict, flattened
 from fmn.config_sections import section_from
+from fmn.models.memory_capacity import with_capacity
 
 if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel
@@ -21,6 +22,23 @@ ClassCrossEntropy = Literal["both sides", "speech", "no"]
 """Sides that are trained with a class cross-entropy."""
 Changes = Mapping[str, Any]
 """Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""
+OF_SLOTS = tuple(f"memory.{field.name}" for field in fields(MemoryConfig) if field.name != "temperature")
+"""Values of the memories, without the temperature, which class vectors have as well."""
+OF_TRIPLETS = tuple(f"training.{name}" for name in ("triplet", "negatives", "margin", "triplet_temperature"))
+"""Values of FMN's triplet loss."""
+OF_FMN = (
+    *OF_SLOTS,
+    *("model.head", "model.score", "model.s1_exponent"),
+    *(f"training.{name}_weight" for name in ("triplet", "s1", "score", "slot")),
+)
+"""Values that only FMN and its variants read."""
+OF_UTTERANCE_ENCODER = ("model.hidden_size", "model.frame_stack", "model.pooling")
+"""Values of FMN's Bi-LSTM."""
+OF_GRADIENTS = tuple(
+    f"training.{name}"
+    for name in ("batch_size", "pairs_per_epoch", "learning_rate", "weight_decay", "max_grad_norm", "augment")
+)
+"""Values of the training by gradients."""
 
 
 def unchanged(config: Config) -> Config:
@@ -73,6 +91,8 @@ class System:
             the most promising ones. The budget limits how many are tried.
         class_cross_entropy: sides that a configuration trains with a class cross-entropy.
         footnote: caveat of a configuration, shown with its results; empty if there is none.
+        ignored: values and sections of the configuration that it does not read, by dotted name; a run that changes them
+            gets a note.
         joint: whether it learns nothing, and compares the vectors of a joint encoder directly. If the features are
             not from such an encoder, `fmn compare` omits it unless it is named.
     """
@@ -85,6 +105,7 @@ class System:
     grid: Callable[[Config], Sequence[Changes]] = learning_rates
     class_cross_entropy: Callable[[Config], ClassCrossEntropy] = no_cross_entropy
     footnote: Callable[[Config], str] = no_footnote
+    ignored: tuple[str, ...] = ()
     joint: bool = False
 
     def model(self, config: Config, video_dim: int, audio_dim: int, audio_layers: int = 1) -> RetrievalModel:
@@ -102,6 +123,16 @@ class System:
 
             model.layers = LearnedLayers(audio_layers)
         return model
+
+    def ignores(self, name: str) -> bool:
+        """Whether the system does not read the value with this dotted name."""
+        return any(name == each or name.startswith(f"{each}.") for each in self.ignored)
+
+    def unread(self, config: Config, classes: int) -> dict[str, Any]:
+        """Values of ``config`` that the system ignores and that no preset has, for a manifest with these classes."""
+        usual = [flattened(as_dict(with_capacity(self.adapt(base), classes))) for base in PRESETS.values()]
+        found = {name: value for name, value in flattened(as_dict(config)).items() if self.ignores(name)}
+        return {name: value for name, value in found.items() if all(each.get(name) != value for each in usual)}
 
     def complete(self, config: Config) -> Config:
         """Returns ``config`` with all options of the system, missing ones at their defaults.

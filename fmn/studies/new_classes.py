@@ -21,7 +21,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import workspace_of
 from fmn.config import Config, as_dict, with_values
-from fmn.data.batches import Indices, matched_once
+from fmn.data.batches import Indices
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.learn_classes import written_memory
 from fmn.evaluation.results_table import DIRECTIONS
@@ -37,7 +37,6 @@ from fmn.models.retrieval_model import (
     eval_mode,
     score_matrix,
 )
-from fmn.studies.ablate import harness_of, notes_of_harness, run_name
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
 from fmn.studies.new_classes_leads import draws_of, leads, write_leads_plot
@@ -50,7 +49,17 @@ from fmn.studies.new_classes_table import (
     WHITENED_RAW,
     new_classes_text,
 )
-from fmn.studies.validation_harness import ValidationHarness, encoded_fold_0, load_trained, reformed, remove_stale
+from fmn.studies.validation_harness import (
+    ValidationHarness,
+    encoded_fold_0,
+    harness_of,
+    load_trained,
+    notes_of_harness,
+    reformed,
+    remove_stale,
+    run_name,
+    writing_draw,
+)
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.train import train
@@ -117,9 +126,9 @@ def learn_new_classes(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     pairs = list(dict.fromkeys(pairs))
-    bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     draws = [
-        held_out_classes(bench.prepared.items, bench.parts, held_out, classes, config.training.seed + number)
+        held_out_classes(harness.prepared.items, harness.parts, held_out, classes, config.training.seed + number)
         for number in range(seeds)
     ]
     found: dict[str, list[dict[str, Any]]] = {}
@@ -127,14 +136,14 @@ def learn_new_classes(
         progress("new classes", number, seeds, ", ".join(held))
         own = with_values(config, {"training.seed": config.training.seed + number})
         fewer = manifest_without(manifest, held, folder)
-        run = folder / "trained" / f"{fewer.stem}-{run_name(own, bench.prepared.digest)}"
+        run = folder / "trained" / f"{fewer.stem}-{run_name(own, harness.prepared.digest)}"
         baseline = folder / "trained" / f"{run.name}-two_classifiers"
         options: dict[str, Any] = {"root": workspace_of(manifest, root), "device": device, "jobs": jobs}
         for each, system in ((run, own), (baseline, with_values(own, {"system": "two_classifiers"}))):
-            remove_stale(each, bench)
+            remove_stale(each, harness)
             train(fewer, system, each, progress=progress, **options)
         with threads(config.training.threads):
-            trial = _Trial(run, bench, held)
+            trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
                 found.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
@@ -142,14 +151,14 @@ def learn_new_classes(
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
-        "stand_in": bench.held.standin is not None,
+        "stand_in": harness.held.standin is not None,
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in found.items()],
         "pairs": pairs,
         "draws": draws_found,
-        "notes": [*notes_of_harness(bench), *NOTES, *leads([draws_found], pairs)],
+        "notes": [*notes_of_harness(harness), *NOTES, *leads([draws_found], pairs)],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
@@ -161,10 +170,10 @@ def learn_new_classes(
 class _Trial:
     """A trained network and the classes held out of its training."""
 
-    def __init__(self, run: Path, bench: ValidationHarness, held_out: Sequence[str]) -> None:
-        parts, items = bench.parts, bench.prepared.items
-        self.bench = bench
-        self.loaded: LoadedRun = load_trained(run, bench)
+    def __init__(self, run: Path, harness: ValidationHarness, held_out: Sequence[str]) -> None:
+        parts, items = harness.parts, harness.prepared.items
+        self.harness = harness
+        self.loaded: LoadedRun = load_trained(run, harness)
         self.model = reformed(self.loaded, self.loaded.config)
         self.seed = self.loaded.config.training.seed
         new = np.array([label.id in held_out for label in items.classes])
@@ -174,11 +183,11 @@ class _Trial:
         self.new_classes = np.flatnonzero(new)
         self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
         self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
-        self.asked = encoded_fold_0(self.model, bench)
+        self.asked = encoded_fold_0(self.model, harness)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
-        if self.loaded.config.memory.write == "epoch":
-            self._settle()
+        data, draw = harness.prepared.data, writing_draw(self.loaded)
+        self.model.fit_after_epoch(data, self.old_clips, self.old_utterances, draw)  # without fold 0
 
     def rows(self, pairs: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
         """Returns name and figures of every row."""
@@ -203,10 +212,10 @@ class _Trial:
             pairs: numbers of pairs per new class.
             baseline: a run of two_classifiers without the new classes.
         """
-        data, parts, model = self.bench.prepared.data, self.bench.parts, self.model
+        data, parts, model = self.harness.prepared.data, self.harness.parts, self.model
         asked = parts.validation_clips, parts.validation_utterances
         old = self.old_clips, self.old_utterances
-        classifiers = load_trained(baseline, self.bench).model
+        classifiers = load_trained(baseline, self.harness).model
         assert isinstance(classifiers, TwoClassifiers)
         reads = model.config.model.score not in ("s1", "cosine", "distance")
         baselines = {
@@ -222,24 +231,13 @@ class _Trial:
             prefix = f"{count} pair{'s' * (count > 1)}, "
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
-                codes = encoded_fold_0(model, self.bench)
+                codes = encoded_fold_0(model, self.harness)
                 found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
                 model.new_classes = None
             for name, means in baselines.items():
                 codes = means.eval().with_shares(data, old, shown, asked)
                 found.append((prefix + name, self._figures(means, len(new), len(new), codes)))
         return found
-
-    def _settle(self) -> None:
-        """Rewrites the memories from the training items of the old classes alone."""
-        pairs = matched_once(
-            self.old_clips,
-            self.old_utterances,
-            self.clip_classes,
-            self.utterance_classes,
-            training_generator(self.seed, "settle", "bench"),
-        )
-        self.model.rewrite(*self._codes(pairs), self._in_order(len(pairs)), self._classes(pairs))
 
     def _pairs(self, count: int) -> Indices:
         """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; sets are nested."""
@@ -292,9 +290,9 @@ class _Trial:
         asked: tuple[Embeddings, Embeddings] | None = None,
     ) -> dict[str, Any]:
         if asked is None:  # with step attention, codes depend on the slots
-            asked = encoded_fold_0(model, self.bench) if self.model.attention else self.asked
+            asked = encoded_fold_0(model, self.harness) if self.model.attention else self.asked
         scores = score_matrix(model, *asked).numpy()
-        held = self.bench.held
+        held = self.harness.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
         found: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
@@ -307,20 +305,15 @@ class _Trial:
         return found
 
     def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
-        data = self.bench.prepared.data
+        data = self.harness.prepared.data
         return (
             encode_all_clips(self.model, data, pairs[:, 0]),
             encode_all_utterances(self.model, data, pairs[:, 1]),
         )
 
     def _classes(self, pairs: Indices) -> torch.Tensor:
-        data = self.bench.prepared.data
+        data = self.harness.prepared.data
         return data.clip_classes[data.on_device(pairs[:, 0])]
-
-    def _in_order(self, count: int) -> torch.Tensor:
-        """[count, 2]: pairs of row i with row i."""
-        rows = np.arange(count)
-        return self.bench.prepared.data.on_device(np.stack([rows, rows], axis=1))
 
 
 def _block(

@@ -20,8 +20,7 @@ from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.features.encoder_facts import encoders_loaded_once
-from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
-from fmn.studies.validation_harness import ValidationResult
+from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
 from fmn.torch_threads import threads
 
 FORMAT = "fmn.tuned/1"
@@ -141,8 +140,8 @@ def tune(
         InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
-    trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
+    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
     search = _Search(config, trainer, seeds, budget, progress)
     _, values = triplet_values(config)
     for index, value in enumerate(values):
@@ -161,7 +160,7 @@ def tune(
         path=folder / TUNED_FILE,
         trainings=trainer.trainings,
         notes=(
-            *notes_of_harness(bench),
+            *notes_of_harness(harness),
             "These values and each run's epoch were selected on the validation split (fold 0): results on it are "
             "optimistic.",
         ),

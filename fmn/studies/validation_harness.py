@@ -1,7 +1,9 @@
-"""Validation harness: a trained network evaluated on fold 0 with other memory settings."""
+"""Validation harness: networks trained for a study, evaluated on fold 0 with other memory settings."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,16 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Progress
 from dataset_tools.core.seeds import training_generator
 from fmn.config import Config, with_values
-from fmn.data.batches import Indices, matched_once
-from fmn.data.items import Items, TrainValSplit, train_val_split
-from fmn.data.loading import FeatureDataset
+from fmn.config_sections import decisive
+from fmn.data.batches import Indices
+from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
+from fmn.data.loading import FeatureDataset, device_named, find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import (
     Embeddings,
     RetrievalModel,
@@ -25,8 +30,13 @@ from fmn.models.retrieval_model import (
     encode_all_utterances,
     score_matrix,
 )
+from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
+from fmn.training.train import train
+
+AT_HAND = 4
+"""Maximum number of trained networks kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +80,57 @@ def check_fold_0(items: Items) -> TrainValSplit:
     return parts
 
 
+def harness_of(
+    manifest: Path, config: Config, *, root: Path | None, device: str, jobs: int | None, progress: Progress
+) -> tuple[ValidationHarness, Config, dict[str, str]]:
+    """Returns the validation harness of a manifest, the complete configuration, and the items without features.
+
+    Raises:
+        InputError: see `check_study`.
+    """
+    items, _ = check_study(manifest, config, root, device)
+    config = with_capacity(config, len(items.classes))
+    prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
+    return ValidationHarness.of(prepared), config, {name: error.found for name, error in prepared.failures.items()}
+
+
+def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
+    """Returns the items of a manifest and their split, before anything is extracted or trained.
+
+    Raises:
+        InputError: the manifest has no fold 0, the system is not fmn, or no device has this name.
+    """
+    device_named(device)
+    if config.system != "fmn":
+        raise InputError(
+            f"The system is {config.system!r}",
+            expected="fmn, whose design choices are studied",
+            next_step="leave `system` out of --config and --set",
+        )
+    if config.training.refit:
+        raise InputError(
+            "The configuration trains on fold 0 (training.refit)",
+            expected="a fold 0 that is not trained on: variants are compared on it",
+            next_step="leave training.refit out",
+        )
+    if config.training.labels != "class":
+        raise InputError(
+            "The configuration trains without class labels (training.labels), and memories are written by class here",
+            expected="training.labels=class",
+            next_step="leave training.labels out; fmn train, compare and noise support it",
+        )
+    find_system(config.system).complete(config)
+    items = load_items(manifest, root)
+    items.require_media()
+    return items, check_fold_0(items)
+
+
+def notes_of_harness(harness: ValidationHarness) -> list[str]:
+    """Caveats of results on the validation split."""
+    standin = "Synthetic (stand-in) corpus: these results say nothing about real kitchens."
+    return [standin] * (harness.held.standin is not None) + list(harness.prepared.notes)
+
+
 @dataclass(frozen=True, eq=False)
 class ValidationResult:
     """Results of one form of a trained network on fold 0.
@@ -88,24 +149,24 @@ class ValidationResult:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
-def remove_stale(run: Path, bench: ValidationHarness) -> None:
+def remove_stale(run: Path, harness: ValidationHarness) -> None:
     """Removes a run of a study whose features differ from those of the harness, so that it is retrained.
 
     This happens if features changed while the study ran. The folder belongs to the study.
     """
     state = read_run_state(run)
-    if state is not None and tuple(state.features) != bench.prepared.sources:
+    if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)
 
 
-def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
+def load_trained(run: Path, harness: ValidationHarness) -> LoadedRun:
     """Loads a run that was trained on the features of the harness.
 
     Raises:
         InputError: there is no such run, or it was trained on other features.
     """
-    loaded = load_run(run, bench.prepared.data.device)
-    if loaded.about.sources != bench.prepared.sources:
+    loaded = load_run(run, harness.prepared.data.device)
+    if loaded.about.sources != harness.prepared.sources:
         raise InputError(
             "The features changed while the networks were trained: those of this one differ from those at the start",
             where=run,
@@ -118,55 +179,103 @@ def load_trained(run: Path, bench: ValidationHarness) -> LoadedRun:
 class TrainedHarness:
     """A trained network whose items are encoded once and scored in any number of forms.
 
-    Fold 0 never enters the memories here: they are written from the training items alone.
+    Fold 0 never enters the memories here: they are written from the training items alone, in the same order as when
+    training selected the epoch, so that the figures of the trained form are those of training.
 
     Args:
         run: folder of a run of fmn.
-        bench: the items that it was trained on.
+        harness: the items that it was trained on.
     """
 
-    def __init__(self, run: Path, bench: ValidationHarness) -> None:
-        self.loaded = load_trained(run, bench)
-        self.bench = bench
+    def __init__(self, run: Path, harness: ValidationHarness) -> None:
+        self.loaded = load_trained(run, harness)
+        self.harness = harness
         both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # yields both codes
-        data, parts = bench.prepared.data, bench.parts
+        data, parts = harness.prepared.data, harness.parts
         self._fit = (
             encode_all_clips(both, data, parts.train_clips),
             encode_all_utterances(both, data, parts.train_utterances),
         )
-        self._held = encoded_fold_0(both, bench)
-        self._pairs = data.on_device(self._pairs_to_write())
-        self._classes = data.clip_classes[data.on_device(parts.train_clips)][self._pairs[:, 0]]
+        self._held = encoded_fold_0(both, harness)
+        draw = writing_draw(self.loaded)
+        self._written = data.rows_of_pairs(parts.train_clips, parts.train_utterances, draw)
 
     def outcome(self, config: Config) -> ValidationResult:
         """Scores fold 0 in the form given by ``config``; its settings for network weights are ignored."""
         model = reformed(self.loaded, config)
         if config.memory.write == "epoch":
-            model.rewrite(*self._fit, self._pairs, self._classes)
-        held = self._held if model.attention is None else encoded_fold_0(model, self.bench)  # depend on slots
+            model.rewrite(*self._fit, *self._written)
+        held = self._held if model.attention is None else encoded_fold_0(model, self.harness)  # depend on slots
         scores = score_matrix(model, *held).numpy()
         reads = config.model.score not in ("s1", "cosine")
-        return ValidationResult(measure(scores, self.bench.held), model.memory.size if reads else None)
-
-    def _pairs_to_write(self) -> Indices:
-        """[P, 2]: row indices into the codes of training items."""
-        data, parts = self.bench.prepared.data, self.bench.parts
-        pairs = matched_once(
-            parts.train_clips,
-            parts.train_utterances,
-            data.clip_classes.cpu().numpy(),
-            data.utterance_classes.cpu().numpy(),
-            training_generator(self.loaded.config.training.seed, "settle", "bench"),
-        )
-        return np.stack(
-            [np.searchsorted(parts.train_clips, pairs[:, 0]), np.searchsorted(parts.train_utterances, pairs[:, 1])],
-            axis=1,
-        )
+        return ValidationResult(measure(scores, self.harness.held), model.memory.size if reads else None)
 
 
-def encoded_fold_0(model: RetrievalModel, bench: ValidationHarness) -> tuple[Embeddings, Embeddings]:
+class Trainer:
+    """Trains each configuration once, and reuses existing runs.
+
+    Args:
+        manifest: train.jsonl.
+        folder: folder of the runs, in its subfolder ``trained``.
+        harness: the items, with features.
+        root: this and the following arguments are those of `fmn.training.train.train`.
+        device: training device.
+        jobs: workers for feature extraction.
+        progress: progress callback.
+    """
+
+    def __init__(
+        self,
+        manifest: Path,
+        folder: Path,
+        harness: ValidationHarness,
+        *,
+        root: Path | None,
+        device: str,
+        jobs: int | None,
+        progress: Progress,
+    ) -> None:
+        self._manifest, self._folder, self._harness = manifest, folder, harness
+        self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
+        self._networks: dict[Path, TrainedHarness] = {}  # the most recent ones
+        self._known: set[Path] = set()
+        self.reused = 0
+
+    @property
+    def trainings(self) -> int:
+        """Number of networks requested."""
+        return len(self._known)
+
+    def trained(self, config: Config) -> TrainedHarness:
+        """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
+        run = self._folder / "trained" / run_name(config, self._harness.prepared.digest)
+        if run not in self._networks:
+            remove_stale(run, self._harness)
+            summary = train(self._manifest, config, run, **self._options)
+            if run not in self._known:
+                self.reused += summary.already_finished
+            self._known.add(run)
+            while len(self._networks) >= AT_HAND:
+                del self._networks[next(iter(self._networks))]
+            self._networks[run] = TrainedHarness(run, self._harness)
+        return self._networks[run]
+
+
+def run_name(config: Config, features: str = "") -> str:
+    """Run name, unique for each configuration and feature digest: rewritten features lead to new runs."""
+    values = decisive(config, of_run=True)
+    text = json.dumps([values, features] if features else values, sort_keys=True)
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
+
+
+def writing_draw(loaded: LoadedRun) -> np.random.Generator:
+    """The generator of the pairs that training wrote to the memories after the epoch of the checkpoint."""
+    return training_generator(loaded.config.training.seed, "settle", loaded.about.epoch)
+
+
+def encoded_fold_0(model: RetrievalModel, harness: ValidationHarness) -> tuple[Embeddings, Embeddings]:
     """Codes of the clips and of the utterances of fold 0."""
-    data, parts = bench.prepared.data, bench.parts
+    data, parts = harness.prepared.data, harness.parts
     return (
         encode_all_clips(model, data, parts.validation_clips),
         encode_all_utterances(model, data, parts.validation_utterances),

@@ -75,8 +75,10 @@ class RunState:
             self.best = entry
 
     def patience_is_over(self, patience: int | None) -> bool:
-        """Whether ``patience`` epochs have passed without an improvement."""
-        return patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
+        """Whether the last epoch was validated, and ``patience`` epochs have passed without an improvement."""
+        if patience is None or not self.history or validation_score(self.history[-1]) is None:
+            return False
+        return self.epoch - self.best_epoch >= patience
 
     def ended(self, config: Config) -> bool:
         """Whether training is complete; a closed-form system, without parameters, takes one epoch."""

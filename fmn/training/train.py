@@ -17,9 +17,10 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
 from fmn.config import Config
-from fmn.data.items import TrainValSplit, load_items, train_val_split
+from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
+from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -73,6 +74,45 @@ class RunSummary:
         return asdict(self) | {"run": str(self.run)}
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingPlan:
+    """What `train` trains on, before anything is computed.
+
+    Attributes:
+        config: the complete configuration.
+        items: items of the manifest; with ``training.refit``, none are in fold 0.
+    """
+
+    config: Config
+    items: Items
+
+    @property
+    def parts(self) -> TrainValSplit:
+        """The training and validation items, provided that all have features."""
+        return train_val_split(self.items)
+
+    def earlier_state(self, run: Path, *, resume: bool = False, processes: int = 1) -> RunState | None:
+        """State of the run to continue; None: training starts (`fmn.training.run_state.earlier_state`)."""
+        return earlier_state(run, self.config, self.items.manifest, resume=resume, processes=processes)
+
+
+def plan_training(manifest: Path, config: Config, root: Path | None = None) -> TrainingPlan:
+    """Completes the configuration and loads the items of the manifest; see `train` for arguments and errors."""
+    config = find_system(config.system).complete(config)
+    items = load_items(manifest, root).required_to_train()
+    plan = TrainingPlan(
+        with_capacity(config, len(items.classes)), items.without_fold_0() if config.training.refit else items
+    )
+    if config.training.patience is not None and not plan.parts.validates:
+        raise InputError(
+            f"Nothing is validated, so training cannot stop early (training.patience={config.training.patience})",
+            where="training.refit" if config.training.refit else manifest,
+            expected="a fold 0 that is not trained on",
+            next_step="leave training.patience out, and set the number of epochs with --epochs",
+        )
+    return plan
+
+
 def train(
     manifest: Path,
     config: Config,
@@ -93,7 +133,8 @@ def train(
 
     Args:
         manifest: train.jsonl.
-        config: the configuration; to resume a run, it may differ only in the number of epochs.
+        config: the configuration; to resume a run, it may differ only in the number of epochs (an extended run has one
+            validation more, that of its earlier last epoch).
         run: folder of the run, created if missing.
         root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device name.
@@ -109,13 +150,11 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
-    config = find_system(config.system).complete(config)
-    items = load_items(manifest, root).required_to_train()
-    if config.training.refit:
-        items = items.without_fold_0()
+    plan = plan_training(manifest, config, root)
+    config, items = plan.config, plan.items
     chosen = processes.device(find_device(device))
     with run_lock(run) if processes.is_first else nullcontext():
-        state = earlier_state(run, config, manifest, resume=resume, processes=processes.count)
+        state = plan.earlier_state(run, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):
             return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
@@ -131,7 +170,8 @@ def train(
                 _check_same_features(run, state, prepared)
             training = config.training
             if training.labels == "pairs":
-                prepared = with_pseudo_labels(prepared, config.memory.capacity, training.seed)
+                clusters = config.memory.capacity or PAPER_CAPACITY
+                prepared = with_pseudo_labels(prepared, clusters, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress, processes)
         return _summary(run, config, state, already_finished=False)
@@ -208,15 +248,14 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
-    notes = list(prepared.notes)
-    if parts.leaks:
-        notes.append(
-            "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
-        )
-    elif loop.config.training.refit:
+    notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
+    device = loop.data.device.type
+    if loop.config.training.amp == "bf16" and device != "cuda":
+        notes.append(f"training.amp=bf16 has no effect on the device {device}: computed in float32.")
+    if loop.config.training.refit:
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
-    elif not parts.validates:
-        notes.append("There is no fold 0: no validation, and the weights are those of the last epoch.")
+    elif parts.caveat is not None:
+        notes.append(parts.caveat)
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),
@@ -228,6 +267,16 @@ def _first_state(
         processes=loop.processes.count,
         notes=notes,
     )
+
+
+def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
+    """Yields caveats of values that have no effect, or an unwanted one."""
+    system = find_system(config.system)
+    if unread := system.unread(config, classes):
+        yield f"Not used by {config.system}: {', '.join(f'{name}={value}' for name, value in unread.items())}."
+    too_few = capacity_note(config, classes)
+    if too_few is not None and not system.ignores("memory.capacity"):
+        yield too_few
 
 
 def _summary(run: Path, config: Config, state: RunState, *, already_finished: bool) -> RunSummary:

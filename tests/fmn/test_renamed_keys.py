@@ -62,10 +62,9 @@ def test_the_last_of_an_old_and_a_new_name_counts() -> None:
 
 
 def test_every_system_of_a_comparison_reads_an_old_key_but_one_notice_is_given(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = tmp_path / "train.jsonl"
-    manifest.touch()
+    manifest = workspace / "manifests" / "train.jsonl"
     changes = TrainingOptions(settings=["training.clip_norm=3"]).changes()
     planned = plan(
         manifest,

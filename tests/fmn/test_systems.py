@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
 ROOT = Path(fmn.__path__[0]).parent
@@ -144,3 +146,42 @@ def test_a_system_is_one_file(workspace: Path, small: Config, baseline: Callable
     assert train(
         workspace / "manifests" / "train.jsonl", with_values(small, {"system": "nearest"}), run
     ).already_finished
+
+
+# Another valid value of every key that some system ignores.
+OTHERS: dict[str, Any] = {
+    **{"memory.capacity": 3, "memory.space": "raw", "memory.update": 0.5, "memory.score_threshold": 0.9},
+    **{"memory.novelty_threshold": 0.9, "memory.novelty": "max", "memory.when_full": "drop", "memory.read": "max"},
+    **{"memory.temperature": 0.7, "memory.clamp": False, "memory.class_slots": False, "memory.write": "step"},
+    **{"model.hidden_size": 6, "model.frame_stack": 3, "model.pooling": "last", "model.embed_dim": 6},
+    **{"model.head": "linear", "model.head_hidden_size": 6, "model.score": "memory", "model.s1_exponent": 0.7},
+    **{"model.step_attention": "mean", "model.dropout": 0.6, "video.windows": 3, "audio.n_mfcc": 5},
+    **{"training.triplet": "off", "training.negatives": "all", "training.margin": 0.9},
+    **{"training.triplet_temperature": 0.7, "training.triplet_weight": 0.3, "training.s1_weight": 0.1},
+    **{"training.score_weight": 0.3, "training.slot_weight": 0.3, "training.batch_size": 4},
+    **{"training.pairs_per_epoch": 16, "training.learning_rate": 0.1, "training.weight_decay": 0.1},
+    **{"training.max_grad_norm": 0.01, "training.augment.noise": 0.9},
+}
+
+
+@pytest.mark.usefixtures("made_features", "one_thread")
+@pytest.mark.parametrize("name", [name for name in system_names() if name != "zero_shot"])
+def test_ignored_values_change_nothing(workspace: Path, small: Config, name: str) -> None:
+    system, manifest = find_system(name), workspace / "manifests" / "train.jsonl"
+    sections = {section for section, _, _ in (key.partition(".") for key in system.ignored)}
+    assert sections <= {"video", "audio", "model", "memory", "training"}
+    config = system.complete(system.adapt(with_values(small, {"system": name, "training.epochs": 2})))
+    ignored = {key: value for key, value in OTHERS.items() if system.ignores(key)}
+    if name == "fmn_no_memory":
+        assert ignored.pop("memory.space")  # of the memories that stay empty
+    other = with_values(config, ignored)
+    histories, notes = [], []
+    for number, each in enumerate((config, other)):
+        notes.append(train(manifest, each, workspace / "runs" / str(number)).notes)
+        state = read_run_state(workspace / "runs" / str(number))
+        assert state is not None
+        histories.append([{**figures, "pairs_per_s": 0.0} for figures in state.history])
+    assert histories[0] == histories[1]
+    found = [note for note in notes[1] if note.startswith(f"Not used by {name}: ")]
+    assert len(found) == bool(ignored)
+    assert all(f"{key}={value}" in found[0] for key, value in ignored.items())

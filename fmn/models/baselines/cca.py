@@ -21,7 +21,7 @@ from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel, of_speech
 from fmn.models.retrieval_model import Embeddings, encode_all_utterances
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +71,10 @@ SYSTEM = System(
     options=Options,
     grid=grid,
     class_cross_entropy=of_speech,
+    ignored=(
+        *OF_FMN,
+        *OF_TRIPLETS,
+        "memory.temperature",
+        *("model.embed_dim", "model.head_hidden_size", "model.step_attention"),
+    ),
 )

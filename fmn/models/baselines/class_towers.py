@@ -24,7 +24,7 @@ from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.memory import Reduce, Side
 from fmn.models.retrieval_model import Embeddings
-from fmn.models.system_interface import System
+from fmn.models.system_interface import OF_SLOTS, System
 
 
 class ClassTowers(FeatureMemoryNetwork):
@@ -84,4 +84,5 @@ SYSTEM = System(
     summary="FMN with learned class vectors in place of its memories",
     build=ClassTowers,
     class_cross_entropy=slot_cross_entropy,
+    ignored=tuple(name for name in OF_SLOTS if name not in ("memory.space", "memory.read", "memory.class_slots")),
 )

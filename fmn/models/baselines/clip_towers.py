@@ -21,7 +21,7 @@ from fmn.config_sections import Positive, section_from
 from fmn.data.batches import Batch
 from fmn.models.baselines.parts.margin_softmax import drawn_pairs, margin_loss
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, utterance_encoder
-from fmn.models.system_interface import System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, System
 
 LARGEST_SCALE = 100.0
 
@@ -63,4 +63,5 @@ SYSTEM = System(
     summary="two towers, symmetric InfoNCE with a learned temperature (CLIP)",
     build=ClipTowers,
     options=Options,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "memory.temperature", "model.head_hidden_size", "model.step_attention"),
 )

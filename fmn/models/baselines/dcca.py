@@ -30,7 +30,7 @@ from fmn.models.baselines.parts.correlation import (
 )
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 BATCH_PAIRS = 256
 
@@ -98,4 +98,5 @@ SYSTEM = System(
     adapt=adapt,
     options=Options,
     grid=grid,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "memory.temperature", "model.head_hidden_size", "model.step_attention"),
 )

@@ -39,4 +39,5 @@ SYSTEM = System(
     summary="FMN without its memories: S1 alone",
     build=WithoutMemories,
     adapt=adapt,
+    ignored=("memory", "model.s1_exponent", "training.s1_weight", "training.slot_weight"),
 )

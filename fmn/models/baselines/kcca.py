@@ -22,7 +22,7 @@ from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.correlation import CanonicalSpace, ClassifierCorrelationModel, of_speech
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, encode_all_utterances
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 LEAST_VARIANCE = 1e-9  # of a kernel principal component, relative to the largest
 
@@ -128,4 +128,10 @@ SYSTEM = System(
     options=Options,
     grid=grid,
     class_cross_entropy=of_speech,
+    ignored=(
+        *OF_FMN,
+        *OF_TRIPLETS,
+        "memory.temperature",
+        *("model.embed_dim", "model.head_hidden_size", "model.step_attention"),
+    ),
 )

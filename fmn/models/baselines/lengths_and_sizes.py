@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.models.baselines.parts.density import DensityModel
-from fmn.models.system_interface import System, as_it_is
+from fmn.models.system_interface import OF_FMN, OF_GRADIENTS, OF_TRIPLETS, System, as_it_is
 
 
 def durations(config: Config) -> Config:
@@ -30,6 +30,7 @@ SYSTEMS = (
         build=DensityModel,
         adapt=durations,
         grid=as_it_is,
+        ignored=("video", "audio", "model", "memory", *OF_FMN, *OF_TRIPLETS, *OF_GRADIENTS),
     ),
     System(
         name="file_size",
@@ -37,5 +38,6 @@ SYSTEMS = (
         build=DensityModel,
         adapt=file_sizes,
         grid=as_it_is,
+        ignored=("video", "audio", "model", "memory", *OF_FMN, *OF_TRIPLETS, *OF_GRADIENTS),
     ),
 )

@@ -22,7 +22,7 @@ from fmn.config import Config
 from fmn.config_sections import NotNegative, section_from
 from fmn.models.baselines.parts.margin_softmax import Margin, MarginTowers
 from fmn.models.baselines.parts.towers import class_weight_of, with_class_cross_entropy
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,7 @@ def variants(
         options=options,
         grid=grid,
         class_cross_entropy=class_weight_of,
+        ignored=(*OF_FMN, *OF_TRIPLETS, "model.head_hidden_size", "model.step_attention"),
     )
     class_positives = replace(
         published,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config
 from fmn.models.baselines.two_classifiers import TwoClassifiers
-from fmn.models.system_interface import System, of_both_sides
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, System, of_both_sides
 
 
 def adapt(config: Config) -> Config:
@@ -24,4 +24,5 @@ SYSTEM = System(
     build=TwoClassifiers,
     adapt=adapt,
     class_cross_entropy=of_both_sides,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "memory.temperature", "model.embed_dim", "video"),
 )

@@ -32,7 +32,7 @@ from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.spectral import BANDS, log_mel_audio
 from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
 from fmn.models.losses import configured_triplet
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_UTTERANCE_ENCODER, Changes, System
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
 TEMPORAL_FILTERS, TEMPORAL_FRAMES = 51, (128, 64, 32)
@@ -280,4 +280,5 @@ SYSTEM = System(
     options=Options,
     grid=grid,
     footnote=footnote,
+    ignored=(*OF_FMN, *OF_UTTERANCE_ENCODER, "memory.temperature", "model.head_hidden_size", "model.step_attention"),
 )

@@ -32,7 +32,7 @@ from fmn.models.baselines.parts.towers import (
     with_class_cross_entropy,
 )
 from fmn.models.losses import triplet_loss
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_UTTERANCE_ENCODER, Changes, System
 
 FILTERS = (16, 32, 64, 64)
 
@@ -167,5 +167,11 @@ SYSTEM = System(
     grid=grid,
     class_cross_entropy=class_weight_of,
     footnote=lambda config: "an approximation: the published layer table was not found",
+    ignored=(
+        *OF_FMN,
+        *OF_UTTERANCE_ENCODER,
+        *("model.head_hidden_size", "model.step_attention"),
+        *("training.triplet", "training.margin", "training.triplet_temperature"),
+    ),
 )
 SYSTEMS = (SYSTEM, with_class_cross_entropy(SYSTEM))

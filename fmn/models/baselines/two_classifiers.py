@@ -20,7 +20,7 @@ from fmn.models.baselines.parts.class_vectors import class_count
 from fmn.models.baselines.parts.classifiers import ClipClassifier, UtteranceClassifier
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.step_attention import StepPooling, pooled_log_shares
-from fmn.models.system_interface import Changes, System, of_both_sides
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System, of_both_sides
 
 
 class TwoClassifiers(RetrievalModel):
@@ -86,4 +86,5 @@ SYSTEM = System(
     build=TwoClassifiers,
     grid=grid,
     class_cross_entropy=of_both_sides,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "memory.temperature", "model.embed_dim"),
 )

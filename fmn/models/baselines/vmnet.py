@@ -34,7 +34,7 @@ from fmn.models.baselines.parts.towers import (
     with_class_cross_entropy,
 )
 from fmn.models.retrieval_model import Embeddings
-from fmn.models.system_interface import Changes, System
+from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 PUBLISHED_RATE = 3e-4
 PUBLISHED_BATCH, DEMO_BATCH = 1000, 256
@@ -190,5 +190,6 @@ SYSTEM = System(
     options=Options,
     grid=grid,
     class_cross_entropy=class_weight_of,
+    ignored=(*OF_FMN, *OF_TRIPLETS, "model.head_hidden_size", "model.step_attention"),
 )
 SYSTEMS = (SYSTEM, with_class_cross_entropy(SYSTEM))

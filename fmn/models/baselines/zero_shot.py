@@ -14,7 +14,7 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
-from fmn.models.system_interface import System, as_it_is, not_joint
+from fmn.models.system_interface import OF_FMN, OF_GRADIENTS, OF_TRIPLETS, System, as_it_is, not_joint
 
 
 class ZeroShot(RetrievalModel):
@@ -55,4 +55,5 @@ SYSTEM = System(
     build=ZeroShot,
     grid=as_it_is,
     joint=True,
+    ignored=("model", "memory", *OF_FMN, *OF_TRIPLETS, *OF_GRADIENTS),
 )

@@ -189,3 +189,19 @@ def test_at_80_columns_search_shows_paths_whole_with_person_and_sentence(kind: s
     assert "She washes her hands." in text
     assert ("voice s13" if kind == "clip" else "person s13") in text
     assert "score: " in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("eval --orders 3", "--orders requires --update-memory"),
+        ("eval --trec-top 3", "--trec-top requires --trec"),
+        ("newclasses --held-out 3 --held-out-classes wash_thing0", "--held-out requires classes that are drawn"),
+        ("search --clip one.mp4 --voices espeak", "--voices requires --text"),
+        ("search --text wash --by-words --voices espeak", "--voices requires --text, without --by-words"),
+    ],
+)
+def test_an_option_without_effect_is_refused(fmn: Callable, typed: str, found: str) -> None:
+    refused = fmn(*typed.split())
+    assert refused.exit_code == 2, refused.output
+    assert found in refused.output

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from fmn.config import PRESETS, as_dict, as_published, with_values
+from fmn.models.memory_capacity import with_capacity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,8 +22,25 @@ def test_the_equations_as_published_can_be_chosen(
     monkeypatch.chdir(workspace)
     for form, expected in (("standard", PRESETS["demo"]), ("as-published", as_published(PRESETS["demo"]))):
         planned = json_of(fmn("train", "--form", form, "--dry-run", "--json"))
-        assert planned["config"] == json.loads(json.dumps(as_dict(expected)))
+        assert planned["config"] == json.loads(json.dumps(as_dict(with_capacity(expected, classes=4))))
     assert PRESETS["demo"] != as_published(PRESETS["demo"])
+
+
+def test_an_object_sets_the_values_that_it_names(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, json_of: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+
+    def config_of(*settings: str) -> object:
+        typed = [part for setting in settings for part in ("--set", setting)]
+        return json_of(fmn("train", *typed, "--dry-run", "--json"))["config"]
+
+    assert config_of('training={"epochs": 7, "augment": {"noise": 0}}', 'memory={"update": 0.5}') == config_of(
+        "training.epochs=7", "training.augment.noise=0", "memory.update=0.5"
+    )
+    refused = fmn("compare", "--models", "lengths", "--set", 'training={"refit": true}', "--dry-run")
+    assert refused.exit_code == 2
+    assert "trains on fold 0 (training.refit)" in refused.output
 
 
 def test_a_configuration_is_of_the_system_that_is_trained(

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import InputError
-from fmn.comparison.compare import _shared, compare
-from fmn.comparison.comparison_plan import Comparison, describe, plan
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.comparison.compare import _of_capacity, _shared, compare
+from fmn.comparison.comparison_plan import Comparison, Entry, describe, plan
+from fmn.comparison.rendering import markdown
 from fmn.config import as_dict, flattened, preset, with_values
 from fmn.data.items import load_items
+from fmn.systems import find_system
 from fmn.training.run_state import read_run_state
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -137,6 +140,35 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
         )
     assert "or use --models fmn" in (several.value.next_step or "")
     assert not (workspace / "runs").exists()
+
+
+def test_configurations_are_not_selected_without_fold_0(planned: Callable[..., Comparison], workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    rows = list(read_rows(manifest, SplitPairRow))
+    write_rows(manifest, [msgspec.structs.replace(row, fold=row.fold or 1) for row in rows])
+    with pytest.raises(InputError, match="There is no fold 0 to select configurations on") as refused:
+        planned("cca", "lengths", budget=2)
+    assert "--budget 1" in (refused.value.next_step or "")
+    assert planned("lengths", budget=2).candidates.keys() == {"lengths"}  # has nothing to select
+    values = compare(planned("cca", budget=1, seeds=1)).values
+    assert any("There is no fold 0: no validation" in note for note in values["notes"])
+    assert "on fold 0" not in markdown(values).partition("## ")[0]
+
+
+def test_fewer_slots_than_classes_are_noted_for_systems_with_slots(planned: Callable[..., Comparison]) -> None:
+    candidates = planned("fmn", "class_towers", "cca").candidates  # with 10 slots
+    entries = {name: Entry(find_system(name), tried) for name, tried in candidates.items()}
+    assert _of_capacity(entries, classes=10) == [None]
+    (note,) = _of_capacity(entries, classes=11)
+    assert str(note).startswith("memory.capacity is 10, but there are 11 classes")
+
+
+def test_a_fold_0_that_shares_its_items_is_noted(planned: Callable[..., Comparison], workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    rows = list(read_rows(manifest, SplitPairRow))
+    write_rows(manifest, [msgspec.structs.replace(row, fold=number % 5) for number, row in enumerate(rows)])
+    (note,) = (note for note in compare(planned("cca", seeds=1)).values["notes"] if "too high" in note)
+    assert note.startswith("Fold 0 shares its clips and utterances with the other folds")
 
 
 def test_a_whole_configuration_goes_with_its_own_system_alone(workspace: Path) -> None:

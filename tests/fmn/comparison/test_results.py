@@ -104,3 +104,10 @@ def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
 def test_what_was_tuned_for_memories_alone_is_said(planned: Callable[..., Comparison]) -> None:
     values = compare(planned("lengths", seeds=1, budget=1)).values
     assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
+
+
+def test_values_that_not_all_systems_use_are_noted(results: Results) -> None:
+    using = {note.partition(": ")[0]: note.partition(": ")[2] for note in results.values["notes"] if " use" in note}
+    assert using["model.hidden_size, model.frame_stack"] == "only cca, fmn use these."
+    assert using["memory.capacity"].startswith("only fmn uses these; the trials")
+    assert "training.epochs" not in ", ".join(using)  # all systems are trained

@@ -23,7 +23,7 @@ from fmn.evaluation.learn_classes import learn_classes
 from fmn.evaluation.plots import plot_run
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.serve.slot_reasons import slot_reader
-from fmn.studies.ablate import harness_of
+from fmn.studies.validation_harness import harness_of
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 

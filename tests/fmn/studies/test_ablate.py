@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-import fmn.studies.ablate
+import fmn.studies.validation_harness
 import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import training_generator
@@ -23,12 +23,14 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import measure
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
 from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, part_of
 from fmn.studies.variants import GROUPS, variants_of
 from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state, validation_score
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -39,7 +41,7 @@ def manifest_of(workspace: Path) -> Path:
     return workspace / "manifests" / "train.jsonl"
 
 
-@pytest.mark.parametrize("config", [DEMO, PAPER])
+@pytest.mark.parametrize("config", [with_capacity(DEMO, 20), with_capacity(PAPER, 20)])
 def test_every_group_has_its_default_among_its_variants(config: Config) -> None:
     variants = variants_of(config)
     assert {variant.group for variant in variants} == set(GROUPS)
@@ -69,7 +71,7 @@ def test_few_trainings_carry_the_whole_table() -> None:
 
 
 @pytest.fixture
-def bench(workspace: Path, small: Config) -> ValidationHarness:
+def harness(workspace: Path, small: Config) -> ValidationHarness:
     return ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
 
 
@@ -84,38 +86,53 @@ def bench(workspace: Path, small: Config) -> ValidationHarness:
     ],
 )
 def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
-    workspace: Path, small: Config, bench: ValidationHarness, changes: dict[str, object]
+    workspace: Path, small: Config, harness: ValidationHarness, changes: dict[str, object]
 ) -> None:
     run = workspace / "runs" / "one"
     train(manifest_of(workspace), small, run)
     config = with_values(small, changes)
-    found = TrainedHarness(run, bench).outcome(config)
+    found = TrainedHarness(run, harness).outcome(config)
 
-    trained = load_run(run, CPU).model.state_dict()
+    loaded = load_run(run, CPU)
+    trained, epoch = loaded.model.state_dict(), loaded.about.epoch
     model = FeatureMemoryNetwork(config, 12, 8).eval()
     model.load_state_dict({name: value for name, value in trained.items() if "memory" not in name}, strict=False)
-    data, parts = bench.prepared.data, bench.parts
-    model.fit_after_epoch(data, parts.train_clips, parts.train_utterances, training_generator(0, "settle", "bench"))
+    data, parts = harness.prepared.data, harness.parts
+    model.fit_after_epoch(data, parts.train_clips, parts.train_utterances, training_generator(0, "settle", epoch))
     scores = score_matrix(
         model,
         encode_all_clips(model, data, parts.validation_clips),
         encode_all_utterances(model, data, parts.validation_utterances),
     ).numpy()
-    assert found.metrics == measure(scores, bench.held)
-    assert [row.person for row in bench.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
+    assert found.metrics == measure(scores, harness.held)
+    assert [row.person for row in harness.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
     assert found.slots == (None if changes.get("model.score") == "s1" else model.memory.size)
     assert found.validation_score == pytest.approx(
         np.mean([found.metrics[name]["class_map"] for name in ("audio_to_video", "video_to_audio")])
     )
 
 
-def test_memories_of_each_batch_are_those_of_training(workspace: Path, small: Config, bench: ValidationHarness) -> None:
+def test_the_score_of_the_trained_form_is_that_of_training(
+    workspace: Path, small: Config, harness: ValidationHarness
+) -> None:
+    for write in ("epoch", "step"):
+        config = with_values(small, {"memory.write": write, "memory.update": 0.9, "memory.score_threshold": 0.0})
+        run = workspace / "runs" / write
+        train(manifest_of(workspace), config, run)
+        state = read_run_state(run)
+        assert state is not None
+        assert TrainedHarness(run, harness).outcome(config).validation_score == validation_score(state.best), write
+
+
+def test_memories_of_each_batch_are_those_of_training(
+    workspace: Path, small: Config, harness: ValidationHarness
+) -> None:
     run = workspace / "runs" / "one"
     config = with_values(small, {"memory.write": "step", "memory.score_threshold": 0.0})
     train(manifest_of(workspace), config, run)
     own = load_run(run, CPU).model
     assert isinstance(own, FeatureMemoryNetwork)
-    assert TrainedHarness(run, bench).outcome(config).slots == own.memory.size > 0
+    assert TrainedHarness(run, harness).outcome(config).slots == own.memory.size > 0
 
 
 def test_a_part_holds_its_items_and_their_pairs(workspace: Path) -> None:
@@ -140,7 +157,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         trained.append(run.name)
         return train(manifest, config, run, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fmn.studies.ablate, "train", noting)
+    monkeypatch.setattr(fmn.studies.validation_harness, "train", noting)
     folder = workspace / "runs" / "ablation"
     options = {"only": ["head", "score", "capacity"], "seeds": 2}
     found = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
@@ -164,12 +181,12 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     assert again.values == found.values
 
     # The mean over seeds, seed by seed and by hand.
-    bench = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
+    harness = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
     hits = []
     for seed in (0, 1):
         config = with_values(small, {"training.seed": seed})
-        run = folder / "trained" / fmn.studies.ablate.run_name(config, bench.prepared.digest)
-        outcome = TrainedHarness(run, bench).outcome(with_values(config, {"model.score": "memory"}))
+        run = folder / "trained" / fmn.studies.validation_harness.run_name(config, harness.prepared.digest)
+        outcome = TrainedHarness(run, harness).outcome(with_values(config, {"model.score": "memory"}))
         hits.append(outcome.metrics["audio_to_video"]["class_hit"]["1"])
     alone = rows["score", "agreement alone"]["audio_to_video"]
     assert alone["class_hit"]["1"] == pytest.approx(np.mean(hits))
@@ -190,14 +207,14 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         return replace(load_features(*arguments, **options), failures={"clip 3": InputError("it cannot be decoded")})
 
     with monkeypatch.context() as patch:
-        patch.setattr(fmn.studies.ablate, "load_features", damaged)
+        patch.setattr(fmn.studies.validation_harness, "load_features", damaged)
         assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # other items, other networks
 
     def replaced(*arguments: Any, **options: Any) -> Any:
         return replace(load_features(*arguments, **options), sources=("replaced", "replaced"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(fmn.studies.ablate, "load_features", replaced)
+        patch.setattr(fmn.studies.validation_harness, "load_features", replaced)
         with pytest.raises(InputError, match="The features changed while the networks were trained"):
             ablate(manifest_of(workspace), small, folder, only=["score"])
         patch.setattr(fmn.training.train, "load_features", replaced)

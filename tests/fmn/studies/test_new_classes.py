@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-import fmn.studies.ablate
+import fmn.studies.validation_harness
 import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows
@@ -58,12 +58,14 @@ def trial(workspace: Path, small: Config) -> _Trial:
     config = with_values(small, {"training.epochs": 4, "memory.novelty_threshold": 0.9})
     fewer = manifest_without(manifest_of(workspace), [NEW], workspace / "out")
     train(fewer, config, workspace / "out" / "run", root=workspace)
-    bench = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), config, device=torch.device("cpu")))
-    return _Trial(workspace / "out" / "run", bench, [NEW])
+    harness = ValidationHarness.of(
+        load_features(load_items(manifest_of(workspace)), config, device=torch.device("cpu"))
+    )
+    return _Trial(workspace / "out" / "run", harness, [NEW])
 
 
 def test_the_memories_know_the_old_classes_until_pairs_are_written(trial: _Trial) -> None:
-    items = trial.bench.prepared.items
+    items = trial.harness.prepared.items
     assert set(trial.clip_classes[trial.old_clips]) == {0, 1, 3}
     assert set(trial.clip_classes[trial.new_clips]) == {2}
     assert len(trial.old_clips) == 12  # 4 of each class are outside of fold 0
@@ -72,7 +74,7 @@ def test_the_memories_know_the_old_classes_until_pairs_are_written(trial: _Trial
     assert len(pairs) == 3
     assert {items.clips[clip].class_id for clip in pairs[:, 0]} == {NEW}
     assert {items.utterances[row].class_id for row in pairs[:, 1]} == {NEW}
-    assert not set(pairs[:, 0]) & set(trial.bench.parts.validation_clips)
+    assert not set(pairs[:, 0]) & set(trial.harness.parts.validation_clips)
     assert len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])) == 3
     np.testing.assert_array_equal(trial._pairs(2), pairs[:2])
 
@@ -145,7 +147,7 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(
         console.print(new_classes_table(hundreds | {"notes": []}, title="class hit"))
         assert "…" not in console.export_text()
     with monkeypatch.context() as patch:  # on features that were written anew, other networks
-        for module in (fmn.studies.ablate, fmn.training.train):
+        for module in (fmn.studies.validation_harness, fmn.training.train):
             patch.setattr(module, "load_features", lambda *a, **o: replace(load_features(*a, **o), sources=("a", "b")))
         learn_new_classes(manifest_of(workspace), config, workspace / "out", **(options | {"seeds": 1}))
     assert len(list((workspace / "out" / "trained").iterdir())) == len(runs) + 2

@@ -18,8 +18,9 @@ from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import DIRECTIONS, read_run_state
 from fmn.training.train import train
+from fmn.training.trainer import TrainingLoop
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
@@ -130,6 +131,45 @@ def test_patience_ends_training_early_and_for_good(workspace: Path, small: Confi
     assert train(manifest_of(workspace), config, run).already_finished
 
 
+@pytest.mark.parametrize(("patience", "gap"), [(2, 5), (5, 5), (7, 10)])
+def test_training_stops_at_a_validation(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch, patience: int, gap: int
+) -> None:
+    def validate(self: TrainingLoop) -> dict[str, float]:
+        names = (f"{direction}_{name}" for direction in DIRECTIONS for name in ("map", "hit@1"))
+        return dict.fromkeys(names, next(scores))
+
+    monkeypatch.setattr(TrainingLoop, "validate", validate)
+    scores = iter([40.0, 50.0, 45.0, 45.0, 45.0])  # after epochs 5, 10, ...
+    values = {"training.epochs": 40, "training.patience": patience, "training.validate_every": 5}
+    run = workspace / "runs" / "one"
+    summary = train(manifest_of(workspace), with_values(small, values), run)
+    assert (summary.best_epoch, summary.epochs) == (10, 10 + gap)
+    state = read_run_state(run)
+    assert state is not None
+    assert "audio_to_video_map" in state.history[-1]
+
+
+def test_bfloat16_without_a_gpu_is_noted(workspace: Path, small: Config) -> None:
+    config = with_values(small, {"training.amp": "bf16", "training.epochs": 1})
+    summary = train(manifest_of(workspace), config, workspace / "runs" / "one", device="cpu")
+    assert "training.amp=bf16 has no effect on the device cpu: computed in float32." in summary.notes
+
+
+def test_patience_without_validation_is_refused(workspace: Path, small: Config) -> None:
+    manifest, run = manifest_of(workspace), workspace / "runs" / "one"
+    patient = with_values(small, {"training.patience": 3})
+    with pytest.raises(InputError, match=r"Nothing is validated.*training\.patience=3") as refused:
+        train(manifest, with_values(patient, {"training.refit": True}), run)
+    assert refused.value.where == "training.refit"
+    rows = list(read_rows(manifest, SplitPairRow))
+    write_rows(manifest, [msgspec.structs.replace(row, fold=row.fold or 1) for row in rows])
+    with pytest.raises(InputError, match="Nothing is validated") as refused:
+        train(manifest, patient, run)
+    assert refused.value.where == str(manifest)
+    assert not run.exists()
+
+
 def test_fold_0_is_never_fitted(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[tuple[int, int]] = set()
     real = ItemTensors.batch
@@ -156,7 +196,7 @@ def test_a_refit_trains_on_all_folds_to_the_end(
         return real(self, pairs)
 
     monkeypatch.setattr(ItemTensors, "batch", watched)
-    config = with_values(small, {"training.refit": True, "training.patience": 1})
+    config = with_values(small, {"training.refit": True})
     summary = train(manifest_of(workspace), config, workspace / "runs" / "one")
     assert seen == set(range(20))
     assert (summary.clips, summary.utterances) == (20, 20)

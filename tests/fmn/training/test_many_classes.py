@@ -1,0 +1,108 @@
+"""More classes than the 50 slots of the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.comparison.comparison_plan import plan
+from fmn.config import Config, MemoryConfig, as_published, with_values
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory_capacity import with_capacity
+from fmn.training.checkpoint import load_run
+from fmn.training.train import plan_training, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CLASSES, ITEMS = 60, 3
+CAPACITY = 150  # the paper has 50 slots for 20 classes
+
+
+@pytest.fixture
+def config(workspace: Path, small: Config) -> Config:
+    """60 classes of three clips and three utterances, the first ones in fold 0, with features of their own."""
+    row = next(iter(read_rows(workspace / "manifests" / "train.jsonl", SplitPairRow)))
+    random = np.random.default_rng(0)
+    rows = []
+    for part in ("video", "audio"):
+        (workspace / "own" / part).mkdir(parents=True)
+    for number in range(CLASSES):
+        label = msgspec.structs.replace(row.label, id=f"wash_thing{number:02d}", subject=f"thing{number:02d}")
+        video, audio = 2 * random.normal(size=16), 2 * random.normal(size=12)
+        clips, utterances = [], []
+        for index in range(ITEMS):
+            name = f"{label.id}-{index}"
+            np.save(workspace / "own" / "video" / f"{name}.npy", (video + random.normal(size=16)).astype("f4"))
+            np.save(workspace / "own" / "audio" / f"{name}u.npy", (audio + random.normal(size=(6, 12))).astype("f4"))
+            own = {"class_id": label.id}
+            sha = f"{number * ITEMS + index:064x}"
+            clips.append(msgspec.structs.replace(row.clip, id=name, sha256=f"a{sha[1:]}", **own))
+            utterances.append(
+                msgspec.structs.replace(row.utterance, id=f"{name}u", clip=name, sha256=f"b{sha[1:]}", **own)
+            )
+        for left in range(ITEMS):
+            for right in range(ITEMS):
+                clip, utterance = clips[left], utterances[right]
+                if (left == 0) == (right == 0):
+                    pair = {"label": label, "clip": clip, "utterance": utterance, "fold": min(left, 1)}
+                    rows.append(msgspec.structs.replace(row, id=f"{clip.id}__{utterance.id}", **pair))
+    write_rows(workspace / "manifests" / "train.jsonl", sorted(rows, key=lambda one: one.id))
+    values = {"video.features": str(workspace / "own" / "video"), "audio.features": str(workspace / "own" / "audio")}
+    return with_values(small, {"memory": {}, "training.batch_size": 32, **values})
+
+
+def slots_of(run: Path) -> tuple[int, set[int]]:
+    """Number of slots of a run, and the classes that have one."""
+    model = load_run(run, torch.device("cpu")).model
+    assert isinstance(model, FeatureMemoryNetwork)
+    return model.memory.capacity, set(model.memory.slot_classes[: model.memory.size].tolist())
+
+
+def test_every_class_has_a_slot(workspace: Path, config: Config) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    config = with_values(config, {"memory.score_threshold": 0.0})
+    summary = train(manifest, config, workspace / "runs" / "one")
+    assert summary.classes == CLASSES
+    assert not any("memory.capacity" in note for note in summary.notes)
+    assert slots_of(workspace / "runs" / "one") == (CAPACITY, set(range(CLASSES)))
+    assert load_run(workspace / "runs" / "one", torch.device("cpu")).config.memory.capacity == CAPACITY
+    assert train(manifest, config, workspace / "runs" / "one").already_finished
+
+
+def test_fewer_slots_than_classes_are_noted(workspace: Path, config: Config) -> None:
+    config = with_values(config, {"memory.capacity": 59, "memory.score_threshold": 0.0, "training.epochs": 1})
+    summary = train(workspace / "manifests" / "train.jsonl", config, workspace / "runs" / "one")
+    (note,) = (note for note in summary.notes if "memory.capacity" in note)
+    assert "memory.capacity is 59, but there are 60 classes" in note
+    capacity, classes = slots_of(workspace / "runs" / "one")
+    assert (capacity, len(classes)) == (59, 59)
+
+
+def test_few_classes_slots_without_classes_and_pseudo_labels_keep_the_number_of_the_paper(
+    workspace: Path, config: Config
+) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    pairs = with_values(config, {"training.labels": "pairs"})
+    for classes in (1, 20, 50):
+        assert with_capacity(config, classes).memory.capacity == 50
+    for other in (as_published(config), pairs, with_values(config, {"memory.class_slots": False})):
+        assert plan_training(manifest, other).config.memory.capacity == 50
+
+
+def test_a_comparison_plans_as_many_slots(workspace: Path, config: Config) -> None:
+    manifests = [workspace / "manifests" / f"{name}.jsonl" for name in ("train", "test")]
+    assert config.memory == MemoryConfig()
+
+    def planned(changes: dict[str, int]) -> tuple[int | None, str]:
+        comparison = plan(*manifests, workspace / "runs", models=["fmn"], changes=changes, budget=1, device="cpu")
+        ((tried,),) = comparison.candidates.values()
+        return tried.config.memory.capacity, tried.folder.name
+
+    found, asked, of_paper = planned({}), planned({"memory.capacity": CAPACITY}), planned({"memory.capacity": 50})
+    assert found == asked
+    assert found[0] == CAPACITY
+    assert found[1] != of_paper[1]
