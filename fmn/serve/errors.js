@@ -65,9 +65,11 @@ function classTable(errors) {
     ...[one.queries, one.hits[1], one.hits[10], one.recalls[10]].map((value, index) => make("td", {}, index ? `${value.toFixed(0)} %` : String(value)))))));
 }
 
+const neighbors = (one) => one.neighbors === 1 ? "its nearest neighbor is" : `most votes of its ${one.neighbors} nearest neighbors are for`;
+
 function wrongCard(one, errors) {
   const first = one.found[0], place = one.rank === null ? "the gallery has no item of its class" : `first item of its class at rank ${one.rank.toFixed(0)}`;
-  const partner = one.partner_rank ? `, its own partner at rank ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest neighbors are ${words(one.other)}` : "";
+  const partner = one.partner_rank ? `, its own partner at rank ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; ${neighbors(one)} ${words(one.other)}` : "";
   const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
   const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
   const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} is the top hit` } },

@@ -20,7 +20,7 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from fmn.evaluation.predict import NEIGHBORS, class_shares
+from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
 from fmn.search.search_results import QueryKind
@@ -153,13 +153,17 @@ class Queries:
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
             scores_of_all = gallery.scores(asked.codes).T
-            votes = class_shares(scores_of_all, self._numbers[asked.kind], len(self._classes))[0]
-            predicted = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
+            vote = class_vote(scores_of_all, self._numbers[asked.kind], len(self._classes))
+            voters = int(vote.neighbors[0])
+            how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
+            predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
             own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
             shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
-            predicted = _best(shares, self._slots.names, "the memory slots that it selects")
+            predicted = _best(
+                shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
+            )
         return {
             "kind": asked.kind,
             "query": asked.card,
@@ -225,9 +229,9 @@ class Queries:
         return Asked(kind, codes, card, row, (*notes, *feature_notes), seconds)
 
 
-def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
-    """Returns the predicted classes of a query: the three with the largest shares."""
-    best = np.argsort(-shares, kind="stable")[:3].tolist()
+def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str], how: str) -> dict[str, Any]:
+    """Returns the predicted classes of a query: the first three in order."""
+    best = order[:3].tolist()
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 
 

@@ -202,6 +202,38 @@ def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, train
     assert not {one["id"] for one in found if one["class"] not in (wrong.label.id, other.id)} & set(doubted)
 
 
+def test_labels_are_doubted_only_by_neighbors_that_can_be_compared(
+    queries: Queries, trained: Path, tmp_path: Path
+) -> None:
+    """With one pair of a class there is no other item of it; with two, one neighbor votes."""
+    rows = list(read_rows(queries.items.manifest, SplitPairRow))
+    of_classes: dict[str, list[str]] = {}
+    for row in rows:
+        of_classes.setdefault(row.label.id, [])
+        if row.utterance.clip == row.clip.id:
+            of_classes[row.label.id].append(row.clip.id)
+    for count in (1, 2):
+        kept = {clip for clips in of_classes.values() for clip in sorted(clips)[:count]}
+        path = tmp_path / f"{count}.jsonl"
+        write_rows(path, [row for row in rows if row.clip.id in kept and row.utterance.clip in kept])
+        items = ShownItems(path, queries.items.workspace)
+        some = Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)
+        for kind in ("speech", "clip"):
+            found = Errors(some).of(kind)["queries"]  # type: ignore[arg-type]
+            assert len(found) == 4 * count
+            assert [one["id"] for one in found if one["doubt"]] == []
+            assert {one["neighbors"] for one in found} == {count - 1}
+
+
+def test_without_slots_the_best_hits_vote_on_the_class(queries: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hits as a class has items: all 12 items of the gallery would be of all four classes alike."""
+    monkeypatch.setattr(queries, "_slots", None)
+    for row in [*queries.items.clips.values(), *queries.items.utterances.values()]:
+        predicted = queries.answer(id=row.id)["taken_for"]
+        assert predicted["how"] == "the classes of the best 3 hits"
+        assert predicted["classes"][0] == {"class": row.class_id, "share": 1}
+
+
 def test_the_page_shows_all_parts_of_an_error() -> None:
     script = (Path(fmn.serve.__file__).parent / "page.js").read_text("utf-8")
     function = re.search(r"\nfunction errorText\(.*?\n}\n", script, re.DOTALL)
