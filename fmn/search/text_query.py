@@ -14,10 +14,8 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import write_utterance
-from fmn.search.search_results import SearchResult, gallery_rows, hit_of, sentences_of_clips
+from fmn.search.query_files import finish_query
+from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
@@ -61,37 +59,6 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
 
-def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """Checks and post-processes a spoken query by the same rules as utterances of a data set.
-
-    Args:
-        sound: in any format that FFmpeg reads.
-        folder: for the wav.
-
-    Returns:
-        The wav, and warnings about its quality.
-
-    Raises:
-        SampleError: it cannot be decoded, or it is rejected: silent, too short, too long, clipped.
-    """
-    wav = folder / "query.wav"
-    written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
-    return wav, tuple(written.quality["warnings"])
-
-
-def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
-    """Returns warnings about a recorded query by the rules for utterances of a data set; the query is not changed.
-
-    Args:
-        sound: in any format that FFmpeg reads.
-        folder: for temporary files.
-    """
-    try:
-        return finish_query(sound, folder)[1]
-    except SampleError as error:
-        return (f"A data set would reject this query. {error.found}",)
-
-
 def search_words(
     text: str, manifest: Path, *, top: int = 10, everything: bool = False, root: Path | None = None
 ) -> SearchResult:
@@ -119,7 +86,8 @@ def search_words(
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence contains any of these words.")
-    return SearchResult(text, "words", hits, len(clips), tuple(notes))
+    listing = searched_manifest(manifest, "speech", everything=everything)
+    return SearchResult(text, "words", hits, len(clips), tuple(notes), run=None, manifest=str(listing))
 
 
 def _scores(

@@ -23,8 +23,9 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
+from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.search_results import QueryKind
-from fmn.search.text_query import finish_query, speak_query
+from fmn.search.text_query import speak_query
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
 from fmn.training.checkpoint import LoadedRun
@@ -60,6 +61,7 @@ class Queries:
 
     Attributes:
         items: the items that the page may show. galleries: by kind of query.
+        failures: items without features by id, with the reason; they are not searched.
     """
 
     def __init__(
@@ -96,6 +98,9 @@ class Queries:
             kind: Gallery(loaded, items.rows(kind, everything=everything), kind, items.manifest, **options)
             for kind in kinds
         }
+        self.failures = {
+            name: error.found for gallery in self.galleries.values() for name, error in gallery.failures.items()
+        }
         self._places = {
             row.id: (kind, place) for kind, gallery in self.galleries.items() for place, row in enumerate(gallery.rows)
         }
@@ -120,6 +125,7 @@ class Queries:
             "clips": len(speech.rows),
             "utterances": len(clip.rows),
             "notes": list(dict.fromkeys((*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP)))),
+            "failures": self.failures,
             "views": ["search", "explore", "errors"],
         }
 
@@ -201,7 +207,7 @@ class Queries:
             return self._item(known.id)
         card: dict[str, Any] = {"id": None, "class": None, "media": f"queries/{name}"}
         if _is_clip(path):
-            return self._encoded("clip", path, card, None)
+            return self._encoded("clip", path, card, None, clip_doubts(path))
         wav, doubts = finish_query(path, self._folder)
         return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 

@@ -22,6 +22,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate
+from fmn.search.gallery_search import search
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.server import make_app
@@ -151,6 +152,35 @@ def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Quer
     assert new["hits"][0]["class"] == known["hits"][0]["class"] == row.class_id
     assert max(new["query"]["waveform"]) == 1
     assert not list((queries.items.workspace / "cache" / "features").rglob(f"*{new['query']['media'][-64:]}*"))
+
+
+def test_a_recording_is_searched_alike_by_the_page_and_the_command(
+    queries: Queries, trained: Path, tmp_path: Path
+) -> None:
+    row = next(iter(queries.items.utterances.values()))
+    samples, rate_hz = soundfile.read(queries.items.workspace / row.path)
+    silence = np.zeros(3 * rate_hz // 2)
+    for content in (wav(np.r_[silence, 0.05 * samples, silence]), (queries.items.workspace / row.path).read_bytes()):
+        (tmp_path / "asked.wav").write_bytes(content)
+        page = queries.answer(query=queries.keep(content))["hits"]
+        hits = search(trained, tmp_path / "asked.wav", "speech", queries.items.manifest, top=12, jobs=1).hits
+        assert [(hit.id, pytest.approx(hit.score)) for hit in hits] == [(hit["id"], hit["score"]) for hit in page]
+
+
+def test_items_without_a_file_are_told_and_the_others_are_searched(queries: Queries, trained: Path) -> None:
+    assert queries.state()["failures"] == {}
+    clip, utterance = (gallery.rows[0] for gallery in queries.galleries.values())
+    moved = [queries.items.file(row) for row in (clip, utterance)]
+    for path in moved:
+        path.rename(path.with_suffix(".moved"))
+    try:
+        some = Queries(load_run(trained, CPU), queries.items, queries._folder, device=CPU, jobs=1)
+    finally:
+        for path in moved:
+            path.with_suffix(".moved").rename(path)
+    assert some.state()["failures"] == {row.id: f"The file {row.path!r} is missing" for row in (clip, utterance)}
+    assert [len(gallery.rows) for gallery in some.galleries.values()] == [11, 11]
+    assert len(Errors(some).of("speech")["queries"]) == 11
 
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])
