@@ -160,7 +160,7 @@ def search(
         Path | None, typer.Option("--clip", help="Find utterances for this video file.", dir_okay=False)
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Find clips for this text, which is synthesized as speech.")
+        str | None, typer.Option("--text", help="Find clips for this text (English or Chinese), which is spoken.")
     ] = None,
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,6 @@ from dataset_tools.speech.engine_registry import open_engine
 from fmn.search.query_files import finish_query
 from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 
-_CHINESE = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
 
@@ -25,7 +25,7 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
     """Synthesizes a text as `fmn-data build` does for descriptions, with the first voice of its language.
 
     Args:
-        text: English, or Chinese if it contains a Chinese character.
+        text: English, or Chinese (Mandarin) if it contains a Chinese character.
         folder: for the wav.
         engine: name of the engine, as in `fmn-data build --voices`.
 
@@ -33,10 +33,11 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
         The wav, and a sentence that names the voice.
 
     Raises:
-        InputError: there is no such engine, it has no voice for the language, or the speech is too short or too long.
+        InputError: the text is in neither script or has no word, there is no such engine, it has no voice for the
+            language, or the speech is too short or too long.
         SampleError: the engine fails.
     """
-    language = "zh" if _CHINESE.search(text) else "en"
+    language = _language_of(text)
     chosen = open_engine(engine)
     voices = chosen.voices(language)
     if not voices:
@@ -57,6 +58,27 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
             next_step="type a complete sentence, or a shorter text; with fmn search, --by-words accepts any text",
         ) from error
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
+
+
+def _language_of(text: str) -> str:
+    """Returns ``zh`` for a text with Chinese characters, ``en`` for one with words of other Latin letters only.
+
+    Raises:
+        InputError: it has letters of another script, which the voices spell out or leave out, or no word.
+    """
+    letters = [letter for letter in unicodedata.normalize("NFKC", text) if letter.isalpha()]
+    scripts = {letter: unicodedata.name(letter, "?").split()[0] for letter in letters}
+    others = [letter for letter, script in scripts.items() if script not in ("LATIN", "CJK", "MODIFIER")]
+    is_chinese = "CJK" in scripts.values()
+    if others or not (is_chinese or len(letters) > 1):
+        raise InputError(
+            f"The text cannot be spoken: it has the letters {''.join(others[:10])}" if others else "There is no word",
+            where=f"{text[:40]!r}",
+            expected="a sentence in English, or in Chinese (Mandarin)",
+            next_step="speak it instead (fmn search --speech FILE, or the page's microphone), or search by words: "
+            "fmn search --text TEXT --by-words",
+        )
+    return "zh" if is_chinese else "en"
 
 
 def search_words(

@@ -163,6 +163,25 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
         assert said == f"The text was synthesized by espeak's voice {voice}, and searched as speech."
 
 
+@pytest.mark.parametrize(
+    "text", ["нарезать морковь", "ニンジンを切る", "당근을 썰어요", "يقطع الجزر", "cut the μ", "!!!", "12", "x"]
+)
+def test_a_text_that_no_voice_can_speak_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        speak_query(text, tmp_path)
+    error = refused.value
+    assert error.found == "There is no word" or all(letter in text for letter in error.found.partition("letters ")[2])
+    assert error.expected == "a sentence in English, or in Chinese (Mandarin)"
+    for way_out in ("--speech", "microphone", "--by-words"):
+        assert way_out in str(error.next_step)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["Don’t cut the jalapeños.", "ｃｕｔ ｔｈｅ ｂｒｅａｄ", "peel 2 café crêpes"])
+def test_letters_of_the_alphabet_are_spoken_however_they_are_written(text: str, tmp_path: Path) -> None:
+    assert "voice en," in speak_query(text, tmp_path)[1]
+
+
 def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too short") as refused:
         speak_query("cut", tmp_path)
