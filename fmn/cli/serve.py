@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dataset_tools.core.command import AddressOptions
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import AllOption, RunOptions, VoicesOption
+from fmn.cli.options import AllOption, RunOptions, VoicesOption, show_failures
 
 
 def serve(
@@ -20,7 +22,9 @@ def serve(
     """
     from fmn.serve.server import serve as serve_run
 
-    def announce(address: str) -> None:
+    def announce(address: str, failures: Mapping[str, str]) -> None:
+        show_failures(terminal, failures)
+        terminal.result({"address": address, "failures": dict(failures)})
         terminal.say(f"  the page is open: {address}\n  anyone with this address can search; Ctrl+C stops the server")
 
     serve_run(

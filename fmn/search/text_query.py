@@ -21,6 +21,15 @@ from fmn.search.search_results import SearchResult, gallery_rows, hit_of, search
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
 
+def require_engine(name: str) -> None:
+    """Checks that a speech engine can be used.
+
+    Raises:
+        InputError: it cannot, or there is none of this name.
+    """
+    open_engine(name)
+
+
 def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Path, str]:
     """Synthesizes a text as `fmn-data build` does for descriptions, with the first voice of its language.
 

@@ -1,4 +1,4 @@
-"""Error analysis of a run: confusion matrix, and the top hits of each query."""
+"""Error analysis of a run: confusion matrix, and the top hit of each query."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import ClassVote, class_vote, ranked
 from fmn.metrics.retrieval_metrics import KS, QueryMetrics, by_class, query_metrics
 from fmn.models.retrieval_model import TILE
-from fmn.search.search_results import QueryKind, best_of
+from fmn.search.search_results import QueryKind
 from fmn.serve.queries import Queries
 
-SHOWN = 5
-"""Number of top hits shown for a query."""
 MOST_NEIGHBORS = 5
 """Maximum number of neighbors that vote on a label."""
 
 
 class Errors:
-    """The queries of a manifest, each with its hits in the manifest's own gallery."""
+    """The queries of a manifest, each with its top hit in the manifest's own gallery."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -36,7 +34,7 @@ class Errors:
             ``hits`` and ``recalls`` by k, percent, in expectation under ties as in metrics.json. ``queries``: for each
             its card and
 
-            - ``first``: the class of the top hit, and ``found``: the cards of the top hits;
+            - ``top``: the card of its top hit;
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None if there is none;
             - ``partner_score``: of the query with its partner;
             - ``surprise``: score of the best item of another class minus that of the best item of its own class;
@@ -76,15 +74,12 @@ class Errors:
                         "rank": float(measured[-1].rank[number]) if same[number].any() else None,
                         **_partner_values(scores[number], same[number], partners[number]),
                         **_doubt(vote, number, of_queries[start + number] if comparable[number] else None, classes),
-                        "first": rows[int(scores[number].argmax())].class_id,
-                        "found": [
-                            self._queries.items.card(rows[index]) for index in best_of(scores[number], SHOWN).tolist()
-                        ],
+                        "top": self._queries.items.card(rows[int(scores[number].argmax())]),
                     }
                 )
         confusion = np.zeros((len(classes), len(classes)), dtype=int)
         for number, one in zip(of_queries, outcomes, strict=True):
-            confusion[number, classes.index(one["first"])] += 1
+            confusion[number, classes.index(one["top"]["class"])] += 1
         return {
             "kind": kind,
             "classes": classes,

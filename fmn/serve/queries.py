@@ -45,7 +45,7 @@ class Asked:
     Attributes:
         kind: speech or clip. codes: those of one item.
         card: its data for the page. row: its item, or None if it is not in the data set.
-        notes: its caveats. embedding_s: time to encode it, in seconds.
+        notes: its caveats. embedding_s: time to encode it, in seconds; None: it is part of a gallery.
     """
 
     kind: QueryKind
@@ -53,7 +53,7 @@ class Asked:
     card: dict[str, Any]
     row: ClipRow | UtteranceRow | None
     notes: tuple[str, ...] = ()
-    embedding_s: float = 0.0
+    embedding_s: float | None = None
 
 
 class Queries:
@@ -126,7 +126,6 @@ class Queries:
             "utterances": len(clip.rows),
             "notes": list(dict.fromkeys((*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP)))),
             "failures": self.failures,
-            "views": ["search", "explore", "errors"],
         }
 
     def keep(self, content: bytes) -> str:
@@ -180,7 +179,7 @@ class Queries:
             ],
             "gallery": len(gallery.rows),
             "notes": list(asked.notes),
-            "embedding_ms": 1000 * asked.embedding_s,
+            "embedding_ms": None if asked.embedding_s is None else 1000 * asked.embedding_s,
             "ranking_ms": 1000 * ranking_s,
         }
 

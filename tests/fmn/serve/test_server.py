@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,18 @@ import pytest
 import soundfile
 import torch
 from aiohttp.test_utils import TestClient, TestServer
+from typer.testing import CliRunner
 
 import fmn.serve
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.web_server import Address
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate
 from fmn.search.gallery_search import search
+from fmn.serve import server
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.server import make_app
@@ -66,7 +72,7 @@ def test_nothing_is_served_without_the_secret_to_another_name_or_from_elsewhere(
             assert (await client.get(path)).status == 404, path
         for host, status in (("evil.example", 421), ("evil.example:80", 421), ("localhost:1", 200), ("[::1]", 200)):
             assert (await client.get(f"/{TOKEN}/", headers={"Host": host})).status == status, host
-        for name in ("", "page.js", "page.css", "microphone.js", "api/state"):
+        for name in ("", "page.js", "page.css", "icon.svg", "microphone.js", "api/state"):
             answer = await client.get(f"/{TOKEN}/{name}")
             assert answer.status == 200, name
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -111,6 +117,7 @@ def test_an_answer_ranks_as_evaluation_does_and_says_what_is_a_hit(queries: Quer
     ):
         answer = queries.answer(id=rows[4].id)
         assert (answer["kind"], answer["query"]["class"]) == (kind, rows[4].class_id)
+        assert answer["embedding_ms"] is None  # it is part of a gallery
         found = {hit["id"]: hit for hit in answer["hits"]}
         assert set(found) == {row.id for row in gallery}  # fewer than the most that are shown
         for row, score in zip(gallery, column, strict=True):
@@ -148,6 +155,7 @@ def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Quer
     assert rate_hz == 16_000
     new = queries.answer(query=queries.keep(wav(0.5 * samples)))
     assert (new["query"]["id"], new["query"]["class"]) == (None, None)
+    assert new["embedding_ms"] > 0
     assert {hit["hit"] for hit in new["hits"]} == {None}
     assert new["hits"][0]["class"] == known["hits"][0]["class"] == row.class_id
     assert max(new["query"]["waveform"]) == 1
@@ -202,7 +210,7 @@ def test_errors_are_those_of_the_evaluation(queries: Queries, trained: Path, kin
     for query, column, outcome in zip(rows, matrix, found["queries"], strict=True):
         first = gallery[int(column.argmax())]
         counted[names.index(query.class_id), names.index(first.class_id)] += 1
-        assert (outcome["id"], outcome["found"][0]["id"]) == (query.id, first.id)
+        assert (outcome["id"], outcome["top"]["id"]) == (query.id, first.id)
         own = [score for score, row in zip(column, gallery, strict=True) if row.class_id == query.class_id]
         others = [score for score, row in zip(column, gallery, strict=True) if row.class_id != query.class_id]
         assert outcome["rank"] == 1 + sum(score > max(own) for score in others)
@@ -262,6 +270,38 @@ def test_without_slots_the_best_hits_vote_on_the_class(queries: Queries, monkeyp
         predicted = queries.answer(id=row.id)["taken_for"]
         assert predicted["how"] == "the classes of the best 3 hits"
         assert predicted["classes"][0] == {"class": row.class_id, "share": 1}
+
+
+def test_an_address_or_engine_that_cannot_be_used_is_refused_before_anything_is_encoded(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = trained.parent.parent / "manifests" / "test.jsonl"
+    monkeypatch.setattr(server, "Queries", None)  # it would encode
+    options: dict[str, Any] = {"announce": None, "device": "cpu", "jobs": 1}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address(port=taken.getsockname()[1])
+        with pytest.raises(InputError, match="address cannot be used"):
+            server.serve(trained, manifest, address, **options)
+    with pytest.raises(InputError, match="no speech engine 'none'"):
+        server.serve(trained, manifest, Address(), voices="none", **options)
+
+
+def test_the_command_tells_its_address_and_what_is_left_out(
+    queries: Queries, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries.failures["a clip"] = "It is damaged"
+    monkeypatch.setattr(server, "Queries", lambda *_, **__: queries)
+
+    def served(make: Callable[[str], Any], _: Address, __: Path, announce: Callable[[str], None]) -> None:
+        make(TOKEN)
+        announce("http://127.0.0.1:1/secret/")
+
+    monkeypatch.setattr(server, "serve_application", served)
+    told = CliRunner().invoke(app, ["serve", str(trained), "--json"])
+    assert told.exit_code == 1
+    assert "1 file has no features, left out:\n  a clip: It is damaged" in told.stderr
+    found = json.loads(told.stdout)
+    assert (found["address"], found["failures"]) == ("http://127.0.0.1:1/secret/", {"a clip": "It is damaged"})
 
 
 def test_the_page_shows_all_parts_of_an_error() -> None:
