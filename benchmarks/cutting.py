@@ -38,7 +38,7 @@ import imageio_ffmpeg
 
 from dataset_tools.clips.clip_plan import PlannedClip
 from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
-from dataset_tools.clips.cutting import cut_clips
+from dataset_tools.clips.cutting import ClipCutter
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
@@ -92,7 +92,7 @@ def toolkit(clips: Sequence[PlannedClip], videos: dict[str, Path], folder: Path,
     place = Workspace(folder)
     sources, _ = read_sources(videos, place.cache / "sources", jobs=jobs)  # hashes and frame indexes
     with Ledger(place.ledger) as ledger:
-        rows, failures = cut_clips(clips, sources, place, short_side=SHORT_SIDE, jobs=jobs, ledger=ledger)
+        rows, failures = ClipCutter(place, sources, SHORT_SIDE, keep_audio=False, jobs=jobs, ledger=ledger).cut(clips)
     assert len(rows) == len(clips)
     assert not failures
     forkserver._forkserver._stop()  # waits for it to exit: only then is the CPU time of its children known

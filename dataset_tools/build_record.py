@@ -29,7 +29,8 @@ FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datas
 OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
 
-_ANNOTATION_SUFFIXES = {".csv", ".eaf", ".json", ".txt", ".xml"}
+ANNOTATION_SUFFIXES = (".csv", ".eaf", ".json", ".tsv", ".txt", ".xml")
+"""Suffixes of annotation and sentence files, all of which are text."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def sha256_of_annotations(path: Path) -> str:
     digest = hashlib.sha256()
     files = [file for pattern in ("[!.]*", "[!.]*/[!.]*") for file in path.glob(pattern) if file.is_file()]
     for file in sorted(files):
-        text = sha256_of(file) if file.suffix.lower() in _ANNOTATION_SUFFIXES else ""
+        text = sha256_of(file) if file.suffix.lower() in ANNOTATION_SUFFIXES else ""
         digest.update(f"{file.relative_to(path).as_posix()}\n{text}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -19,6 +19,9 @@ from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.jsonl import Row, RowType, read_jsonl, write_jsonl
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256, checked_length
 
+Side = Literal["train", "test"]
+SIDES: tuple[Side, ...] = ("train", "test")
+
 
 class ItemRow(Row, frozen=True, kw_only=True):
     """A row that belongs to one class ("class" in the file)."""
@@ -209,7 +212,7 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
     label: ClassLabel = msgspec.field(name="class")
     clip: ClipRow
     utterance: UtteranceRow
-    split: Literal["train", "test"]
+    split: Side
     fold: Annotated[int, msgspec.Meta(ge=0, le=127)] | None
 
 

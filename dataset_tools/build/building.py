@@ -13,8 +13,8 @@ from dataset_tools.build.inputs import built_from, check_same_footage, remember_
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.clips.clip_plan import Plan, PlannedClip
-from dataset_tools.clips.cutting import cut_clips, untrimmed_contents
+from dataset_tools.clips.clip_plan import Plan
+from dataset_tools.clips.cutting import ClipCutter
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN
 from dataset_tools.clips.renamed_videos import rows_under_new_ids
 from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
@@ -36,12 +36,12 @@ from dataset_tools.video.source_videos import read_sources
 _SHOWN_REASONS = 5
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Failures:
-    """Errors of the samples that failed so far, by id."""
+    """Errors of the samples that failed, by id."""
 
-    clips: dict[str, ToolkitError] = field(default_factory=dict)
-    utterances: dict[str, ToolkitError] = field(default_factory=dict)
+    clips: Mapping[str, ToolkitError] = field(default_factory=dict)
+    utterances: Mapping[str, ToolkitError] = field(default_factory=dict)
 
 
 def build_dataset(
@@ -114,20 +114,22 @@ def build_dataset(
         if renamed:
             with reviews_lock(workspace):
                 append_reviews(reviews_path(workspace), renamed)
-        failures = _Failures()
         opened = OpenedSources(corpus, workspace.cache / "sources", jobs, progress, retry_died)
-        plan, clips = _cut(workspace, opened, classes, options, decisions, ledger, failures)
+        cutter = ClipCutter(workspace, opened.read, options.short_side, options.keep_audio, jobs, ledger, progress)
+        plan, clips, uncut = _cut(opened, classes, options, decisions, cutter)
         if not clips and not plan.left_out:
             _note_refusals(plan, ledger)
-            raise _no_clip(plan, failures.clips, corpus)
+            raise _no_clip(plan, uncut, corpus)
+        unspoken: Mapping[str, ToolkitError] = {}
         if options.speech:
-            utterances, failures.utterances = speak(
+            utterances, unspoken = speak(
                 workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
             )
             generated = {row.class_id for row in utterances if row.text_source == "grammar"}
             corpus = _with_note_on_letters(corpus, classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
+        failures = _Failures(uncut, unspoken)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)
         clips, utterances = with_verdicts(clips, utterances, reviews)
@@ -172,56 +174,38 @@ def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:
 
 
 def _cut(
-    workspace: Workspace,
     opened: OpenedSources,
     classes: ClassFile,
     options: BuildOptions,
     decisions: Mapping[str, Decision],
-    ledger: Ledger,
-    failures: _Failures,
-) -> tuple[Plan, list[ClipRow]]:
+    cutter: ClipCutter,
+) -> tuple[Plan, list[ClipRow], dict[str, ToolkitError]]:
     """Plans on the opened videos and cuts the clips; repeats both until no clip fails and no decision is stale.
 
     Decisions are dropped once the content of their clip turns out to differ from what was reviewed.
+
+    Returns:
+        The last plan, the rows of its clips, and the errors of clips of earlier plans, by id.
     """
-    sources, jobs, progress = opened.read, opened.jobs, opened.progress
+    failures: dict[str, ToolkitError] = {}
     failed: set[str] = set()
     contents: dict[str, str] = {}
     while True:
         plan = plan_on_sources(opened, classes, options, decisions, failed)
         decided = [clip for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
         for clip in decided:
-            if clip.decision and clip.decision.row.shown.source_sha256 == sources[clip.interval.video].sha256:
+            if clip.decision and clip.decision.row.shown.source_sha256 == opened.read[clip.interval.video].sha256:
                 contents[clip.id] = clip.decision.content_sha256  # the same frames, whatever their encoding
-        unknown = [clip for clip in decided if clip.id not in contents]
-        found, failures_now = untrimmed_contents(
-            unknown,
-            sources,
-            workspace,
-            short_side=options.short_side,
-            keep_audio=options.keep_audio,
-            jobs=jobs,
-            ledger=ledger,
-            progress=progress,
-        )
+        found, errors = cutter.untrimmed_contents([clip for clip in decided if clip.id not in contents])
         contents |= found
         stale = {clip.id for clip in decided if clip.decision and contents.get(clip.id) != clip.decision.content_sha256}
-        if not stale:
-            clips, failures_now = cut_clips(
-                plan.clips,
-                sources,
-                workspace,
-                short_side=options.short_side,
-                keep_audio=options.keep_audio,
-                jobs=jobs,
-                ledger=ledger,
-                progress=progress,
-            )
-            if not failures_now:
-                return plan, clips
+        if not stale:  # so there are no errors: decisions on clips that cannot be cut are stale
+            clips, errors = cutter.cut(plan.clips)
+            if not errors:
+                return plan, clips, failures
         decisions = {clip_id: decision for clip_id, decision in decisions.items() if clip_id not in stale}
-        failures.clips |= failures_now
-        failed |= _intervals_of((*plan.clips, *plan.left_out), failures_now)
+        failures |= errors
+        failed |= {clip.interval.id for clip in (*plan.clips, *plan.left_out) if clip.id in errors}
 
 
 def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -> InputError:
@@ -237,10 +221,6 @@ def _no_clip(plan: Plan, failures: Mapping[str, ToolkitError], corpus: Corpus) -
             "fmn-data retry", "fmn-data build"
         ),
     )
-
-
-def _intervals_of(clips: Sequence[PlannedClip], failures: Mapping[str, ToolkitError]) -> set[str]:
-    return {clip.interval.id for clip in clips if clip.id in failures}
 
 
 def _note_refusals(plan: Plan, ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.video.source_videos import read_sources
@@ -46,5 +46,4 @@ def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Pro
 
 
 def _first(names: Collection[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(list(names)[:_SHOWN]) + more
+    return ", ".join(first_of(names, _SHOWN))

@@ -12,7 +12,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
@@ -70,8 +70,7 @@ class OpenedSources:
             for name, source in sorted(self.read.items())
             if not source.index.stamps
         ]
-        more = [f"and {count_of(len(sentences) - _SHOWN_VIDEOS, 'more video')} without timestamps."]
-        return (*sentences[:_SHOWN_VIDEOS], *more * (len(sentences) > _SHOWN_VIDEOS))
+        return tuple(first_of(sentences, _SHOWN_VIDEOS, "more without timestamps."))
 
     def status(self, failed: Collection[str]) -> SourceStatus:
         frames = {name: source.index.frames for name, source in self.read.items()}

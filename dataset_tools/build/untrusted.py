@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from dataset_tools.build.verify import check_files
-from dataset_tools.build_record import read_build
+from dataset_tools.build_record import ANNOTATION_SUFFIXES, read_build
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core import yaml_text
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import Row, read_lines
@@ -33,7 +34,7 @@ MIB = 2**20
 MOST_LISTED = 100
 """Maximum number of listed problems per manifest."""
 MOST_NAMED = 3
-"""Maximum number of files that are named of those of a folder with the same problem."""
+"""Maximum number of files that a terminal names of those of a folder with the same problem."""
 LONGEST_LINE = MIB
 """Maximum bytes of a row: a reader holds one row in memory at a time."""
 
@@ -46,7 +47,7 @@ KNOWN: Mapping[str, int] = {  # path pattern (* also matches /), and maximum byt
     "recordings/*.jsonl": 256 * MIB,
     "annotations/reviews.jsonl": 1024 * MIB,
     "annotations/skips.jsonl": 64 * MIB,
-    **{f"annotations/*{suffix}": 64 * MIB for suffix in (".csv", ".json", ".txt", ".xml")},
+    **{f"annotations/*{suffix}": 64 * MIB for suffix in ANNOTATION_SUFFIXES},
     "annotations/*.yaml": yaml_text.MOST_BYTES,
     "runs/*.safetensors": 16384 * MIB,
     "runs/*tfevents*": 1024 * MIB,
@@ -82,15 +83,17 @@ class UntrustedReport:
         files: number of files in the folder. rows: number of rows of manifests, ledger, recordings and predictions.
         media: number of media files that were compared with their rows and decoded; 0 if an earlier check failed.
         problems: one sentence each, and one for all files of a folder that have the same; empty: the data set is safe.
+        shown: the same for a terminal, with at most `MOST_NAMED` files of a folder named.
     """
 
     files: int
     rows: int
     media: int
     problems: tuple[str, ...]
+    shown: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"safe": not self.problems, **asdict(self)}
+        return {"safe": not self.problems, **{name: each for name, each in asdict(self).items() if name != "shown"}}
 
 
 def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -> UntrustedReport:
@@ -117,7 +120,8 @@ def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -
         if problem is not None:
             name = path.relative_to(root).as_posix()
             found.setdefault((name.rpartition("/")[0].partition("/")[0], problem), []).append(name)
-    problems = [f"{_shown(names)}: {problem}" for (_, problem), names in found.items()]
+    problems = [f"{', '.join(names)}: {problem}" for (_, problem), names in found.items()]
+    shown = [f"{', '.join(first_of(names, MOST_NAMED))}: {problem}" for (_, problem), names in found.items()]
     rows: list[Row] = []
     counts: Counter[str] = Counter()
     if not problems:
@@ -134,12 +138,7 @@ def check_untrusted(root: Path, *, jobs: int = 1, progress: Progress = silent) -
         items = [row for row in rows if isinstance(row, ClipRow | UtteranceRow)]
         problems += check_files(items, root, jobs=jobs, progress=progress)
         media = len(items)
-    return UntrustedReport(files, counts.total(), media, tuple(problems))
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return UntrustedReport(files, counts.total(), media, tuple(problems), tuple(shown or problems))
 
 
 def _entries(root: Path) -> Iterator[Path]:

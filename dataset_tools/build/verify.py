@@ -17,6 +17,7 @@ from dataset_tools.core.jsonl import RowType
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
+    SIDES,
     ClipRow,
     PairRow,
     SplitPairRow,
@@ -122,7 +123,7 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
     sides: dict[str, set[str]] = defaultdict(set)
     counts: Counter[str] = Counter()
     outdated: set[str] = set()
-    for side in ("train", "test"):
+    for side in SIDES:
         for pair in _rows(workspace, side, SplitPairRow, problems):
             counts[side] += 1
             for kind, name, item in _kinds(pair, record):
@@ -134,8 +135,8 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
                     outdated.add(row.id)
     content = _content(workspace, [*clips.values()], [*utterances.values()], problems)
     for item, same in (*content.clips.items(), *content.utterances.items()):
-        for side in sides[item]:
-            seen["content", same].setdefault(side, item)
+        for name in sides[item]:
+            seen["content", same].setdefault(name, item)
     by_design = record is not None and record.split == "pairs"
     advice = " (this split is by pairs, not by items)" if by_design else "; run fmn-data pairs again"
     shared: dict[str, list[tuple[str, str]]] = defaultdict(list)

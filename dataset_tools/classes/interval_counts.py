@@ -176,16 +176,15 @@ def support_table(support: Sequence[ClassSupport], *, min_frames: int = MIN_FRAM
 
 def _remarks(support: Sequence[ClassSupport], min_frames: int) -> list[str]:
     """Returns why intervals are not usable, and what the annotation file lacks."""
-    reasons = [
-        (sum(row.invalid for row in support), "ends before it starts, or starts", "end before they start, or start"),
-        (sum(row.too_short for row in support), "has", "have"),
-        (sum(row.without_video for row in support), "has", "have"),
-        (sum(row.past_end for row in support), "ends after the end of its", "end after the end of their"),
-    ]
-    what = ("before frame 1", f"fewer than {min_frames} frames", "no readable video", "video")
-    remarks = [
-        f"{count_of(count, f'interval {one}', f'intervals {several}')} {rest}."
-        for (count, one, several), rest in zip(reasons, what, strict=True)
-        if count
-    ]
+    remarks = []
+    if invalid := sum(row.invalid for row in support):
+        several = "intervals end before they start, or start before frame 1."
+        remarks.append(count_of(invalid, "interval ends before it starts, or starts before frame 1.", several))
+    if too_short := sum(row.too_short for row in support):
+        remarks.append(f"{count_of(too_short, 'interval has', 'intervals have')} fewer than {min_frames} frames.")
+    if without_video := sum(row.without_video for row in support):
+        remarks.append(f"{count_of(without_video, 'interval has', 'intervals have')} no readable video.")
+    if past_end := sum(row.past_end for row in support):
+        several = "intervals end after the end of their video."
+        remarks.append(count_of(past_end, "interval ends after the end of its video.", several))
     return remarks + [f"{row.class_id}: {note}" for row in support for note in row.notes]

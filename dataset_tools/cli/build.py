@@ -30,7 +30,7 @@ from dataset_tools.cli.options import (
 )
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,10 +76,12 @@ def build(
     is_same = not footage.forget_options and is_footage_of_build(place, source)
     last = last_build_of(place, terminal) if is_same else None
     options, kept = build_options(cutting, synthesis, last)
-    class_file = first_classes(place, classes, class_file, last, kept)
+    class_file, kept_classes = first_classes(place, classes, class_file, last)
+    kept |= kept_classes
     sentences = None if synthesis.sentences is None else tuple(synthesis.sentences)
-    if sentences is None and last is not None and "footage_sentences" in kept:
-        sentences = last_sentences(place, last, kept, edited_ok=True)
+    if sentences is None and last is not None and kept.pop("footage_sentences", None) is not None:
+        sentences, kept_sentences = last_sentences(place, last, edited_ok=True)
+        kept |= kept_sentences
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
     if dry_run and source is None and not drawn_standin(place).is_dir():
@@ -87,6 +89,8 @@ def build(
         terminal.result({"dry_run": True, "clips": None})
         return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
+    if options.speech and options.voices.seed != options.seed:  # as synthesized after that build
+        terminal.say(f"  speech: with the seed of fmn-data speech synthesize --seed {options.voices.seed}")
     if sentences is None:
         sentences = own_sentences(corpus) if options.footage_sentences else ()
     options = replace(options, voices=replace(options.voices, sentences=sentences))
@@ -162,9 +166,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     for reason, number in summary.refused.items():
         terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")
     if empty:
-        more = f" and {len(empty) - _SHOWN_CLASSES} more" if len(empty) > _SHOWN_CLASSES else ""
         have = count_of(len(empty), "class has", "classes have")
-        terminal.warn(f"{have} no clips: {', '.join(empty[:_SHOWN_CLASSES])}{more}")
+        terminal.warn(f"{have} no clips: {', '.join(first_of(empty, _SHOWN_CLASSES))}")
     short = {class_id: number for class_id, number in summary.shortfalls.items() if class_id not in empty}
     if short:
         lacking = ", ".join(f"{class_id} {number}" for class_id, number in short.items())

@@ -81,10 +81,15 @@ def build_options(
     """Completes the options of a build, all but the sentence files.
 
     Returns:
-        The options; and those of them that are the last build's and not the defaults, by name.
+        The options; and those of them that are the last build's and not the defaults, by name. Speech that was
+        synthesized after the build may have another seed, which is not among these: ``--seed`` is that of both.
+
+    Raises:
+        InputError: two options about sentence files are given.
     """
     from dataset_tools.build_record import BuildOptions
 
+    check_sentence_options(synthesis, cutting.footage_sentences)
     voices, kept_voices = speech_options(synthesis, last)
     given = {name: value for name, value in asdict(cutting).items() if value is not None}
     if synthesis.seed is not None:
@@ -95,8 +100,7 @@ def build_options(
         given["footage_sentences"] = False
     names = [field.name for field in fields(cutting)]
     options, kept = _completed(BuildOptions(), given, None if last is None else last.options, [*names, "seed"])
-    if voices.seed != options.seed:  # other speech was synthesized after the build
-        kept_voices["seed"] = f"{options.seed} (speech: {voices.seed})"
+    kept_voices.pop("seed", None)
     return replace(options, voices=voices), kept | kept_voices
 
 
@@ -108,6 +112,21 @@ def speech_options(synthesis: SynthesisOptions, last: LastBuild | None) -> tuple
     return _completed(SpeechOptions(), synthesis.given(), None if last is None else last.options.voices, names)
 
 
+def check_sentence_options(synthesis: SynthesisOptions, footage_sentences: bool | None) -> None:
+    """Refuses ``--sentences`` beside ``--footage-sentences`` or ``--no-sentences``; None: neither of these is given.
+
+    Raises:
+        InputError: two are given.
+    """
+    if synthesis.sentences is not None and footage_sentences is not None:
+        raise InputError(
+            f"--sentences and --{'footage' if footage_sentences else 'no'}-sentences contradict each other",
+            where=", ".join(map(str, synthesis.sentences)),
+            expected="one of them",
+            next_step="leave one out",
+        )
+
+
 def _completed(
     defaults: Options, given: Mapping[str, Any], last: Options | None, names: Sequence[str]
 ) -> tuple[Options, dict[str, Any]]:
@@ -117,24 +136,29 @@ def _completed(
 
 
 def first_classes(
-    place: Workspace, classes: ClassOptions, class_file: ClassFile, last: LastBuild | None, kept: dict[str, Any]
-) -> ClassFile:
+    place: Workspace, classes: ClassOptions, class_file: ClassFile, last: LastBuild | None
+) -> tuple[ClassFile, dict[str, Any]]:
     """Limits the class file to the number of classes of the last build.
 
     Not if that used all, if ``--classes`` is given, or if ``--class-file`` is another file.
+
+    Returns:
+        The class file; and the option that is the last build's, by name, if it is limited.
     """
     from dataset_tools.build.inputs import is_class_file_of_build
 
     if classes.count is not None or last is None or last.uses_all_classes or last.classes >= len(class_file.classes):
-        return class_file
+        return class_file, {}
     if classes.class_file is not None and not is_class_file_of_build(place, class_file):
-        return class_file
-    kept["classes"] = last.classes
-    return replace(class_file, classes=class_file.classes[: last.classes])
+        return class_file, {}
+    return replace(class_file, classes=class_file.classes[: last.classes]), {"classes": last.classes}
 
 
-def last_sentences(place: Workspace, last: LastBuild, kept: dict[str, Any], *, edited_ok: bool) -> tuple[Path, ...]:
-    """Returns the sentence files of the last build, at the paths that the workspace remembers.
+def last_sentences(place: Workspace, last: LastBuild, *, edited_ok: bool) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """Finds the sentence files of the last build, at the paths that the workspace remembers.
+
+    Returns:
+        The files; and the option that stands for them, by name, if they are not just those beside the footage.
 
     Raises:
         InputError: one of them is not there or, unless ``edited_ok``, has changed.
@@ -144,10 +168,9 @@ def last_sentences(place: Workspace, last: LastBuild, kept: dict[str, Any], *, e
     files = known_sentences(place)
     if not edited_ok or not files or not all(path.exists() for path in files):
         files = last.sentences_among(files)
-    if not last.options.footage_sentences:
-        kept.pop("footage_sentences", None)
-        kept["sentences" if files else "footage_sentences"] = files
-    return files
+    if last.options.footage_sentences:
+        return files, {}
+    return files, {"sentences": files} if files else {"footage_sentences": False}
 
 
 def as_typed(kept: Mapping[str, Any]) -> list[str]:

@@ -84,14 +84,12 @@ def classes(
 
 def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None) -> None:
     """Drafts a class file from annotations, without opening a video."""
-    from msgspec.structs import asdict
-
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
-    from dataset_tools.corpora.annotations.formats import read_annotations
+    from dataset_tools.corpora.annotations.formats import read_intervals
     from dataset_tools.speech.sentences import note_on_letters
 
-    listed = read_annotations(listing, **asdict(read_with))
+    listed = read_intervals(listing, read_with)
     draft = draft_classes(listed, listing, count=count)
     for note in listed.notes:
         terminal.say(f"  {note}")

@@ -10,7 +10,7 @@ import typer
 
 from dataset_tools.cli.options import ClassOptions, SeedOption
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -103,8 +103,9 @@ def download(
         )
     terminal.result(summary.as_dict())
     if summary.refused:
+        refused = ", ".join(first_of(summary.refused, 5))
         raise InputError(
-            f"The server does not provide {count_of(len(summary.refused), 'video')}: {', '.join(summary.refused[:5])}",
+            f"The server does not provide {count_of(len(summary.refused), 'video')}: {refused}",
             where=home or HOME,
             expected="each video at its URL",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -31,6 +31,7 @@ _LINKS = {
 
 def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
     """Runs the command."""
+    from dataset_tools.speech.voice_names import different_names
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice
@@ -42,10 +43,14 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     sizes, runs, tasks = sizes_of(place, voice), linked_runs(place, voice), shown_tasks(place, voice)
     linked = linked_files(place, voice, traces)
     _show_traces(terminal, voice.name, traces)
+    names = different_names(voice.written - {voice.name}).values()
+    if len(names) > 1:
+        listed = " and ".join(map(repr, sorted(names)))
+        terminal.warn(f"the speaker is named {listed}: if these are two persons, this removes the recordings of both")
     if not dry_run:
         if not yes:
             _ask(terminal, voice.name)
-        forget_voice(place, voice.name, progress=terminal.progress)
+        voice = forget_voice(place, voice, progress=terminal.progress)
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     removed = f"{count_of(files, 'file')} and {count_of(rows, 'row')}"
@@ -106,5 +111,4 @@ def _show_rest(
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more (--json lists all)" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return ", ".join(first_of(names, _SHOWN, "more (--json lists all)"))

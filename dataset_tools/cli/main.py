@@ -18,7 +18,7 @@ from dataset_tools.cli.report import report
 from dataset_tools.cli.speech import speech_app
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -118,10 +118,11 @@ def pairs(
         terminal.say(f"  {across} in neither split")
     for what, number in summary.dropped.items():
         terminal.warn(f"dropped, {what}: {number:,}")
-    for same in summary.merged[:MERGED_SHOWN]:
-        terminal.warn(f"same content under {len(same)} names, treated as one item: {', '.join(same)}")
-    if len(summary.merged) > MERGED_SHOWN:
-        terminal.warn(f"and {len(summary.merged) - MERGED_SHOWN} more such items: see `merged` of --json")
+    merged = [
+        f"same content under {len(same)} names, treated as one item: {', '.join(same)}" for same in summary.merged
+    ]
+    for text in first_of(merged, MERGED_SHOWN, "more such items: see `merged` of --json"):
+        terminal.warn(text)
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
     if split == "pairs":
@@ -189,7 +190,7 @@ def _verify_untrusted(terminal: Terminal, folder: Path, jobs: int) -> None:
         if report.media
         else "  media: not opened"
     )
-    for problem in report.problems:
+    for problem in report.shown:
         terminal.warn(problem)
     terminal.result(report.as_dict())
     if report.problems:

@@ -27,7 +27,6 @@ ClassFileOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
-LanguageOption = Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of the descriptions.")]
 LicenceOption = Annotated[str, typer.Option("--licence", help="License of recordings that do not state their own.")]
 SentencesOption = Annotated[
     list[Path] | None,

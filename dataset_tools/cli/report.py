@@ -10,7 +10,7 @@ import typer
 from dataset_tools.cli.options import ClassFileOption, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 
@@ -38,8 +38,8 @@ def report(
     warn_synthetic(terminal, summary.is_standin)
     shown = f"{count_of(summary.clips, 'clip')}, {count_of(summary.utterances, 'utterance')}"
     terminal.closing("report", shown, summary.page)
-    for path in summary.missing[:3]:
-        terminal.warn(f"missing: {path}" + (" and others" if len(summary.missing) > 3 else ""))
+    for path in first_of(summary.missing, 3):
+        terminal.warn(f"missing: {path}")
     if summary.without_picture:
         name, reason = next(iter(summary.without_picture.items()))
         count = count_of(len(summary.without_picture), "clip has", "clips have")

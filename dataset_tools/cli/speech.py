@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dataset_tools.cli.build_options import as_typed, first_classes, last_build_of, last_sentences, speech_options
+from dataset_tools.cli.build_options import (
+    as_typed,
+    check_sentence_options,
+    first_classes,
+    last_build_of,
+    last_sentences,
+    speech_options,
+)
 from dataset_tools.cli.footage import say_inherited
-from dataset_tools.cli.options import ClassOptions, LanguageOption, LicenceOption, SynthesisOptions
+from dataset_tools.cli.options import ClassOptions, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,12 +56,15 @@ def speech_synthesize(
     from dataset_tools.build.speaking_again import synthesize_dataset
     from dataset_tools.speech.engine_registry import voice_licences
 
+    check_sentence_options(synthesis, False if no_sentences else None)
     last = None if forget_options else last_build_of(place, terminal)
     options, kept = speech_options(synthesis, last)
-    class_file = first_classes(place, classes, classes.load(place), last, kept)
+    class_file, kept_classes = first_classes(place, classes, classes.load(place), last)
+    kept |= kept_classes
     sentences = tuple(synthesis.sentences or ())
     if synthesis.sentences is None and not no_sentences and last is not None:
-        sentences = last_sentences(place, last, kept, edited_ok=False)
+        sentences, kept_sentences = last_sentences(place, last, edited_ok=False)
+        kept |= kept_sentences
     say_inherited(terminal, as_typed(kept))
     summary = synthesize_dataset(
         place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
@@ -73,7 +83,7 @@ def speech_import(
         Path,
         typer.Argument(
             help="Folder of <class id>/<voice>_….wav or <clip id>.* files, or a CSV with the columns path, class, clip,"
-            " voice, text, licence."
+            " voice, text, licence, accent, age_band, device."
         ),
     ],
     language: Annotated[
@@ -199,7 +209,12 @@ def speech_record(
     consent: Annotated[
         Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
-    language: LanguageOption = "en",
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(
+            "--language", help="Language of sentences for clips without one (default: that of the last build, else en)."
+        ),
+    ] = None,
     licence: LicenceOption = "",
 ) -> None:
     """Record utterances in the browser: speakers watch clips and read their descriptions aloud.
@@ -222,7 +237,10 @@ def speech_record(
             expected="a consent text for speakers",
             next_step="save it as UTF-8",
         ) from error
-    booth = Booth(place, classes.load(place), language=language, licence=licence, consent=text)
+    options, kept = speech_options(SynthesisOptions(language=language), last_build_of(place, terminal))
+    if "language" in kept:
+        terminal.say(f"  as in the last build: --language {options.language}")
+    booth = Booth(place, classes.load(place), language=options.language, licence=licence, consent=text)
     before = len(booth.recorded())
 
     def announce(address: str) -> None:
@@ -262,15 +280,14 @@ def speech_forget(
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
         new = count_of(summary.added, "recording is", "recordings are")
-        corrected = f", {summary.corrected} of them with a new sentence, license or language"
+        corrected = f", {summary.corrected} of them with a new sentence, license, language or name"
         left = len(summary.failures) + len(summary.mismatches)
         left_out = f"; {count_of(left, 'file or row', 'files or rows')} not imported" if left else ""
         known = count_of(summary.known, "was", "were")
         terminal.say(f"  {new} new, {known} known{corrected if summary.corrected else ''}{left_out}")
         voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
-        more = f" and {len(voices) - _SHOWN_VOICES} more" if len(voices) > _SHOWN_VOICES else ""
         if voices:
-            terminal.say(f"  voices: {', '.join(voices[:_SHOWN_VOICES])}{more}")
+            terminal.say(f"  voices: {', '.join(first_of(voices, _SHOWN_VOICES))}")
     utterances = count_of(summary.utterances, "utterance")
     terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())

@@ -49,91 +49,90 @@ class Cut:
     sha256: str
 
 
-def cut_clips(
-    clips: Sequence[PlannedClip],
-    sources: Mapping[str, Source],
-    workspace: Workspace,
-    *,
-    short_side: int,
-    keep_audio: bool = False,
-    jobs: int,
-    ledger: Ledger,
-    progress: Progress = silent,
-) -> tuple[list[ClipRow], dict[str, ToolkitError]]:
-    """Cuts the clips that do not exist yet to ``clips/<id>.mp4``.
+@dataclass(frozen=True)
+class ClipCutter:
+    """Cuts the clips of a build to ``clips/<id>.mp4``, those that do not exist yet.
 
-    Args:
-        clips: the clips to cut.
-        sources: the source of every video, by its name.
+    Attributes:
         workspace: the workspace to write to.
+        sources: the source of every video that was opened, by its name; it may get more.
         short_side: short side of the clips in pixels.
         keep_audio: whether the video's audio is added to them.
         jobs: number of worker processes.
         ledger: records which clips exist, and the outcome of every clip.
         progress: progress callback.
-
-    Returns:
-        The rows of the clips that exist, in order of id, and the errors of the others, by id.
-
-    Raises:
-        StoppedError: the disk is full.
     """
-    spans = {clip.id: _span(clip, sources[clip.interval.video], workspace, short_side, keep_audio) for clip in clips}
-    wanted = [(sources[clip.interval.video], spans[clip.id]) for clip in clips]
-    done, failures = cut_spans(wanted, workspace, short_side=short_side, jobs=jobs, ledger=ledger, progress=progress)
-    rows = [
-        _row(clip, done[clip.id], spans[clip.id]) for clip in sorted(clips, key=lambda clip: clip.id) if clip.id in done
-    ]
-    return rows, failures
 
+    workspace: Workspace
+    sources: Mapping[str, Source]
+    short_side: int
+    keep_audio: bool
+    jobs: int
+    ledger: Ledger
+    progress: Progress = silent
 
-def untrimmed_contents(
-    clips: Sequence[PlannedClip],
-    sources: Mapping[str, Source],
-    workspace: Workspace,
-    *,
-    short_side: int,
-    keep_audio: bool = False,
-    jobs: int,
-    ledger: Ledger,
-    progress: Progress = silent,
-) -> tuple[dict[str, str], dict[str, ToolkitError]]:
-    """The SHA-256 of clips as annotated, without their trims: what decisions refer to.
+    def cut(self, clips: Sequence[PlannedClip]) -> tuple[list[ClipRow], dict[str, ToolkitError]]:
+        """Returns the rows of the clips that exist now, in order of id, and the errors of the others, by id.
 
-    The ledger keeps them (rows ``reviewed/<clip id>``, without a file), so that clips are cut for this only once.
-
-    Returns:
-        The hashes, and the errors of clips that cannot be cut, by clip id.
-    """
-    contents: dict[str, str] = {}
-    unknown: list[PlannedClip] = []
-    keys: dict[str, str] = {}
-    for clip in clips:
-        span = _span(clip.untrimmed(), sources[clip.interval.video], workspace, short_side, keep_audio)
-        keys[clip.id] = span.key
-        row = ledger.finished(f"reviewed/{clip.id}", span.key) or ledger.finished(span.sample, span.key)
-        if row is None:
-            unknown.append(clip.untrimmed())
-        else:
-            contents[clip.id] = str(row.sha256)
-    failures: dict[str, ToolkitError] = {}
-    if unknown:
-        rows, failures = cut_clips(
-            unknown,
-            sources,
-            workspace,
-            short_side=short_side,
-            keep_audio=keep_audio,
-            jobs=jobs,
-            ledger=ledger,
-            progress=progress,
+        Raises:
+            StoppedError: the disk is full.
+        """
+        spans = {clip.id: self._span(clip) for clip in clips}
+        done, failures = cut_spans(
+            [(self.sources[clip.interval.video], spans[clip.id]) for clip in clips],
+            self.workspace,
+            short_side=self.short_side,
+            jobs=self.jobs,
+            ledger=self.ledger,
+            progress=self.progress,
         )
+        existing = sorted((clip for clip in clips if clip.id in done), key=lambda clip: clip.id)
+        return [_row(clip, done[clip.id], spans[clip.id]) for clip in existing], failures
+
+    def untrimmed_contents(self, clips: Sequence[PlannedClip]) -> tuple[dict[str, str], dict[str, ToolkitError]]:
+        """The SHA-256 of clips as annotated, without their trims: what decisions refer to.
+
+        The ledger keeps them (rows ``reviewed/<clip id>``, without a file), so that clips are cut for this only once.
+
+        Returns:
+            The hashes, and the errors of clips that cannot be cut, by clip id.
+
+        Raises:
+            StoppedError: the disk is full.
+        """
+        contents: dict[str, str] = {}
+        unknown: list[PlannedClip] = []
+        keys: dict[str, str] = {}
+        for clip in clips:
+            span = self._span(clip.untrimmed())
+            keys[clip.id] = span.key
+            row = self.ledger.finished(f"reviewed/{clip.id}", span.key) or self.ledger.finished(span.sample, span.key)
+            if row is None:
+                unknown.append(clip.untrimmed())
+            else:
+                contents[clip.id] = str(row.sha256)
+        rows, failures = self.cut(unknown) if unknown else ([], {})
         contents |= {row.id: row.sha256 for row in rows}
-    for clip_id, sha256 in contents.items():
-        ledger.record(
-            LedgerRow(id=f"reviewed/{clip_id}", status="ok", stage="review", key=keys[clip_id], sha256=sha256)
+        for clip_id, sha256 in contents.items():
+            self.ledger.record(
+                LedgerRow(id=f"reviewed/{clip_id}", status="ok", stage="review", key=keys[clip_id], sha256=sha256)
+            )
+        return contents, failures
+
+    def _span(self, clip: PlannedClip) -> Span:
+        source, keep_audio = self.sources[clip.interval.video], self.keep_audio
+        path = self.workspace.clips / f"{clip.id}.mp4"
+        start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
+        interval, seconds = clip.interval, clip.interval.seconds or (None, None)
+        timing = clip_timing(
+            source.index,
+            start_frame,
+            end_frame,
+            start_s=seconds[0] if start_frame == interval.start_frame else None,
+            end_s=seconds[1] if end_frame == interval.end_frame else None,
         )
-    return contents, failures
+        key = cut_key(source, start_frame, end_frame, self.short_side, timing=timing, keep_audio=keep_audio)
+        return Span(clip.id, start_frame, end_frame, path, key, timing=timing, keep_audio=keep_audio)
 
 
 def cut_spans(
@@ -248,21 +247,6 @@ def _with_dark_margin(pictures: Iterator[Picture], bright: tuple[int, int]) -> I
         else:
             luma = picture.width * picture.height
             yield replace(picture, yuv420p=picture.yuv420p[:luma].translate(darker) + picture.yuv420p[luma:])
-
-
-def _span(clip: PlannedClip, source: Source, workspace: Workspace, short_side: int, keep_audio: bool) -> Span:
-    path = workspace.clips / f"{clip.id}.mp4"
-    start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
-    interval, seconds = clip.interval, clip.interval.seconds or (None, None)
-    timing = clip_timing(
-        source.index,
-        start_frame,
-        end_frame,
-        start_s=seconds[0] if start_frame == interval.start_frame else None,
-        end_s=seconds[1] if end_frame == interval.end_frame else None,
-    )
-    key = cut_key(source, start_frame, end_frame, short_side, timing=timing, keep_audio=keep_audio)
-    return Span(clip.id, start_frame, end_frame, path, key, timing=timing, keep_audio=keep_audio)
 
 
 def cut_key(

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dataset_tools.core.console import command_context, tolerate_any_terminal
+from dataset_tools.core.console import command_context, print_error
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.renamed_options import with_new_names
+from dataset_tools.core.standard_streams import OutputError, usable_streams
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ COMMON = "Common"
 Body = TypeVar("Body", bound=Callable[..., None])
 _SHORT_TYPES = {int: "N", float: "X", str: "TEXT"}
 _WIDEST_NAMES = 20  # wider ones are cut at 80 columns
+_AS_JSON = "dataset_tools.as_json"  # in the data that the contexts of a command line share
+_UsageError: Any = typer.BadParameter.__base__  # Typer has it from click, or from a copy of its own
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -144,9 +147,14 @@ class CommandLine(typer.Typer):
             super().callback()(_program)
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        tolerate_any_terminal()
         os.environ.setdefault("PATH", os.defpath)  # packages that start programs rely on it
-        return super().__call__(*arguments, **settings)
+        try:
+            with usable_streams():
+                return super().__call__(*arguments, **settings)
+        except OutputError as error:
+            if not error.is_unread:
+                print_error(error, as_json=False)
+            raise SystemExit(error.exit_code) from None
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Body], Body]:
         """Adds a command; the module docstring describes its parameters."""
@@ -168,6 +176,40 @@ def _program(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None: ...
+
+
+class _UsageErrors:
+    """Prints an error of usage as a JSON object on stdout, like other errors, if ``--json`` is among the arguments."""
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
+        with _usage_errors(as_json=as_json and parent is None):
+            context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]  # of the command
+            if parent is None:
+                context.meta[_AS_JSON] = as_json
+            return context
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_errors(as_json=ctx.meta[_AS_JSON] and ctx.parent is None):  # of this command and those within
+            return super().invoke(ctx)  # type: ignore[misc]  # of the command it is mixed into
+
+
+@contextmanager
+def _usage_errors(*, as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        if not as_json:
+            raise
+        command = error.ctx.command_path if error.ctx else None
+        found = InputError(
+            error.format_message().rstrip("."),
+            where=command,
+            expected=error.ctx.get_usage().removeprefix("Usage: ") if error.ctx else None,
+            next_step=" ".join([*([command] if command else []), "--help lists the arguments and options"]),
+        )
+        print_error(found, as_json=True)
+        raise typer.Exit(found.exit_code) from None
 
 
 class _NarrowHelp:
@@ -192,12 +234,12 @@ class _NarrowHelp:
         return params
 
 
-class _Command(_NarrowHelp, TyperCommand):
+class _Command(_UsageErrors, _NarrowHelp, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_new_names(args, _option_names(self, ctx)))
 
 
-class _Group(_NarrowHelp, TyperGroup):
+class _Group(_UsageErrors, _NarrowHelp, TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Sorts commands by help panel; within a panel, in the order in which they were added, groups last."""
         return sorted(

@@ -6,7 +6,6 @@ outside, or by an unexpected error: run it again to resume. Only the command mod
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ import typer
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import disk_error
-from dataset_tools.core.reserved_stdout import reserved_stdout
+from dataset_tools.core.standard_streams import OutputError, reserved_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -172,24 +171,29 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             terminal.print_json()
     except (Exception, KeyboardInterrupt) as raised:
         terminal.close_bars()
-        if isinstance(raised, typer.Exit):
+        if isinstance(raised, typer.Exit | OutputError):
             raise
         if debug:
             terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
         error = _as_toolkit_error(raised)
-        if as_json:
-            _print_json({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()})
-        else:
-            errors = _stderr()
-            _print_text(errors, "[red]error:[/red] ", error.found)
-            for name, text in error.as_dict().items():
-                if name != "found":
-                    _print_text(errors, f"  {name + ':':<10}", text)
+        print_error(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
     if terminal.exit_code:
         raise typer.Exit(terminal.exit_code)
+
+
+def print_error(error: ToolkitError, *, as_json: bool) -> None:
+    """Prints an error: on stderr, or as the one JSON object on stdout."""
+    if as_json:
+        _print_json({"ok": False, "exit_code": error.exit_code, "error": error.as_dict()})
+        return
+    errors = _stderr()
+    _print_text(errors, "[red]error:[/red] ", error.found)
+    for name, text in error.as_dict().items():
+        if name != "found":
+            _print_text(errors, f"  {name + ':':<10}", text)
 
 
 def _as_toolkit_error(raised: BaseException) -> ToolkitError:
@@ -265,13 +269,6 @@ def _print_text(console: Console, sign: str, text: str) -> None:
 def printable(text: str) -> str:
     """Escapes control characters other than line breaks and tabs, so that a terminal does not interpret them."""
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-def tolerate_any_terminal() -> None:
-    """Replaces characters that the terminal's encoding lacks, such as ✓ in ASCII, by a question mark on output."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _print_json(values: Mapping[str, Any]) -> None:

@@ -194,16 +194,29 @@ class Ledger:
         self._changed = True
 
     def forget(self, row_ids: Iterable[str]) -> None:
-        """Drops the rows of samples that are no longer needed; takes effect when the ledger is closed."""
+        """Drops the rows of samples that are no longer needed; takes effect when the ledger is closed or saved."""
         for row_id in row_ids:
             self._changed |= self.rows.pop(row_id, None) is not None
+
+    def save(self) -> None:
+        """Writes all rows now; a kill does not bring back rows that were dropped before.
+
+        Raises:
+            StoppedError: the disk is full.
+        """
+        if self._changed:
+            self._compact()
+        if self._journal is not None:
+            self._journal.seek(0)
+            self._journal.truncate()
+        self._changed = False
 
     def status(self, status: str, kind: str = "") -> list[LedgerRow]:
         """The rows with a status, sorted by id; ``kind`` is a prefix of the id, such as ``clip/``."""
         return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
 
     def _clear_partial(self) -> None:
-        for folder in ("", "clips", "clips/in-context", "speech", "manifests", "recordings", "cache/sources"):
+        for folder in ("", "clips", "clips/in-context", "speech", "manifests", "recordings", "cache", "cache/sources"):
             clear_partial(self.root / folder)
 
     @property

@@ -15,12 +15,14 @@ from msgspec import UNSET
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.exports.item_sides import SPLITS, ItemSides, Side, Split
+from dataset_tools.exports.item_sides import SPLITS, ItemSides, Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.manifests import (
+    SIDES,
     ClassLabel,
     ClipRow,
     PairRow,
+    Side,
     SpeakerFacts,
     SplitPairRow,
     UtteranceRow,
@@ -32,7 +34,6 @@ TableName = Literal["clips", "utterances", "pairs"]
 TABLES: tuple[TableName, ...] = ("clips", "utterances", "pairs")
 UNDER_AGE = SpeakerFacts.AGE_BANDS[0]
 
-_SIDES: tuple[Side, ...] = ("train", "test")
 _ROW_TYPES: Mapping[TableName, type[ClipRow | UtteranceRow | PairRow]] = {
     "clips": ClipRow,
     "utterances": UtteranceRow,
@@ -183,12 +184,12 @@ class ExportedRows:
 
     def _pairs(self) -> Iterator[ExportedRow]:
         """Yield every pair. All three manifests of pairs are sorted by id, so they are merged in a single pass."""
-        readers = {side: self._read_side(side) for side in _SIDES}
+        readers = {side: self._read_side(side) for side in SIDES}
         heads = {side: next(reader, None) for side, reader in readers.items()}
         for row in self._read("pairs"):
             split: Split = "neither"
             fold = None
-            for side in _SIDES:
+            for side in SIDES:
                 head = heads[side]
                 if head is not None and head.id == row.id:
                     split, fold = side, head.fold
@@ -204,7 +205,7 @@ class ExportedRows:
         return read_rows(self.workspace.manifests / f"{side}.jsonl", SplitPairRow)
 
     def _read_sides(self) -> None:
-        for side in _SIDES:
+        for side in SIDES:
             for pair in self._read_side(side):
                 self._labels[pair.label.id] = pair.label
                 for table, row in (("clips", pair.clip), ("utterances", pair.utterance)):

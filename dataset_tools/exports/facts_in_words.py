@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.exports.dataset_facts import NOT_JUDGED, DatasetFacts
 
 _MOST_NAMED = 20
@@ -37,9 +37,7 @@ def name(facts: DatasetFacts) -> str:
 def counted(counts: Mapping[str, int]) -> str:
     """Formats counts on one line, the largest first: ``grammar: 30, tacos: 7``."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    rest = len(ordered) - _MOST_NAMED
-    texts = [f"{what}: {number:,}" for what, number in ordered[:_MOST_NAMED]]
-    return ", ".join([*texts, *([f"and {rest} more"] if rest > 0 else [])])
+    return ", ".join(first_of([f"{what}: {number:,}" for what, number in ordered], _MOST_NAMED))
 
 
 def collection(facts: DatasetFacts) -> list[str]:

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from dataset_tools.core.errors import StoppedError
+from dataset_tools.manifests import Side
 
-Side = Literal["train", "test"]
 Split = Literal["train", "test", "both", "neither"]
 SPLITS: tuple[Split, ...] = ("train", "test", "both", "neither")
 """For a clip or utterance: where its pairs are (`both` only with ``--split pairs``). For a pair: never `both`."""

@@ -11,7 +11,7 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildSummary, read_build, sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -185,7 +185,7 @@ def _row_differences(table: str, here: dict[str, Any], theirs: dict[str, Any]) -
         ids = sorted(find())
         if ids:
             counted = count_of(len(ids), f"{table.removesuffix('s')} {has}", f"{table} {have}")
-            yield f"{counted}: {', '.join(ids[:_SHOWN])}{' and others' * (len(ids) > _SHOWN)}"
+            yield f"{counted}: {', '.join(first_of(ids, _SHOWN))}"
 
 
 def _by_id(workspace: Workspace, table: str, row_type: type[ClipRow] | type[UtteranceRow]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.consent_rows import ConsentRow
+from dataset_tools.speech.engine_registry import open_engine
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 
 FOLDER = "rebuild"
@@ -133,20 +134,44 @@ def _check_speech(rows: ExportedRows, last: LastBuild) -> None:
     """Raises an InputError if synthesized utterances were not made as recorded.
 
     ``build --no-speech`` keeps those of earlier commands, and versions before 0.2.0 did not record those of
-    ``speech synthesize``.
+    ``speech synthesize``. Language, engine and augmentation are compared; a seed leaves no trace in the rows.
     """
-    language = last.options.voices.language if last.options.speech else None
+    voices = last.options.voices if last.options.speech else None
+    engine = None if voices is None else _name_of(voices.engine)
     spoken = [one.row for one in rows.read("utterances") if isinstance(one.row, UtteranceRow)]
-    others = [row for row in spoken if row.source == "synthesized" and row.language != language]
+    others = [
+        row
+        for row in spoken
+        if row.source == "synthesized"
+        and (
+            voices is None
+            or row.language != voices.language
+            or (engine is not None and not f"{row.engine} ".startswith(f"{engine} "))
+            or (row.augmented is not msgspec.UNSET and not voices.augment)
+        )
+    ]
     if others:
         raise InputError(
             f"It is not recorded how {count_of(len(others), 'utterance was', 'utterances were')} synthesized:"
             " build.json tells of "
-            + ("no synthesis" if language is None else f"descriptions in the language {language!r}"),
+            + (
+                "no synthesis"
+                if voices is None
+                else f"descriptions in the language {voices.language!r}, by {voices.engine}"
+                + ("" if voices.augment else ", without augmented copies")
+            ),
             where=rows.workspace.manifests / "utterances.jsonl",
             expected="utterances as the last fmn-data build or fmn-data speech synthesize makes them",
             next_step="run fmn-data speech synthesize and fmn-data pairs again",
         )
+
+
+def _name_of(engine: str) -> str | None:
+    """Returns the name that the rows have of an engine; None if it is not installed here."""
+    try:
+        return open_engine(engine).name
+    except InputError:
+        return None
 
 
 def _class_file(workspace: Workspace) -> Path:
@@ -187,7 +212,9 @@ def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequen
     """Adds the recordings as in the data set (not the original files), their rows and their speakers' consents."""
     ids = {row.id for row in recordings}
     used = {one.row.id: one for one in rows.rows("utterances") if one.row.id in ids}
-    passed_on = [msgspec.structs.replace(row, name="") for row in recordings if row.id in used]
+    passed_on = [
+        msgspec.structs.replace(row, name="", speaker_name=msgspec.UNSET) for row in recordings if row.id in used
+    ]
     if not passed_on:
         return
     voices = {row.utterance.voice for row in passed_on}

@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from dataset_tools.build_record import FOOTAGE_LICENCE, OWN_LICENCE, read_build
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
-from dataset_tools.speech.consents import barred_voices, consented_voices, read_speakers
+from dataset_tools.speech.consent_rows import barred_voices
+from dataset_tools.speech.consents import consented_voices, read_speakers
 
 MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
 WITHOUT_CONSENT, MINORS = "recordings-without-consent", "recordings-of-minors"
@@ -71,7 +72,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
         voices = tuple(sorted(rows.voices.keys() - permitted))
         if voices:
             count = sum(rows.voices[voice] for voice in voices)
-            names = ", ".join(voices[:_SHOWN_VOICES]) + (" and others" if len(voices) > _SHOWN_VOICES else "")
+            names = ", ".join(first_of(voices, _SHOWN_VOICES))
             found.append(Withheld(name, f"{count_of(count, 'recorded utterance')} of {names}", why, voices))
     return found
 

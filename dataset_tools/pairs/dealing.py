@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.manifests import ClipRow, ItemRow, PairRow, UtteranceRow
+from dataset_tools.manifests import SIDES, ClipRow, ItemRow, PairRow, Side, UtteranceRow
 from dataset_tools.pairs.folds import FOLDS
-from dataset_tools.pairs.sides import Side, Sides
+from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.splits import SplitName
 
 
@@ -43,7 +43,6 @@ def pairs_of_class(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
 ) -> dict[str, Counter[Side]]:
     """Counts the pairs of each class on each side."""
-    sides_of: tuple[Side, Side] = ("train", "test")
     clips_in = Counter((row.class_id, sides.clips.get(row.id)) for row in clips)
     utterances_in = Counter((row.class_id, sides.utterances.get(row.id)) for row in utterances)
     counts: dict[str, Counter[Side]] = {}
@@ -53,7 +52,7 @@ def pairs_of_class(
             test = round(options.test_share * pairs)
             counts[class_id] = Counter({"test": test, "train": pairs - test})
         else:
-            counts[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in sides_of})
+            counts[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in SIDES})
     return counts
 
 

@@ -19,9 +19,11 @@ from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.manifests import (
+    SIDES,
     ClipRow,
     ItemRow,
     PairRow,
+    Side,
     SplitPairRow,
     UtteranceRow,
     read_rows,
@@ -30,7 +32,7 @@ from dataset_tools.manifests import (
 from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
 from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
-from dataset_tools.pairs.sides import Side, Sides
+from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, write_split
 from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 from dataset_tools.speech.consents import Withdrawal, read_withdrawals
@@ -107,7 +109,7 @@ def _paired(
     utterances_by_id = {utterance.id: utterance for utterance in utterances}
     clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
     total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
-    counts = {"train": 0, "test": 0}
+    counts: dict[str, int] = {side: sum(of_class[side] for of_class in expected.values()) for side in SIDES}
     deal = dealer(clips, utterances, sides, options)
 
     def side_rows(side: Side) -> Iterator[SplitPairRow]:
@@ -115,7 +117,6 @@ def _paired(
             dealt = deal(pair)
             if dealt is None or dealt[0] != side:
                 continue
-            counts[side] += 1
             yield SplitPairRow(
                 id=pair.id,
                 label=labels[pair.class_id],
@@ -133,15 +134,12 @@ def _paired(
         progress(stage, expected, expected)
 
     merged = () if options.split == "pairs" else content.merged
-    if dry_run:
-        for side in ("train", "test"):
-            sum(1 for _ in side_rows(side))
-    else:
+    if not dry_run:
         clear_partial(workspace.manifests)
         with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
             write_rows(made / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
-            write_rows(made / "train.jsonl", shown("train", side_rows("train"), total))
-            write_rows(made / "test.jsonl", shown("test", side_rows("test"), total))
+            write_rows(made / "train.jsonl", shown("train", side_rows("train"), counts["train"]))
+            write_rows(made / "test.jsonl", shown("test", side_rows("test"), counts["test"]))
             write_split(made, _record(options, counts, sides, merged, read_withdrawals(workspace)))
             for name in ("test.jsonl", SPLIT_FILE):  # a kill leaves no earlier test split beside new pairs
                 (workspace.manifests / name).unlink(missing_ok=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-Side = Literal["train", "test"]
+from dataset_tools.manifests import Side
 
 
 @dataclass(frozen=True)

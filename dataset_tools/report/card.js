@@ -13,6 +13,8 @@ const SampleCard = (() => {
     return made;
   };
 
+  const countOf = (number, one, several = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : several}`;
+
   const fact = (name, value, kind = "") =>
     value === undefined || value === "" ? null : element("span", { className: `fact ${kind}`, title: name }, String(value));
   const judgment = (what, { verdict, votes = [] }) => {
@@ -104,5 +106,5 @@ const SampleCard = (() => {
     button.addEventListener("click", () => playBoth(button, card.id, [made.querySelector("video"), made.querySelector("audio")].filter(Boolean)));
     return made;
   };
-  return { element, make, stop: () => playing?.() };
+  return { element, countOf, make, stop: () => playing?.() };
 })();

@@ -10,7 +10,7 @@
  *     shown(): callback, called after other cards are shown
  */
 function showCards(root, cards, { keys = true, tools = () => [], shown = () => {} } = {}) {
-  const { element } = SampleCard;
+  const { element, countOf } = SampleCard;
   const many = (read) => (card) => (card.utterances ?? []).map(read).filter((value) => value !== undefined);
   const one = (read) => (card) => { const value = read(card); return value === undefined ? [] : [value]; };
   const kindOf = (doubt) => doubt.split(":")[0];
@@ -177,7 +177,7 @@ function showCards(root, cards, { keys = true, tools = () => [], shown = () => {
       view.sort !== DEFAULTS.sort && `sorted by ${sortName()}, ${descending ? "descending" : "ascending"}`,
       view.from && `from ${view.from}`, view.to && `to ${view.to}`].filter(Boolean).join("; ");
     count.textContent = chosen.length
-      ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ${chosen.length.toLocaleString("en")} samples${asked && " – " + asked}`
+      ? `${(from + 1).toLocaleString("en")} to ${(from + here.length).toLocaleString("en")} of ${countOf(chosen.length, "sample")}${asked && " – " + asked}`
       : "No matching samples: clear a filter.";
     list.replaceChildren(...here.map((card) => SampleCard.make(card, root.id, tools(card))));
     const link = (number, text) => element("a", { href: addressOf({ ...view, page: String(number) }) }, text);

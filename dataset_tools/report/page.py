@@ -27,7 +27,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import agreement
 from dataset_tools.decisions.journal import read_reviews, reviews_path
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.manifests import SIDES, ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.card_data import SCRIPTS, STYLE, card_data
 from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
@@ -143,8 +143,8 @@ def _refuse_other(folder: Path) -> None:
 
 
 def _split_counts(workspace: Workspace) -> dict[str, int]:
-    counts = {}
-    for name in ("train", "test"):
+    counts: dict[str, int] = {}
+    for name in SIDES:
         path = workspace.manifests / f"{name}.jsonl"
         if path.is_file():
             with path.open("rb") as lines:

@@ -1,7 +1,9 @@
-"""Rows of consents.jsonl."""
+"""Rows of consents.jsonl, and the voices that they bar."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -49,3 +51,16 @@ def read_consents(workspace: Workspace) -> dict[str, ConsentRow]:
 def write_consents(workspace: Workspace, rows: dict[str, ConsentRow]) -> None:
     """Writes consents and tombstones, sorted by id. The caller holds the lock of the workspace."""
     write_rows(consents_path(workspace), (rows[name] for name in sorted(rows)))
+
+
+def voice_sha256(voice: str) -> str:
+    """Returns the SHA-256 of a voice's name, as stored in a tombstone."""
+    return hashlib.sha256(voice.encode()).hexdigest()
+
+
+def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
+    """Returns a predicate on voice names: whether consent is currently withdrawn (and not renewed)."""
+    rows = read_consents(workspace)
+    hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
+    agreed = {row.id for row in rows.values() if row.is_consent}
+    return lambda voice: bool(hashes) and voice not in agreed and voice_sha256(voice) in hashes

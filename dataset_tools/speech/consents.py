@@ -8,7 +8,6 @@ again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -21,7 +20,14 @@ from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import SpeakerFacts
-from dataset_tools.speech.consent_rows import ConsentRow, consents_path, read_consents, write_consents
+from dataset_tools.speech.consent_rows import (
+    ConsentRow,
+    barred_voices,
+    consents_path,
+    read_consents,
+    voice_sha256,
+    write_consents,
+)
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
@@ -42,11 +48,6 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
     voice_sha256: Sha256
 
 
-def voice_sha256(voice: str) -> str:
-    """Returns the SHA-256 of a voice's name, as stored in a tombstone."""
-    return hashlib.sha256(voice.encode()).hexdigest()
-
-
 def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
     """Reads the tombstones of a workspace, oldest first."""
     rows = read_consents(workspace).values()
@@ -54,14 +55,6 @@ def read_withdrawals(workspace: Workspace) -> tuple[Withdrawal, ...]:
         Withdrawal(time=row.time, voice_sha256=row.withdrawn) for row in rows if row.withdrawn is not msgspec.UNSET
     ]
     return tuple(sorted(found, key=lambda one: (one.time, one.voice_sha256)))
-
-
-def barred_voices(workspace: Workspace) -> Callable[[str], bool]:
-    """Returns a predicate on voice names: whether consent is currently withdrawn (and not renewed)."""
-    rows = read_consents(workspace)
-    hashes = {row.withdrawn for row in rows.values()} - {msgspec.UNSET}
-    agreed = {row.id for row in rows.values() if row.is_consent}
-    return lambda voice: bool(hashes) and voice not in agreed and voice_sha256(voice) in hashes
 
 
 def withdrawn_forms(workspace: Workspace) -> Callable[[str, str], str | None]:

@@ -23,6 +23,7 @@ from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
 from dataset_tools.speech.consents import note_speakers, read_speakers
+from dataset_tools.speech.earlier_speech import earlier_speech_path, replacing_speech, speech_in_use
 from dataset_tools.speech.recording_rows import listed_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.recordings import import_recordings
 from dataset_tools.speech.speaker_facts import NOTHING_SAID
@@ -55,7 +56,7 @@ class SpeechSummary:
     Attributes:
         utterances, recorded: number of rows, and how many of them are recordings.
         added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
-            license or language changed.
+            license, language or speaker's name changed.
         failures: errors by utterance id or file.
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: further messages about the imported files. voices: number of recordings among them, by voice.
@@ -101,39 +102,54 @@ def speak(
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
     sentences = read_sentences(options.sentences) if options.sentences else None
-    spoken, failures = synthesize(
-        workspace,
-        clips,
-        classes,
-        engine=options.engine,
-        language=options.language,
-        seed=options.seed,
-        jobs=jobs,
-        ledger=ledger,
-        progress=progress,
-        sentences=sentences,
-        agreed=_agreed(workspace, clips),
-        judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
-    )
-    current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
-    ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
-    originals = [row for row in assemble(workspace, clips, classes, ledger) if row.augmented is UNSET]
-    copies, failed = augment(
-        workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
-    )
+    with replacing_speech(workspace, ledger):
+        spoken, failures = synthesize(
+            workspace,
+            clips,
+            classes,
+            engine=options.engine,
+            language=options.language,
+            seed=options.seed,
+            jobs=jobs,
+            ledger=ledger,
+            progress=progress,
+            sentences=sentences,
+            agreed=_agreed(workspace, clips),
+            judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
+        )
+        current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
+        ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
+        originals = _with_recordings(workspace, clips, classes, spoken)
+        copies, failed = augment(
+            workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
+        )
     return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
 
 
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
     """Returns the utterances of a data set from the ledger and the recordings, sorted by id.
 
+    Synthesized utterances are those of the last synthesis that is complete. Copies are used with their originals.
+    """
+    synthesized = speech_in_use(workspace, ledger.rows)
+    originals = _with_recordings(workspace, clips, classes, [row for row in synthesized if row.augmented is UNSET])
+    there = {row.id for row in originals}
+    copies = [row for row in synthesized if row.augmented is not UNSET and row.augmented.original in there]
+    speakers = read_speakers(workspace)
+    return sorted([*originals, *(_with_speaker(row, speakers) for row in copies)], key=lambda row: row.id)
+
+
+def _with_recordings(
+    workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, synthesized: Sequence[UtteranceRow]
+) -> list[UtteranceRow]:
+    """Returns the synthesized utterances of the clips, replaced by recordings where they exist, sorted by id.
+
     A recording of a clip is used unless a review moved the clip to another class, or changed the sentence to a
-    different one than was recorded. The recording itself is kept in any case. Copies are used with their originals.
+    different one than was recorded. The recording itself is kept in any case.
     """
     class_of = {clip.id: clip.class_id for clip in clips}
     class_ids = {one.id for one in classes.classes} | {clip.class_id for clip in clips}  # --classes may name fewer
     agreed = _agreed(workspace, clips)
-    spoken = [row.value("row", UtteranceRow) for row in ledger.status("ok", "utterance/")]
     recordings = []
     for row in read_recordings(workspace):
         clip_id = row.utterance.clip
@@ -149,12 +165,9 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
             fits = fits and (says_it or not is_written or not row.utterance.text)
         if fits:
             recordings.append(row)
-    originals = merge_recordings([row for row in spoken if row.clip in class_of], recordings)
     speakers = read_speakers(workspace)
-    there = {row.id for row in originals}
-    copies = [row.value("row", UtteranceRow) for row in ledger.status("ok", "copy/")]
-    kept = [row for row in copies if row.augmented is not UNSET and row.augmented.original in there]
-    return sorted((_with_speaker(row, speakers) for row in (*originals, *kept)), key=lambda row: row.id)
+    merged = merge_recordings([row for row in synthesized if row.clip in class_of], recordings)
+    return [_with_speaker(row, speakers) for row in merged]
 
 
 def _with_speaker(row: UtteranceRow, speakers: Mapping[str, SpeakerFacts]) -> UtteranceRow:
@@ -214,6 +227,10 @@ def import_dataset(
         note_speakers(workspace, imported.speakers)
         rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
         _drop_other_ids(workspace, ledger)
+    notes = imported.notes
+    if earlier_speech_path(workspace).is_file():
+        told = "the last synthesis was interrupted: the speech before it is used until it is run again"
+        notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
     return SpeechSummary(
         len(rows),
         _recorded(rows),
@@ -222,7 +239,7 @@ def import_dataset(
         known=imported.known,
         corrected=imported.corrected,
         mismatches=imported.mismatches,
-        notes=imported.notes,
+        notes=notes,
         voices=imported.voices,
     )
 

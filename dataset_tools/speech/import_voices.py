@@ -9,7 +9,7 @@ from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_files import FoundRecording
-from dataset_tools.speech.voice_names import hashed_before, name_key, one_line, voice_slug
+from dataset_tools.speech.voice_names import different_names, hashed_before, one_line, voice_slug
 
 
 def with_known_voices(
@@ -18,15 +18,16 @@ def with_known_voices(
     """Returns the recordings with the voices that their speakers have in the workspace, and what is doubtful."""
     known = KnownVoices(workspace)
     assigned = [replace(one, voice=known.of(one.named) or one.voice) for one in recordings]
-    names: dict[str, dict[str, str]] = {}  # by voice and by their letters and digits
-    for one in assigned:
-        names.setdefault(one.voice, {}).setdefault(_letters(one.named), one_line(one.named))
-    return assigned, [text for voice in sorted(names) for text in _doubts(voice, names[voice], known)]
+    names: dict[str, list[str]] = {}  # by voice
+    for one in reversed(assigned):
+        names.setdefault(one.voice, []).append(one_line(one.named))
+    return assigned, [text for voice in sorted(names) for text in _doubts(voice, different_names(names[voice]), known)]
 
 
 def _doubts(voice: str, imported: dict[str, str], known: KnownVoices) -> Iterator[str]:
-    before = {_letters(name): name for name in known.names.get(voice, ())}
-    stated = {voice} if voice in known else set()  # users may state a known voice instead of the name
+    before = different_names(known.names.get(voice, ()))
+    # Users may state a known voice instead of the name, unless it is itself the only name that is known.
+    stated = {voice} if voice in known and known.names[voice] != {voice} else set()
     names = set({**before, **imported}.values()) - {""} - stated
     if len(names) > 1:
         listed = " and ".join(in_unicode(repr(name)) for name in sorted(names))
@@ -43,7 +44,3 @@ def _doubts(voice: str, imported: dict[str, str], known: KnownVoices) -> Iterato
                 f"voice {voice}: {in_unicode(repr(name))} gets this voice, which a version before 0.2.0 made of the"
                 " name; if it is of another person, rename one of them"
             )
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name_key(name)))

@@ -6,31 +6,17 @@ from pathlib import PurePath
 
 import msgspec
 
-from dataset_tools.core.jsonl import Row
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import read_rows
 from dataset_tools.speech.consent_rows import read_consents
+from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, name_key, one_line, voice_slug
-
-
-class _Spoken(msgspec.Struct, frozen=True):
-    """Voice of the utterance in a row of recordings.jsonl."""
-
-    voice: str
-
-
-class _Recording(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
-    """Row of recordings.jsonl, partly: `RecordingRow` cannot be imported, since its module imports this one."""
-
-    name: str
-    utterance: _Spoken
 
 
 class KnownVoices:
     """Voices of a workspace, as of now.
 
     Attributes:
-        names: names of the speakers as written in consents and in names of imported files, by voice; may be empty.
+        names: names of the speakers as written in consents, lists and names of imported files, by voice; may be empty.
         recorded: voices with rows in recordings.jsonl.
     """
 
@@ -41,12 +27,9 @@ class KnownVoices:
             if consent.withdrawn is msgspec.UNSET:
                 # The id stands for a name that is not known: of imported speakers, and in exported data sets.
                 self.names[consent.id] = {one_line(consent.name)} - {consent.id, ""}
-        for row in read_rows(workspace.recordings / "recordings.jsonl", _Recording, missing_ok=True):
-            voice = row.utterance.voice
-            self.recorded.add(voice)
-            written, is_separate, _ = PurePath(row.name).stem.partition("_")
-            is_of_voice = is_separate and voice in (voice_slug(written), *former_voices(written))
-            self.names.setdefault(voice, set()).update({one_line(written)} if is_of_voice else ())
+        for row in listed_recordings(workspace):
+            self.recorded.add(row.utterance.voice)
+            self.names.setdefault(row.utterance.voice, set()).update(_names_in(row))
 
     def __contains__(self, voice: str) -> bool:
         return voice in self.names
@@ -68,3 +51,12 @@ class KnownVoices:
 
     def _is_named(self, voice: str, name: str) -> bool:
         return name_key(name) in map(name_key, self.names.get(voice, ()))
+
+
+def _names_in(row: RecordingRow) -> set[str]:
+    """Returns the name of the speaker as written: as stored or, by earlier versions, in the name of the file."""
+    if row.speaker_name is not msgspec.UNSET:
+        return {row.speaker_name}
+    written, is_separate, _ = PurePath(row.name).stem.partition("_")
+    is_of_voice = is_separate and row.utterance.voice in (voice_slug(written), *former_voices(written))
+    return {one_line(written)} if is_of_voice else set()

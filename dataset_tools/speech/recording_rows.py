@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consents import barred_voices
+from dataset_tools.speech.consent_rows import barred_voices
 
 
 class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
@@ -20,6 +22,8 @@ class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
         id: of the utterance that was made from it.
         original: copy of the unmodified file, relative to the workspace. original_sha256: of that file.
         name: original file name.
+        speaker_name: the speaker's name as written in the list, or in the name of the file or folder; earlier versions
+            did not store it.
         licence: as stated at the import, or empty.
         take: number of the recording of the clip by the voice, from 1; the last one is used.
         utterance: row for the manifest.
@@ -32,6 +36,7 @@ class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
     licence: str
     take: int
     utterance: UtteranceRow
+    speaker_name: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def recordings_path(workspace: Workspace) -> Path:

@@ -33,6 +33,7 @@ from dataset_tools.speech.recording_files import FoundRecording, find_recordings
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.speaker_facts import facts_by_voice
 from dataset_tools.speech.utterance_writer import Written
+from dataset_tools.speech.voice_names import one_line
 
 _STAGE = "import"
 _Row = TypeVar("_Row")
@@ -46,7 +47,7 @@ class ImportSummary:
         added: new recordings.
         known: number of files that had been imported before, byte for byte, under any name, clip, class or voice, even
             if the clip is not part of the data set any more.
-        corrected: number of these whose sentence, license or language changed.
+        corrected: number of these whose sentence, license, language or speaker's name changed.
         refused: errors of the files that cannot be used.
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: messages about files that are there already, about voices and about speakers.
@@ -79,7 +80,8 @@ def import_recordings(
 ) -> ImportSummary:
     """Imports the recordings of a folder or a CSV file (matched as in `recording_files`).
 
-    Sentence, language and license of known recordings are updated; a missing original is copied again.
+    Sentence, language, license and the name as written of known recordings are updated; a missing original is copied
+    again.
 
     Args:
         workspace: of the data set.
@@ -266,7 +268,16 @@ def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, l
     if found.text not in ("", utterance.text):  # the text describes the current clip
         utterance = msgspec.structs.replace(utterance, text=found.text, class_id=found.class_id)
     utterance = msgspec.structs.replace(utterance, language=language or utterance.language)
-    return msgspec.structs.replace(row, licence=found.licence or licence or row.licence, utterance=utterance)
+    licence, name = found.licence or licence or row.licence, _speaker_name(found)
+    if name in (msgspec.UNSET, found.voice):  # the voice may be stated instead of the name
+        name = row.speaker_name or name
+    return msgspec.structs.replace(row, licence=licence, speaker_name=name, utterance=utterance)
+
+
+def _speaker_name(found: FoundRecording) -> str | msgspec.UnsetType:
+    """Returns the name to store; not that of a folder whose name is not UTF-8."""
+    name = one_line(found.named)
+    return name if name and name == in_unicode(name) else msgspec.UNSET
 
 
 def _rewritten(row: RecordingRow, written: Written) -> RecordingRow:
@@ -297,6 +308,7 @@ def _row(
         name=found.path.name,
         licence=found.licence or licence,
         take=take,
+        speaker_name=_speaker_name(found),
         utterance=UtteranceRow(
             id=task.utterance_id,
             class_id=found.class_id,

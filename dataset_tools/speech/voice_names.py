@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 
 from dataset_tools.core.letters import ascii_slug, without_marks
 from dataset_tools.core.unicode_names import composed
@@ -19,6 +20,14 @@ def one_line(name: str) -> str:
 def name_key(name: str) -> str:
     """Returns a key that is equal for two names if they differ only in case, white space or the form of accents."""
     return composed(one_line(name).casefold())
+
+
+def different_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns names that differ by more than case, spaces and punctuation, by their letters and digits.
+
+    The last one of those that are equal counts.
+    """
+    return {"".join(filter(str.isalnum, name_key(name))): name for name in names}
 
 
 def voice_slug(name: str) -> str:

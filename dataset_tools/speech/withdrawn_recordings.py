@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow
-from dataset_tools.speech.consents import barred_voices, read_withdrawals, voice_sha256
+from dataset_tools.speech.consent_rows import barred_voices, voice_sha256
+from dataset_tools.speech.consents import read_withdrawals
 from dataset_tools.speech.recording_rows import read_recordings
 
 _ID = re.compile(r".+_(?P<voice>[a-z0-9-]+)_(?P<sha256>[0-9a-f]{12})(_aug\d+)?")

@@ -26,12 +26,13 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
-from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import SIDES, ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
 from dataset_tools.speech.consents import read_speakers, read_withdrawals, withdraw
+from dataset_tools.speech.earlier_speech import earlier_speech_path
 from dataset_tools.speech.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_lock, transcripts_path
-from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
+from dataset_tools.withdrawal.recorded_voice import RecordedVoice, as_of_now
 
 _STAGE = "forget"
 
@@ -72,7 +73,7 @@ def find_traces(workspace: Workspace, voice: RecordedVoice) -> list[Trace]:
     return [trace for trace in _traces(workspace, voice) if trace.files or trace.rows]
 
 
-def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent) -> RecordedVoice:
+def forget_voice(workspace: Workspace, voice: RecordedVoice, *, progress: Progress = silent) -> RecordedVoice:
     """Removes all data of a recorded voice from a workspace; a tombstone replaces its consent.
 
     If the process is killed, a second call completes the removal. Runs are not changed (`trained_runs`), nor files
@@ -80,18 +81,18 @@ def forget_voice(workspace: Workspace, name: str, *, progress: Progress = silent
 
     Args:
         workspace: of the data set.
-        name: of the voice, or of the speaker.
+        voice: as found (`find_voice`); what was recorded of it since then is removed, too.
         progress: callback, called after each step.
 
     Returns:
         The voice as it was before the removal.
 
     Raises:
-        InputError: no voice of that name was recorded, or a manifest cannot be read; nothing was written.
+        InputError: a manifest cannot be read; nothing was written.
         StoppedError: another command is working in the workspace, or the disk is full.
     """
     with Ledger(workspace.ledger) as ledger, reviews_lock(workspace):
-        voice = find_voice(workspace, name)
+        voice = as_of_now(workspace, voice)
         traces = list(_traces(workspace, voice))
         withdraw(workspace, voice.name)
         progress(_STAGE, 1, len(traces) + 2, "consent")
@@ -108,10 +109,11 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
     split, build = read_split(workspace), read_build(workspace)  # an unreadable file raises before anything is removed
     if voice.name in read_speakers(workspace):
         yield Trace("consent, replaced by a tombstone", "recordings/consents.jsonl", (), 0, 1, lambda: None)
-    yield from _rows(workspace, manifests / "utterances.jsonl", UtteranceRow, voice.owns_row)
+    for listed in (manifests / "utterances.jsonl", earlier_speech_path(workspace)):
+        yield from _rows(workspace, listed, UtteranceRow, voice.owns_row)
     yield _transcripts(workspace, voice)
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
-    for side in ("train", "test"):
+    for side in SIDES:
         yield from _rows(
             workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
         )

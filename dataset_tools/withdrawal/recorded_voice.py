@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dataset_tools.core.count_of import count_of
@@ -15,13 +15,14 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consent_rows import consents_path
-from dataset_tools.speech.consents import barred_voices, read_speakers
+from dataset_tools.speech.consent_rows import barred_voices, consents_path
+from dataset_tools.speech.consents import read_speakers
 from dataset_tools.speech.known_voices import KnownVoices
 from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
 from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
 from dataset_tools.speech.withdrawn_recordings import named_in
 
+_DIGESTS = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _OF_NOTHING = hashlib.sha256().hexdigest()[:12]  # of an empty file that failed: any other empty file is equal to it
 
 
@@ -35,13 +36,15 @@ class RecordedVoice:
         originals: SHA-256 of the imported files that rows name.
         prefixes: the first 12 digits of the SHA-256 of all imported files that are not empty, as contained in ids.
         written: names of the speaker, as in the consent, in names of imported files, or as the user writes it.
+        contents: SHA-256 of its utterances' files, as features and scores name them.
     """
 
     name: str
-    ids: frozenset[str]
-    originals: frozenset[str]
-    prefixes: frozenset[str]
+    ids: frozenset[str] = frozenset()
+    originals: frozenset[str] = frozenset()
+    prefixes: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
 
     def owns(self, utterance_id: str) -> bool:
         """Whether an utterance or a copy belongs to this voice, also if it was imported under another voice."""
@@ -54,7 +57,9 @@ class RecordedVoice:
         return self.owns(row.id) or (row.source == "recorded" and row.voice == self.name)
 
     def is_named_in(self, content: bytes) -> bool:
-        """Whether a text contains the voice's name as a word, or within an id, or a name of the speaker as written."""
+        """Whether a text has the voice's name (as a word or in an id), a written name, or an utterance's SHA-256."""
+        if any(digest.decode() in self.contents for digest in _DIGESTS.findall(content)):
+            return True
         name = re.escape(self.name.encode())
         if re.search(rb"(?<![A-Za-z0-9-])" + name + rb"(?![A-Za-z0-9-])", content) is not None:
             return True
@@ -83,10 +88,10 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
             be read.
     """
     recordings, utterances = listed_recordings(workspace), list(_utterances(workspace))
-    noted = list(_noted_ids(workspace))
     recorded = {row.utterance.voice for row in recordings}
     recorded |= {row.voice for row in utterances if row.source == "recorded"}
-    recorded |= {named[0] for one in noted if (named := named_in(one)) is not None} | set(read_speakers(workspace))
+    recorded |= {named[0] for one in _noted_ids(workspace) if (named := named_in(one)) is not None}
+    recorded |= set(read_speakers(workspace))
     known, is_barred = KnownVoices(workspace), barred_voices(workspace)
     voices = _voices_of(name, known, recorded, is_barred)
     if len(voices) > 1:
@@ -97,16 +102,33 @@ def find_voice(workspace: Workspace, name: str) -> RecordedVoice:
             one for one in former_voices(name) if one in recorded and (one not in known or known.may_be(one, name))
         ]
         raise _unknown(workspace, name, recorded, synthesized, former)
-    (voice,) = voices
-    originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice}
+    return as_of_now(workspace, RecordedVoice(name=voices.pop(), written=frozenset([one_line(name)])))
+
+
+def as_of_now(workspace: Workspace, known: RecordedVoice) -> RecordedVoice:
+    """Returns a voice with all ids, files and names that it has by now, besides those that are known.
+
+    Raises:
+        ManifestError: a manifest cannot be read.
+    """
+    voice, recordings = known.name, listed_recordings(workspace)
+    originals = {row.original_sha256 for row in recordings if row.utterance.voice == voice} | known.originals
     ids = {row.id for row in recordings if row.utterance.voice == voice or row.original_sha256 in originals}
-    ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice}
-    marks = [(one, found) for one in (*ids, *noted) if (found := named_in(one)) is not None]
-    prefixes = {digest[:12] for digest in originals}
+    utterances = [*_utterances(workspace), *(row.utterance for row in recordings)]
+    ids |= {row.id for row in utterances if row.source == "recorded" and row.voice == voice} | known.ids
+    marks = [(one, found) for one in (*ids, *_noted_ids(workspace)) if (found := named_in(one)) is not None]
+    prefixes = known.prefixes | {digest[:12] for digest in originals}
     prefixes |= {prefix for one, (of, prefix) in marks if of == voice or one in ids}
     prefixes -= {_OF_NOTHING}
-    written = {one_line(name), *known.names.get(voice, ())}
-    return RecordedVoice(voice, frozenset(ids), frozenset(originals), frozenset(prefixes), frozenset(written))
+    written = known.written | KnownVoices(workspace).names.get(voice, set())
+    now = RecordedVoice(
+        voice,
+        ids=frozenset(ids),
+        originals=frozenset(originals),
+        prefixes=frozenset(prefixes),
+        written=frozenset(written),
+    )
+    return replace(now, contents=known.contents | {row.sha256 for row in utterances if now.owns_row(row)})
 
 
 def _voices_of(name: str, known: KnownVoices, recorded: set[str], is_barred: Callable[[str], bool]) -> set[str]:

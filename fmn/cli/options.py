@@ -12,7 +12,7 @@ import typer
 
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from fmn.torch_threads import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -331,7 +331,6 @@ def show_failures(terminal: Terminal, failures: Mapping[str, str], lacking: str 
     """Reports items that were left out because they have no ``lacking``, and sets exit code 1."""
     if failures:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in list(failures.items())[:10])
-        more = f"\n  and {len(failures) - 10} more" if len(failures) > 10 else ""
+        listed = "\n  ".join(["", *first_of([f"{name}: {reason}" for name, reason in failures.items()], 10)])
         files = count_of(len(failures), "file has", "files have")
-        terminal.warn(f"{files} no {lacking}, left out:{listed}{more}")
+        terminal.warn(f"{files} no {lacking}, left out:{listed}")

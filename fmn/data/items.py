@@ -22,7 +22,7 @@ from dataset_tools.manifests import (
     resolve,
     workspace_of,
 )
-from dataset_tools.speech.consents import barred_voices
+from dataset_tools.speech.consent_rows import barred_voices
 from fmn.data.footage import Footage, footage_of
 from fmn.features.media import Media
 

@@ -20,15 +20,15 @@ VIEWS.errors = {
     confusion(errors, list === "cell" ? cell : []); classTable(errors);
     const chosen = list in LISTS ? errors.queries.filter(LISTS[list].keep).sort((one, other) => LISTS[list].by(one) - LISTS[list].by(other))
       : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.top.class === cell[1] : one.class !== one.top.class));
-    const what = (kind === "speech" ? "utterance" : "clip") + (chosen.length === 1 ? "" : "s"), more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
-    $("which").textContent = list in LISTS ? `${chosen.length} ${LISTS[list].about} ${what}${more}`
-      : cell[0] ? `${chosen.length} ${what} of “${words(cell[0])}” with “${words(cell[1])}” as the top hit${more}` : `${chosen.length} ${what} with another class as the top hit${more}`;
+    const what = kind === "speech" ? "utterance" : "clip", more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
+    $("which").textContent = list in LISTS ? `${SampleCard.countOf(chosen.length, `${LISTS[list].about} ${what}`)}${more}`
+      : `${SampleCard.countOf(chosen.length, what)} ${cell[0] ? `of “${words(cell[0])}” with “${words(cell[1])}”` : "with another class"} as the top hit${more}`;
     $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
   },
 };
 
 function confusion(errors, [asked, first]) {
-  $("about-confusion").textContent = `Class of the query (row) and of its top hit (column): ${errors.queries.length} queries, ${errors.gallery} items in the gallery`;
+  $("about-confusion").textContent = `Class of the query (row) and of its top hit (column): ${SampleCard.countOf(errors.queries.length, "query", "queries")}, ${SampleCard.countOf(errors.gallery, "item")} in the gallery`;
   const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col" }, make("span", {}, words(name)))));
   const rows = errors.confusion.map((counts, row) => {
     const total = counts.reduce((sum, count) => sum + count, 0);

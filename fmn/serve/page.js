@@ -187,7 +187,7 @@ VIEWS.search = {
   cards: () => [...$("hits").children],
   async enter(params) {
     const [[name, value] = []] = [...params].filter(([one]) => ["id", "query", "text"].includes(one));
-    if (!name) { say(""); $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${state.clips} clips and ${state.utterances} utterances of ${state.manifest}.`; return; }
+    if (!name) { say(""); $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.manifest}.`; return; }
     if (name === "text") $("text").value = value;
     const asked = location.hash;
     say("Searching…");
@@ -196,9 +196,9 @@ VIEWS.search = {
       if (location.hash !== asked) return;
       showAsked(answer);
       $("hits").replaceChildren(...answer.hits.map(hitCard)); firstInTabOrder(VIEWS.search.cards()); showMarks();
-      const what = answer.kind === "speech" ? "clips" : "utterances";
+      const what = answer.kind === "speech" ? "clip" : "utterance";
       say(answer.notes.join(" "), answer.notes.length ? "doubt" : "");
-      $("found").textContent = `The best ${answer.hits.length} of ${answer.gallery.toLocaleString("en")} ${what}; ${answer.embedding_ms === null ? "" : `encoded in ${answer.embedding_ms.toFixed(0)} ms, `}ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
+      $("found").textContent = `The best ${answer.hits.length} of ${SampleCard.countOf(answer.gallery, what)}; ${answer.embedding_ms === null ? "" : `encoded in ${answer.embedding_ms.toFixed(0)} ms, `}ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
     } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(hint(value, error) || error.message, "bad"); } }
   },
 };
@@ -336,7 +336,7 @@ addEventListener("DOMContentLoaded", () => ask("api/state").then((found) => {
   state = found;
   $("run").textContent = state.run; $("standin").hidden = !state.standin;
   const failed = Object.entries(state.failures);
-  $("failures").hidden = !failed.length; $("failures").firstChild.textContent = `${failed.length} ${failed.length === 1 ? "item has" : "items have"} no features, left out`;
+  $("failures").hidden = !failed.length; $("failures").firstChild.textContent = `${SampleCard.countOf(failed.length, "item has", "items have")} no features, left out`;
   $("failures").lastChild.replaceChildren(...failed.map(([name, reason]) => make("li", {}, `${name}: ${reason}`)));
   $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
   showMarks();

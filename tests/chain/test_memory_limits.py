@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("memory limits")]
 
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
 LIMIT_BYTES = 4 * 2**30

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+pytestmark = [pytest.mark.real_data, pytest.mark.slow, pytest.mark.xdist_group("real recordings")]
 
 PER_CLASS = 9
 

@@ -14,7 +14,7 @@ import pytest
 
 from dataset_tools.speech.espeak import EspeakEngine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sources of speech")]
 
 ROWS = {"cut_carrot_knife": "carrot", "stir_onion_spatula": "onion", "take-out_plate_spice": "plate"}
 EACH = 8  # clips of a class

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from dataset_tools.cli.main import app as data_app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
-from dataset_tools.corpora.mpii.annotations import read_annotations
+from dataset_tools.corpora.mpii.annotations import read_mpii_annotations
 from fmn.cli.main import app as fmn_app
 from fmn.training.checkpoint import load_run, load_state
 
@@ -174,7 +174,7 @@ def test_an_annotation_file_that_somebody_locked_is_read(small_corpus: Path) -> 
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # HDF5's own lock would fail, as it does where there are no locks
         try:
-            assert len(read_annotations(path).intervals) == 12
+            assert len(read_mpii_annotations(path).intervals) == 12
         except InputError as error:
             pytest.fail(str(error))
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.progress import silent
-from dataset_tools.corpora.annotations.formats import read_annotations as read_intervals
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.mpii import mpii_download
-from dataset_tools.corpora.mpii.annotations import read_annotations
+from dataset_tools.corpora.mpii.annotations import read_mpii_annotations
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
 from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.corpora.mpii.unpacking import unpack_archive
@@ -139,19 +139,19 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "intervals of VIA": (
         "json",
         "in/a.json",
-        lambda root: read_intervals(root / "in" / "a.json", tier="label"),
+        lambda root: read_intervals(root / "in" / "a.json", ListOptions(tier="label")),
         lambda: json.dumps(VIA).encode(),
     ),
     "intervals of Label Studio": (
         "json",
         "in/a.json",
-        lambda root: read_intervals(root / "in" / "a.json", tier="label"),
+        lambda root: read_intervals(root / "in" / "a.json", ListOptions(tier="label")),
         lambda: json.dumps([{"id": 1, "data": {"video": "a.mp4"}, "annotations": [{"result": TIMELINE}]}]).encode(),
     ),
     "intervals of ELAN": (
         "bytes",
         "in/a.eaf",
-        lambda root: read_intervals(root / "in" / "a.eaf", tier="label"),
+        lambda root: read_intervals(root / "in" / "a.eaf", ListOptions(tier="label")),
         lambda: ELAN,
     ),
     "intervals of CVAT": ("bytes", "in/a.xml", lambda root: read_intervals(root / "in" / "a.xml"), lambda: CVAT),
@@ -161,7 +161,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
         lambda root: [(root / "in" / "cut_it" / "a.mp4").touch(), read_intervals(root / "in")],
         lambda: b"Cut it.\nNow cut it.\n",
     ),
-    "annotation file": ("bytes", f"in/{MAT_NAME}", lambda root: read_annotations(root / "in" / MAT_NAME), mat),
+    "annotation file": ("bytes", f"in/{MAT_NAME}", lambda root: read_mpii_annotations(root / "in" / MAT_NAME), mat),
     "sentences": ("json", "in/tacos.json", tacos, lambda: json.dumps(SPANS).encode()),
     "sentence table": (
         "bytes",

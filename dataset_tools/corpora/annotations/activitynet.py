@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dataset_tools.core.count_of import count_of
-from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, shown_of
+from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, IntervalRows
 from dataset_tools.corpora.annotations.json_content import part, read_json
 
 FILE_PREFIX = "v_"
@@ -100,5 +100,5 @@ class _Segments(IntervalRows):
     def list_of_segments(self) -> IntervalList:
         if self._left_out:
             segments = count_of(len(self._left_out), "segment is", "segments are")
-            self.notes.append(f"{segments} left out: {', '.join(shown_of(self._left_out))}.")
+            self.notes.append(f"{segments} left out: {', '.join(first_of(self._left_out, SHOWN_PROBLEMS))}.")
         return self.finished(in_seconds=True, file_prefix=FILE_PREFIX)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
 from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.letters import ascii_slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.labels import preposition_of
@@ -117,8 +118,8 @@ def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
     for row in draft.counts[:most]:
         numbers = (row.intervals, row.videos, row.persons, row.with_sentence)
         table.add_row(row.class_id, *(f"{number:,}" for number in numbers))
-    if len(draft.counts) > most:
-        table.add_row(f"and {len(draft.counts) - most:,} more", "", "", "", "")
+    for more in first_of([row.class_id for row in draft.counts], most)[most:]:
+        table.add_row(more, "", "", "", "")
     return table
 
 

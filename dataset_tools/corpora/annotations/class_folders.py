@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dataset_tools.core.count_of import count_of
-from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal, shown_of
+from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, IntervalRows, refusal
 from dataset_tools.corpora.annotations.plain_text import plain_text
 from dataset_tools.corpora.annotations.video_names import SUFFIXES
 
@@ -41,7 +41,8 @@ def read_class_folders(path: Path) -> IntervalList:
                 sentences = [] if text is None else _lines(path / folder / text)
                 rows.add(video, video, None, None, rows.words_of(folder), sentences=sentences)
     if nested:
-        found = f"has {count_of(len(nested), 'folder')} within the folders of classes: {', '.join(shown_of(nested))}"
+        named = ", ".join(first_of(nested, SHOWN_PROBLEMS))
+        found = f"has {count_of(len(nested), 'folder')} within the folders of classes: {named}"
         raise refusal(path, found, _EXPECTED, "move the videos to the folders of their classes, and remove these")
     if len(empty) == len(folders):
         entries = f"{count_of(len(folders), 'folder')} and {count_of(len(others), 'file')}"
@@ -50,10 +51,10 @@ def read_class_folders(path: Path) -> IntervalList:
         raise refusal(path, found, _EXPECTED, next_step)
     if others:
         counted = count_of(len(others), "file is not a video", "files are not videos")
-        rows.notes.append(f"{counted} of a class, and ignored: {', '.join(shown_of(others))}.")
+        rows.notes.append(f"{counted} of a class, and ignored: {', '.join(first_of(others, SHOWN_PROBLEMS))}.")
     if empty:
         counted = count_of(len(empty), "folder without videos is", "folders without videos are")
-        rows.notes.append(f"{counted} ignored: {', '.join(shown_of(empty))}.")
+        rows.notes.append(f"{counted} ignored: {', '.join(first_of(empty, SHOWN_PROBLEMS))}.")
     return rows.finished(in_seconds=False, is_folder=True)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from dataset_tools.corpora.annotations.interval_list import IntervalList, IntervalRows, refusal, shown_of
+from dataset_tools.core.count_of import first_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, IntervalRows, refusal
 from dataset_tools.corpora.annotations.tiers import is_sentence, label_tier
 from dataset_tools.corpora.annotations.video_addresses import is_video, video_of_address
 from dataset_tools.corpora.annotations.xml_content import attribute, read_xml
@@ -63,7 +64,7 @@ def read_elan(path: Path, *, tier: str | None = None) -> IntervalList:
             with rows.at(place):
                 span = _span(annotation, annotations, times)
                 if span is None:
-                    raise ValueError("it has no times: align its ends in ELAN")
+                    raise ValueError("it lacks the time of its start or its end: align both in ELAN")
                 start_s, end_s = ((time + offset_ms) / 1000 for time in span)
                 words = rows.words_of(annotation.text)
                 rows.add(place, video, start_s, end_s, words, sentences=sentences.get(span, []))
@@ -84,7 +85,7 @@ def _video(document: Element, rows: IntervalRows) -> tuple[str, float]:
     if not described:
         raise ValueError("it describes no video (MEDIA_DESCRIPTOR)")
     if len(described) > 1:
-        names = ", ".join(shown_of([repr(name[:60]) for name, _ in described]))
+        names = ", ".join(first_of([repr(name[:60]) for name, _ in described], SHOWN_PROBLEMS))
         rows.notes.append(f"The file describes {len(described)} videos, of which the first is used: {names}.")
     return described[0]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.corpora.annotations.class_words import ClassWords
-from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, ListedInterval, shown_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, ListedInterval
 
 
 def notes_on(
@@ -33,10 +33,9 @@ def _notes_on_case(persons: Sequence[str]) -> list[str]:
     for person in persons:
         spellings[person.casefold()].append(person)
     alike = [" and ".join(map(repr, several)) for several in spellings.values() if len(several) > 1]
-    shown = "; ".join(shown_of(alike))
+    shown = "; ".join(first_of(alike, SHOWN_PROBLEMS))
     return [f"Persons that differ only in case count as different persons: {shown}."] if alike else []
 
 
 def _counted(names: Counter[str]) -> str:
-    shown = [f"{name!r} ({count})" for name, count in sorted(names.items())[:SHOWN_PROBLEMS]]
-    return ", ".join(shown + [f"and {len(names) - SHOWN_PROBLEMS} more"] * (len(names) > SHOWN_PROBLEMS))
+    return ", ".join(first_of([f"{name!r} ({count})" for name, count in sorted(names.items())], SHOWN_PROBLEMS))

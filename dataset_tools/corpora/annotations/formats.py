@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from dataset_tools.corpora.annotations.class_folders import read_class_folders
 from dataset_tools.corpora.annotations.cvat import read_cvat
 from dataset_tools.corpora.annotations.elan import read_elan
 from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
-from dataset_tools.corpora.annotations.interval_csv import read_interval_csv, read_table
+from dataset_tools.corpora.annotations.interval_csv import COLUMNS, read_interval_csv, read_table
 from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
 from dataset_tools.corpora.annotations.json_content import read_json
 from dataset_tools.corpora.annotations.label_studio import read_label_studio
@@ -25,7 +25,16 @@ from dataset_tools.corpora.annotations.xml_content import root_tag
 
 
 class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The options of `read_annotations`, as recorded in a workspace."""
+    """The options of `read_intervals`, as recorded in a workspace.
+
+    Attributes:
+        format: name of the format in `FORMATS`; None: detected from the content.
+        tier: name of the tier that holds the labels, if there are several.
+        frame_base: number of a video's first frame, 0 or 1; None: the default of the format.
+        fps: frame rate of the re-encoded copies that the frame numbers refer to.
+        person: a regular expression whose first group, matched in the name of a video, is the person shown; used for
+            intervals whose person the file does not name.
+    """
 
     format: str | None = None
     tier: str | None = None
@@ -34,55 +43,97 @@ class ListOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     person: str | None = None
 
 
+DEFAULT_OPTIONS = ListOptions()
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the formats of files and folders are told apart by; what a file or folder does not have is empty.
+
+    Attributes:
+        first_line: beginning of the first line of a file that is not blank.
+        keys: keys of the object in a JSON file.
+        entry_keys: keys of the objects that it holds, or its list, or its ``database``.
+        root: name of the root element of an XML file.
+        columns: columns of any other file, read as CSV, in lower case.
+        suffixes: suffixes of the files in a folder, in lower case; None: it is a file.
+    """
+
+    first_line: str = ""
+    keys: Set[str] = frozenset()
+    entry_keys: Set[str] = frozenset()
+    root: str = ""
+    columns: Set[str] = frozenset()
+    suffixes: Set[str] | None = None
+
+
 @dataclass(frozen=True)
 class Format:
-    """An annotation format: its reader, its usual suffix, and the number of the first frame, if it has frames."""
+    """An annotation format: its reader, whether a content is of it, and what it has.
+
+    Attributes:
+        suffix: the usual suffix of its files. frame_base: number of the first frame, if it has frames.
+    """
 
     read: Callable[[Path, ListOptions], IntervalList]
+    detects: Callable[[Content], bool]
     suffix: str = ".json"
     frame_base: int | None = None
     has_tiers: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
-    "csv": Format(lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0), ".csv", 1),
-    "epic-kitchens": Format(lambda path, options: read_epic_kitchens(path), ".csv"),
-    "activitynet": Format(lambda path, options: read_activitynet(path)),
-    "activitynet-captions": Format(lambda path, options: read_activitynet_captions(path)),
-    "youcook2": Format(lambda path, options: read_activitynet(path)),
-    "elan": Format(lambda path, options: read_elan(path, tier=options.tier), ".eaf", has_tiers=True),
-    "via": Format(lambda path, options: read_via(path, tier=options.tier), has_tiers=True),
-    "cvat": Format(lambda path, options: read_cvat(path, frame_base=options.frame_base or 0), ".xml", 0),
+    "epic-kitchens": Format(
+        lambda path, options: read_epic_kitchens(path), lambda content: "narration_id" in content.columns, ".csv"
+    ),
+    "csv": Format(
+        lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0),
+        lambda content: bool(content.columns & COLUMNS),
+        ".csv",
+        frame_base=1,
+    ),
+    "youcook2": Format(
+        lambda path, options: read_activitynet(path),
+        lambda content: "database" in content.keys and "recipe_type" in content.entry_keys,
+    ),
+    "activitynet": Format(
+        lambda path, options: read_activitynet(path),
+        lambda content: "database" in content.keys and "annotations" in content.entry_keys,
+    ),
+    "via": Format(
+        lambda path, options: read_via(path, tier=options.tier),
+        lambda content: content.keys >= {"metadata", "file", "view"},
+        has_tiers=True,
+    ),
+    "activitynet-captions": Format(
+        lambda path, options: read_activitynet_captions(path),
+        lambda content: bool(content.keys) and "timestamps" in content.entry_keys,
+    ),
     "label-studio": Format(
         lambda path, options: read_label_studio(path, tier=options.tier, frame_base=options.frame_base or 0),
+        lambda content: not content.keys and "data" in content.entry_keys,
         frame_base=1,
         has_tiers=True,
     ),
-    "folder": Format(lambda path, options: read_class_folders(path), ""),
+    "elan": Format(
+        lambda path, options: read_elan(path, tier=options.tier),
+        lambda content: content.root == "ANNOTATION_DOCUMENT" or ".eaf" in (content.suffixes or ()),
+        ".eaf",
+        has_tiers=True,
+    ),
+    "cvat": Format(
+        lambda path, options: read_cvat(path, frame_base=options.frame_base or 0),
+        lambda content: content.root == "annotations",
+        ".xml",
+        frame_base=0,
+    ),
+    "folder": Format(lambda path, options: read_class_folders(path), lambda content: content.suffixes is not None, ""),
 }
-_JSON: tuple[str, ...] = ("activitynet", "activitynet-captions", "youcook2", "via", "label-studio")
-_XML = {"ANNOTATION_DOCUMENT": "elan", "annotations": "cvat"}
+"""The formats by name. A file is of the first one that detects it."""
 
 
-def read_annotations(
-    path: Path,
-    *,
-    format: str | None = None,
-    tier: str | None = None,
-    frame_base: int | None = None,
-    fps: float | None = None,
-    person: str | None = None,
-) -> IntervalList:
+def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> IntervalList:
     """Reads an annotation file, a folder of such files of one format, or class folders.
-
-    Args:
-        path: the file or folder.
-        format: name of the format in `FORMATS`; None: detected from the content.
-        tier: name of the tier that holds the labels, if there are several.
-        frame_base: number of a video's first frame, 0 or 1; None: the default of the format.
-        fps: frame rate of the re-encoded copies that the frame numbers refer to.
-        person: a regular expression whose first group, matched in the name of a video, is the person shown; used for
-            intervals whose person the file does not name.
 
     Returns:
         The intervals. With ``fps``, frames are converted to seconds: frame *n* of the copy begins at (n − base) / fps.
@@ -90,30 +141,29 @@ def read_annotations(
     Raises:
         InputError: the format cannot be detected, an option does not apply to it, or the content is invalid.
     """
-    options = ListOptions(format, tier, frame_base, fps, person)
-    name = format or format_of(path)
+    name, fps = options.format or format_of(path), options.fps
     if name not in FORMATS:
         raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
     kind = FORMATS[name]
-    if tier is not None and not kind.has_tiers:
+    if options.tier is not None and not kind.has_tiers:
         with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
         raise _refused(path, f"--tier does not apply to the format {name}", f"one of {with_tiers}", "omit it")
     if fps is not None and not 0 < fps <= 1000:
         raise _refused(path, f"--fps {fps:g} is not a valid frame rate", "from 0 to 1000", "correct --fps")
-    base = kind.frame_base if frame_base is None else frame_base
+    base = kind.frame_base if options.frame_base is None else options.frame_base
     if base not in (None, 0, 1):
         raise _refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
-    options = msgspec.structs.replace(options, frame_base=base)
-    listed = kind.read(path, options) if name == "folder" or not path.is_dir() else _read_each(path, kind, options)
+    based = msgspec.structs.replace(options, frame_base=base)
+    listed = kind.read(path, based) if name == "folder" or not path.is_dir() else _read_each(path, kind, based)
     listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
     has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
-    if not has_frames and (frame_base is not None or fps is not None):
+    if not has_frames and (options.frame_base is not None or fps is not None):
         found = "--frame-base and --fps apply only to times in frames; these annotations have " + (
             "seconds" if listed.in_seconds else "whole videos"
         )
         raise _refused(path, found, "annotations with times in frames", "omit them")
-    if person is not None:
-        listed = with_persons(path, listed, person)
+    if options.person is not None:
+        listed = with_persons(path, listed, options.person)
     return listed if fps is None else _as_seconds(listed, fps)
 
 
@@ -123,40 +173,41 @@ def format_of(path: Path) -> str:
     Raises:
         InputError: the content is of no known format, or cannot be read.
     """
+    files = ", ".join(name for name in FORMATS if name != "folder")
+    expected = (
+        f"a folder, or a file of one of the formats {files} (csv: a first line such as video,start_s,end_s,label)"
+    )
+    content = _content_of(path, expected)
+    for name, kind in FORMATS.items():
+        if kind.detects(content):
+            return name
+    raise _refused(
+        path,
+        "The format of the annotation file cannot be detected: it "
+        + (f"begins with {content.first_line!r}" if content.first_line else "is empty"),
+        expected,
+        "name its format with --format, or convert it to one of these (docs/own-footage.md)",
+    )
+
+
+def _content_of(path: Path, expected: str) -> Content:
     if path.is_dir():
-        return "elan" if _files_in(path, FORMATS["elan"]) else "folder"
-    expected = f"a folder, or a file of one of the formats {', '.join(name for name in FORMATS if name != 'folder')}"
-    start = read_content(path, expected).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start in (b"{", b"["):
-        found = _format_of_json(read_json(path, expected, object))
-        candidates = _JSON
-    elif start == b"<":
-        found = _XML.get(root_tag(path, expected))
-        candidates = tuple(_XML.values())
-    else:
-        return "epic-kitchens" if "narration_id" in read_table(path, expected).columns else "csv"
-    if found is None:
-        raise _refused(
-            path,
-            "The format of the annotation file cannot be detected from its content",
-            f"one of {', '.join(candidates)}",
-            "name its format with --format, or export it in one of these",
-        )
-    return found
+        return Content(suffixes={file.suffix.lower() for file in path.glob("[!.]*") if file.is_file()})
+    text = read_content(path, expected).removeprefix(b"\xef\xbb\xbf").lstrip()
+    first_line = text[:60].partition(b"\n")[0].decode("utf-8", "replace").strip()
+    if text[:1] in (b"{", b"["):
+        return Content(first_line, *_keys_of(read_json(path, expected, object)))
+    if text[:1] == b"<":
+        return Content(first_line, root=root_tag(path, expected))
+    return Content(first_line, columns=frozenset(read_table(path, expected).columns))
 
 
-def _format_of_json(content: object) -> str | None:
-    if isinstance(content, list):
-        return "label-studio" if any(isinstance(task, dict) and "data" in task for task in content) else None
-    if not isinstance(content, dict):
-        return None
-    if isinstance(content.get("database"), dict):
-        entries = [entry for entry in content["database"].values() if isinstance(entry, dict)]
-        return "youcook2" if any("recipe_type" in entry for entry in entries) else "activitynet"
-    if {"metadata", "file", "view"} <= content.keys():
-        return "via"
-    has_captions = any(isinstance(entry, dict) and "timestamps" in entry for entry in content.values())
-    return "activitynet-captions" if has_captions else None
+def _keys_of(found: object) -> tuple[Set[str], Set[str]]:
+    """Returns the keys of a JSON object, and those of the objects in it, see `Content`."""
+    keys = frozenset(found) if isinstance(found, dict) else frozenset()
+    held = found["database"] if isinstance(found, dict) and "database" in found else found
+    entries = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
+    return keys, frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
 
 def _files_in(folder: Path, kind: Format) -> list[Path]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.csv_table import Table, table_of
 from dataset_tools.corpora.annotations.interval_list import (
     MOST_FRAMES,
@@ -30,6 +30,8 @@ _EXPECTED = (
     "and optionally object, person, dish, sentence, sentence_2"
 )
 _WORDS, _MORE = ("action", "subject"), ("object", "person", "dish", "sentence")
+COLUMNS = frozenset(("video", "label", *_WORDS, *_MORE, *FRAMES, *SECONDS))
+"""The known columns, besides more sentences."""
 _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
@@ -64,7 +66,7 @@ def read_interval_csv(path: Path, *, frame_base: int = 1) -> IntervalList:
             values = checked_fields(fields)
             _add(rows, f"line {line}", values, times, frame_base)
     if others := _unknown(table.columns):
-        named = ", ".join(repr(name) for name in others[:SHOWN_PROBLEMS])
+        named = ", ".join(first_of([repr(name) for name in others], SHOWN_PROBLEMS))
         rows.notes.append(f"{count_of(len(others), 'column is', 'columns are')} unknown and ignored: {named}.")
     return rows.finished(in_seconds=times == SECONDS)
 

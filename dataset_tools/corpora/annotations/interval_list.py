@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
 from dataset_tools.corpora.annotations.labels import parse_label
@@ -28,7 +29,7 @@ class ListedInterval:
     Attributes:
         place: its position in the file, such as ``line 7``.
         video: name of the video as the file has it, also with two spaces or in decomposed Unicode.
-        start, end: seconds, or frames from 1 (both included); None: the whole video.
+        start, end: seconds, or frames from 1 (both included); both None: the whole video.
         sentences: descriptions of the interval, in any language.
     """
 
@@ -103,7 +104,7 @@ class IntervalRows:
         """Adds an interval; ``words`` are action, subject, and object or an empty string.
 
         Raises:
-            ValueError: a value is invalid.
+            ValueError: a value is invalid, or there is only one of the two times.
         """
         name, person, dish = (plain_text(text) for text in (video, person, dish))
         action, subject, object_ = (plain_text(word) for word in words)
@@ -120,8 +121,7 @@ class IntervalRows:
             raise ValueError(f"`sentence` has {longest} characters, at most {_LONGEST_SENTENCE} are allowed")
         if len(texts) > _MOST_SENTENCES:
             raise ValueError(f"it has {len(texts)} sentences, at most {_MOST_SENTENCES} are allowed")
-        if start is not None and end is not None:
-            _check_times(start, end)
+        _check_times(start, end)
         row = ListedInterval(place, video, start, end, action, subject, object_, slug(person), slug(dish), texts)
         self._rows.append(row)
 
@@ -162,7 +162,8 @@ class IntervalRows:
         """
         if self._problems:
             raise InputError(
-                "The list of intervals cannot be used" + "".join(f"\n  - {text}" for text in shown_of(self._problems)),
+                "The list of intervals cannot be used"
+                + "".join(f"\n  - {text}" for text in first_of(self._problems, SHOWN_PROBLEMS)),
                 where=self.path,
                 expected=self.expected,
                 next_step="correct these",
@@ -188,12 +189,6 @@ def read_content(path: Path, expected: str) -> bytes:
         raise refusal(path, f"cannot be read: {why}", expected, "check the path") from error
 
 
-def shown_of(problems: Sequence[str]) -> list[str]:
-    """Returns the first `SHOWN_PROBLEMS` problems, and the number of the others."""
-    more = len(problems) - SHOWN_PROBLEMS
-    return [*problems[:SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-
-
 def _check_video(video: str) -> None:
     if not slug(video):
         raise ValueError(f"`video`: {video[:40]!r} is not a video name")
@@ -204,7 +199,12 @@ def _check_video(video: str) -> None:
         )
 
 
-def _check_times(start: float, end: float) -> None:
+def _check_times(start: float | None, end: float | None) -> None:
+    if start is None and end is None:
+        return
+    if start is None or end is None:
+        found = f"an end, {end:g}, but no start" if end is not None else f"a start, {start:g}, but no end"
+        raise ValueError(f"it has {found}: give both times, or neither for the whole video")
     for time in (start, end):
         if not 0 <= time < MOST_FRAMES:
             raise ValueError(f"{time:g} is not a time from 0 to {MOST_FRAMES:,}")

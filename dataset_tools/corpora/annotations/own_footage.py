@@ -24,7 +24,7 @@ from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.footage_notes import notes_on
-from dataset_tools.corpora.annotations.formats import ListOptions, read_annotations
+from dataset_tools.corpora.annotations.formats import DEFAULT_OPTIONS, ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
@@ -37,46 +37,21 @@ from dataset_tools.video.video_file import open_video, video_stream
 
 @dataclass(frozen=True, slots=True)
 class OwnInterval(Interval):
-    """An interval of the user's own footage, whose video may have any name.
+    """An interval of the user's own footage: what `Interval` derives from MPII's names is given, as names may be any.
 
     Attributes:
-        footage: name of the video in the interval's id. who, what: person and dish.
-        start_s, end_s: times of a list in seconds; else None.
-        listed_as: the video's name in the list, with the suffix even if a row omits it.
-        measured: False for a whole video that cannot be read: its frames are not known, and set to the first.
+        sequence: name of the video in the interval's id.
+        video_file: the video's name in the list, with the suffix even if a row omits it.
+        seconds: times of a list in seconds.
+        is_measured: False for a whole video that cannot be read: its frames are not known, and set to the first.
     """
 
-    footage: str = ""
-    listed_as: str = ""
-    who: str = ""
-    what: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
-    measured: bool = True
-
-    @property
-    def is_measured(self) -> bool:
-        return self.measured
-
-    @property
-    def seconds(self) -> tuple[float, float] | None:
-        return None if self.start_s is None or self.end_s is None else (self.start_s, self.end_s)
-
-    @property
-    def sequence(self) -> str:
-        return self.footage
-
-    @property
-    def video_file(self) -> str:
-        return self.listed_as
-
-    @property
-    def person(self) -> str:
-        return self.who
-
-    @property
-    def dish(self) -> str:
-        return self.what
+    sequence: str = ""
+    video_file: str = ""
+    person: str = ""
+    dish: str = ""
+    seconds: tuple[float, float] | None = None
+    is_measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,7 +69,7 @@ def open_own_footage(
     listing: Path,
     classes: ClassFile,
     *,
-    read_with: ListOptions | None = None,
+    read_with: ListOptions = DEFAULT_OPTIONS,
     videos: Path | None = None,
     memory: Path,
     jobs: int = 1,
@@ -107,7 +82,7 @@ def open_own_footage(
     Args:
         listing: the annotation file or folder.
         classes: class file that defines the words for actions, subjects and objects.
-        read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_annotations`).
+        read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_intervals`).
         videos: folder that the names of videos are relative to; by default that of the annotation file.
         memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
         jobs: number of parallel processes.
@@ -117,8 +92,7 @@ def open_own_footage(
         InputError: the annotation file cannot be read, or has invalid rows (all of them in one message); or times are
             seconds and a video has no timestamps.
     """
-    read_with = read_with or ListOptions()
-    listed = read_annotations(listing, **msgspec.structs.asdict(read_with))
+    listed = read_intervals(listing, read_with)
     rows = listed.rows
     root = _root_of(listed, listing, videos)
     videos_by_text = find_videos(rows, root, listing, listed.file_prefix)
@@ -139,9 +113,9 @@ def open_own_footage(
         name = names[video]
         start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
-        start_s, end_s = (row.start, row.end) if listed.in_seconds else (None, None)
-        measured = row.start is not None or name in indices
-        intervals.append(replace(interval, measured=measured, start_s=start_s, end_s=end_s))
+        times = None if row.start is None or row.end is None else (row.start, row.end)
+        is_measured = times is not None or name in indices
+        intervals.append(replace(interval, is_measured=is_measured, seconds=times if listed.in_seconds else None))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
@@ -250,10 +224,10 @@ def _interval(
         things=frozenset(things),
         verbs=frozenset([verb]),
         ingredients=frozenset([subject]),  # the thing acted on, see dataset_tools.classes.matching
-        footage=footage,
-        listed_as=listed_as,
-        who=row.person or person,
-        what=row.dish or dish,
+        sequence=footage,
+        video_file=listed_as,
+        person=row.person or person,
+        dish=row.dish or dish,
     )
 
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
-from dataset_tools.corpora.annotations.interval_list import IntervalList, shown_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList
 from dataset_tools.corpora.annotations.plain_text import plain_text
 
 MOST_S = 20.0
@@ -52,7 +52,7 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
             unknown.append(f"{row.place}: {row.video}")
         rows.append(row if row.person else replace(row, person=persons[row.video]))
     if unknown:
-        without = f"{count_of(len(unknown), 'name')}: {', '.join(shown_of(unknown))}"
+        without = f"{count_of(len(unknown), 'name')}: {', '.join(first_of(unknown, SHOWN_PROBLEMS))}"
         found = f"--person {pattern!r} finds no person in {without}"
         raise _refused(path, found, "the person in the name of every video", "correct the expression")
     return replace(listed, rows=tuple(rows))

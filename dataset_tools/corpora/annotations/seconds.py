@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS
 from dataset_tools.video.frame_index import FrameIndex
@@ -51,7 +52,7 @@ def check_timestamps(indices: Mapping[str, FrameIndex], files: Mapping[str, Path
     """
     without = [name for name, index in indices.items() if not index.stamps]
     if without:
-        shown = ", ".join(f"{files[name]} ({indices[name].no_times})" for name in without[:SHOWN_PROBLEMS])
+        shown = ", ".join(first_of([f"{files[name]} ({indices[name].no_times})" for name in without], SHOWN_PROBLEMS))
         name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
         how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
         raise InputError(

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.interval_list import shown_of
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS
 
 
 def label_tier(path: Path, counts: Mapping[str, int], tier: str | None) -> str:
@@ -25,7 +26,9 @@ def label_tier(path: Path, counts: Mapping[str, int], tier: str | None) -> str:
         return tier
     if tier is None and len(counts) == 1:
         return next(iter(counts))
-    tiers = ", ".join(shown_of([f"{name[:60]!r} ({count})" for name, count in counts.items()])) or "none"
+    tiers = (
+        ", ".join(first_of([f"{name[:60]!r} ({count})" for name, count in counts.items()], SHOWN_PROBLEMS)) or "none"
+    )
     raise InputError(
         f"There are {len(counts)} tiers with annotations" if tier is None else f"There is no tier {tier!r}",
         where=path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dataset_tools.corpora.annotations.plain_text import plain_text
 
@@ -16,8 +16,27 @@ _WORDS = frozenset(
     | {"inizio", "开始", "结束"}
 )
 """First words of the names of columns that hold the start or the end of an interval."""
+_UNITS = frozenset(
+    {"s", "sec", "secs", "seconds", "sekunden", "secondes", "ms", "min", "frame", "frames", "fr", "bild", "image"}
+    | {"time", "times", "timestamp", "timecode", "zeit", "temps", "tempo", "tiempo", "pos", "position"}
+)
+_OTHER = frozenset(
+    {"actor", "camera", "cam", "device", "folder", "group", "kitchen", "location", "participant", "person", "room"}
+    | {"recipe", "scene", "session", "site", "source", "speaker", "subject", "take", "trial", "user", "view"}
+    | {"age", "alter", "âge", "birth", "day", "gender", "month", "year", "years", "jahr", "jahre", "année", "edad"}
+    | {"angle", "cm", "distance", "gewicht", "größe", "height", "kg", "light", "lux", "mm", "size", "volume", "weight"}
+    | {"width", "temperature", "humidity", "poids", "taille", "bytes", "fps", "hz", "rate", "latitude", "longitude"}
+    | {"confidence", "difficulty", "fold", "grade", "level", "percent", "price", "quality", "rank", "rating", "score"}
+    | {"likes", "version", "views", "votes", "weather"}
+)
+"""Words of what is not a time: places, people, measures, ratings."""
+_COUNTERS = frozenset(
+    {"count", "id", "idx", "index", "n", "no", "nr", "num", "number", "anzahl", "nummer", "numéro", "nombre"}
+)
+"""Words of identifiers and counts, but ``start_index`` may be a frame."""
 _JOINED = re.compile(r"(start|stop|end|begin)(s|ms|sec|seconds|time|zeit|frame|pos|position)")
 _NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
+_BARE = re.compile(r"\d+([.,]\d+)?")  # without a unit of time
 _CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*(:\s*\d{2}|m\s*\d{1,2})([.,:;]\d+)?\s*s?"
 _CLOCKS = re.compile(rf"{_CLOCK}(\s*(-|–|—|to|bis|,|/)\s*{_CLOCK})?")
 _RANGES = re.compile(r"\d+(\.\d+\s*s?|\s*s)\s*(-|–|—|to|bis)\s*\d+(\.\d+)?\s*s?")
@@ -55,15 +74,21 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
         ValueError: a column may hold times: by its name or its values, or as it is filled and videos occur repeatedly.
     """
     values = {name: [text for row in rows if (text := (row[name] or "").strip().lower())] for name in unknown}
-    named = [name for name in unknown if _first_word(name) in _WORDS]
     clocks = [
         name
         for name in unknown
         if values[name] and all(_CLOCKS.fullmatch(one) or _RANGES.fullmatch(one) for one in values[name])
     ]
-    numbers = [name for name in unknown if values[name] and all(map(_NUMBER.fullmatch, values[name]))]
+    numbers = [
+        name
+        for name in unknown
+        if values[name]
+        and all(map(_NUMBER.fullmatch, values[name]))
+        and not (_is_of_others(name) and all(map(_BARE.fullmatch, values[name])))
+    ]
+    named = [name for name in unknown if _names_times(name, may_be={*clocks, *numbers})]
     videos = [plain_text(row.get("video") or "") for row in rows]
-    filled = [name for name in unknown if len(values[name]) == len(rows)]
+    filled = [name for name in unknown if len(values[name]) == len(rows) and not _is_of_others(name)]
     if named:
         found, why = named, "by name" if len(named) > 1 else "by its name"
     elif clocks:
@@ -81,11 +106,27 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     )
 
 
-def _first_word(name: str) -> str:
-    """Returns the first word of a column's name, also of ``startTime``; names are in lower case."""
-    word = next(iter(re.findall(r"[^\W\d_]+", name)), "")
-    joined = _JOINED.fullmatch(word)
-    return joined[1] if joined else word
+def _names_times(name: str, may_be: Collection[str]) -> bool:
+    """Whether a column is named like times: ``from``, ``start (s)``; ``from_tray`` only if its values may be times."""
+    first, *others = _words(name)
+    return first in _WORDS and (_UNITS.issuperset(others) or (name in may_be and not _is_of_others(name)))
+
+
+def _is_of_others(name: str) -> bool:
+    """Whether a column's name says that it holds no times: ``age``, ``take_no``, ``from_camera``; not ``start_no``."""
+    first, *others = _words(name)
+    if (_WORDS | _UNITS).intersection(others):
+        return False
+    return bool(_OTHER.intersection([first, *others])) or (
+        first not in _WORDS | _UNITS and bool(_COUNTERS.intersection([first, *others]))
+    )
+
+
+def _words(name: str) -> list[str]:
+    """Returns the words of a column's name, also of ``startTime``; at least one. Names are in lower case."""
+    words = re.findall(r"[^\W\d_]+", name) or [""]
+    joined = _JOINED.fullmatch(words[0])
+    return [joined[1], *words[1:]] if joined else words
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -56,7 +56,7 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
     Raises:
         InputError: a suffix is omitted, and several files match.
     """
-    folders: dict[str, list[str]] = {}
+    folders = _Folders(root)
     videos: dict[str, ListedVideo] = {}
     for row in rows:
         if row.video in videos:
@@ -64,11 +64,9 @@ def find_videos(rows: Iterable[ListedInterval], root: Path, listing: Path, prefi
         path = posixpath.normpath(row.video.replace("\\", "/"))
         if not _is_file(root / path):
             parent, name = posixpath.split(path)
-            parent = _folder_of(root, parent)
-            if parent not in folders:
-                folders[parent] = _files_in(root / parent)
+            parent = folders.written(parent)
             names = {name} | ({prefix + name, name.removeprefix(prefix)} if prefix else set())
-            fitting = _fitting(folders[parent], names)
+            fitting = folders.files(parent, names)
             if len(fitting) > 1:
                 raise InputError(
                     f"{row.video!r} matches several videos: {', '.join(fitting)}",
@@ -117,33 +115,57 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     return {name: matched[name] if counts[matched.get(name, "")] == 1 else name for name in distinct}
 
 
-def _folder_of(root: Path, folder: str) -> str:
-    """Returns a folder as it is written on the disk; each of its parts as given if no folder, or several, fit."""
-    found = ""
-    for part in PurePosixPath(folder).parts:
-        named = part
-        if not _is_there(root / found / part):
-            entries = _entries_of(root / found)
-            fitting = [name for name in entries if plain_text(name) == plain_text(part)]
-            named = fitting[0] if len(fitting) == 1 else plain_text(part)
-        found = posixpath.join(found, named)
-    return found
+class _Folders:
+    """Names in the folders below a root: each folder is listed once, however many names are looked up in it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, dict[str, list[str]]] = {}
+        self._files: dict[str, tuple[dict[str, list[str]], ...]] = {}
+
+    def written(self, folder: str) -> str:
+        """Returns a folder as it is written on the disk; each of its parts as given if no folder, or several, fit."""
+        found = ""
+        for part in PurePosixPath(folder).parts:
+            named = part
+            if not _is_there(self._root / found / part):
+                if found not in self._folders:
+                    self._folders[found] = _by(plain_text, _entries_of(self._root / found))
+                fitting = self._folders[found].get(plain_text(part), [])
+                named = fitting[0] if len(fitting) == 1 else plain_text(part)
+            found = posixpath.join(found, named)
+        return found
+
+    def files(self, folder: str, names: Collection[str]) -> list[str]:
+        """Returns the files of these names, as exactly as any fit: with or without a suffix, then as plain text."""
+        if folder not in self._files:
+            files = [name for name in _entries_of(self._root / folder) if _is_file(self._root / folder / name)]
+            self._files[folder] = (
+                _by(str, files),
+                _by(_stem, files),
+                _by(plain_text, files),
+                _by(lambda file: _stem(plain_text(file)), files),
+            )
+        plain = {plain_text(name) for name in names}
+        for index, wanted in zip(self._files[folder], (names, names, plain, plain), strict=True):
+            if found := sorted({file for name in wanted for file in index.get(name, ())}):
+                return found
+        return []
 
 
-def _fitting(files: Sequence[str], names: Collection[str]) -> list[str]:
-    """Returns the files of these names, as exactly as there are any: with or without a suffix, then as plain text."""
-    plain = {plain_text(name) for name in names}
-    return (
-        [file for file in files if file in names]
-        or [file for file in files if _is_named(file, names)]
-        or [file for file in files if plain_text(file) in plain]
-        or [file for file in files if _is_named(plain_text(file), plain)]
-    )
+def _by(key: Callable[[str], str | None], names: Iterable[str]) -> dict[str, list[str]]:
+    """Groups names by a key; those whose key is None are left out."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if (found := key(name)) is not None:
+            groups.setdefault(found, []).append(name)
+    return groups
 
 
-def _is_named(file: str, names: Collection[str]) -> bool:
+def _stem(file: str) -> str | None:
+    """Returns a file's name without the suffix of a video; None if it has another."""
     stem, suffix = posixpath.splitext(file)
-    return stem in names and suffix.lower() in SUFFIXES
+    return stem if suffix.lower() in SUFFIXES else None
 
 
 def _is_file(path: Path) -> bool:
@@ -152,10 +174,6 @@ def _is_file(path: Path) -> bool:
 
 def _is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it accepts any name
-
-
-def _files_in(folder: Path) -> list[str]:
-    return [name for name in _entries_of(folder) if _is_file(folder / name)]
 
 
 def _entries_of(folder: Path) -> list[str]:

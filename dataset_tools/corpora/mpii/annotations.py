@@ -102,7 +102,7 @@ class Annotations:
     notes: tuple[str, ...] = ()
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_mpii_annotations(path: Path) -> Annotations:
     """Reads ``attributesAnnotations_MPII-Cooking-2.mat``.
 
     Frames count from 1 and both ends are included. They are compared with the file's own times in seconds, with the

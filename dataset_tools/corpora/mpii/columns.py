@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.matlab_cells import DAMAGE, CellReader, UnreadableError, open_mat
 
@@ -211,9 +211,8 @@ class _Reader:
         """Adds a problem that lists the first invalid values, and the number of the others."""
         invalid = [(number, value) for number, value in enumerate(values, start=1) if not is_valid(value)]
         if invalid:
-            some = ", ".join(f"{value!r} (interval {number})" for number, value in invalid[:3])
-            more = f" and {len(invalid) - 3} more" if len(invalid) > 3 else ""
-            self._problems.append(f"`{key}`: found {some}{more}, expected {expected}")
+            some = ", ".join(first_of([f"{value!r} (interval {number})" for number, value in invalid], 3))
+            self._problems.append(f"`{key}`: found {some}, expected {expected}")
 
 
 def _is_frame(value: float) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.annotations import Annotations, read_annotations
+from dataset_tools.corpora.mpii.annotations import Annotations, read_mpii_annotations
 from dataset_tools.corpora.mpii.official_split import read_official_split
 
 MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"
@@ -58,7 +58,7 @@ def open_corpus(root: Path) -> Corpus:
         InputError: the folder does not exist or has no annotation file, or the annotation file, a split list or
             STANDIN.json cannot be used.
     """
-    annotations = read_annotations(find_mat(root))
+    annotations = read_mpii_annotations(find_mat(root))
     videos = _find_videos(root)
     standin = _read_standin(root)
     sequences = {interval.sequence for interval in annotations.intervals}

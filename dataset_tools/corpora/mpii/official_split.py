@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.yaml_text import read_yaml_text
@@ -79,7 +79,7 @@ def _read_sequences(path: Path) -> frozenset[str]:
     if wrong:
         raise InputError(
             f"The list has {count_of(len(wrong), 'line that is not a sequence', 'lines that are not sequences')}: "
-            + ", ".join(wrong[:3]),
+            + ", ".join(first_of(wrong, 3)),
             where=path,
             expected="one sequence such as s07-d72 per line, comments after #",
             next_step="correct the lines, or remove the list from the folder to continue without official splits",

@@ -7,7 +7,7 @@ which loads offline from the folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,13 +19,12 @@ from dataset_tools.exports.formats import huggingface
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.manifests import PairRow
+from dataset_tools.manifests import SIDES, PairRow
 
 _DIRECTIONS: dict[str, tuple[TableName, TableName]] = {
     "audio_to_video": ("utterances", "clips"),
     "video_to_audio": ("clips", "utterances"),
 }
-_SIDES: tuple[Split, ...] = ("train", "test")
 _ROW_GROUP_ROWS = 10_000
 _TASK = "mteb_task.py"
 
@@ -44,7 +43,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
             next_step="run fmn-data pairs with a larger --test-share, or export as huggingface",
         )
     declared = huggingface.write(rows, output, options)
-    sides = [side for side in _SIDES if side in rows.counts["pairs"]]
+    sides = [side for side in SIDES if side in rows.counts["pairs"]]
     for direction in _DIRECTIONS:
         for side in sides:
             output.add(f"data/qrels-{direction}-{side}-00000.parquet", partial(_write_qrels, rows, direction, side))
@@ -53,7 +52,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     return {"configs": [*declared["configs"], *_configs(rows, sides)]}
 
 
-def _configs(rows: ExportedRows, sides: list[Split]) -> Iterator[dict[str, Any]]:
+def _configs(rows: ExportedRows, sides: Sequence[Split]) -> Iterator[dict[str, Any]]:
     for direction, (queries, corpus) in _DIRECTIONS.items():
         for part, table in (("queries", queries), ("corpus", corpus)):
             files = []

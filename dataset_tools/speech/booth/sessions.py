@@ -27,6 +27,7 @@ from dataset_tools.speech.booth.skips import Skips
 from dataset_tools.speech.clip_sentences import assign_texts
 from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble, write_utterances
+from dataset_tools.speech.earlier_speech import speech_in_use
 from dataset_tools.speech.recording_files import FoundRecording
 from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
@@ -122,10 +123,9 @@ class Booth:
 
     def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
         """Sentences to record, by clip id: the first of every class, then the second of every class, and so on."""
-        # An utterance that was replaced by a recording, possibly of another clip, is still in the ledger.
-        ledger = sorted(read_ledger(self.workspace.ledger).items())
-        spoken = [row for name, row in ledger if name.startswith("utterance/") and row.status == "ok"]
-        rows = [*(row.value("row", UtteranceRow) for row in spoken), *_utterances(self.workspace)]
+        # These include utterances that were replaced by a recording, possibly of another clip.
+        spoken = speech_in_use(self.workspace, read_ledger(self.workspace.ledger))
+        rows = [*(row for row in spoken if row.augmented is msgspec.UNSET), *_utterances(self.workspace)]
         class_of = {clip.id: clip.class_id for clip in clips.values()}  # rows of another class are outdated
         current = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
         chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 from dataset_tools.core.shipped_files import shipped_file
+from dataset_tools.speech.booth import server
+from dataset_tools.speech.booth.sessions import Booth
 
 TOLD = "as in the last build: "
 SMALL = ("--short-side", 32)
@@ -205,6 +207,24 @@ def test_sentence_files_are_used_again(run: Callable[..., Result], footage: Path
     run("build", "--no-sentences")
 
 
+@pytest.mark.parametrize(
+    ("command", "other"),
+    [("build", "--no-sentences"), ("build", "--footage-sentences"), ("speech synthesize", "--no-sentences")],
+)
+def test_sentence_files_beside_another_choice_of_sentences_are_refused(
+    run: Callable[..., Result], footage: Path, place: Path, tmp_path: Path, command: str, other: str
+) -> None:
+    people = tmp_path / "people.tsv"
+    people.write_text("video\tstart_frame\tend_frame\tsentence\np1_a.mp4\t1\t60\tShe dices.\n")
+    source = ("--annotations", footage, *SMALL)
+    if command != "build":
+        run("build", *source)
+    made = contents(place) if place.exists() else {}
+    refused = run(*command.split(), *(source if not made else ()), "--sentences", people, other, code=2).output
+    assert f"--sentences and {other} contradict each other" in " ".join(refused.split())
+    assert (contents(place) if place.exists() else {}) == made
+
+
 def test_synthesis_speaks_as_the_last_build_did(run: Callable[..., Result], footage: Path, place: Path) -> None:
     run("build", "--annotations", footage, *SMALL, "--language", "zh", "--augment", 1)
     made = contents(place)
@@ -213,12 +233,28 @@ def test_synthesis_speaks_as_the_last_build_did(run: Callable[..., Result], foot
     assert told(run("speech", "synthesize", "--seed", 7)) == "--language zh --augment 1"
     again = contents(place)
     assert again != made
-    assert "--seed 0 (speech: 7)" in told(run("build"))
+    built = run("build")
+    assert told(built) == "--short-side 32 --language zh --augment 1"  # what can be typed
+    assert "speech: with the seed of fmn-data speech synthesize --seed 7" in built.output
     assert contents(place) == again
     assert told(run("speech", "synthesize")) == "--language zh --augment 1 --seed 7"
     assert contents(place) == again
     assert told(run("speech", "synthesize", "--forget-options")) == ""
     assert {row["language"] for row in rows(place)} == {"en"}
+
+
+def test_the_booth_shows_sentences_in_the_language_of_the_last_build(
+    run: Callable[..., Result], footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Booth] = []
+    monkeypatch.setattr(server, "serve_booth", lambda booth, *_, **__: opened.append(booth))
+    run("build", "--annotations", footage, *SMALL, "--no-speech", "--language", "zh")
+    for options, language, said in (((), "zh", "--language zh"), (("--language", "en"), "en", "")):
+        assert told(run("speech", "record", *options)) == said
+        assert {line.language for line in opened.pop().lines.values()} == {language}
+    run("build", "--language", "en", "--no-speech")
+    assert told(run("speech", "record")) == ""
+    assert {line.language for line in opened.pop().lines.values()} == {"en"}
 
 
 def test_records_of_earlier_versions_are_read(run: Callable[..., Result], footage: Path, place: Path) -> None:

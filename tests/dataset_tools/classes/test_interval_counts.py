@@ -80,6 +80,20 @@ def test_the_table_fits_a_narrow_terminal_and_says_why():
     assert "…" not in text
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_remarks_say_why_intervals_cannot_be_used(number: int):
+    (apple,) = (one for one in audit(_corpus([]), load_classes()) if one.class_id == "wash_apple")
+    reasons = {"invalid": number, "too_short": number, "without_video": number, "past_end": number}
+    caption = str(support_table([replace(apple, notes=(), **reasons)], min_frames=9).caption)
+    expected = {
+        1: "1 interval ends before it starts, or starts before frame 1.\n1 interval has fewer than 9 frames.\n"
+        "1 interval has no readable video.\n1 interval ends after the end of its video.",
+        3: "3 intervals end before they start, or start before frame 1.\n3 intervals have fewer than 9 frames.\n"
+        "3 intervals have no readable video.\n3 intervals end after the end of their video.",
+    }
+    assert caption == expected[number]
+
+
 def test_words_of_the_class_file_are_shown_as_they_are():
     shipped = load_classes()
     action = replace(shipped.actions["wash"], verbs=("[/]rinse[red]",))

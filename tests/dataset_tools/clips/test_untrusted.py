@@ -20,6 +20,7 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.annotations.formats import FORMATS
 from dataset_tools.speech.booth.skips import Skips
 from fmn.training.run_lock import run_lock
 
@@ -47,6 +48,13 @@ def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None
 
 def test_skips_of_the_booth_are_part_of_a_data_set(dataset: Workspace) -> None:
     Skips(dataset.annotations / "skips.jsonl").add("s08-d20_000041-000080", "He cuts a carrot.", "pronunciation")
+    assert check_untrusted(dataset.root, jobs=2).problems == ()
+
+
+def test_annotations_and_sentences_of_every_format_are_part_of_a_data_set(dataset: Workspace) -> None:
+    dataset.annotations.mkdir(exist_ok=True)
+    for suffix in {".tsv", ".txt", *(kind.suffix for kind in FORMATS.values() if kind.suffix)}:
+        (dataset.annotations / f"kitchen{suffix}").write_text("text")
     assert check_untrusted(dataset.root, jobs=2).problems == ()
 
 
@@ -147,23 +155,29 @@ def test_many_files_of_a_folder_are_one_problem(dataset: Workspace) -> None:
             (dataset.root / name.format(number)).touch()
     (dataset.root / "report" / "link").symlink_to("0.html")
     unknown = "a data set has no such file; it could contain code (pickles, scripts, pages); remove it"
-    cache, *others = sorted(
-        check_untrusted(dataset.root).problems, key=lambda problem: not problem.startswith("cache/")
-    )
+    report = check_untrusted(dataset.root)
+    cache, *others = sorted(report.shown, key=lambda problem: not problem.startswith("cache/"))
     assert cache.startswith(
-        "cache/features/a/0.npy, cache/features/a/1.npy, cache/features/a/10.npy and 27 more: cache/ from"
+        "cache/features/a/0.npy, cache/features/a/1.npy, cache/features/a/10.npy, and 27 more: cache/ from"
     )
     assert sorted(others) == [
-        f"0.py, 1.py, 10.py and 27 more: {unknown}",
-        f"recordings/0.pt, recordings/1.pt, recordings/10.pt and 27 more: {unknown}",
-        f"report/0.html, report/1.html, report/10.html and 57 more: {unknown}",
+        f"0.py, 1.py, 10.py, and 27 more: {unknown}",
+        f"recordings/0.pt, recordings/1.pt, recordings/10.pt, and 27 more: {unknown}",
+        f"report/0.html, report/1.html, report/10.html, and 57 more: {unknown}",
         "report/link: it is a symbolic link; replace it with the file itself",
     ]
     code, said = verdict(dataset)
     assert code == 2
     assert "5 problems" in said
+    assert "10.py, and 27 more: " in said
     assert "rows: not read" in said
     assert "media: not opened" in said
+    arguments = ["verify", "--untrusted", str(dataset.root), "--jobs", "1", "--json"]
+    told = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert len(told["problems"]) == 5
+    for number in range(30):  # the object names every file
+        assert any(f"recordings/{number}.pt" in problem for problem in told["problems"])
+    assert "more:" not in "".join(told["problems"])
 
 
 def test_every_wrong_row_is_listed(dataset: Workspace) -> None:

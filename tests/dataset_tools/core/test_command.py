@@ -44,6 +44,11 @@ def cut(
     terminal.result({"root": str(place.root), "blade": knife.blade_cm, "teeth": knife.teeth, "dry_run": dry_run})
 
 
+@app.command("slice")
+def slice_(terminal: Terminal, what: Annotated[str, typer.Argument()]) -> None:
+    """Slice something."""
+
+
 @group.callback()
 def grouped(terminal: Terminal, place: Workspace) -> None:
     """A group that does something by itself."""
@@ -95,3 +100,38 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
     ended = CliRunner().invoke(app, ["group", *(arguments or ["--json"]), *(["--json"] if arguments else [])])
     found = json.loads(ended.stdout)  # one object, not one of each
     assert set(found) == {"ok", "exit_code", expected}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found", "where"),
+    [
+        ("cut --json --nope", "No such option: --nope", "root cut"),
+        ("cut --nope --json", "No such option: --nope", "root cut"),
+        ("cut --json a b", "Got unexpected extra argument(s) (b)", "root cut"),
+        ("cut --json --teeth x", "Invalid value for '--teeth'", "root cut"),
+        ("cut --json --teeth", "Option '--teeth' requires an argument", None),
+        ("slice --json", "Missing argument 'what'", "root slice"),
+        ("nope --json", "No such command 'nope'", "root"),
+        ("--json cut", "No such option: --json", "root"),
+        ("group --json inner", "Options of a command go after its name: root group inner …", "root group"),
+        ("group inner --json --nope", "No such option: --nope", "root group inner"),
+    ],
+)
+def test_an_error_of_usage_is_one_json_object_if_json_is_asked_for(
+    arguments: str, found: str, where: str | None
+) -> None:
+    ended = CliRunner().invoke(app, arguments.split(), prog_name="root")
+    assert ended.exit_code == 2
+    told = json.loads(ended.stdout)
+    assert (told["ok"], told["exit_code"]) == (False, 2)
+    assert told["error"]["found"].startswith(found)
+    assert told["error"].get("where") == where
+    assert "--help" in told["error"]["next"]
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", ["cut --nope", "slice", "cut a -- --json"])
+def test_an_error_of_usage_is_told_on_stderr_otherwise(arguments: str) -> None:
+    ended = CliRunner().invoke(app, arguments.split())
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "Usage:" in ended.stderr

@@ -122,6 +122,21 @@ def test_a_kill_loses_nothing(path: Path) -> None:
     assert list(read_ledger(path)) == [f"clip/{number:03d}" for number in range(100)]
 
 
+def test_a_kill_brings_no_row_back_that_was_forgotten_before_the_ledger_was_saved(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.record(made(path, "a"))
+    with Ledger(path) as ledger:
+        ledger.record(made(path, "b"))
+        ledger.record(made(path, "c"))
+        ledger.forget(["clip/a", "clip/b"])
+        assert set(read_ledger(path)) == {"clip/a", "clip/b", "clip/c"}  # as after a kill
+        ledger.save()
+        assert set(read_ledger(path)) == {"clip/c"}
+        ledger.record(made(path, "d"))
+        assert set(read_ledger(path)) == {"clip/c", "clip/d"}
+    assert set(read_ledger(path)) == {"clip/c", "clip/d"}
+
+
 def test_what_a_kill_left_half_written_goes_when_the_next_command_starts(path: Path) -> None:
     left = [path.parent / name for name in (".partial-a.jsonl", "clips/.partial-b.mp4", "manifests/.partial-c.jsonl")]
     kept = [path.parent / name for name in ("notes.txt", "clips/a.mp4")]

@@ -68,7 +68,7 @@ def theirs(built: Path, tmp_path_factory: pytest.TempPathFactory, make_review: C
     for number, voice in enumerate(["anna", "ben"], start=1):
         sound = 0.1 * np.sin(np.arange(32000) * 0.05 * number) * (np.arange(32000) % 4000 < 3000)
         soundfile.write(spoken / f"{voice}-private-name.wav", sound, 16000)
-        lines.append(f"{voice}-private-name.wav,,{clips[number].id},{voice},This is {voice}.")
+        lines.append(f"{voice}-private-name.wav,,{clips[number].id},{voice.title()},This is {voice}.")
     (spoken / "list.csv").write_text("\n".join(lines) + "\n")
     import_dataset(place, spoken / "list.csv", load_classes())
     Consents(place, "I agree.").admit("Anna", agreed=True, speaker=SpeakerFacts(accent="Scottish"))

@@ -119,6 +119,30 @@ def test_speech_that_the_record_does_not_tell_of_is_not_exported_as_a_recipe(lis
     is_rebuilt(place, listing, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("options", "recorded", "changed", "tells"),
+    [
+        ((), '"engine":"espeak', '"engine":"other', "by espeak, without augmented copies"),
+        (("--augment", 1), '"augment": 1', '"augment": 0', "by espeak, without augmented copies"),
+    ],
+)
+def test_speech_of_another_engine_or_with_copies_is_not_told_of(
+    options: tuple[object, ...], recorded: str, changed: str, tells: str, listing: Path, tmp_path: Path
+) -> None:
+    """As ``speech synthesize --voices other`` and ``--augment 1`` of earlier versions left it."""
+    place = tmp_path / "place"
+    run(place, "build", "--annotations", listing, *SMALL, *options)
+    run(place, *SPLIT)
+    before = {path: path.read_text() for path in (place / "manifests").iterdir()}
+    assert any(recorded in text for text in before.values())
+    for path, text in before.items():
+        path.write_text(text.replace(recorded, changed))
+    refused = " ".join(run(place, "export", "csv", tmp_path / "out", "--no-media", code=2).output.split())
+    assert "It is not recorded how 4 utterances were synthesized" in refused
+    assert tells in refused
+    assert not (tmp_path / "out").exists()
+
+
 def test_failures_of_the_clips_stay_in_the_record(listing: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     run(place, "build", "--annotations", listing, *SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -69,6 +70,9 @@ def test_the_numbers_are_those_of_the_manifests(workspace: Workspace) -> None:
     assert rows[CUT][4:7] == ["3", "2", "1"]  # utterances, persons, dishes
     assert rows[CUT][7:] == ["0.7 s", "0.7 s", "0.7 s", "2.1 s"]  # 21 frames at 29.4 a second
     assert rows[WASH][1] == "1"
+    tiles = dict(re.findall(r"\n([\d,]+)([a-z][^\n]*)", page.text))
+    assert {"4", "2", "1"} <= tiles.keys()
+    assert tiles["1"] == "failed sample"
     matrix = [row for row in page.rows if len(row) == 4]
     assert ["", "s07", "s08", "all"] in matrix
     assert [CUT, "2", "1", "3"] in matrix

@@ -96,6 +96,14 @@ def test_without_scripts_the_page_lists_the_utterances(opened: Callable[..., Pag
     expect(page.locator("audio:visible")).to_have_count(1)
 
 
+def test_one_sample_is_counted_as_one(opened: Callable[..., Page]) -> None:
+    page = opened("#samples?class=wash_apple")
+    expect(page.locator(".sample-count")).to_have_text("1 to 1 of 1 sample – class: wash_apple")
+    assert page.evaluate("[0, 1, 1234].map((n) => SampleCard.countOf(n, 'query', 'queries'))") == [
+        *("0 queries", "1 query", "1,234 queries")
+    ]
+
+
 def test_cards_filter_sort_and_search_and_the_address_keeps_the_view(opened: Callable[..., Page]) -> None:
     page = opened()
     cards = page.locator("article.sample")

@@ -98,6 +98,17 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_nothing_from_being_said(
     assert json.loads(said)["left"] == ["notes.txt"]
 
 
+def test_what_is_removed_is_what_was_shown_also_by_the_name_of_the_command(place: Any) -> None:
+    page = place.root / "report" / "index.html"
+    page.write_text("as Ännabel Q said", "utf-8")  # the name is written like this nowhere else
+    shown, done = (
+        json.loads(place.run("speech", "forget", "Ännabel Q", option, "--json")[1]) for option in ("--dry-run", "--yes")
+    )
+    assert shown["removed"] == done["removed"]
+    assert "report/" in [one["where"] for one in shown["removed"]]
+    assert not page.exists()
+
+
 def test_who_cannot_be_forgotten(place: Any) -> None:
     code, said = place.run("speech", "forget", "nobody", "--yes")
     assert code == 2
@@ -108,6 +119,24 @@ def test_who_cannot_be_forgotten(place: Any) -> None:
     assert code == 2
     assert "speech engine" in said
     assert "--voices" in said
+
+
+def test_names_that_may_be_of_two_persons_are_told_before_anything_is_removed(place: Any, source: Path) -> None:
+    (place.root / "notes.txt").write_text("Ännabel-Q is ill", "utf-8")
+    told = "named 'Annabel Q' and 'Ännabel Q': if these are two persons, this removes the recordings of both"
+    code, said = place.run("speech", "forget", VOICE, "--dry-run")
+    assert code == 0
+    assert "two persons" not in said
+    assert "notes.txt" not in said
+    code, said = place.run("speech", "forget", "Ännabel Q", "--dry-run")
+    assert told in " ".join(said.split())
+    source.write_text(source.read_text("utf-8").replace(f",{VOICE},", ",Ännabel-Q,"), "utf-8")
+    code, said = place.run("speech", "import", str(source))  # the same recordings, with the name as written
+    assert code == 0, said
+    code, said = place.run("speech", "forget", VOICE, "--yes")
+    assert code == 0
+    assert told.replace("Ännabel Q", "Ännabel-Q") in " ".join(said.split())
+    assert "notes.txt" in said
 
 
 def test_files_with_the_name_of_the_consent_or_of_the_command_are_named(place: Any) -> None:

@@ -41,7 +41,7 @@ def killed_at(place: Any, number: int) -> bool:
 
         sys.addaudithook(die)
         try:
-            forget_voice(place, VOICE)
+            forget_voice(place, find_voice(place, VOICE))
         except BaseException:
             os._exit(1)
         os._exit(0)
@@ -71,7 +71,7 @@ def test_killed_before_any_change_of_a_file_nothing_revives_it_and_a_rerun_compl
             assert not copy.of(VOICE), number
         else:
             assert len(copy.of(VOICE)) == 10, number
-        forget_voice(copy, VOICE)
+        forget_voice(copy, find_voice(copy, VOICE))
         assert copy.found(contents) == [], number
         assert copy.stones() == [STONE], number
         shutil.rmtree(copy.root)
@@ -85,7 +85,7 @@ def test_a_recording_that_a_killed_import_left_without_a_row_goes_too(place: Any
         path.write_text(
             "".join(line + "\n" for line in path.read_text("utf-8").splitlines() if VOICE not in line), "utf-8"
         )
-    forget_voice(place, VOICE)
+    forget_voice(place, find_voice(place, VOICE))
     assert place.found(contents) == []
 
 

@@ -104,3 +104,20 @@ def test_a_file_with_the_name_as_written_in_its_own_name_is_found(tmp_path: Path
     (tmp_path / "jose.png").write_bytes(b"\xff\xfe")
     voice = replace(VOICE, written=frozenset({"José"}))
     assert own_files(Workspace(tmp_path), voice, {}) == ["Notes on José.txt"]
+
+
+def test_features_of_the_voice_are_found_by_the_content_of_its_utterances(place: Any) -> None:
+    """Features that ``fmn features export`` writes have the SHA-256 of an utterance as name, or as key of one file."""
+    before = own_files(place, find_voice(place, OF_SET), {})
+    own, others = (
+        next(row.sha256 for row in place.rows() if (row.voice == OF_SET) is is_own) for is_own in (True, False)
+    )
+    for folder, name in (("feat/audio", own), ("feat/audio", others)):
+        (place.root / folder).mkdir(parents=True, exist_ok=True)
+        np.save(place.root / folder / f"{name}.npy", np.zeros(3, np.float32))
+    for name, digest in (("mine", own), ("theirs", others)):
+        np.savez(place.root / f"{name}.npz", **{digest: np.zeros(3, np.float32)})
+        save_file({digest: np.zeros(3, np.float32)}, place.root / f"{name}.safetensors")
+    voice = find_voice(place, OF_SET)
+    found = own_files(place, voice, sizes_of(place, voice))
+    assert found == sorted([*before, f"feat/audio/{own}.npy", "mine.npz", "mine.safetensors"])

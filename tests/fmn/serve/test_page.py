@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from scipy.signal import resample_poly
 
 from dataset_tools.manifests import SplitPairRow, read_rows
@@ -127,6 +127,25 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
             for part in ("#run", "#about-confusion", "#classes td", "nav a:not([aria-current])"):
                 assert contrast(page, part) >= 4.5, (scheme, part)
         assert errors == []
+
+
+def test_one_thing_is_counted_as_one(trained: Path, served: Served, chromium: Chromium) -> None:
+    def of_one(route: Route) -> None:
+        known = route.fetch().json()
+        changes = {"clips": 1, "utterances": 1, "gallery": 1, "queries": known.get("queries", [])[:1]}
+        route.fulfill(json=known | {name: value for name, value in changes.items() if name in known})
+
+    with served(trained) as address, chromium() as browser:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(60_000)
+        page.route(re.compile("/api/(state|errors|search)"), of_one)
+        page.goto(address)
+        expect(page.locator("#found")).to_contain_text("1 clip and 1 utterance of ")
+        page.locator("#text").fill("wash it")
+        page.keyboard.press("Enter")
+        expect(page.locator("#found")).to_contain_text(" of 1 clip; encoded in")
+        page.goto(address + "#errors")
+        expect(page.locator("#about-confusion")).to_contain_text(": 1 query, 1 item in the gallery")
 
 
 def test_a_typed_sentence_and_a_dropped_clip_are_queries_and_a_denied_microphone_is_explained(

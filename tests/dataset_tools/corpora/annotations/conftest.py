@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
@@ -19,7 +19,7 @@ def read(tmp_path: Path) -> Callable[..., IntervalList]:
     def read_back(content: object, name: str = "list.json", **options: object) -> IntervalList:
         path = tmp_path / name
         path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
-        return read_annotations(path, **options)  # type: ignore[arg-type]
+        return read_intervals(path, ListOptions(**options))  # type: ignore[arg-type]
 
     return read_back
 

@@ -15,7 +15,7 @@ from dataset_tools.classes.writer import write_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.class_draft import draft_classes
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.speech.sentences import every_sentence
 
@@ -39,7 +39,7 @@ def listing(tmp_path: Path) -> Path:
 
 
 def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
-    draft = draft_classes(read_annotations(listing), listing)
+    draft = draft_classes(read_intervals(listing), listing)
     counts = [(row.class_id, row.intervals, row.videos, row.persons, row.with_sentence) for row in draft.counts]
     assert counts == [
         ("take-out_red-peppers_fridge", 3, 1, 2, 0),
@@ -52,7 +52,7 @@ def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
 
 
 def test_the_most_frequent_are_taken_and_the_others_counted(listing):
-    draft = draft_classes(read_annotations(listing), listing, count=2)
+    draft = draft_classes(read_intervals(listing), listing, count=2)
     assert [one.id for one in draft.classes.classes] == ["take-out_red-peppers_fridge", "cut_carrots_knife"]
     assert draft.left_out == 3
     assert set(draft.classes.actions) == {"take-out", "cut"}
@@ -60,7 +60,7 @@ def test_the_most_frequent_are_taken_and_the_others_counted(listing):
 
 
 def test_every_row_belongs_to_its_class_once_the_draft_is_written(listing, tmp_path):
-    draft = draft_classes(read_annotations(listing), listing)
+    draft = draft_classes(read_intervals(listing), listing)
     path = tmp_path / "classes.yaml"
     write_classes(path, draft.classes)
     classes = load_classes(path, count=None)
@@ -80,7 +80,7 @@ def test_one_word_in_two_forms_of_unicode_is_one_word(tmp_path):
     for form, label in (("NFC", "öffnen_fenster"), ("NFD", "öffnen_tür")):
         (tmp_path / unicodedata.normalize(form, label)).mkdir()
         (tmp_path / unicodedata.normalize(form, label) / "one.mp4").write_bytes(b"")
-    draft = draft_classes(read_annotations(tmp_path), tmp_path)
+    draft = draft_classes(read_intervals(tmp_path), tmp_path)
     assert [word.name for word in draft.classes.actions.values()] == ["öffnen"]
 
 
@@ -88,7 +88,7 @@ def test_keys_have_the_letters_without_their_marks(tmp_path):
     path = tmp_path / "rows.csv"
     words = ("öffnen,Tür", "gießen,Öl", "gießen,Äl", "切,苹果")
     path.write_text("video,action,subject\n" + "".join(f"{n}.mp4,{row}\n" for n, row in enumerate(words)), "utf-8")
-    draft = draft_classes(read_annotations(path), path)
+    draft = draft_classes(read_intervals(path), path)
     assert [one.id for one in draft.classes.classes] == ["action-1_thing-1", "giessen_al", "giessen_ol", "offnen_tur"]
     write_classes(tmp_path / "classes.yaml", draft.classes)
     classes = load_classes(tmp_path / "classes.yaml", count=None)
@@ -116,7 +116,7 @@ def test_words_in_other_scripts_get_a_warning_and_no_endings(tmp_path):
     done = CliRunner().invoke(app, ["classes", "-w", str(tmp_path), "--from", str(path), "--json"])
     (note,) = (note for note in json.loads(done.stdout)["notes"] if "Latin" in note)
     assert "'切', '苹果'; give English names" in note
-    draft = draft_classes(read_annotations(path), path)
+    draft = draft_classes(read_intervals(path), path)
     word = draft.classes.actions["action-1"]
     assert {word.third_person, word.past, word.participle, word.gerund} == {"切"}
     assert draft.classes.things["thing-1"].plural == "苹果"
@@ -136,7 +136,7 @@ def test_the_preposition_of_a_label_stays_with_its_object(tmp_path):
     for label in ("pour milk into the glass", "take out plate", "stir soup with a spoon"):
         (tmp_path / "clips" / label).mkdir(parents=True)
         (tmp_path / "clips" / label / "one.mp4").write_bytes(b"")
-    draft = draft_classes(read_annotations(tmp_path / "clips"), tmp_path / "clips")
+    draft = draft_classes(read_intervals(tmp_path / "clips"), tmp_path / "clips")
     said = {one.id: (one.object, one.preposition) for one in draft.classes.classes}
     assert said == {
         "pour_milk_glass": ("glass", "into"),
@@ -152,11 +152,11 @@ def test_persons_are_told_by_the_names_of_videos(tmp_path):
     for name in ("p1_1.mp4", "p1_2.mp4", "p2_1.mp4"):
         (tmp_path / "wave").mkdir(exist_ok=True)
         (tmp_path / "wave" / name).write_bytes(b"")
-    listed = read_annotations(tmp_path, person=r"^(p\d+)_")
+    listed = read_intervals(tmp_path, ListOptions(person=r"^(p\d+)_"))
     assert [row.person for row in listed.rows] == ["p1", "p1", "p2"]
     (tmp_path / "wave" / "other.mp4").write_bytes(b"")
     with pytest.raises(InputError, match=r"finds no person in 1 name: .*other\.mp4"):
-        read_annotations(tmp_path, person=r"^(p\d+)_")
+        read_intervals(tmp_path, ListOptions(person=r"^(p\d+)_"))
     for wrong in ("(", "p"):
         with pytest.raises(InputError, match="--person"):
-            read_annotations(tmp_path, person=wrong)
+            read_intervals(tmp_path, ListOptions(person=wrong))

@@ -8,7 +8,7 @@ import pytest
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
 
@@ -26,7 +26,7 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
         *("open door/notes.md", "open door/lone.txt", "readme.txt", ".cache/x/y.mp4", "empty/x.srt"),
     )
     (root / "open door" / "a.txt").write_text("Open it.\n\n 开门。 \n", "utf-8")
-    listed = read_annotations(root)
+    listed = read_intervals(root)
     assert [(row.video, row.action, row.subject, row.object, row.sentences) for row in listed.rows] == [
         ("cut_carrot_knife/a.webm", "cut", "carrot", "knife", ()),
         ("cut_carrot_knife/b.MP4", "cut", "carrot", "knife", ()),
@@ -52,7 +52,7 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
 )
 def test_other_layouts_are_refused(names: tuple[str, ...], found: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        read_annotations(touch(tmp_path, *names))
+        read_intervals(touch(tmp_path, *names))
     assert found in caught.value.found
     assert caught.value.where == str(tmp_path)
 
@@ -62,16 +62,16 @@ def test_a_text_that_is_no_list_of_sentences_is_refused(content: bytes, tmp_path
     touch(tmp_path, "cut_carrot/a.mp4")
     (tmp_path / "cut_carrot" / "a.txt").write_bytes(content)
     with pytest.raises(InputError, match=r"cut_carrot/a\.mp4 with a\.txt: "):
-        read_annotations(tmp_path)
+        read_intervals(tmp_path)
 
 
 def test_options_of_lists_in_frames_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "cut_carrot/a.mp4")
     for options in ({"fps": 30.0}, {"frame_base": 0}):
         with pytest.raises(InputError, match="whole videos"):
-            read_annotations(tmp_path, **options)
+            read_intervals(tmp_path, ListOptions(**options))
     with pytest.raises(InputError, match="--tier does not apply to the format folder"):
-        read_annotations(tmp_path, tier="x")
+        read_intervals(tmp_path, ListOptions(tier="x"))
 
 
 def test_the_videos_of_a_folder_lie_nowhere_else(tmp_path: Path) -> None:

@@ -40,10 +40,14 @@ def test_elan_names_its_tiers_where_there_are_several(read: Callable[..., Interv
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        (' TIME_VALUE="5250"', "", "annotation 'a3' of tier 'action': it has no times"),
+        (' TIME_VALUE="5250"', "", "annotation 'a3' of tier 'action': it lacks the time of its start"),
         ('TIME_VALUE="5250"', 'TIME_VALUE="100"', "the end, 0.1, is before the start, 4"),
         ('TIME_VALUE="0"', 'TIME_VALUE="soon"', "'soon' is not a time in milliseconds"),
-        ('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts99"', "annotation 'a2' of tier 'action': it has no times"),
+        (
+            'TIME_SLOT_REF2="ts3"',
+            'TIME_SLOT_REF2="ts99"',
+            "annotation 'a2' of tier 'action': it lacks the time of its start",
+        ),
         ("take out the plate", "", "annotation 'a3' of tier 'action': the label '' has no words"),
         ("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">', "its times are PAL-frames"),
         ('MIME_TYPE="video/mp4"', 'MIME_TYPE="audio/x-wav"', None),  # it is called .mp4

@@ -11,7 +11,7 @@ import pytest
 from dataset_tools.build_record import sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import ListOptions, format_of, read_annotations
+from dataset_tools.corpora.annotations.formats import FORMATS, ListOptions, format_of, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
@@ -41,17 +41,33 @@ def test_formats_are_told_by_content_whatever_the_suffix(
     assert format_of(tmp_path / name) == format_
 
 
+@pytest.mark.parametrize("first_line", ["video,kind", "File;Label", "start_s\tend_s", '"Sentence",Person'])
+def test_a_first_line_with_a_known_column_is_that_of_a_csv(first_line: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"\ufeff{first_line}\n", "utf-8")
+    assert format_of(tmp_path / "list") == "csv"
+
+
 @pytest.mark.parametrize(
-    ("content", "candidates"),
-    [("{}", "youcook2, via, label-studio"), ("[1]", "label-studio"), ("<html></html>", "elan, cvat")],
+    ("content", "begins_with"),
+    [
+        ("{}", "{}"),
+        ("[1]", "[1]"),
+        ('{"info": {}, "annotations": [{"data": 1}]}', '{"info": {}'),
+        ('[{"timestamps": [[1, 2]]}]', '[{"timestamps": '),
+        ("\ufeff\n<html></html>", "<html></html>"),
+        ("0:00 open door\n1:30 wave, sit down\n", "0:00 open door'"),
+        ("clips/a.mp4,1,50,cut carrot\n", "clips/a.mp4,1,50,"),
+        (" \n", None),
+    ],
 )
-def test_candidates_are_named_where_a_format_cannot_be_told(
-    content: str, candidates: str, read: Callable[..., IntervalList]
+def test_all_formats_are_named_where_one_cannot_be_told(
+    content: str, begins_with: str | None, read: Callable[..., IntervalList]
 ) -> None:
     with pytest.raises(InputError) as caught:
         read(content)
-    assert "cannot be detected" in caught.value.found
-    assert candidates in str(caught.value.expected)
+    said = "it is empty" if begins_with is None else f"it begins with '{begins_with}"
+    assert f"cannot be detected: {said}" in caught.value.found
+    assert all(name in str(caught.value.expected) for name in FORMATS)
     assert "--format" in str(caught.value.next_step)
 
 
@@ -60,7 +76,7 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     (tmp_path / "B.EAF").write_text(ELAN)
     (tmp_path / ".c.eaf").write_text("")
     (tmp_path / "kitchen.mp4").touch()
-    listed = read_annotations(tmp_path, tier="action")
+    listed = read_intervals(tmp_path, ListOptions(tier="action"))
     assert sorted({row.video for row in listed.rows}) == ["hall.mp4", "kitchen.mp4"]
     assert len(listed.rows) == 4
     assert listed.rows[0].place.startswith("B.EAF, annotation ")
@@ -74,17 +90,25 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     assert sha256_of_annotations(tmp_path) != before
     (tmp_path / "a.eaf").write_text(ELAN.replace("cut carrot", "-"))
     with pytest.raises(InputError) as caught:
-        read_annotations(tmp_path, tier="action")
+        read_intervals(tmp_path, ListOptions(tier="action"))
     assert caught.value.where == str(tmp_path / "a.eaf")
+
+
+@pytest.mark.parametrize("suffix", sorted({kind.suffix for kind in FORMATS.values() if kind.suffix}))
+def test_a_changed_file_of_any_format_changes_the_hash_of_its_folder(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a{suffix}").write_text("1")
+    before = sha256_of_annotations(tmp_path)
+    (tmp_path / f"a{suffix}").write_text("2")
+    assert sha256_of_annotations(tmp_path) != before
 
 
 def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(CVAT.format(boxes=BOX.format(3)))
     (tmp_path / "b.xml").write_text(CVAT.format(boxes=BOX.format(5)))
-    assert [row.start for row in read_annotations(tmp_path, format="cvat").rows] == [4, 6]
+    assert [row.start for row in read_intervals(tmp_path, ListOptions(format="cvat")).rows] == [4, 6]
     with pytest.raises(InputError, match=r"no \.json files in the folder"):
-        read_annotations(tmp_path, format="via")
+        read_intervals(tmp_path, ListOptions(format="via"))
     (tmp_path / "a.csv").write_text("video,start_frame,end_frame,label\na,1,2,wave\n")
     (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")
     with pytest.raises(InputError, match="frames in some of the files, and seconds in others"):
-        read_annotations(tmp_path, format="csv")
+        read_intervals(tmp_path, ListOptions(format="csv"))

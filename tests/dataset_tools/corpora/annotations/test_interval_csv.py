@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
 def read(folder: Path, text: str, **options: object) -> IntervalList:
     path = folder / "list.csv"
     path.write_text(text, "utf-8")
-    return read_annotations(path, **options)  # type: ignore[arg-type]
+    return read_intervals(path, ListOptions(**options))  # type: ignore[arg-type]
 
 
 def test_a_label_takes_the_place_of_the_words(tmp_path: Path) -> None:

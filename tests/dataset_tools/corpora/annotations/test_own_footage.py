@@ -95,7 +95,8 @@ def test_persons_that_differ_only_in_case_are_said(tmp_path: Path, listed: Calla
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", "the column 'video' is missing"),
+        ("", "cannot be detected: it is empty"),
+        ("start_s,end_s,action,subject\n", "the column 'video' is missing"),
         ("video,start,end,action,subject\n", "start_frame and end_frame, or start_s and end_s"),
         (HEADER.replace("end_frame", "end_frame,start_s,end_s"), "not both"),
         (HEADER.replace("start_frame,end_frame", "start,end"), "the columns 'start', 'end' may hold times, by name"),

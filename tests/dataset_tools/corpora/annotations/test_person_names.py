@@ -9,7 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations import person_names
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
@@ -17,7 +17,7 @@ def persons(folder: Path, pattern: str, *videos: str) -> list[str]:
     path = folder / "list.csv"
     rows = [f"{video},1,20,cut_carrot_knife" for video in videos]
     path.write_text("\n".join(["video,start_frame,end_frame,label", *rows]) + "\n", "utf-8", "surrogateescape")
-    listed: IntervalList = read_annotations(path, person=pattern)
+    listed: IntervalList = read_intervals(path, ListOptions(person=pattern))
     return [row.person for row in listed.rows]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import format_of, read_annotations
+from dataset_tools.corpora.annotations.formats import format_of, read_intervals
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
 YOUCOOK2 = {
@@ -56,7 +56,7 @@ def written(folder: Path, content: object) -> Path:
 def test_youcook2_has_sentences_from_which_classes_are_guessed(tmp_path: Path) -> None:
     path = written(tmp_path, YOUCOOK2)
     assert format_of(path) == "youcook2"
-    listed = read_annotations(path)
+    listed = read_intervals(path)
     assert listed.in_seconds
     assert [(row.video, row.start, row.end, row.action, row.subject, row.object) for row in listed.rows] == [
         ("GLd3aX16zBg", 90, 102, "spread", "margarine", "bread"),
@@ -69,14 +69,14 @@ def test_youcook2_has_sentences_from_which_classes_are_guessed(tmp_path: Path) -
 def test_activitynet_has_labels(tmp_path: Path) -> None:
     path = written(tmp_path, activitynet())
     assert format_of(path) == "activitynet"
-    (row,) = read_annotations(path).rows
+    (row,) = read_intervals(path).rows
     assert (row.start, row.end, row.action, row.subject, row.sentences) == (5.71, 72.3, "playing", "water polo", ())
 
 
 def test_captions_that_cannot_be_used_are_left_out_and_named(tmp_path: Path) -> None:
     path = written(tmp_path, CAPTIONS)
     assert format_of(path) == "activitynet-captions"
-    listed = read_annotations(path)
+    listed = read_intervals(path)
     assert [(row.start, row.end, row.action, row.subject) for row in listed.rows] == [
         (0.83, 19.86, "standing in", "room"),
         (17.37, 60.81, "dances", "room"),
@@ -116,7 +116,7 @@ def test_files_may_have_activitynets_prefix_or_not(listed_as: str, file: str, tm
 def test_wrong_content_is_refused_with_its_place(content: object, found: str, tmp_path: Path) -> None:
     path = written(tmp_path, content)
     with pytest.raises(InputError) as caught:
-        read_annotations(path)
+        read_intervals(path)
     assert found in caught.value.found
     assert caught.value.where == str(path)
 
@@ -126,7 +126,7 @@ def test_epic_kitchens_as_published(real_data: Path) -> None:
     """Against the csv module and the clock by hand: all 200 rows."""
     path = real_data / "formats" / "epic_100_validation_200.csv"
     rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
-    listed = read_annotations(path)
+    listed = read_intervals(path)
     assert len(listed.rows) == len(rows) == 200
     for row, found in zip(rows, listed.rows, strict=True):
         hours, minutes, seconds = row["stop_timestamp"].split(":")
@@ -143,14 +143,14 @@ def test_epic_kitchens_without_verbs_is_refused(tmp_path: Path) -> None:
         "P01_101_0,P01,P01_101,00:00:02.466,00:00:02.47,00:00:05.36,123,268\n"
     )
     with pytest.raises(InputError, match="lacks the columns verb, noun"):
-        read_annotations(path)
+        read_intervals(path)
 
 
 @pytest.mark.real_data
 def test_epic_kitchens_is_read_as_published(real_data: Path, tmp_path: Path) -> None:
     """200 lines of EPIC_100_validation.csv (CC BY-NC 4.0), or as in it: timestamps, nouns, narrations, participants."""
     path = real_data / "formats" / "epic_100_validation_200.csv"
-    found = read_annotations(path)
+    found = read_intervals(path)
     assert found.in_seconds
     assert len(found.rows) == 200 - 1 or len(found.rows) == 200
     row, first = next(csv.DictReader(path.read_text("utf-8").splitlines())), found.rows[0]
@@ -168,6 +168,6 @@ def test_the_second_noun_of_epic_kitchens_is_the_object(tmp_path: Path) -> None:
         "P02_1_7,P02,P02_1,00:01:00.5,00:01:01.25,01:00:02.00,1,2,"
         "put knife on board,put-on,1,knife,4,\"['knife', 'board:chopping']\",\"[4, 25]\"\n"
     )
-    (row,) = read_annotations(path).rows
+    (row,) = read_intervals(path).rows
     assert (row.start, row.end) == (61.25, 3602.0)
     assert (row.action, row.subject, row.object) == ("put on", "knife", "chopping board")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.annotations.formats import read_annotations
+from dataset_tools.corpora.annotations.formats import read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 
 
 def read(folder: Path, text: str) -> IntervalList:
     path = folder / "list.csv"
     path.write_text(text, "utf-8")
-    return read_annotations(path)
+    return read_intervals(path)
 
 
 def refused(folder: Path, text: str) -> str:
@@ -28,7 +28,9 @@ def refused(folder: Path, text: str) -> str:
     "names",
     [
         *("von,bis", "Begin,Finish", "onset,offset", "from,to", "start,end", "Start s,End s", "startTime,stopTime"),
-        *("Anfang (s),Ende (s)", "开始,结束", "t0,t1", "a,b"),
+        *("Anfang (s),Ende (s)", "开始,结束", "t0,t1", "a,b", "début,fin", "begin,finish", "alku,loppu"),
+        *("start_index,end_index", "start_no,end_no", "scene_start,scene_end", "frame_no_1,frame_no_2", "t,duration"),
+        *("from_tray,to_tray", "action_start,action_stop", "camera_time,scene_time", "person_from,person_to"),
     ],
 )
 @pytest.mark.parametrize("values", ["1.5,2.5", "0:01,0:02.5", "00:00:01.500,00:00:02.500", "1s,2s", "40,75"])
@@ -80,3 +82,33 @@ def test_a_single_column_of_times_lacks_the_other(there: str, missing: str, tmp_
     found = refused(tmp_path, f"video,{there},label\na,1,open door\n")
     assert f"the column {missing!r} is missing: there is only {there!r}" in found
     assert "not both" not in found
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        *(("take,age", ("1,34", "2,35")), ("age,weight_kg", ("34,70.5", "51,82"))),
+        *(("person_id,session", ("1,2", "2,2")), ("participant no,take no", ("1,2", "2,2"))),
+        *(("height,width", ("480,640", "480,640")), ("age (years),rating", ("34,5", "35,4"))),
+        *(("number_of_people,fps", ("2,25", "1,29.97")), ("latitude,longitude", ("48.1,11.6", "48.2,11.5"))),
+        *(("difficulty,mood_score", ("1,2", "3,4")), ("kitchen,year", ("7,2024", "8,2025"))),
+        *(
+            ("camera_1,camera_2", ("1,0", "1,1")),
+            ("alter,gewicht", ("34,70", "51,82")),
+            ("âge,taille", ("34,170", "5,90")),
+        ),
+        *(("from_camera,to_camera", ("1,2", "2,1")), ("from_camera,mood", ("left,calm", "right,calm"))),
+        *(("end_user,start_weight", ("3,70", "4,80")), ("from_tray,to_tray", ("left,right", "top,left"))),
+        *(("stop_sign,begin_level", ("yes,1", "no,2")), ("from_country,end_user", ("de,x", "fr,y"))),
+        *(("take,age,t", ("1,34,7", "2,35,9")), ("frame_rate,frame_width", ("25,640", "30,640"))),
+    ],
+)
+def test_columns_named_after_something_else_hold_no_times(names: str, values: tuple[str, str], tmp_path: Path) -> None:
+    first, second = values
+    listed = read(tmp_path, f"video,{names},label\na,{first},wave\nb,{second},wave\n")
+    assert [(row.start, row.end) for row in listed.rows] == [(None, None)] * 2
+
+
+def test_a_unit_of_time_says_more_than_a_name(tmp_path: Path) -> None:
+    rows = "a,1 s,34 s,wave\nb,2 s,35 s,wave\n"
+    assert "the columns 'take', 'age' may hold times" in refused(tmp_path, f"video,take,age,label\n{rows}")

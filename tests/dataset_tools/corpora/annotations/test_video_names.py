@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations import video_names
+from dataset_tools.corpora.annotations.interval_list import ListedInterval
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
+from dataset_tools.corpora.annotations.plain_text import plain_text
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 
 HEADER = "video,start_frame,end_frame,action,subject,object\n"
@@ -45,6 +49,30 @@ def test_a_video_is_found_although_its_name_is_written_in_another_way(
     assert path == tmp_path / file
     assert unicodedata.is_normalized("NFC", name)
     assert name == " ".join(name.split())
+
+
+@pytest.mark.parametrize("folder", ["", "Tür  a/"])
+def test_the_work_grows_with_files_and_missing_names_not_with_their_product(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tmp_path / plain_text(folder)
+    written.mkdir(exist_ok=True)
+    for n in range(60):
+        (written / f"video {n}.mp4").touch()
+    listings: list[str] = []
+    texts: list[str] = []
+    list_folder = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listings.append(str(path)) or list_folder(path))
+    monkeypatch.setattr(video_names, "plain_text", lambda text: texts.append(text) or plain_text(text))
+    rows = [
+        ListedInterval(f"line {n}", f"{folder}{name} {n}", None, None, "cut", "carrot")
+        for name in ("missing", "video")
+        for n in range(60)
+    ]
+    found = video_names.find_videos(rows, tmp_path, tmp_path / "list.csv")
+    assert sum(video.file is not None for video in found.values()) == 60
+    assert len(listings) == len(set(listings))
+    assert len(texts) < 10 * (60 + len(rows))
 
 
 def test_the_exact_name_takes_precedence(tmp_path: Path, listed: Callable[..., Corpus]) -> None:

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.annotations import read_annotations
+from dataset_tools.corpora.mpii.annotations import read_mpii_annotations
 
 
 def test_reads_every_interval_as_it_was_written(write_mat):
-    annotations = read_annotations(write_mat())
+    annotations = read_mpii_annotations(write_mat())
     assert (annotations.frame_rate, annotations.dataset, len(annotations.attribute_names)) == (
         29.4,
         "cooking12eccv",
@@ -37,22 +37,22 @@ def test_reads_every_interval_as_it_was_written(write_mat):
 @pytest.mark.parametrize("key", ["activity", "attributeMap", "fileName", "startFrame", "endFrame", "iaMat"])
 def test_orientation_does_not_matter(write_mat, key):
     path = write_mat()
-    expected = read_annotations(path)
+    expected = read_mpii_annotations(path)
     with h5py.File(path, "r+") as file:
         turned = file["annos"][key][()].T
         del file["annos"][key]
         file["annos"][key] = turned
-    assert read_annotations(path) == expected
+    assert read_mpii_annotations(path) == expected
 
 
 def test_strings_may_be_chunked_and_compressed(write_mat):
     path = write_mat()
-    expected = read_annotations(path)
+    expected = read_mpii_annotations(path)
     with h5py.File(path, "r+") as file:
         text = file["annos/fileName"][0, 0]
         packed = file["#refs#"].create_dataset("packed", data=file[text][()], chunks=(4, 1), compression="gzip")
         file["annos/fileName"][0, 0] = packed.ref
-    assert read_annotations(path) == expected
+    assert read_mpii_annotations(path) == expected
 
 
 NEEDED = ["activity", "attributeMap", "iaMat", "startFrame", "endFrame", "fileName", "frameRate"]
@@ -63,16 +63,16 @@ def test_a_missing_key_is_named(write_mat, edit_mat, key):
     path = write_mat()
     edit_mat(path, **{key: None})
     with pytest.raises(InputError, match=f"`{key}`: it is missing") as refused:
-        read_annotations(path)
+        read_mpii_annotations(path)
     assert refused.value.where == str(path)
     assert refused.value.found.count("\n") == 1  # one problem, and no consequences of it
 
 
 def test_keys_that_are_not_needed_may_be_missing_or_opaque(write_mat, edit_mat):
     path = write_mat()
-    expected = [interval.id for interval in read_annotations(path).intervals]
+    expected = [interval.id for interval in read_mpii_annotations(path).intervals]
     edit_mat(path, className=None, dataset=None, endTimeSeconds=None, startTimeSeconds=[3.0] * 4, filters=["x"])
-    annotations = read_annotations(path)
+    annotations = read_mpii_annotations(path)
     assert [interval.id for interval in annotations.intervals] == expected
     assert annotations.dataset == ""
 
@@ -98,14 +98,14 @@ def test_a_wrong_value_is_named_with_its_place(write_mat, edit_mat, key, value, 
     path = write_mat()
     edit_mat(path, **{key: value})
     with pytest.raises(InputError, match=found):
-        read_annotations(path)
+        read_mpii_annotations(path)
 
 
 def test_all_problems_come_in_one_message(write_mat, edit_mat):
     path = write_mat()
     edit_mat(path, activity=["cut"] * 4, endFrame=None, frameRate=np.zeros((1, 1)), fileName=["x"] * 4)
     with pytest.raises(InputError) as refused:
-        read_annotations(path)
+        read_mpii_annotations(path)
     for key in ("activity", "endFrame", "frameRate", "fileName"):
         assert f"- `{key}`:" in str(refused.value)
 
@@ -124,19 +124,19 @@ def test_what_is_no_such_file_is_refused(tmp_path, content, found):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=found):
-        read_annotations(path)
+        read_mpii_annotations(path)
 
 
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
-        read_annotations(tmp_path)
+        read_mpii_annotations(tmp_path)
 
 
 def test_an_older_matlab_version_is_told_how_to_save_again(tmp_path):
     path = tmp_path / "old.mat"
     scipy.io.savemat(path, {"annos": {"startFrame": np.arange(3)}})  # v5
     with pytest.raises(InputError, match="older version") as refused:
-        read_annotations(path)
+        read_mpii_annotations(path)
     assert refused.value.next_step == "save it again in MATLAB: load('old.mat'), then save('old.mat', 'annos', '-v7.3')"
 
 
@@ -145,7 +145,7 @@ def test_another_hdf5_file_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file["annos"] = np.zeros(3)
     with pytest.raises(InputError, match="`annos`: the group is missing"):
-        read_annotations(path)
+        read_mpii_annotations(path)
 
 
 def test_roles_are_read_from_strings_nested_cells_and_several_keys(write_mat, edit_mat):
@@ -159,7 +159,7 @@ def test_roles_are_read_from_strings_nested_cells_and_several_keys(write_mat, ed
     )
     with h5py.File(path, "r+") as file:  # an empty reference is an empty cell
         file["annos/tool"][2, 0] = h5py.Reference()
-    intervals = read_annotations(path).intervals
+    intervals = read_mpii_annotations(path).intervals
     assert [interval.tools for interval in intervals] == [{"knife"}, {"hand", "chefs-knife"}, frozenset(), None]
     assert [interval.ingredients for interval in intervals] == [{"frying-pan"}, None, frozenset(), frozenset()]
     assert [interval.containers for interval in intervals] == [{"plate", "bowl"}, {"cutting-board"}, {"jar"}, None]
@@ -168,7 +168,7 @@ def test_roles_are_read_from_strings_nested_cells_and_several_keys(write_mat, ed
 def test_roles_that_cannot_be_read_never_fail(write_mat, edit_mat):
     path = write_mat()
     edit_mat(path, tool=["knife"] * 3, ingredients=np.zeros((4, 1)), containers=np.array(5))
-    first = read_annotations(path).intervals[0]
+    first = read_mpii_annotations(path).intervals[0]
     assert (first.tools, first.ingredients, first.containers) == (None, None, None)
 
 
@@ -191,7 +191,7 @@ def test_seconds_decide_how_frames_are_counted(write_mat, edit_mat, start_s, end
     path = write_mat()
     starts, ends = np.array([[194.0], [244], [1], [90]]), np.array([[243.0], [500], [30], [80]])
     edit_mat(path, startTimeSeconds=eval(start_s, {"f": starts}), endTimeSeconds=eval(end_s, {"f": ends}))
-    annotations = read_annotations(path)
+    annotations = read_mpii_annotations(path)
     assert annotations.intervals[0].id == first_id
     assert any(note in one for one in annotations.notes)
 
@@ -200,11 +200,11 @@ def test_frame_0_exists_only_where_frames_count_from_0(write_mat, edit_mat):
     path = write_mat()
     starts = np.array([[194.0], [244], [0], [90]])
     edit_mat(path, startFrame=starts, startTimeSeconds=None)
-    annotations = read_annotations(path)
+    annotations = read_mpii_annotations(path)
     assert annotations.intervals[2].id == "s13-d21_000001-000031"
     assert "1 interval starts at frame 0" in "".join(annotations.notes)
     edit_mat(path, startTimeSeconds=(starts - 1) / 29.4)  # the seconds say otherwise: that one interval is wrong
-    assert read_annotations(path).intervals[2].id == "s13-d21_000000-000030"
+    assert read_mpii_annotations(path).intervals[2].id == "s13-d21_000000-000030"
 
 
 @pytest.mark.slow
@@ -221,6 +221,6 @@ def test_a_damaged_file_is_refused_or_read_but_never_crashes(write_mat, data):
     damaged = Path(str(path) + ".damaged")
     damaged.write_bytes(content)
     try:
-        assert read_annotations(damaged).intervals
+        assert read_mpii_annotations(damaged).intervals
     except InputError as error:
         assert str(damaged) in str(error)

@@ -25,6 +25,7 @@ from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recording_rows import read_recordings
 from dataset_tools.withdrawal.forgetting import forget_voice
+from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CLASSES = load_classes()
 TOKEN = "a-secret"
@@ -74,7 +75,7 @@ def second_booth(workspace: Workspace) -> None:
 
 
 def withdrawal(workspace: Workspace) -> None:
-    forget_voice(workspace, "bob")
+    forget_voice(workspace, find_voice(workspace, "bob"))
 
 
 @pytest.mark.parametrize("beside", [second_booth, withdrawal])
@@ -112,7 +113,7 @@ def test_whose_name_an_import_used_is_asked_about(workspace: Workspace, stage: S
         imported.parent.mkdir(parents=True)
         imported.write_bytes(stage.wav_bytes(tmp_path, number))
     import_dataset(workspace, tmp_path / "imported", CLASSES)
-    forget_voice(workspace, "bob")
+    forget_voice(workspace, find_voice(workspace, "bob"))
     assert not (workspace.recordings / "consents.jsonl").read_text().count("anna")
 
     async def work(client: TestClient[Any, Any]) -> None:
@@ -213,7 +214,7 @@ def test_why_a_take_is_refused_is_said(workspace: Workspace, stage: SimpleNamesp
         for _ in range(2):
             assert "has no sentence for this clip anymore" in await refusal(WASH_CLIP, WASH)
         booth.keep(CUT_CLIP, ann, CUT, stage.wav_bytes(tmp_path))
-        forget_voice(workspace, ann)
+        forget_voice(workspace, find_voice(workspace, ann))
         assert "have withdrawn your consent" in await refusal(CUT_CLIP, CUT)
 
     asked(booth, work)
@@ -278,7 +279,7 @@ def test_the_review_says_that_a_clip_is_gone_or_that_the_speaker_withdrew(
         )
         page.get_by_role("button", name=f"Record again: {WASH}").click()
         expect(page.locator("#said")).to_contain_text("has no sentence for this clip anymore")
-        forget_voice(workspace, "ann")
+        forget_voice(workspace, find_voice(workspace, "ann"))
         page.locator("#keep").click()
         expect(page.locator("#welcome")).to_be_visible()
         expect(page.locator("#refused")).to_contain_text("have withdrawn your consent")

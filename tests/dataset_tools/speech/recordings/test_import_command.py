@@ -116,4 +116,4 @@ def test_whole_file_names_as_voices_are_reported(
 def test_many_voices_are_shortened(tmp_path: Path, take: Callable[..., Path], command: Command) -> None:
     for number in range(12):
         take(tmp_path / "in" / CARROT / f"v{number:02d}_1.wav", 200 + 20 * number)
-    assert "v09 1 and 2 more\n" in command(tmp_path / "in")[1]
+    assert "v09 1, and 2 more\n" in command(tmp_path / "in")[1]

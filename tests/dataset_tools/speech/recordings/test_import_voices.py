@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +16,92 @@ from dataset_tools.speech.recordings import ImportSummary
 from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CARROT = "cut_carrot_knife"
-Take, Load = Callable[..., Path], Callable[..., ImportSummary]
+Take, Load, Listed = Callable[..., Path], Callable[..., ImportSummary], Callable[..., Path]
 
 
 def voices_of(summary: ImportSummary) -> dict[str, str]:
     return {row.name: row.utterance.voice for row in summary.added}
+
+
+def without_names(workspace: Workspace) -> Path:
+    """The list of recordings as earlier versions wrote it."""
+    listing = workspace.recordings / "recordings.jsonl"
+    rows = [json.loads(line) for line in listing.read_text("utf-8").splitlines()]
+    listing.write_text(
+        "".join(
+            json.dumps({key: row[key] for key in row if key != "speaker_name"}, ensure_ascii=False) + "\n"
+            for row in rows
+        ),
+        "utf-8",
+    )
+    return listing
+
+
+@pytest.fixture
+def listed(tmp_path: Path, take: Take) -> Callable[..., Path]:
+    """Writes a list of its own with a recording of each of the speakers."""
+
+    def write(month: str, *speakers: str) -> Path:
+        lines = ["path,class,voice"]
+        for number, name in enumerate(speakers):
+            take(tmp_path / month / f"{number}.wav", 200 + 20 * number + sum(map(ord, month)) % 97)
+            lines.append(f"{number}.wav,{CARROT},{name}")
+        (tmp_path / month / "list.csv").write_text("\n".join(lines), "utf-8")
+        return tmp_path / month / "list.csv"
+
+    return write
+
+
+@pytest.mark.parametrize(("first", "second"), [("José", "Jose"), ("Jose", "José"), ("jose", "José")])
+def test_names_that_share_a_voice_in_lists_that_are_imported_apart_are_told(
+    workspace: Workspace, tmp_path: Path, load: Load, listed: Listed, first: str, second: str
+) -> None:
+    assert load(listed("january", first)).notes == ()
+    one, other = sorted((first, second))
+    told = f"voice jose: files name the speaker {one!r} and {other!r}; if these are two persons, rename one of them"
+    assert load(listed("may", second)).notes == (told,)
+    together = load(listed("june", first, second), into=Workspace(tmp_path / "together"))
+    assert together.notes == (told,)
+    assert {row.speaker_name for row in read_recordings(workspace)} == {first, second}
+    for name in (first, second, "jose"):
+        voice = find_voice(workspace, name)
+        assert voice.name == "jose"
+        assert voice.is_named_in(f"1 {first}".encode())
+        assert voice.is_named_in(f"1 {second}".encode())
+
+
+def test_a_voice_instead_of_the_name_is_not_told_and_does_not_replace_the_name(
+    workspace: Workspace, load: Load, listed: Listed
+) -> None:
+    load(listed("january", "José"))
+    assert load(listed("may", "jose")).notes == ()
+    assert load(listed("june", "José")).notes == ()
+    again = load(listed("january", "jose"))
+    assert (again.known, again.corrected) == (1, 0)
+    assert sorted(str(row.speaker_name) for row in read_recordings(workspace)) == ["José", "José", "jose"]
+
+
+def test_lists_of_earlier_versions_have_no_names_until_they_are_imported_again(
+    workspace: Workspace, load: Load, listed: Listed
+) -> None:
+    january = listed("january", "Łada")
+    load(january)
+    without_names(workspace)
+    voice = "ada-5627d8c4"
+    assert not find_voice(workspace, voice).is_named_in("Łada".encode())
+    again = load(january)
+    assert (again.known, again.corrected) == (1, 1)
+    assert find_voice(workspace, voice).is_named_in("Łada".encode())
+
+
+def test_a_voice_of_an_earlier_version_is_found_by_the_name_in_a_later_list(
+    workspace: Workspace, load: Load, listed: Listed
+) -> None:
+    load(listed("january", "wang"))
+    without_names(workspace)
+    (warning,) = load(listed("may", "Wang 芳")).notes
+    assert warning.startswith("voice wang: 'Wang 芳' gets this voice")
+    assert find_voice(workspace, "Wang 芳").name == "wang"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +113,7 @@ def test_a_speaker_keeps_the_voice_of_an_earlier_version_and_its_tombstone(
 ) -> None:
     take(tmp_path / "january" / CARROT / f"{old}_1.wav", 200)
     load(tmp_path / "january")
-    listing = workspace.recordings / "recordings.jsonl"
+    listing = without_names(workspace)
     listing.write_text(listing.read_text("utf-8").replace(f'"{old}_1.wav"', f'"{name}_1.wav"'), "utf-8")
     take(tmp_path / "may" / CARROT / f"{name}_2.wav", 300)
     summary = load(tmp_path / "may")
@@ -50,6 +132,7 @@ def test_a_voice_that_may_be_of_the_speaker_is_used_with_a_warning(
 ) -> None:
     take(tmp_path / "january" / "wang" / "s07-d01_000001-000050.wav", 200)
     load(tmp_path / "january")
+    without_names(workspace)
     take(tmp_path / "may" / CARROT / "Wang 芳_2.wav", 300)
     summary = load(tmp_path / "may")
     assert set(voices_of(summary).values()) == {"wang"}

@@ -1,0 +1,48 @@
+"""Synthesized speech of a data set while a synthesis replaces it: if that is killed, the earlier speech stays in use.
+
+Otherwise an import of recordings after the kill would mix earlier and new utterances, since the ledger has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from dataset_tools.core.ledger import Ledger, LedgerRow
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
+
+
+def earlier_speech_path(workspace: Workspace) -> Path:
+    """Path of the list of earlier speech; it exists only while a synthesis is not complete."""
+    return workspace.cache / "earlier-speech.jsonl"
+
+
+def made_speech(ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
+    """Returns the synthesized utterances and the augmented copies in a ledger, sorted by id."""
+    rows = [row for name, row in ledger.items() if row.status == "ok" and name.startswith(("utterance/", "copy/"))]
+    return sorted((row.value("row", UtteranceRow) for row in rows), key=lambda row: row.id)
+
+
+def speech_in_use(workspace: Workspace, ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
+    """Returns the synthesized utterances and copies of the last synthesis that is complete, sorted by id."""
+    path = earlier_speech_path(workspace)
+    return list(read_rows(path, UtteranceRow)) if path.is_file() else made_speech(ledger)
+
+
+@contextmanager
+def replacing_speech(workspace: Workspace, ledger: Ledger) -> Iterator[None]:
+    """Keeps the list of earlier speech until the block, a synthesis, is complete and its rows are in ledger.jsonl."""
+    path, earlier = earlier_speech_path(workspace), made_speech(ledger.rows)
+    is_first = not path.is_file()  # otherwise it is the speech before a synthesis that was killed
+    if is_first:
+        write_rows(path, earlier)
+    try:
+        yield
+    except BaseException:
+        if is_first and made_speech(ledger.rows) == earlier:
+            path.unlink(missing_ok=True)
+        raise
+    ledger.save()
+    path.unlink(missing_ok=True)

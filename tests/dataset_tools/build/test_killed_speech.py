@@ -1,0 +1,138 @@
+"""Speech synthesis that is killed: nothing mixes its utterances with earlier ones, and another run completes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app
+
+SMALL = ("--short-side", "32", "--jobs", "1")
+
+DIES = """
+import atexit, os, sys
+from dataset_tools.cli.main import app
+from dataset_tools.core.ledger import Ledger
+
+what, last, seen = sys.argv.pop(1), int(sys.argv.pop(1)), 0
+record = Ledger.record
+atexit.register(lambda: print(seen, file=sys.stderr))
+
+def count(name):
+    global seen
+    seen += name.startswith(what)
+    if seen == last > 0:
+        os._exit(9)
+
+def recording(ledger, row):
+    record(ledger, row)
+    count(row.id)
+
+Ledger.record = recording
+sys.addaudithook(lambda event, arguments: count(event))
+app()
+"""
+
+
+def run(place: Path, *arguments: object) -> tuple[int, str]:
+    ended = CliRunner().invoke(app, [*map(str, arguments), "-w", str(place)])
+    return ended.exit_code, " ".join(ended.output.split())
+
+
+def killed(place: Path, *arguments: object, at: str, number: int) -> int:
+    """Runs a command in a process that dies at a row of the ledger, or right before a change of a file.
+
+    ``at`` is the kind of the row, or the name of the audit event. If the number is 0, the process does not die, and the
+    number of all rows or changes is returned.
+    """
+    command = [sys.executable, "-c", DIES, at, str(number), *map(str, arguments), "--jobs", "1", "-w", str(place)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == (9 if number else 0), ended.stderr
+    return 0 if number else int(ended.stderr.split()[-1])
+
+
+def rows(place: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place / "manifests" / "utterances.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def takes(tmp_path: Path) -> Path:
+    """A recording of a class."""
+    path = tmp_path / "takes" / "cut_carrot_knife" / "ann_1.wav"
+    path.parent.mkdir(parents=True)
+    time_s = np.arange(24_000) / 16_000
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 300 * time_s) * (np.sin(2 * np.pi * 2 * time_s) > -0.5), 16_000)
+    return path.parent.parent
+
+
+@pytest.fixture(scope="session")
+def built_once(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("built-once")
+    assert run(place, "build", "--mpii", small_corpus, *SMALL)[0] == 0
+    return place
+
+
+@pytest.fixture
+def place(built_once: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built_once, tmp_path / "place")
+    return tmp_path / "place"
+
+
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [(("speech", "synthesize"), ("--language", "zh")), (("build",), ("--seed", 7, "--augment", 1))],
+)
+def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
+    place: Path, takes: Path, tmp_path: Path, command: tuple[str, ...], change: tuple[object, ...]
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(place, whole)
+    assert run(whole, "speech", "import", takes)[0] == 0
+    kept = rows(whole)
+    assert len(kept) == 20
+    assert run(whole, *command, *change)[0] == 0
+
+    for number in (5, 3):  # a second run is killed, too
+        killed(place, *command, *change, at="utterance/", number=number)
+        code, said = run(place, "speech", "import", takes)
+        assert code == 0
+        assert "the last synthesis was interrupted" in said
+        assert rows(place) == kept
+    assert run(place, "build", "--no-speech", *SMALL)[0] == 0
+    assert rows(place) == kept
+    assert run(place, *command, *change)[0] == 0
+    assert rows(place) == rows(whole)
+    assert "interrupted" not in run(place, "speech", "import", takes)[1]
+    assert rows(place) == rows(whole)
+    assert list(place.rglob("*earlier-speech*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("event", ["os.rename", "os.remove"])
+def test_killed_before_a_change_of_a_file_no_speech_is_mixed(
+    place: Path, takes: Path, tmp_path: Path, event: str
+) -> None:
+    def language_after(number: int) -> tuple[str, int]:
+        copy = tmp_path / f"copy-{number}"
+        shutil.copytree(place, copy)
+        changes = killed(copy, "speech", "synthesize", "--language", "zh", "--augment", 1, at=event, number=number)
+        assert run(copy, "speech", "import", takes)[0] == 0
+        made = [row for row in rows(copy) if row["source"] == "synthesized" and "augmented" not in row]
+        assert len({row["clip"] for row in made}) == len(made) == 19
+        (language,) = {row["language"] for row in made}
+        return language, changes
+
+    complete, changes = language_after(0)
+    assert complete == "zh"
+    languages = [language_after(number)[0] for number in (1, *range(changes - 2, changes + 1))]
+    assert languages == sorted(languages), "once the new speech is used, it stays"
+    assert languages[0] == "en"
