@@ -1,7 +1,7 @@
 """Configuration of a run as plain dataclasses, saved as runs/NAME/config.json and validated strictly when read.
 
-Importing this module loads no heavy library. `config_from_dict` validates the values; a dataclass created directly is
-validated when a run uses it.
+Importing this module loads no heavy library. Values are validated whenever a section is created. A field that is added
+must not change the names of earlier runs: `fmn.config_sections.later`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
-from fmn.config_sections import Cosine, Count, NotNegative, Positive, Proportion, Size, section_from
+from fmn.config_sections import (
+    Checked,
+    Cosine,
+    Count,
+    NotNegative,
+    Positive,
+    Proportion,
+    Size,
+    later,
+    section_from,
+)
 from fmn.features.config import (
     DEMO_AUDIO,
     DEMO_VIDEO,
@@ -34,7 +44,7 @@ Option = bool | int | float | str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """The network between the features and S1 (paper, sections 3.2 and 3.3), and the form of the final score.
 
     Attributes:
@@ -69,11 +79,11 @@ class ModelConfig:
     head_hidden_size: Size = 1024
     score: Literal["combined", "s1/max", "s1*max", "distance", "s1", "memory", "cosine"] = "combined"
     s1_exponent: NotNegative = 0.02
-    step_attention: Literal["off", "mean", "max"] = "off"
+    step_attention: Literal["off", "mean", "max"] = later("off")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryConfig:
+class MemoryConfig(Checked):
     """The two feature memories (paper, section 3.4).
 
     Attributes:
@@ -92,7 +102,7 @@ class MemoryConfig:
             are known in training, so the memories may use them. As published, a slot mixes whatever was nearest to it.
         write: ``epoch`` clears the memories after every epoch and rewrites the training pairs, each item once,
             with the current mapping, so that no slot is older than the weights; ``step`` writes the pairs of each
-            batch once, as they occur, as published.
+            batch once, after its optimizer step, by the codes from before it, as published.
     """
 
     capacity: Size = 50
@@ -110,7 +120,7 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
+class AugmentConfig(Checked):
     """Random augmentation of training utterances, redrawn at every use. Not in the paper; all zeros disable it.
 
     Attributes:
@@ -131,7 +141,7 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Checked):
     """How the network is trained (paper, section 4.2, "implementation details").
 
     Attributes:
@@ -139,7 +149,8 @@ class TrainingConfig:
         batch_size: pairs in a batch. All combinations of a batch's clips and utterances are trained on: those of the
             same class match, all others do not; so two items of one class are never a negative pair.
         pairs_per_epoch: pairs in an epoch, redrawn for each epoch; None uses every training pair once.
-        learning_rate: of Adam, constant; the paper does not state it.
+        learning_rate: of Adam; the paper does not state it. Constant: there is no schedule (warm-up, cosine decay); the
+            training of a video backbone has one (`fmn.features.backbone_training.learning_rate_schedule`).
         weight_decay: of Adam.
         max_grad_norm: the gradient is clipped to this norm.
         triplet: eq. 1: its ``standard`` form, ``as_published`` (whose sign pushes matches apart), ``softmax`` (all
@@ -183,7 +194,7 @@ class TrainingConfig:
     augment: AugmentConfig = AugmentConfig()
     patience: Count | None = None
     validate_every: Count = 1
-    labels: Literal["class", "pairs"] = "class"
+    labels: Literal["class", "pairs"] = later("class")
     refit: bool = False
     seed: Annotated[int, Meta(ge=0)] = 0
     amp: Literal["off", "bf16"] = "off"
@@ -192,7 +203,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Checked):
     """Complete configuration of a run: system, features, network and training.
 
     Attributes:
@@ -272,20 +283,6 @@ def as_published(config: Config) -> Config:
 def as_dict(config: Config) -> dict[str, Any]:
     """Returns ``config`` as JSON-serializable dictionaries; `config_from_dict` is the inverse."""
     return dataclasses.asdict(config)
-
-
-LATER = {"model": {"step_attention": "off"}, "training": {"labels": "class"}}
-"""Keys added later, with the value that preserves the earlier behavior."""
-
-
-def decisive_values(config: Config) -> dict[str, Any]:
-    """`as_dict` for a digest: keys added later are included only if they change the behavior, so run names persist."""
-    return {
-        section: {key: value for key, value in values.items() if LATER[section].get(key, ...) != value}
-        if section in LATER
-        else values
-        for section, values in as_dict(config).items()
-    }
 
 
 def config_from_dict(values: Any) -> Config:

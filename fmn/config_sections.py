@@ -15,6 +15,7 @@ from msgspec import Meta
 from dataset_tools.core.errors import InputError, ToolkitError
 
 Section = TypeVar("Section")
+Value = TypeVar("Value")
 Count = Annotated[int, Meta(ge=1, le=10**8)]
 Size = Annotated[int, Meta(ge=1, le=65_536)]
 """A dimension of something held in memory; the limit is many times the paper's largest, 2048."""
@@ -52,6 +53,8 @@ def section_from(section: type[Section], values: Mapping[str, Any], *, expected:
 def check(section: object, *rules: str | None) -> None:
     """Validates a dataclass that was created directly; called in its `__post_init__`.
 
+    Whole numbers for fields of floats become floats, so that equal configurations have equal digests.
+
     Args:
         section: the dataclass, with type hints that msgspec checks.
         rules: for each rule on several values together, what is wrong, or None.
@@ -67,10 +70,57 @@ def check(section: object, *rules: str | None) -> None:
             where=type(section).__name__,
             next_step="correct these values",
         )
+    for key, hint in hints.items():
+        if isinstance(getattr(section, key), int) and not dataclasses.is_dataclass(hint):
+            object.__setattr__(section, key, msgspec.convert(getattr(section, key), hint))
+
+
+class Checked:
+    """Base class of a section that is validated whenever it is created; one with rules calls `check` itself."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+_LATER, _IN_RUN_NAMES = "later", "in run names"
+
+
+def later(default: Value, *, in_run_names: bool = False) -> Value:
+    """A field that was added after data or runs existed; its default has to preserve the behavior from before it.
+
+    Digests leave it out while it has its default, so that features and runs from before it are found.
+
+    Args:
+        default: its default.
+        in_run_names: whether the names of runs depend on it even so; only for fields for which they always did.
+    """
+    field: Value = dataclasses.field(default=default, metadata={_LATER: True, _IN_RUN_NAMES: in_run_names})
+    return field
+
+
+def decisive(section: Any, *, of_run: bool = False) -> dict[str, Any]:
+    """Returns the values that a digest of a configuration covers, sections as dictionaries.
+
+    Args:
+        section: the configuration, or a section of it: a dataclass.
+        of_run: whether the digest names a run, not features.
+
+    Returns:
+        All values, except those of `later` fields that are at their defaults.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(section):
+        value, about = getattr(section, field.name), field.metadata
+        if about.get(_LATER) and value == field.default and not (of_run and about[_IN_RUN_NAMES]):
+            continue
+        values[field.name] = decisive(value, of_run=of_run) if dataclasses.is_dataclass(value) else value
+    return values
 
 
 def _problem(name: str, value: Any, hint: Any) -> str | None:
     """Describes what is wrong with a value; None if it is valid."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return None if isinstance(value, hint) else f"{name} is {value!r}, expected {hint.__name__}"
     try:
         msgspec.convert(value, hint)
     except ValueError as error:

@@ -19,6 +19,7 @@ KEYS = {  # old → new, by dotted name
     "training.softness": "training.triplet_temperature",
 }
 VALUES = {  # by new key: old → new value
+    "system": {"fmn_printed": "fmn_as_published"},
     "training.triplet": {"printed": "as_published", "soft": "softmax", "working": "standard"},
 }
 
@@ -30,6 +31,18 @@ TENSOR_NAMES = {"normalise": "normalize", "optimiser": "optimizer", "standardise
 def new_tensor_name(name: str) -> str:
     """Returns the current name of a tensor in a checkpoint: ``standardised.mean`` → ``standardized.mean``."""
     return ".".join(TENSOR_NAMES.get(part, part) for part in name.split("."))
+
+
+def new_system_name(name: str, *, notice: bool = False) -> str:
+    """Returns the current name of a system; ``notice``: whether to print one to stderr if it differs."""
+    new = VALUES["system"].get(name, name)
+    _print_notice(notice and new != name, f"the system {name}", new)
+    return new
+
+
+def earlier_run_name(name: str) -> str:
+    """Returns the name that the default folder of a run had in earlier versions."""
+    return name.replace("as_published", "printed").replace("as-published", "printed")
 
 
 def with_new_keys(values: Mapping[str, Any], *, notice: bool = False, path: str = "") -> dict[str, Any]:

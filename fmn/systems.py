@@ -9,18 +9,32 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 from dataset_tools.core.errors import InputError
 from fmn.models import baselines
 from fmn.models.system_interface import System
+from fmn.renamed_keys import new_system_name
 
 
 def all_systems() -> Iterator[System]:
-    """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped."""
+    """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped.
+
+    Raises:
+        InputError: a file has no ``SYSTEM``.
+    """
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
         module = importlib.import_module(name)
-        yield from getattr(module, "SYSTEMS", None) or (module.SYSTEM,)
+        found: Any = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
+        if None in found:
+            raise InputError(
+                "The file defines no system",
+                where=module.__file__,
+                expected="a constant SYSTEM, or SYSTEMS for several variants (docs/comparing.md)",
+                next_step="add it; a file that is no system belongs in parts/, or its name starts with an underscore",
+            )
+        yield from found
 
 
 def system_names() -> tuple[str, ...]:
@@ -30,11 +44,12 @@ def system_names() -> tuple[str, ...]:
 
 
 def find_system(name: str) -> System:
-    """Returns the system called ``name``.
+    """Returns the system called ``name``; a deprecated name is accepted with a notice.
 
     Raises:
         InputError: there is none.
     """
+    name = new_system_name(name, notice=True)
     for system in all_systems():
         if system.name == name:
             return system

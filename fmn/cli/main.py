@@ -95,9 +95,13 @@ def train(
 
     Example: fmn train manifests/train.jsonl --preset demo --epochs 60
     """
+    if model is not None:
+        from fmn.systems import find_system
+
+        model = find_system(model).name  # the current one
     name = (
         f"{model or 'fmn'}-{options.preset}"
-        + ("-printed" if form == "as-published" else "")
+        + ("-as-published" if form == "as-published" else "")
         + ("-refit" if refit else "")
     )
     name += "-pairs" if labels == "pairs" else ""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataset_tools.core.errors import InputError
-from fmn.config import LATER, Config, Form, PresetName, as_dict, flattened, preset
+from fmn.config import PAPER, Config, Form, PresetName, as_dict, flattened, preset
+from fmn.config_sections import decisive
 from fmn.models.system_interface import System
 from fmn.systems import find_system
 
@@ -42,7 +43,7 @@ def contradiction(
     """
     base = preset_name or "demo"
     standard, published = (flattened(as_dict(system.adapt(preset(base, one)))) for one in ("standard", "as_published"))
-    later = {f"{section}.{key}" for section, keys in LATER.items() for key in keys}
+    later = flattened(as_dict(PAPER)).keys() - flattened(decisive(PAPER, of_run=True)).keys()
     if not standard.keys() - later <= values.keys():
         return None
     chosen, other = (published, standard) if form == "as_published" else (standard, published)

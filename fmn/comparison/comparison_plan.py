@@ -12,7 +12,8 @@ from typing import Any
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
-from fmn.config import Config, PresetName, decisive_values, preset, with_values
+from fmn.config import Config, PresetName, preset, with_values
+from fmn.config_sections import decisive
 from fmn.data.loading import device_named
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
@@ -22,7 +23,7 @@ ORDER = (
     *("cca", "kcca", "dcca", "musimnet", "musimnet_ce", "musicnn", "vmnet", "vmnet_ce"),
     *("mms", "mms_classes", "mms_classes_ce", "amm", "amm_classes", "amm_classes_ce"),
     *("clip_towers", "two_classifiers", "zero_shot"),
-    *("fmn_printed", "fmn_no_memory", "class_towers", "fmn"),
+    *("fmn_as_published", "fmn_no_memory", "class_towers", "fmn"),
 )
 TRIVIAL = ("one_frame", "mean_colour", "lengths", "file_size")
 REFERENCE = "fmn"  # the system that all others are compared with
@@ -177,6 +178,7 @@ def plan(
             expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
+    models = models and [find_system(name).name for name in models]
     only = (changes or {}).get("system")
     if only is not None and {*(models or system_names())} != {str(only)}:
         raise InputError(
@@ -221,7 +223,7 @@ def plan(
 
 def _digest(config: Config, train_sha256: str) -> str:
     """Digest, eight hexadecimal digits, of everything a run depends on except its seed."""
-    values = decisive_values(replace(config, training=replace(config.training, seed=0)))
+    values = decisive(replace(config, training=replace(config.training, seed=0)), of_run=True)
     text = json.dumps([values, train_sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -23,6 +23,7 @@ from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.results import FIGURES
 from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
+from fmn.renamed_keys import new_system_name
 
 SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # must agree in the comparisons to combine
 
@@ -269,8 +270,10 @@ def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
         msgspec.convert(values, _Compared)  # only checks the types; the values are used as they were written
         for figures in values["references"].values():
             _each_metric(lambda direction, metric, k, figures=figures: figures[direction][metric][k])
+        values["systems"] = {new_system_name(name): system for name, system in values["systems"].items()}
         if models is not None:
-            values["systems"] = {name: values["systems"][name] for name in in_order(models)}
+            chosen = in_order([new_system_name(name) for name in models])
+            values["systems"] = {name: values["systems"][name] for name in chosen}
         if len(set(values["classes"])) < len(values["classes"]):
             raise ValueError("a class is listed twice")
         corpus = _Corpus(values, sorted(values["classes"]))

@@ -159,7 +159,8 @@ def epoch_batches(
     Args:
         pairs: [P, 2] all pairs to sample from.
         lengths: [M] number of frames of each utterance.
-        batch_size: pairs in a batch; the last may be smaller, but never a single pair while there are others.
+        batch_size: maximum pairs in a batch, at least 2. All batches of the last group may be smaller, of about the
+            same size. None is a single pair while there are others, except one if batches of 2 divide an odd number.
         count: pairs in the epoch; None uses every pair once.
         generator: random number generator.
 
@@ -170,10 +171,12 @@ def epoch_batches(
     ordered = shuffled[np.argsort(_occurrence(shuffled[:, 1]), kind="stable")]
     if count is not None:
         ordered = np.resize(ordered, (count, 2))  # repeats from the start when there are fewer
+    if len(ordered) == 0:
+        return []
     batches: list[Indices] = []
     group = 8 * batch_size
-    for start in range(0, len(ordered), group):
-        window = ordered[start : start + group]
+    starts = range(group, len(ordered) - 1, group)  # of the groups after the first; a last pair alone starts none
+    for window in np.split(ordered, starts):
         window = window[np.argsort(lengths[window[:, 1]], kind="stable")]
         parts = np.array_split(window, -(-len(window) // batch_size))
         batches += [parts[index] for index in generator.permutation(len(parts))]

@@ -19,8 +19,9 @@ from torch.nn.functional import interpolate
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from fmn.config_sections import decisive
 from fmn.features import resnet, weights
-from fmn.features.config import VideoFeatureConfig, decisive
+from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
 from fmn.features.pipeline import pooled

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from dataset_tools.core.errors import InputError
-from fmn.config_sections import check
+from fmn.config_sections import check, decisive, later
 
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "encoder", "features", "mean_colour", "duration", "file_size"]
@@ -91,9 +91,9 @@ class VideoFeatureConfig:
     rgb: bool = True
     flow: FlowMethod | Literal["none"] = "dis"
     flow_bound_px: Annotated[float, Meta(ge=0.1)] = 20.0
-    encoder: str = ""
-    features: str = ""
-    pooling: Pooling = "mean"
+    encoder: str = later("", in_run_names=True)
+    features: str = later("", in_run_names=True)
+    pooling: Pooling = later("mean", in_run_names=True)
 
     def __post_init__(self) -> None:
         _imply_kind(self, "backbone")
@@ -177,9 +177,9 @@ class AudioFeatureConfig:
     deltas: Literal[0, 1, 2] = 2
     delta_frames: Annotated[int, Meta(ge=3, le=999)] = 5
     cmvn: bool = True
-    encoder: str = ""
-    features: str = ""
-    layer: Annotated[int, Meta(ge=1, le=1000)] | Literal["last", "mean", "learned"] = "last"
+    encoder: str = later("", in_run_names=True)
+    features: str = later("", in_run_names=True)
+    layer: Annotated[int, Meta(ge=1, le=1000)] | Literal["last", "mean", "learned"] = later("last", in_run_names=True)
 
     def __post_init__(self) -> None:
         _imply_kind(self, "mfcc")
@@ -229,12 +229,6 @@ class AudioFeatureConfig:
 def scaled_channels(channels: int, width: float) -> int:
     """Scales a channel count of the full-width I3D by ``width``: rounded, at least one."""
     return max(1, round(channels * width))
-
-
-def decisive(config: VideoFeatureConfig | AudioFeatureConfig) -> dict[str, Any]:
-    """Returns the fields that determine a feature; fields added later are included only if not at their defaults."""
-    later = {"encoder": "", "features": "", "pooling": "mean", "layer": "last"}
-    return {name: value for name, value in asdict(config).items() if name not in later or value != later[name]}
 
 
 def _digest(config: VideoFeatureConfig | AudioFeatureConfig) -> str:

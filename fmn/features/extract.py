@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
-from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig, decisive
+from fmn.config_sections import decisive
+from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.encoder_facts import KnownEncoding
 from fmn.features.media import FeatureSet, Media
 from fmn.features.workers import device_errors, overlapped

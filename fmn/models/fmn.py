@@ -15,7 +15,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
+from fmn.models.losses import balanced_bce, configured_triplet
 from fmn.models.memory import FeatureMemory, Reduce, Side
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
@@ -57,6 +57,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.attention = attention_of(config)
         self.new_classes: NewClassMemory | None = None
         self.gives_vectors = False
+        self._unwritten: tuple[Embeddings, Embeddings, Tensor, Tensor, Tensor] | None = None  # arguments of `_write`
         self.register_buffer("video_mean", torch.zeros(video_dim))
         self.register_buffer("video_scale", torch.ones(video_dim))
         self.encoder = UtteranceEncoder(audio_dim, model.hidden_size, stack=model.frame_stack, pooling=model.pooling)
@@ -237,7 +238,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Weighted triplet loss of the mapped cosines (eq. 1), BCE of S1 and the final score (eq. 4), slot losses.
 
         The slot loss of each side is −log of the share that the slots of an item's own class receive when the memory
-        is read (`fmn.models.memory.FeatureMemory.log_class_shares`).
+        is read (`fmn.models.memory.FeatureMemory.log_class_shares`). The memories are not written here; with
+        ``write: step``, the codes of the batch are kept for `after_step`.
         """
         training = self.config.training
         clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
@@ -250,21 +252,22 @@ class FeatureMemoryNetwork(RetrievalModel):
             losses["score"] = training.score_weight * balanced_bce(score, batch.match, logarithms=self.score_is_product)
         if training.triplet != "off" and training.triplet_weight:
             cosines = clips["mapped"] @ utterances["mapped"].T
-            losses["triplet"] = training.triplet_weight * (
-                contrastive_loss(cosines, batch.match, temperature=training.triplet_temperature)
-                if training.triplet == "softmax"
-                else triplet_loss(
-                    cosines, batch.match, margin=training.margin, form=training.triplet, negatives=training.negatives
-                )
-            )
+            losses["triplet"] = training.triplet_weight * configured_triplet(cosines, batch.match, training)
         if training.slot_weight and self.config.model.score not in ("s1", "cosine"):
             losses["video_slots"] = training.slot_weight * self._slot_loss("video", clips, batch.clip_classes)
             losses["audio_slots"] = training.slot_weight * self._slot_loss("audio", utterances, batch.utterance_classes)
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)
+            codes = [{name: code.detach() for name, code in side.items()} for side in (clips, utterances)]
             s1_of_pairs = s1.detach()[clip_rows, utterance_rows]
-            self._write(clips, utterances, batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows])
+            self._unwritten = codes[0], codes[1], batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows]
         return losses
+
+    def after_step(self) -> None:
+        """Writes the pairs of the last batch with S1 > T1, by the codes that its losses were computed from."""
+        if self._unwritten is not None:
+            self._write(*self._unwritten)
+            self._unwritten = None
 
     def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
         if self.attention is not None:

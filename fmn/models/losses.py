@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fmn.config import TrainingConfig
+
 TripletForm = Literal["standard", "as_published"]
 Negatives = Literal["hard", "semi-hard", "all"]
 
@@ -83,6 +85,24 @@ def contrastive_loss(cosines: Tensor, match: Tensor, *, temperature: float = 0.0
         total = total + (functional.softplus(against - similarity) * usable).sum()
         count = count + usable.sum()
     return total / count.clamp(min=1)
+
+
+def configured_triplet(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
+    """The loss that ``training.triplet`` selects: `triplet_loss` in one of its forms, `contrastive_loss`, or none.
+
+    Args:
+        cosines: [N, M] cosine similarity of every clip with every utterance of the batch.
+        match: [N, M] bool: of the same class.
+        training: the form, its margin and negatives or its temperature.
+
+    Returns:
+        The loss, not weighted; for ``off`` 0, without a gradient.
+    """
+    if training.triplet == "off":
+        return cosines.new_zeros(())
+    if training.triplet == "softmax":
+        return contrastive_loss(cosines, match, temperature=training.triplet_temperature)
+    return triplet_loss(cosines, match, margin=training.margin, form=training.triplet, negatives=training.negatives)
 
 
 def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> Tensor:

@@ -66,8 +66,14 @@ class RetrievalModel(nn.Module, ABC):
         """Raises InputError if the system cannot score the features; called before scoring."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted terms of the loss; their sum is minimized. Empty for a system without gradients."""
+        """Weighted terms of the loss; their sum is minimized. Empty for a system without gradients.
+
+        Calling it again gives the same terms, except for dropout: memories are written in `after_step`.
+        """
         return {}
+
+    def after_step(self) -> None:
+        """Called after the optimizer step of a batch, whose `losses` were called last: memories."""
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Called before training, also when it resumes, with the items to fit, for instance to compute their means.

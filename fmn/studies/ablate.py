@@ -18,7 +18,8 @@ import numpy as np
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.config import Config, as_dict, config_from_dict, decisive_values, with_values
+from fmn.config import Config, as_dict, with_values
+from fmn.config_sections import decisive
 from fmn.data.items import Items, TrainValSplit, load_items
 from fmn.data.loading import device_named, find_device, load_features
 from fmn.evaluation.breakdown import sd_of, summarized
@@ -106,7 +107,6 @@ def ablate(
         InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    config = config_from_dict(as_dict(config))
     variants = variants_of(config, only)
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
@@ -236,7 +236,7 @@ class Trainer:
 
 def run_name(config: Config, features: str = "") -> str:
     """Run name, unique for each configuration and feature digest: rewritten features lead to new runs."""
-    values = decisive_values(config)
+    values = decisive(config, of_run=True)
     text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
 

@@ -20,7 +20,7 @@ from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import workspace_of
-from fmn.config import Config, as_dict, config_from_dict, with_values
+from fmn.config import Config, as_dict, with_values
 from fmn.data.batches import Indices, matched_once
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.learn_classes import written_memory
@@ -116,7 +116,7 @@ def learn_new_classes(
         InputError: the manifest has no fold 0 or too few classes, or a class is unknown.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    config, pairs = config_from_dict(as_dict(config)), list(dict.fromkeys(pairs))
+    pairs = list(dict.fromkeys(pairs))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     draws = [
         held_out_classes(bench.prepared.items, bench.parts, held_out, classes, config.training.seed + number)

@@ -18,7 +18,7 @@ import numpy as np
 
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.config import Config, as_dict, config_from_dict, flattened, with_values
+from fmn.config import Config, as_dict, flattened, with_values
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablate import Trainer, harness_of, notes_of_harness
 from fmn.studies.validation_harness import ValidationResult
@@ -141,7 +141,6 @@ def tune(
         InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    config = config_from_dict(as_dict(config))
     bench, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, bench, root=root, device=device, jobs=jobs, progress=progress)
     search = _Search(config, trainer, seeds, budget, progress)

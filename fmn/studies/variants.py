@@ -84,7 +84,7 @@ def _all(config: Config) -> list[Variant]:
     ]
     found += [
         Variant("head", "hidden layer", {"model.head": "hidden"}, True),
-        Variant("head", "linear, as printed", {"model.head": "linear"}, True),
+        Variant("head", "linear, as published", {"model.head": "linear"}, True),
     ]
     scores: dict[str, dict[str, Any]] = {
         "S1 and agreement combined": {"model.score": "combined"},
@@ -110,9 +110,9 @@ def _all(config: Config) -> list[Variant]:
         *(Variant("update", f"share {share}", {"memory.update": share}) for share in (0.1, 0.5)),
         Variant("read", "softmax", {"memory.read": "softmax"}),
         Variant("read", "maximum", {"memory.read": "max", "memory.clamp": True}),
-        Variant("read", "maximum, signs as printed", {"memory.read": "max", "memory.clamp": False}),
+        Variant("read", "maximum, signs as published", {"memory.read": "max", "memory.clamp": False}),
         Variant("rewriting", "anew after every epoch", {"memory.write": "epoch"}, True),
-        Variant("rewriting", "never, as printed", {"memory.write": "step"}, True),
+        Variant("rewriting", "never, as published", {"memory.write": "step"}, True),
         *(Variant("novelty", f"{rule} of the cosines", {"memory.novelty": rule}) for rule in ("min", "mean", "max")),
         *(
             Variant("full", f"{where}, 10 slots", {"memory.when_full": where, "memory.capacity": 10})

@@ -6,13 +6,19 @@ from pathlib import Path
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import workspace_of
+from fmn.renamed_keys import earlier_run_name
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_config
 from fmn.training.run_state import read_run_state, training_manifest
 
 
 def default_run(manifest: Path, root: Path | None, name: str) -> Path:
-    """The folder of the run called ``name``: runs/NAME in the manifest's workspace."""
-    return workspace_of(manifest, root) / "runs" / name
+    """The folder of the run called ``name``: runs/NAME in the manifest's workspace.
+
+    A run of an earlier version that has its earlier name is found under that, and resumed.
+    """
+    folder = workspace_of(manifest, root) / "runs" / name
+    earlier = folder.with_name(earlier_run_name(name))
+    return earlier if earlier.is_dir() and not folder.exists() else folder
 
 
 def latest_run(workspace: Path) -> Path:

@@ -16,7 +16,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator, training_seed
-from fmn.config import Config, as_dict, config_from_dict
+from fmn.config import Config
 from fmn.data.items import TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
@@ -109,7 +109,6 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
-    config = config_from_dict(as_dict(config))
     config = find_system(config.system).complete(config)
     items = load_items(manifest, root).required_to_train()
     if config.training.refit:

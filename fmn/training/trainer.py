@@ -116,6 +116,7 @@ class TrainingLoop:
             self.processes.average_gradients(self.model)
             nn.utils.clip_grad_norm_(self.model.parameters(), training.max_grad_norm)
             self.optimizer.step()
+            self.model.after_step()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() * (len(pairs) / self.pairs_per_epoch)
             done += len(pairs)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from fmn.config import (
     DEMO,
     LIGHT,
     PAPER,
+    AugmentConfig,
     Config,
     MemoryConfig,
     ModelConfig,
+    TrainingConfig,
     as_dict,
     as_published,
     config_from_dict,
@@ -21,6 +24,9 @@ from fmn.config import (
     values_in,
     with_values,
 )
+from fmn.config_sections import Checked, decisive, later
+
+NEW_KEY = "earlier runs would be trained again: is a key new? CONTRIBUTING.md, 'a configuration key'"
 
 
 @pytest.mark.parametrize("config", [DEMO, LIGHT, PAPER, as_published(DEMO), as_published(PAPER)])
@@ -147,7 +153,64 @@ def test_keys_that_came_later_leave_the_names_of_runs_as_they_were() -> None:
     from fmn.studies.ablate import run_name
 
     one_window = with_values(DEMO, {"video.windows": 1})  # as the preset had it then
-    assert (run_name(one_window), run_name(PAPER)) == ("6acca529e45a-seed0", "4216af8c5982-seed0")
+    names = run_name(one_window), run_name(PAPER)
+    assert names == ("6acca529e45a-seed0", "4216af8c5982-seed0"), NEW_KEY
     steps = with_values(DEMO, {"model.step_attention": "mean"})
     assert run_name(steps) != run_name(DEMO)
     assert as_published(steps).model.step_attention == "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner(Checked):
+    old: int = 1
+    new: str = later("off")
+    renamed: str = later("", in_run_names=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer(Checked):
+    inner: Inner = Inner()
+    rate: float = 1.0
+    fresh: int = later(0)
+
+
+def test_a_later_key_counts_if_it_is_not_at_its_default_and_in_sections_too() -> None:
+    assert decisive(Outer()) == {"inner": {"old": 1}, "rate": 1.0}
+    assert decisive(Outer(), of_run=True) == {"inner": {"old": 1, "renamed": ""}, "rate": 1.0}
+    other = Outer(inner=Inner(new="on", renamed="x"), fresh=2)
+    expected = {"inner": {"old": 1, "new": "on", "renamed": "x"}, "rate": 1.0, "fresh": 2}
+    assert decisive(other) == decisive(other, of_run=True) == expected
+    assert decisive(replace(other, fresh=0, inner=Inner())) == decisive(Outer())
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "part"),
+    [
+        (ModelConfig, {"head": "cubic"}, "head is 'cubic', expected one of 'hidden', 'linear'"),
+        (MemoryConfig, {"update": 1.5}, "update is 1.5"),
+        (AugmentConfig, {"noise": -1.0}, "noise is -1.0"),
+        (TrainingConfig, {"epochs": 0}, "epochs is 0"),
+        (TrainingConfig, {"augment": {"noise": 0.1}}, "augment is {'noise': 0.1}, expected AugmentConfig"),
+        (Config, {"options": {"margin": [1]}}, "options is"),
+    ],
+)
+def test_a_section_that_is_created_directly_is_validated(
+    section: Callable[..., object], values: dict[str, object], part: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        section(**values)
+    assert part in raised.value.found
+    assert raised.value.where == section.__name__  # type: ignore[attr-defined]
+
+
+def test_a_whole_number_is_the_float_that_it_equals() -> None:
+    from fmn.studies.ablate import run_name
+
+    training = replace(DEMO.training, learning_rate=1, patience=3)
+    assert isinstance(training.learning_rate, float)
+    assert isinstance(training.patience, int)
+    assert run_name(replace(DEMO, training=training)) == run_name(
+        with_values(DEMO, {"training.learning_rate": 1.0, "training.patience": 3})
+    )
+    assert isinstance(MemoryConfig(update=1).update, float)
+    assert replace(DEMO.video, sample_fps=12).digest == DEMO.video.digest

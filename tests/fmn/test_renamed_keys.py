@@ -11,6 +11,7 @@ from fmn.cli.options import TrainingOptions, settings_of
 from fmn.comparison.comparison_plan import plan
 from fmn.config import DEMO, as_dict, config_from_dict, flattened, with_values
 from fmn.renamed_keys import KEYS, VALUES, with_new_keys
+from fmn.training.run_folder import default_run
 
 # every old key with a value that is not its default
 OLD_VALUES = {
@@ -88,6 +89,38 @@ def test_the_configuration_of_an_old_run_is_read_silently(capsys: pytest.Capture
     assert (config.model.hidden_size, config.training.triplet) == (11, "softmax")
     assert config.training.augment.time_mask_fraction == 0.5
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_old_name_of_a_system_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_from_dict({"system": "fmn_printed"}).system == "fmn_as_published"
+    assert capsys.readouterr() == ("", "")
+    assert settings_of(["system=fmn_printed"]) == {"system": "fmn_as_published"}
+    assert capsys.readouterr().err.startswith("system=fmn_printed is now system=fmn_as_published")
+    manifest = tmp_path / "train.jsonl"
+    manifest.touch()
+    plans = [
+        plan(
+            manifest, manifest, tmp_path, models=models, preset_name="demo", changes={}, budget=1, seeds=1, device="cpu"
+        )
+        for models in (["cca", "fmn_printed"], ["cca", "fmn_as_published"])
+    ]
+    assert capsys.readouterr().err.count("the system fmn_printed is now fmn_as_published") == 1
+    assert list(plans[0].candidates) == list(plans[1].candidates) == ["cca", "fmn_as_published"]
+    assert plans[0].candidates == plans[1].candidates
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("fmn-demo-printed-refit", "fmn-demo-as-published-refit"), ("fmn_printed-demo", "fmn_as_published-demo")],
+)
+def test_a_run_under_its_earlier_name_is_found_until_there_is_another(tmp_path: Path, old: str, new: str) -> None:
+    manifest, runs = tmp_path / "manifests" / "train.jsonl", tmp_path / "runs"
+    assert default_run(manifest, None, new) == runs / new
+    (runs / old).mkdir(parents=True)
+    assert default_run(manifest, None, new) == runs / old
+    assert default_run(manifest, None, "fmn-demo") == runs / "fmn-demo"
+    (runs / new).mkdir()
+    assert default_run(manifest, None, new) == runs / new
 
 
 def test_new_names_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import importlib
+import os
+import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +20,7 @@ from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
+ROOT = Path(fmn.__path__[0]).parent
 CLOSED_FORM = '''
 """The mean of what it was shown, and no gradient: the smallest system there can be."""
 import torch
@@ -51,11 +59,78 @@ def test_fmn_is_known_and_other_names_are_refused() -> None:
     assert "fmn" in str(raised.value.expected)
 
 
+@pytest.fixture
+def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
+    """Adds a file with this name and content to the folder of the baselines."""
+    names = []
+
+    def add(name: str, text: str) -> Path:
+        names.append(f"fmn.models.baselines.{name}")
+        monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path)])
+        path = tmp_path / f"{name}.py"
+        path.write_text(text, "utf-8")
+        return path
+
+    yield add
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def documented() -> str:
+    """The example of docs/comparing.md."""
+    [example] = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "comparing.md").read_text("utf-8"), re.M | re.S)
+    return str(example)
+
+
 @pytest.mark.usefixtures("made_features", "one_thread")
-def test_a_system_is_one_file(workspace: Path, small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "nearest.py").write_text(CLOSED_FORM)
-    monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "fmn.models.baselines.nearest", raising=False)
+def test_the_documented_system_is_trained(workspace: Path, small: Config, baseline: Callable[[str, str], Path]) -> None:
+    baseline("contrastive", documented())
+    run = workspace / "runs" / "contrastive"
+    config = with_values(small, {"system": "contrastive", "options.temperature": 0.1, "training.epochs": 6})
+    train(workspace / "manifests" / "train.jsonl", config, run)
+    metrics = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
+    assert metrics["video_to_audio"]["class_map"] > 45  # the features say the class; chance is about 37
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        pytest.param(("mypy", "--package", "fmn.models.baselines.contrastive"), marks=pytest.mark.slow),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_documented_system_passes_the_linters(tmp_path: Path, command: tuple[str, ...]) -> None:
+    if find_spec(command[0]) is None:
+        pytest.skip(f"without {command[0]}, which the extra lint has")
+    folder = tmp_path / "fmn" / "models" / "baselines"
+    shutil.copytree(ROOT / "fmn", tmp_path / "fmn", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    shutil.copytree(ROOT / "dataset_tools", tmp_path / "dataset_tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (folder / "contrastive.py").write_text(documented(), "utf-8")
+    what = () if command[0] == "mypy" else (folder / "contrastive.py",)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "RUFF_NO_CACHE": "true"}
+    found = subprocess.run(
+        [sys.executable, "-m", *command, *what], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_a_file_without_a_system_is_named(baseline: Callable[[str, str], Path]) -> None:
+    path = baseline("aaa_helpers", "def helper(): ...\n")
+    with pytest.raises(InputError, match="The file defines no system") as raised:
+        find_system("vmnet")
+    assert str(raised.value.where) == str(path)
+    assert "underscore" in str(raised.value.next_step)
+    path.rename(path.with_name("_aaa_helpers.py"))
+    importlib.invalidate_caches()
+    assert find_system("vmnet").name == "vmnet"
+
+
+@pytest.mark.usefixtures("made_features", "one_thread")
+def test_a_system_is_one_file(workspace: Path, small: Config, baseline: Callable[[str, str], Path]) -> None:
+    baseline("nearest", CLOSED_FORM)
     assert "nearest" in system_names()
     run = workspace / "runs" / "nearest"
     summary = train(workspace / "manifests" / "train.jsonl", with_values(small, {"system": "nearest"}), run)

@@ -18,7 +18,10 @@ from fmn.models.system_interface import System
 
 
 class WithoutMemories(FeatureMemoryNetwork):
-    """FMN whose memories stay empty."""
+    """FMN whose memories stay empty, whatever ``memory.write`` is."""
+
+    def after_step(self) -> None:
+        """Writes nothing."""
 
     def fit_after_epoch(
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator

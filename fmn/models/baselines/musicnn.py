@@ -23,13 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import InputError
 from fmn.config import Config
 from fmn.config_sections import Positive, Proportion, section_from
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.batch_norm import BatchNorm1d
 from fmn.models.baselines.parts.spectral import BANDS, log_mel_audio
-from fmn.models.baselines.parts.towers import ScoreTrainedTowers, fmn_triplet_loss, two_layers
+from fmn.models.baselines.parts.towers import ScoreTrainedTowers, two_layers
+from fmn.models.losses import configured_triplet
 from fmn.models.system_interface import Changes, System
 
 TIMBRAL_FILTERS, TIMBRAL_SHARES = 204, (0.4, 0.7)  # shares of the bands, rounded down: 38 and 67 of 96
@@ -209,9 +211,19 @@ class _Middle(nn.Module):
 
 
 class MusicnnTowers(ScoreTrainedTowers):
-    """MusiCNN for utterances, two layers for clips, a triplet loss between them."""
+    """MusiCNN for utterances, two layers for clips, a triplet loss between them.
+
+    Raises:
+        InputError: the triplet loss is off; there is no other.
+    """
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
+        if config.training.triplet == "off":
+            raise InputError(
+                "musicnn has no other loss than the triplet loss, and training.triplet is off",
+                expected="training.triplet standard, softmax or as_published",
+                next_step="select one with --set training.triplet=…, or leave that value out",
+            )
         options = section_from(Options, config.options, expected="filters, dropout", path="options.")
         encoder, model = Musicnn(audio_dim, filters=options.filters, dropout=options.dropout), config.model
         super().__init__(
@@ -223,8 +235,8 @@ class MusicnnTowers(ScoreTrainedTowers):
         )
 
     def retrieval_loss(self, similarity: Tensor, batch: Batch) -> Tensor:
-        """FMN's triplet loss, both directions."""
-        return fmn_triplet_loss(similarity, batch.match, self.config.training)
+        """FMN's triplet loss in its configured form, both directions."""
+        return configured_triplet(similarity, batch.match, self.config.training)
 
 
 def adapt(config: Config) -> Config:

@@ -71,9 +71,9 @@ def test_a_whole_configuration_is_of_the_form_and_the_preset_that_are_named(
 
     for config, arguments, folder in (
         ("demo", [], "fmn-demo"),
-        ("published", ["--form", "as-published"], "fmn-demo-printed"),
+        ("published", ["--form", "as-published"], "fmn-demo-as-published"),
         ("light", ["--preset", "light", "--seed", "4"], "fmn-light"),
-        ("partial", ["--preset", "light", "--form", "as-published"], "fmn-light-printed"),
+        ("partial", ["--preset", "light", "--form", "as-published"], "fmn-light-as-published"),
     ):
         agreed = planned("--config", f"{config}.json", *arguments)
         assert agreed.exit_code == 0, agreed.output

@@ -95,7 +95,7 @@ def test_rivals_on_the_same_sequences(
     speech = ("--speech-encoder", f"torchaudio:TINY@{tiny_bundle[1]}", "--set", "audio.layer=learned")
     compared = done(
         *("compare", "manifests/train.jsonl", "manifests/test.jsonl", "--seeds", 1, "--budget", 1, "--epochs", 2),
-        *("--models", "fmn,two_classifiers,cca,mms,fmn_no_memory,fmn_printed,musimnet,mean_colour"),
+        *("--models", "fmn,two_classifiers,cca,mms,fmn_no_memory,fmn_as_published,musimnet,mean_colour"),
         *speech,
         *settings(*STEPS),
     )
@@ -104,7 +104,7 @@ def test_rivals_on_the_same_sequences(
     for path in (files / "runs" / "compare").rglob("config.json"):
         name = json.loads(path.read_text())["system"]
         layers[name] = "layers.logits" in weights(path.parent)
-    learned = ("fmn", "two_classifiers", "cca", "mms", "fmn_no_memory", "fmn_printed")
+    learned = ("fmn", "two_classifiers", "cca", "mms", "fmn_no_memory", "fmn_as_published")
     assert layers == dict.fromkeys(learned, True) | {"musimnet": False, "mean_colour": True}
 
 

@@ -154,6 +154,18 @@ def comparisons(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return made
 
 
+def test_a_comparison_with_the_old_name_of_a_system_is_read(comparisons: list[Path]) -> None:
+    expected = over_corpora(comparisons)["systems"]
+    for folder, name in zip(comparisons, ("fmn_printed", "fmn_as_published", "fmn_printed"), strict=True):
+        values = json.loads((folder / "compare.json").read_text())
+        values["systems"] = {name if key == "cca" else key: system for key, system in values["systems"].items()}
+        (folder / "compare.json").write_text(json.dumps(values))
+    for models in (None, ["fmn", "fmn_printed"], ["fmn", "fmn_as_published"]):
+        found = over_corpora(comparisons, models=models)["systems"]
+        assert found["fmn_as_published"] == expected["cca"]
+        assert found.keys() == {"fmn", "fmn_as_published"}
+
+
 @pytest.mark.filterwarnings("ignore:.*Glyph.*")
 def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path, tmp_path: Path) -> None:
     values = over_corpora(comparisons)

@@ -36,14 +36,21 @@ def test_the_printed_form_writes_the_pairs_of_each_batch_that_pass_t1(
 ) -> None:
     options = {"memory__space": "raw", "memory__write": "step", "memory__novelty_threshold": 1.0}
     model = network(memory__score_threshold=0.0, **options)
-    model.losses(batch)
+    first, again = model.losses(batch), model.losses(batch)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert model.memory.size == 0  # written after the step, by what the losses were computed from
     video, audio = features
     raw = model.encoder(audio)
-    assert model.memory.size == 3  # the three pairs that were drawn, not all combinations
+    for parameter in model.parameters():
+        parameter.data.mul_(1.1)  # as an optimizer would
+    for _ in range(2):  # the second time nothing is left to write
+        model.after_step()
+    assert model.memory.counts.sum() == 3  # the three pairs that were drawn, not all combinations
     torch.testing.assert_close(model.memory.video_slots[:3], video[[0, 1, 2]])
     torch.testing.assert_close(model.memory.audio_slots[:3], raw[[0, 4, 2]])
     strict = network(memory__score_threshold=0.999, **options)
     strict.losses(batch)
+    strict.after_step()
     assert strict.memory.size == 0
 
 

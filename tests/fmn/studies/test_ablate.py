@@ -153,7 +153,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     default = rows["", "default"]
     assert rows["head", "hidden layer"]["audio_to_video"] == default["audio_to_video"]
     assert rows["capacity", "10"]["is_default"]
-    linear = rows["head", "linear, as printed"]
+    linear = rows["head", "linear, as published"]
     assert linear["retrained"]
     assert not rows["score", "S1 (memory off)"]["retrained"]
     assert rows["score", "S1 (memory off)"]["slots"] is None

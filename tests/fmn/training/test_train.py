@@ -16,6 +16,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
+from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
@@ -203,6 +204,22 @@ def test_the_printed_form_trains_too(workspace: Path, small: Config) -> None:
     assert int(tensors["memory.counts"].sum()) > 0
     metrics = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
     assert metrics["audio_to_video"]["queries"] == 12
+
+
+def test_a_run_with_the_old_name_of_its_system_is_evaluated_and_resumed(workspace: Path, small: Config) -> None:
+    config = with_values(find_system("fmn_as_published").adapt(small), {"system": "fmn_as_published"})
+    whole, old = workspace / "runs" / "whole", workspace / "runs" / "old"
+    train(manifest_of(workspace), config, whole)
+    train(manifest_of(workspace), with_values(config, {"training.epochs": 2}), old)
+    stored = (old / "config.json").read_text()
+    assert stored.count('"fmn_as_published"') == 1
+    (old / "config.json").write_text(stored.replace("fmn_as_published", "fmn_printed"))
+    assert evaluate(old, workspace / "manifests" / "test.jsonl").metrics["audio_to_video"]["queries"] == 12
+    assert train(manifest_of(workspace), config, old).epochs == config.training.epochs
+    one, other = (load_run(run, torch.device("cpu")) for run in (whole, old))
+    assert other.config == one.config
+    other_state = other.model.state_dict()
+    assert all(torch.equal(tensor, other_state[name]) for name, tensor in one.model.state_dict().items())
 
 
 def test_training_and_using_a_run_take_the_threads_that_its_configuration_names(

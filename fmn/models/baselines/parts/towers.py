@@ -13,7 +13,6 @@ from fmn.config import Config, ModelConfig, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
-from fmn.models.losses import contrastive_loss, triplet_loss
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system_interface import ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
@@ -58,19 +57,6 @@ def larger_batches(training: TrainingConfig, pairs: int) -> TrainingConfig:
     """Batches of at least ``pairs`` pairs, and at least four batches per epoch."""
     pairs_per_epoch = training.pairs_per_epoch and max(training.pairs_per_epoch, 4 * pairs)
     return replace(training, batch_size=max(training.batch_size, pairs), pairs_per_epoch=pairs_per_epoch)
-
-
-def fmn_triplet_loss(cosines: Tensor, match: Tensor, training: TrainingConfig) -> Tensor:
-    """FMN's triplet loss: the softmax form if configured, else the margin form.
-
-    Args:
-        cosines: [V, A] of a batch's clips and utterances.
-        match: [V, A] bool: of the same class.
-        training: selects the form, its margin and negatives or its temperature.
-    """
-    if training.triplet == "softmax":
-        return contrastive_loss(cosines, match, temperature=training.triplet_temperature)
-    return triplet_loss(cosines, match, margin=training.margin, negatives=training.negatives)
 
 
 class TwoTowers(RetrievalModel):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from dataset_tools.core.errors import InputError
+from fmn.config import Config, with_values
+from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
-from fmn.models.baselines.musicnn import Musicnn, _Front
+from fmn.models.baselines.musicnn import Musicnn, MusicnnTowers, _Front
 from fmn.models.baselines.musimnet import AutoPool, MelNetwork
 
 
@@ -102,3 +107,33 @@ def test_the_second_and_third_layer_of_the_mid_end_are_residual() -> None:
     assert first.abs().sum() > 0
     assert torch.equal(first, second)  # layers that add nothing pass on what they were given
     assert torch.equal(first, third)
+
+
+@pytest.mark.parametrize("negatives", ["hard", "semi-hard", "all"])
+def test_the_triplet_loss_of_musicnn_is_the_configured_one(small: Config, batch: Batch, negatives: str) -> None:
+    """Its form and negatives; the expected values are of one anchor, match and negative at a time."""
+    cosines = torch.rand(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    losses = {}
+    for form in ("standard", "as_published", "softmax"):
+        values = {"training.triplet": form, "training.negatives": negatives, "options.filters": 0.1}
+        model = MusicnnTowers(with_values(small, values), 12, 8)
+        losses[form] = float(model.retrieval_loss(cosines, batch))
+    terms: dict[str, list[float]] = {form: [] for form in losses}
+    for similarity, matches in ((cosines, batch.match), (cosines.T, batch.match.T)):
+        for row, own in zip(similarity.tolist(), matches.tolist(), strict=True):
+            others = [cosine for cosine, match in zip(row, own, strict=True) if not match]
+            for cosine in (cosine for cosine, match in zip(row, own, strict=True) if match):
+                below = [other for other in others if other < cosine]
+                semi_hard = max(below) if below else min(others)
+                chosen = {"hard": [max(others)], "semi-hard": [semi_hard], "all": others}[negatives]
+                for form, sign in (("standard", -1), ("as_published", 1)):
+                    each = [max(0.0, other + sign * cosine + small.training.margin) for other in chosen]
+                    terms[form].append(sum(each) / len(each))
+                exponentials = [math.exp(value / small.training.triplet_temperature) for value in (cosine, *others)]
+                terms["softmax"].append(-math.log(exponentials[0] / sum(exponentials)))
+    assert losses == pytest.approx({form: sum(each) / len(each) for form, each in terms.items()})
+
+
+def test_musicnn_without_its_only_loss_is_refused(small: Config) -> None:
+    with pytest.raises(InputError, match="musicnn has no other loss than the triplet loss"):
+        MusicnnTowers(with_values(small, {"training.triplet": "off"}), 12, 8)
