@@ -146,7 +146,7 @@ def measured(name: str, folder: Path, items: Sequence[Media], options: argparse.
 
     extract()  # loads the network and warms up
     (loaded,) = networks.values()
-    network, method = (loaded.encoder, "encode") if encoder else (loaded, "describe_windows")
+    network, method = (loaded.encoder, "encode") if encoder else (loaded, "window_features")
     alone = getattr(network, method)
     shown: list[Any] = []
     setattr(network, method, lambda array: (shown.append(array), alone(array))[1])

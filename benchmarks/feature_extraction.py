@@ -109,7 +109,7 @@ class Stages:
             ClipWindows(rgb[start : start + size], None if flow is None else flow[start : start + size])
             for start in range(0, len(rgb), size)
         ]
-        self.backbone.describe_windows(self.batches[0])  # warms up
+        self.backbone.window_features(self.batches[0])  # warms up
 
     def _record(self, config: VideoFeatureConfig) -> None:
         """Records the frames from which the extraction computes the flow of each clip."""
@@ -133,7 +133,7 @@ class Stages:
             found["flow"] = in_threads(
                 lambda frames: optical_flow(frames, config.flow, config.flow_bound_px), self.runs, self.jobs
             )
-        found["network"] = in_threads(self.backbone.describe_windows, self.batches, self.network_threads)
+        found["network"] = in_threads(self.backbone.window_features, self.batches, self.network_threads)
         return found
 
 

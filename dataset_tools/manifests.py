@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from dataset_tools.core.errors import InputError, ManifestError
-from dataset_tools.core.jsonl import Row, RowType, read_jsonl, write_jsonl
+from dataset_tools.core.jsonl import Row, RowType, read_numbered, write_jsonl
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256, checked_length
 
 Side = Literal["train", "test"]
@@ -245,6 +245,14 @@ def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) 
         InputError: there is no such file.
         ManifestError: see `dataset_tools.core.jsonl.read_jsonl`.
     """
+    for _, row in read_numbered_rows(path, row_type, missing_ok=missing_ok):
+        yield row
+
+
+def read_numbered_rows(
+    path: Path, row_type: type[RowType], *, missing_ok: bool = False
+) -> Iterator[tuple[int, RowType]]:
+    """`read_rows` with the numbers of the lines, from 1."""
     if not path.is_file():
         if missing_ok:
             return
@@ -254,7 +262,8 @@ def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) 
             expected=f"a JSONL file of {row_type.__struct_config__.tag} rows",
             next_step="check the path, or make the manifests with: fmn-data build, then fmn-data pairs",
         )
-    yield from read_jsonl(path, row_type, next_step="write the manifest again with fmn-data build or fmn-data pairs")
+    again = "write the manifest again with fmn-data build or fmn-data pairs"
+    yield from read_numbered(path, row_type, next_step=again)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:

@@ -6,6 +6,7 @@ refused; unknown fields of a known major version are ignored, so that newer mino
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -42,19 +43,35 @@ def read_jsonl(path: Path, row_type: type[RowType], *, next_step: str) -> Iterat
         ManifestError: a line is not JSON, lacks a field, has a field of the wrong type or an unknown major version, or
             its id is a duplicate or out of order; file, line and field are named.
     """
-    for row in read_lines(path, row_type, next_step=next_step):
+    for _, row in read_numbered(path, row_type, next_step=next_step):
+        yield row
+
+
+def read_numbered(path: Path, row_type: type[RowType], *, next_step: str) -> Iterator[tuple[int, RowType]]:
+    """`read_jsonl` with the numbers of the lines, from 1."""
+    for number, row in _read(path, row_type, next_step):
         if isinstance(row, ManifestError):
             raise row
-        yield row
+        yield number, row
 
 
 def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> Iterator[RowType | ManifestError]:
     """Yield, for each line, its row or the error that `read_jsonl` would raise, so that all errors can be collected."""
+    for _, row in _read(path, row_type, next_step):
+        yield row
+
+
+def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple[int, RowType | ManifestError]]:
+    """A byte order mark and blank lines, as editors write them, are skipped."""
     schema = row_type.__struct_config__.tag
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)
+            if not line.strip():
+                continue
             try:
                 row = decoder.decode(line)
                 if not line.startswith(b'{"schema"'):  # msgspec accepts a missing tag
@@ -69,10 +86,10 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
                     next_step=next_step,
                 )
                 cannot_be_read.__cause__ = error
-                yield cannot_be_read
+                yield number, cannot_be_read
                 continue
             previous_id = row.id
-            yield row
+            yield number, row
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> int:

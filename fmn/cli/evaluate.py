@@ -65,7 +65,7 @@ def evaluate(
         results[f"{found.system}, updated"] = found.metrics[UPDATED]
         notes.insert(1, found.metrics[UPDATED]["how"])
     trivial = trivial_rows(
-        folder, chosen, root=options.root, jobs=options.jobs, metric_names=names, progress=terminal.progress
+        folder, found.items, root=options.root, jobs=options.jobs, metric_names=names, progress=terminal.progress
     )
     results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
     terminal.say(results_table(results, title=title, notes=notes))

@@ -50,10 +50,8 @@ def extract(terminal: Terminal, options: ExtractOptions) -> None:
     """
     from fmn.data.cache_features import cache_features
 
-    if options.manifest.is_dir():
-        config, manifests = _run(options.manifest)
-    else:
-        config, manifests = options.config(), _with_test(options.manifest.resolve())
+    is_run = options.manifest.is_dir()
+    config, manifests = _run(options) if is_run else (options.config(), _with_test(options.manifest.resolve()))
     on_ray = options.engine == "ray"
     with engine_running(options.engine, options.address, options.jobs):
         found = cache_features(manifests, config, **options.compute, in_tasks=on_ray, progress=terminal.progress)
@@ -84,7 +82,7 @@ def export(
     from fmn.data.feature_export import export_features
 
     is_run = options.manifest.is_dir()
-    config, manifests = _run(options.manifest) if is_run else (options.config(), [options.manifest])
+    config, manifests = _run(options) if is_run else (options.config(), [options.manifest])
     found = export_features(manifests, config, folder, **options.compute, progress=terminal.progress)
     utterances = count_of(found.utterances, "utterance")
     sizes = f"{count_of(found.clips, 'clip')} [{found.video_dim}] and {utterances} [T, {found.audio_dim}]"
@@ -98,12 +96,27 @@ def export(
     terminal.next("fmn train --features", short(folder))
 
 
-def _run(run: Path) -> tuple[Config, list[Path]]:
-    """Returns the configuration of a run, its training manifest and, if it exists, the test manifest next to it."""
-    from fmn.training.checkpoint import load_config
-    from fmn.training.run_folder import manifest_for
+def _run(options: ExportOptions) -> tuple[Config, list[Path]]:
+    """Returns the configuration of a run, its training manifest and, if it exists, the test manifest next to it.
 
-    return load_config(run), _with_test(manifest_for(run, "train.jsonl"))
+    Raises:
+        InputError: there is no such run, or options of training are given, which would contradict its configuration.
+    """
+    from dataset_tools.core.errors import InputError
+    from fmn.evaluation.run_manifests import own_test_manifest, own_training_manifest
+    from fmn.training.checkpoint import load_config
+
+    run = options.manifest
+    given = options.repeated({}) + (["--config"] if options.config_file is not None else [])
+    if given:
+        raise InputError(
+            f"The configuration is that of the run, but {given[0]} is given",
+            where=run,
+            expected="a run without options of training, or a manifest with them",
+            next_step=f"omit {given[0]}, or name the manifest instead of the run",
+        )
+    config, train, test = load_config(run), own_training_manifest(run), own_test_manifest(run)
+    return config, [train, test] if test is not None and test.is_file() else [train]
 
 
 def _with_test(train: Path) -> list[Path]:

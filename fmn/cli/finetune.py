@@ -13,6 +13,13 @@ from dataset_tools.core.count_of import count_of
 from fmn.cli.options import OutOption, RefitOption, TrainingOptions, short, show_failures
 
 EPOCHS = 12
+USED = ("training.seed", "training.threads")
+OWN_OPTIONS = {
+    "training.batch_size": "--batch",
+    "training.epochs": "--epochs",
+    "training.learning_rate": "--learning-rate",
+    "training.refit": "--refit",
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,12 @@ def finetune(
 ) -> None:
     """Fine-tune the video backbone to classify the actions of the training clips.
 
-    The validation split (fold 0) is held out unless --refit is given.
+    The validation split (fold 0) is held out unless --refit is given. Of --config, only the section video, the seed and
+    the number of threads are used.
 
     Example: fmn finetune manifests/train.jsonl --preset paper --device cuda
     """
+    _check_used(options)
     folder = out or options.default_folder(f"finetune-{options.preset}" + ("-refit" if refit else ""))
     config = options.config()
     if dry_run:
@@ -57,10 +66,9 @@ def finetune(
     from fmn.torch_threads import threads as torch_threads
     from fmn.training.finetune import finetune as run_finetuning
 
-    recipe = TrainingRecipe(
-        epochs=options.epochs or EPOCHS, batch=batch, learning_rate=learning_rate, seed=options.seed or 0
-    )
-    with torch_threads(config.training.threads):
+    training = config.training
+    recipe = TrainingRecipe(epochs=training.epochs, batch=batch, learning_rate=learning_rate, seed=training.seed)
+    with torch_threads(training.threads):
         found = run_finetuning(
             options.manifest,
             config.video,
@@ -85,3 +93,27 @@ def finetune(
     terminal.result(found.as_dict())
     weights = f"video.weights={short(found.weights)}"
     terminal.next("fmn train", short(options.manifest), "--preset", options.preset, "--set", weights)
+
+
+def _check_used(options: FinetuningOptions) -> None:
+    """Checks that every configuration value that is set by an option affects fine-tuning.
+
+    Raises:
+        InputError: one does not.
+    """
+    from dataset_tools.core.errors import InputError
+    from fmn.cli.options import features_in, settings_of
+    from fmn.config import flattened
+
+    given = dict.fromkeys(flattened(settings_of(options.settings or [], notice=False)), "--set")
+    given |= dict.fromkeys(features_in(options.features) if options.features else (), "--features")
+    given |= {"audio.encoder": "--speech-encoder"} if options.speech_encoder is not None else {}
+    for name, option in given.items():
+        if not name.startswith("video.") and name not in USED:
+            instead = OWN_OPTIONS.get(name) if option == "--set" else None
+            raise InputError(
+                f"{name} does not affect fine-tuning",
+                where=option,
+                expected=f"values of the section video, {' or '.join(USED)}",
+                next_step=f"use {instead}" if instead else f"omit {option}" + (f" {name}" if option == "--set" else ""),
+            )

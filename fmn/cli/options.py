@@ -242,8 +242,12 @@ def features_in(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in ("video", "audio"):
         places = [folder / part, *(folder / f"{part}{suffix}" for suffix in (".npz", ".parquet"))]
-        if there := next((place for place in places if place.exists()), None):
-            found |= {f"{part}.features": str(there.resolve()), f"{part}.encoder": ""}
+        there = [place for place in places if place.exists()]
+        if len(there) > 1:
+            where = ", ".join(map(str, there))
+            raise InputError(f"There are several {part} features", where=where, next_step="keep one of them")
+        if there:
+            found |= {f"{part}.features": str(there[0].resolve()), f"{part}.encoder": ""}
     if not found:
         raise InputError(
             "There are no features",

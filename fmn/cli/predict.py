@@ -38,11 +38,12 @@ def predict(
     Example: fmn predict runs/fmn-demo
     """
     from fmn.evaluation.predict import predict as predict_run
+    from fmn.evaluation.run_manifests import own_training_manifest
 
     folder = options.folder()
     found = predict_run(
         folder,
-        options.manifest_or("train.jsonl"),
+        options.manifest or own_training_manifest(folder),
         clips=clips,
         **options.compute,
         progress=terminal.progress,
@@ -50,5 +51,6 @@ def predict(
     agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
     show_failures(terminal, found.failures, lacking="prediction")
+    show_failures(terminal, found.unused)
     terminal.result(found.as_dict())
     terminal.next("fmn-data annotate push --from-run", short(folder))

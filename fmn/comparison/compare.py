@@ -21,6 +21,7 @@ from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
 from fmn.data.items import Items, load_items
+from fmn.data.known_items import known_items
 from fmn.data.loading import find_device, load_features
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
@@ -149,9 +150,9 @@ def _extract(
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:
-    """Returns a caveat if some test items are also in the training manifest."""
-    clips, utterances = len(train.ids.clips & test.ids.clips), len(train.ids.utterances & test.ids.utterances)
-    if not clips and not utterances:
+    """Returns a caveat if some test items are also in the training manifest, maybe under other ids."""
+    known = (ids | sha256s for ids, sha256s in zip(train.ids, train.sha256s, strict=True))
+    counts = known_items(test.clips, test.utterances, *known)
+    if not counts:
         return ()
-    of = f"{clips} of the {len(test.clips)} clips and {utterances} of the {len(test.utterances)} utterances"
-    return (f"{of} to test on are in the training manifest, too: results on them are too high.",)
+    return (f"{counts} to test on are in the training manifest, too: results on them are too high.",)

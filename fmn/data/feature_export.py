@@ -10,9 +10,9 @@ from typing import Any
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.items import load_items
-from fmn.data.loading import default_jobs, feature_cache, find_device
-from fmn.features.extract import extract_audio, extract_video
+from fmn.data.loading import extract_both, find_device
 from fmn.features.feature_files import check_feature_folder, save_feature_files
+from fmn.features.media import distinct
 
 VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
 
@@ -57,23 +57,17 @@ def export_features(
         InputError: a manifest is invalid, or the folder has other content.
         StoppedError: the disk is full, or the device fails.
     """
-    chosen, jobs = str(find_device(device)), jobs or default_jobs()
+    chosen = find_device(device)
     loaded = [load_items(manifest, root) for manifest in manifests]
-    cache = feature_cache(loaded[0].workspace)
-    clips = list({media.sha256: media for items in loaded for media in items.clip_media()}.values())
-    spoken = list({media.sha256: media for items in loaded for media in items.utterance_media()}.values())
+    clips = distinct(media for items in loaded for media in items.clip_media())
+    spoken = distinct(media for items in loaded for media in items.utterance_media())
     check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # fail before hours of extraction
     check_feature_folder(folder / AUDIO_FOLDER, [media.sha256 for media in spoken])
-    video = extract_video(clips, config.video, cache=cache, device=chosen, jobs=jobs, progress=progress)
-    audio = extract_audio(spoken, config.audio, cache=cache, device=chosen, jobs=jobs, progress=progress)
+    found = extract_both(clips, spoken, config, loaded[0].workspace, device=chosen, jobs=jobs, progress=progress)
+    video, audio = found.video, found.audio
     check_feature_folder(folder / VIDEO_FOLDER, video.values.keys())  # check both before writing either
     check_feature_folder(folder / AUDIO_FOLDER, audio.values.keys())
     save_feature_files(folder / VIDEO_FOLDER, video)
     save_feature_files(folder / AUDIO_FOLDER, audio)
-    failures = {
-        media.name: found.failures[media.sha256].found
-        for media_list, found in ((clips, video), (spoken, audio))
-        for media in media_list
-        if media.sha256 in found.failures
-    }
+    failures = {name: error.found for name, error in found.failures.items()}
     return ExportSummary(folder, len(video.values), len(audio.values), video.dim, audio.dim, failures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.unicode_names import composed
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
     SplitPairRow,
     UtteranceRow,
+    read_numbered_rows,
     read_rows,
     resolve,
     workspace_of,
@@ -76,6 +78,11 @@ class Items:
     @property
     def ids(self) -> ItemIds:
         return ItemIds({row.id for row in self.clips}, {row.id for row in self.utterances})
+
+    @property
+    def sha256s(self) -> tuple[set[str], set[str]]:
+        """SHA-256 digests of the clips and of the utterances."""
+        return {row.sha256 for row in self.clips}, {row.sha256 for row in self.utterances}
 
     @property
     def relevant(self) -> NDArray[np.bool_]:
@@ -214,7 +221,8 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
 
     Raises:
         InputError: there is no such manifest or workspace, or it has recordings of a speaker who withdrew consent.
-        ManifestError: a row is invalid, or two rows contradict each other about an item or a class.
+        ManifestError: a row is invalid, two rows contradict each other about an item or a class or are of one pair, or
+            the ids of two classes differ only in how their letters are encoded.
     """
     if root is not None and not root.is_dir():
         raise InputError(
@@ -229,7 +237,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     classes: dict[str, ClassLabel] = {}
     pairs: list[tuple[str, str, int]] = []
     splits: set[str] = set()
-    for number, row in enumerate(read_rows(manifest, SplitPairRow), start=1):
+    for number, row in read_numbered_rows(manifest, SplitPairRow):
         where = f"{manifest}, line {number}"
         if row.utterance.source == "recorded" and is_barred(row.utterance.voice):
             raise InputError(
@@ -255,11 +263,14 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         raise InputError(
             "The manifest is empty", where=manifest, expected="one pair per line", next_step="run fmn-data pairs"
         )
+    _check_class_ids(classes, manifest)
     clip_ids, utterance_ids, class_ids = sorted(clips), sorted(utterances), sorted(classes)
     clip_index = {name: index for index, name in enumerate(clip_ids)}
     utterance_index = {name: index for index, name in enumerate(utterance_ids)}
     class_index = {name: index for index, name in enumerate(class_ids)}
     spoken = (utterances[name].clip for name in utterance_ids)
+    indices = np.array([(clip_index[clip], utterance_index[utterance]) for clip, utterance, _ in pairs])
+    _check_pairs(indices, manifest)
     return Items(
         manifest=manifest,
         workspace=workspace_of(manifest, root),
@@ -268,7 +279,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         classes=tuple(classes[name] for name in class_ids),
         clip_classes=np.array([class_index[clips[name].class_id] for name in clip_ids]),
         utterance_classes=np.array([class_index[utterances[name].class_id] for name in utterance_ids]),
-        pairs=np.array([(clip_index[clip], utterance_index[utterance]) for clip, utterance, _ in pairs]),
+        pairs=indices,
         folds=np.array([fold for _, _, fold in pairs], dtype=np.int8),
         partners=np.array([clip_index.get(clip, -1) if clip else -1 for clip in spoken]),
         split=splits.pop(),
@@ -279,6 +290,38 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
 def _record(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
     if known.setdefault(item.id, item) != item:
         raise _manifest_error(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
+
+
+def _check_class_ids(classes: Iterable[str], manifest: Path) -> None:
+    """Refuses ids that look the same, such as "café" with é as one character (NFC) and as two (NFD)."""
+    known: dict[str, str] = {}
+    for name in sorted(classes):
+        other = known.setdefault(composed(name), name)
+        if other != name:
+            raise ManifestError(
+                f"The ids of two classes look the same, {name!r}, but are encoded differently: {other!a} and {name!a}",
+                where=manifest,
+                expected="one id per class, composed (Unicode NFC)",
+                next_step="write the same id in the rows of both",
+            )
+
+
+def _check_pairs(pairs: NDArray[np.int64], manifest: Path) -> None:
+    """Refuses rows of the same pair, which would be trained on more often than the others."""
+    _, first, which = np.unique(pairs @ (pairs[:, 1].max() + 1, 1), return_index=True, return_inverse=True)
+    if len(first) == len(pairs):
+        return
+    earlier = first[which]
+    second = int(np.flatnonzero(earlier != np.arange(len(pairs)))[0])
+    wanted = (int(earlier[second]), second)
+    one, other = (row for index, row in enumerate(read_rows(manifest, SplitPairRow)) if index in wanted)
+    raise ManifestError(
+        f"The pair of clip {other.clip.id!r} and utterance {other.utterance.id!r} is listed twice, "
+        f"as {one.id!r} and {other.id!r}",
+        where=manifest,
+        expected="each pair once",
+        next_step="remove one of the rows",
+    )
 
 
 def _manifest_error(found: str, where: str) -> ManifestError:

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.config import Config
 from fmn.data.batches import ItemTensors
 from fmn.data.items import Items, train_val_split
 from fmn.features.config import DEMO_ON_RECORDINGS_NOTE, DEMO_WEIGHTS_NOTE
 from fmn.features.extract import Networks, extract_audio, extract_video
-from fmn.features.media import joint_space
+from fmn.features.media import FeatureSet, Media, joint_space
 
 OTHER_FEATURES = "other weights, library versions or files of own features"
 """Possible causes of a difference in `FeatureDataset.sources`, for messages."""
@@ -51,6 +53,39 @@ class FeatureDataset:
     def digest(self) -> str:
         """`features_digest` of this data set."""
         return features_digest(self.sources, self.failures)
+
+
+@dataclass(frozen=True, eq=False)
+class BothFeatures:
+    """Features of clips and utterances.
+
+    Attributes:
+        video, audio: the features, by content.
+        failures: errors of the items without features, by item name.
+    """
+
+    video: FeatureSet
+    audio: FeatureSet
+    failures: dict[str, ToolkitError]
+
+    def tensors(
+        self,
+        clips: Sequence[ClipRow],
+        utterances: Sequence[UtteranceRow],
+        clip_classes: NDArray[np.int64],
+        utterance_classes: NDArray[np.int64],
+        device: torch.device,
+    ) -> ItemTensors:
+        """Loads the features of rows that have them, with their classes [N] and [M]."""
+        return ItemTensors(
+            [self.video.values[row.sha256] for row in clips],
+            [np.ascontiguousarray(self.audio.values[row.sha256]) for row in utterances],
+            clip_classes,
+            utterance_classes,
+            device,
+            self.audio.band,
+            joint_space(self.video, self.audio),
+        )
 
 
 def features_digest(sources: Sequence[str], failures: Iterable[str]) -> str:
@@ -90,30 +125,15 @@ def load_features(
         InputError: a file is missing, or no clip or no utterance has features.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    cache = feature_cache(items.workspace)
-    jobs = jobs or default_jobs()
     clips, utterances = items.clip_media(), items.utterance_media()
-    options: dict[str, Any] = {"cache": cache, "device": str(device), "jobs": jobs, "progress": progress}
-    video = extract_video(clips, config.video, networks=networks, **options)
-    audio = extract_audio(utterances, config.audio, networks=networks, **options)
-    failures = {
-        media.name: found.failures[media.sha256]
-        for media_list, found in ((clips, video), (utterances, audio))
-        for media in media_list
-        if media.sha256 in found.failures
-    }
+    found = extract_both(
+        clips, utterances, config, items.workspace, device=device, jobs=jobs, progress=progress, networks=networks
+    )
+    video, audio = found.video, found.audio
     left = items.without(video.failures.keys() | audio.failures.keys())
     if not len(left.pairs):
-        raise _no_pair(items, failures, [part.features for part in (config.video, config.audio) if part.features])
-    data = ItemTensors(
-        [video.values[row.sha256] for row in left.clips],
-        [np.ascontiguousarray(audio.values[row.sha256]) for row in left.utterances],
-        left.clip_classes,
-        left.utterance_classes,
-        device,
-        audio.band,
-        joint_space(video, audio),
-    )
+        raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
+    data = found.tensors(left.clips, left.utterances, left.clip_classes, left.utterance_classes, device)
     caveats = (
         video.note,
         DEMO_ON_RECORDINGS_NOTE if items.footage.is_recorded and video.note == DEMO_WEIGHTS_NOTE else None,
@@ -121,7 +141,42 @@ def load_features(
         _seen_before(left, video.trained_on),
     )
     notes = tuple(note for note in caveats if note)
-    return FeatureDataset(left, data, failures, (video.source, audio.source), notes, (video.own, audio.own))
+    return FeatureDataset(left, data, found.failures, (video.source, audio.source), notes, (video.own, audio.own))
+
+
+def extract_both(
+    clips: Sequence[Media],
+    utterances: Sequence[Media],
+    config: Config,
+    workspace: Path,
+    *,
+    device: torch.device,
+    jobs: int | None = None,
+    progress: Progress = silent,
+    networks: Networks | None = None,
+) -> BothFeatures:
+    """Computes the features of files, or reads them from the workspace's cache; the other arguments: `load_features`.
+
+    Raises:
+        InputError: the weights or an encoder cannot be used.
+        StoppedError: the cache cannot be written, or the device fails.
+    """
+    options: dict[str, Any] = {
+        "cache": feature_cache(workspace),
+        "device": str(device),
+        "jobs": jobs or default_jobs(),
+        "progress": progress,
+        "networks": networks,
+    }
+    video = extract_video(clips, config.video, **options)
+    audio = extract_audio(utterances, config.audio, **options)
+    failures = {
+        media.name: found.failures[media.sha256]
+        for media_list, found in ((clips, video), (utterances, audio))
+        for media in media_list
+        if media.sha256 in found.failures
+    }
+    return BothFeatures(video, audio, failures)
 
 
 def _no_pair(items: Items, failures: Mapping[str, ToolkitError], read: Sequence[str]) -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import clear_partial, write_bytes
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
-from fmn.data.items import ItemIds, Items, load_items
-from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
+from fmn.data.items import Items, load_items
+from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating
+from fmn.evaluation.run_manifests import TEST, own_test_manifest
+from fmn.evaluation.run_notes import notes_of
 from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
-from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.own_features import has_same_features
-from fmn.training.run_state import read_run_state
 
 Metrics = dict[str, dict[str, Any]]
 METRICS_FILE = "metrics.json"
@@ -41,9 +40,10 @@ class Evaluation:
     Attributes:
         run: the run's folder. system: the system's name.
         manifest: the manifest it was evaluated on.
+        items: its items that have features, which the metrics are of.
         metrics: contents of metrics.json, by direction (query → gallery); under ``updated_memory`` the same with
             memories that were updated while testing, if requested.
-        path: path of metrics.json.
+        path: path of metrics.json, which also has the name and the SHA-256 of the manifest.
         trec_files: run and qrels files, if requested.
         clips, utterances, classes: their numbers.
         is_standin: whether the corpus is a stand-in.
@@ -54,6 +54,7 @@ class Evaluation:
     run: Path
     system: str
     manifest: Path
+    items: Items
     metrics: Metrics
     path: Path
     trec_files: tuple[Path, ...]
@@ -96,8 +97,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores every clip of a manifest against every utterance, and measures both directions.
 
-    The galleries are the manifest's distinct clips and distinct utterances. Metrics are written to metrics.json in the
-    run's folder, or to metrics-train.json for a training manifest. The memories of the run are not changed.
+    The galleries are the manifest's distinct clips and distinct utterances. Metrics are written to `metrics_file` in
+    the run's folder. The memories of the run are not changed.
 
     Args:
         run: folder of a trained run.
@@ -135,13 +136,15 @@ def evaluate(
                 done=lambda done, total: progress("updating", done, total),
             )
     written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
-    path = run / (METRICS_FILE if items.split == "test" else f"metrics-{items.split}.json")
+    path = run / metrics_file(run, manifest)
+    of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
     clear_partial(run)
-    write_bytes(path, json.dumps(metrics, indent=2).encode() + b"\n")
+    write_bytes(path, json.dumps(metrics | of_manifest, indent=2).encode() + b"\n")
     return Evaluation(
         run=run,
         system=loaded.config.system,
         manifest=manifest,
+        items=prepared.items,
         metrics=metrics,
         path=path,
         trec_files=written,
@@ -150,10 +153,18 @@ def evaluate(
         classes=len(prepared.items.classes),
         is_standin=items.standin is not None,
         failures={name: error.found for name, error in prepared.failures.items()},
-        notes=notes_of(
-            loaded, prepared.items.standin, prepared.items.ids, prepared.sources, prepared.own, prepared.notes
-        ),
+        notes=notes_of(loaded, prepared),
     )
+
+
+def metrics_file(run: Path, manifest: Path) -> str:
+    """The name of the file for a run's metrics on a manifest: metrics.json for its own test.jsonl.
+
+    Its own is the one next to its training manifest. The others are named metrics-NAME.json.
+    """
+    own = own_test_manifest(run)
+    is_own = manifest.name == TEST if own is None else manifest.resolve() == own.resolve()
+    return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
 
 
 def all_scores(loaded: LoadedRun, prepared: FeatureDataset, progress: Progress = silent) -> NDArray[np.float32]:
@@ -223,43 +234,3 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
             next_step="restore its config.json, or train again",
         )
     loaded.model.check(data)
-
-
-def notes_of(
-    loaded: LoadedRun,
-    standin: Any,
-    ids: ItemIds,
-    sources: tuple[str, str],
-    own: tuple[Mapping[str, str], Mapping[str, str]],
-    feature_notes: tuple[str, ...],
-) -> tuple[str, ...]:
-    """Returns the caveats of the run's results on these items.
-
-    Args:
-        loaded: the run.
-        standin: description of a stand-in corpus in build.json, or None.
-        ids: ids of the items that it is used on.
-        sources: digests that identify their features, video and audio.
-        own: their `FeatureSet.own`.
-        feature_notes: caveats of the features.
-    """
-    notes = list(feature_notes)
-    state = read_run_state(loaded.path)
-    if standin is not None:
-        notes.insert(0, "Synthetic (stand-in) corpus: these results say nothing about real kitchens.")
-    if footnote := find_system(loaded.config.system).footnote(loaded.config):
-        notes.append(f"{loaded.config.system}: {footnote}.")
-    if loaded.learned is not None:
-        notes.append(loaded.learned.note)
-    if not has_same_features(loaded.about.sources, state, sources, own):
-        notes.append(f"The features differ from those of the training: {OTHER_FEATURES}.")
-    if state is not None:
-        notes += [note for note in state.notes if note not in notes]
-        learned = loaded.learned.items if loaded.learned else {"video": (), "audio": ()}
-        known_clips = ids.clips & {*state.fitted_clips, *learned["video"]}
-        known_utterances = ids.utterances & {*state.fitted_utterances, *learned["audio"]}
-        counts = ((known_clips, ids.clips, "clips"), (known_utterances, ids.utterances, "utterances"))
-        seen = [f"{len(known)} of these {len(of)} {name}" for known, of, name in counts if of]
-        if known_clips or known_utterances:
-            notes.append(f"{' and '.join(seen)} were trained on: results on them are too high.")
-    return tuple(notes)

@@ -18,15 +18,16 @@ from torch.nn import functional
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import all_codes, check_fit, notes_of
+from fmn.evaluation.evaluate import all_codes, check_fit
 from fmn.evaluation.results_table import METRICS
+from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
@@ -116,15 +117,14 @@ def plot_run(
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
-    notes = notes_of(loaded, items.standin, items.ids, prepared.sources, prepared.own, prepared.notes)
-    return Pictures(tuple(files), (*notes, *of_slots), failures)
+    return Pictures(tuple(files), (*notes_of(loaded, prepared), *of_slots), failures)
 
 
 def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:
     """Loads the training data; with another manifest, class indices would be mapped to wrong names."""
-    manifest = training_manifest(run, state)
-    if not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
-        raise InputError(f"{manifest}, which the run was trained on, is missing or has changed")
+    if (manifest := unchanged_manifest(run, state)) is None:
+        missing = training_manifest(run, state)
+        raise InputError(f"{missing}, which the run was trained on, is missing or has changed")
     return load_items(manifest, root)
 
 

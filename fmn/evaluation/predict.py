@@ -15,13 +15,11 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, resolve, write_rows
-from fmn.data.batches import ItemTensors
 from fmn.data.items import load_items
-from fmn.data.loading import default_jobs, feature_cache, find_device
+from fmn.data.loading import extract_both, find_device
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.evaluation.evaluate import check_fit
-from fmn.features.extract import extract_audio, extract_video
-from fmn.features.media import Media, joint_space
+from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
@@ -33,12 +31,21 @@ OWN_ONLY = "The training manifest has no other utterance of its class"
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """Result of `predict`: the file, number of rows, number that agree with the clip's class, clips left out."""
+    """Result of `predict`.
+
+    Attributes:
+        path: the file.
+        clips: number of its rows.
+        agreeing: number of predictions that agree with the clip's class.
+        failures: clips left out, with the reason.
+        unused: utterances without features, with the reason.
+    """
 
     path: Path
     clips: int
     agreeing: int
     failures: dict[str, str]
+    unused: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"path": str(self.path)}
@@ -57,9 +64,9 @@ def predict(
     """Predicts the class of every clip and writes predictions.jsonl to the run's folder, for ``annotate push``.
 
     A clip is scored against the utterances of the training manifest, except those that describe the clip itself. The
-    best of them vote (`class_vote`). The confidence is the share of the predicted class; the uncertainty is 1 minus the
-    margin over the second class. A clip whose own utterances are the only ones of their class is left out like a clip
-    without features.
+    best of them vote (`class_vote`); with classes learned after training, see `with_new_classes`. The confidence is the
+    share of the predicted class; the uncertainty is 1 minus the margin over the second class. A clip whose own
+    utterances are the only ones of their class is left out like a clip without features.
 
     Args:
         run: folder of a trained run.
@@ -78,25 +85,17 @@ def predict(
     config = loaded.config
     items = load_items(manifest, root)
     rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
-    cache, workers = feature_cache(items.workspace), jobs or default_jobs()
     media = [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
-    video = extract_video(media, config.video, cache=cache, device=str(chosen), jobs=workers, progress=progress)
-    spoken = items.utterance_media()
-    audio = extract_audio(spoken, config.audio, cache=cache, device=str(chosen), jobs=workers, progress=progress)
-    rows = [row for row in rows if row.sha256 in video.values]
-    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in audio.values]
+    found = extract_both(
+        media, items.utterance_media(), config, items.workspace, device=chosen, jobs=jobs, progress=progress
+    )
+    rows = [row for row in rows if row.sha256 in found.video.values]
+    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in found.audio.values]
     if not rows or not heard:
         raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=manifest)
     utterances = [items.utterances[index] for index in heard]
     utterance_classes = items.utterance_classes[heard]
-    data = ItemTensors(
-        [video.values[row.sha256] for row in rows],
-        [np.ascontiguousarray(audio.values[row.sha256]) for row in utterances],
-        np.zeros(len(rows), dtype=np.int64),
-        utterance_classes,
-        chosen,
-        space=joint_space(video, audio),
-    )
+    data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
     check_fit(loaded, data)
     with threads(config.training.threads):
         codes = encode_all_clips(loaded.model, data, np.arange(len(rows)))
@@ -128,8 +127,11 @@ def predict(
     ]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
-    failures = {one.name: error.found for one in media if (error := video.failures.get(one.sha256))}
-    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, failures | own_only)
+    clip_ids = {one.name for one in media}
+    failures = {name: error.found for name, error in found.failures.items()}
+    lost = {name: reason for name, reason in failures.items() if name in clip_ids}
+    unused = {name: reason for name, reason in failures.items() if name not in clip_ids}
+    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, lost | own_only, unused)
 
 
 def _own_utterances(

@@ -24,7 +24,7 @@ CHEAP = ("lengths", "file_size")
 
 def trivial_rows(
     run: Path,
-    manifest: Path,
+    items: Items,
     *,
     root: Path | None = None,
     jobs: int | None = None,
@@ -35,32 +35,36 @@ def trivial_rows(
 
     Args:
         run: folder of the run to compare them with.
-        manifest: the manifest it is evaluated on.
-        root: the workspace, if it is not the parent of the manifest's folder.
+        items: the items that the run was evaluated on: those that have features of its own.
+        root: the workspace of the training manifest, if it is not the parent of the manifest's folder.
         jobs: workers for features; None: one per core.
         metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         progress: progress callback.
 
     Returns:
-        Metrics by baseline name; empty if the run's training manifest or its files are missing.
+        Metrics by baseline name; without those that have no features of some of the items, which would be measured on
+        fewer items than the run; empty if the run's training manifest or its files are missing.
     """
     state = read_run_state(run)
     if state is None or not training_manifest(run, state).is_file():
         return {}
     try:
-        parts = [load_items(training_manifest(run, state), root), load_items(manifest, root)]
-        return {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
+        parts = [load_items(training_manifest(run, state), root), items]
+        found = {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
+        return {name: metrics for name, metrics in found.items() if metrics is not None}
     except ToolkitError:
         return {}  # a missing reference row must not fail the evaluation
 
 
 def _measured(
     name: str, run: Path, parts: list[Items], jobs: int | None, metric_names: Sequence[str], progress: Progress
-) -> Metrics:
+) -> Metrics | None:
     system, device = find_system(name), find_device("cpu")
     config = load_config(run)
     config = system.complete(with_values(system.adapt(config), {"system": name, "options": {}}))
     fitted, asked = (load_features(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
+    if asked.failures:
+        return None
     model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
     everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
     model.fit_after_epoch(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))

@@ -68,7 +68,7 @@ class Backbone:
         self.source = _source(config, origin)
         self.trained_on = _trained_on(config)
 
-    def describe(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
+    def clip_features(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
         """Clips -> one ``[dim]`` each: the windows of a clip pooled, RGB before flow."""
         clips = list(clips)
         if not clips:
@@ -77,25 +77,25 @@ class Backbone:
         flows = [clip.flow for clip in clips if clip.flow is not None]
         flow = np.concatenate(flows) if flows else None
         rows = [
-            self.describe_windows(ClipWindows(rgb[part], None if flow is None else flow[part]))
+            self.window_features(ClipWindows(rgb[part], None if flow is None else flow[part]))
             for part in (slice(start, start + self.batch) for start in range(0, len(rgb), self.batch))
         ]
         ends = np.cumsum([len(clip.rgb) for clip in clips])[:-1]
         return [pooled(part, self.config.pooling) for part in np.split(np.concatenate(rows), ends)]
 
     @torch.inference_mode()
-    def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
+    def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:
         """At most ``batch`` windows, possibly of several clips -> [windows, dim], RGB before flow."""
         count = len(windows.rgb)
-        described = []
+        streams = []
         for stream, network in self._networks.items():
             pixels: NDArray[np.uint8] | NDArray[np.int8] | None = windows.rgb if stream == "rgb" else windows.flow
             assert pixels is not None
             filled = np.zeros((self.batch, *pixels.shape[1:]), pixels.dtype)
             filled[:count] = pixels
             on_device = torch.from_numpy(filled).to(self.device)
-            described.append(network.features(self._scale[stream](on_device))[:count])
-        features: NDArray[np.float32] = torch.cat(described, dim=1).cpu().numpy()
+            streams.append(network.features(self._scale[stream](on_device))[:count])
+        features: NDArray[np.float32] = torch.cat(streams, dim=1).cpu().numpy()
         return features
 
 

@@ -3,7 +3,8 @@
 ``<root>/<source>/<first two digits>/<sha256>.npy``, where the source is a digest of configuration, weights and the
 versions of the libraries that compute the values. So it can be shared by runs and workspaces, needs no index, is never
 stale, and may be deleted at any time. The key does not include the device that computed a value, although devices
-agree only up to floating-point accuracy.
+agree only up to floating-point accuracy. ``<root>/contents`` records which files were checked
+(`fmn.features.file_contents`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import clear_partial, written_whole
+from fmn.features.file_contents import FileContents
 
 
 class FeatureCache:
     """The features of one source.
+
+    Attributes:
+        contents: which files were checked to have the content that their features are cached for.
 
     Args:
         root: the folder of the cache; created on the first write.
@@ -31,7 +36,8 @@ class FeatureCache:
     def __init__(self, root: Path, source: str, *, dim: int, axes: int) -> None:
         clear_partial(root, "*/*/")
         self._folder = root / source
-        self.dim, self._axes = dim, axes
+        self.source, self.dim, self._axes = source, dim, axes
+        self.contents = FileContents(lambda sha256: root / "contents" / sha256[:2] / f"{sha256}.npy")
 
     def path(self, sha256: str) -> Path:
         """Returns the path of the feature of this content."""

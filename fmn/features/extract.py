@@ -14,7 +14,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config_sections import decisive
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.encoder_facts import KnownEncoding
-from fmn.features.media import FeatureSet, Media
+from fmn.features.media import FeatureSet, Media, distinct
 from fmn.features.workers import device_errors, overlapped
 from fmn.torch_threads import threads
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
-    from fmn.features.simple_features import Measures
+    from fmn.features.windows import ClipWindows
 
     Feature = NDArray[np.float32]
+    Computed = Iterator[tuple[Media, Feature | ToolkitError]]
 
 Result = TypeVar("Result")
 Networks = dict[VideoFeatureConfig | AudioFeatureConfig, Any]
@@ -74,13 +75,15 @@ def extract_video(
 
         clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
         return _encoded("video features", items, clips, cache, jobs, progress)
+    from fmn.features.cache import FeatureCache
+
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
-        return _measured("video features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
+        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
+        return _each("video features", items, store, lambda: lambda media: measure.of(media.path), jobs, progress)
     from fmn.features.backbone import Backbone
-    from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
-    from fmn.features.pipeline import described
+    from fmn.features.pipeline import clip_features
     from fmn.features.windows import read_windows
 
     if config.flow != "none":
@@ -88,18 +91,14 @@ def extract_video(
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
         backbone = _loaded_once(networks, config, lambda: Backbone(config, device))
         store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
-        found, missing = _cached(items, store)
-        computed = described(
-            missing,
-            lambda item: _isolated(item, lambda media: read_windows(media.path, config)),
-            backbone,
-            jobs=jobs,
-            shared=device == "cpu",
-            pooling=config.pooling,
-        )
-        features = _collect(
-            "video features", items, found, computed, store, progress, note=config.note, source=backbone.source
-        )
+
+        def compute(missing: Sequence[Media]) -> Computed:
+            def read(item: Media) -> ClipWindows | ToolkitError:
+                return _isolated(item, store, lambda media: read_windows(media.path, config))
+
+            return clip_features(missing, read, backbone, jobs=jobs, shared=device == "cpu", pooling=config.pooling)
+
+        features = _collected("video features", items, store, compute, jobs, progress, note=config.note)
         return replace(features, trained_on=backbone.trained_on & {item.sha256 for item in items})
 
 
@@ -139,18 +138,16 @@ def extract_audio(
         return _encoded("audio features", items, speech, cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
-        return _measured("audio features", items, measure, dim=config.dim, cache=cache, jobs=jobs, progress=progress)
+        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
+        return _each("audio features", items, store, lambda: lambda media: measure.of(media.path), jobs, progress)
     with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
-        source = _audio_source(config)
-        store = FeatureCache(cache, source, dim=config.dim, axes=2)
-        found, missing = _cached(items, store)
+        store = FeatureCache(cache, _audio_source(config), dim=config.dim, axes=2)
 
-        def whole(item: Media) -> Feature | ToolkitError:
-            return _isolated(item, lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy())
+        def of(media: Media) -> Feature:
+            return sequence(read_audio(media.path, config.sample_rate_hz)).numpy()
 
-        computed = overlapped(whole, missing, jobs)
-        features = _collect("audio features", items, found, computed, store, progress, note=None, source=source)
+        features = _each("audio features", items, store, lambda: of, jobs, progress)
         return replace(features, band=config.band)
 
 
@@ -178,56 +175,35 @@ def _encoded(
     from fmn.features.cache import FeatureCache
 
     facts = encoding.facts
-    with threads(1):
-        store = FeatureCache(cache, facts.source, dim=facts.dim, axes=facts.axes)
-        found, missing = _cached(items, store)
-        work = encoding.loaded().of if missing else None
-        computed = overlapped(lambda item: _isolated(item, work), missing, jobs) if work else iter(())
-        features = _collect(stage, items, found, computed, store, progress, note=facts.note, source=facts.source)
-        return replace(features, space=facts.space, band=facts.band)
+    store = FeatureCache(cache, facts.source, dim=facts.dim, axes=facts.axes)
+    features = _each(stage, items, store, lambda: encoding.loaded().of, jobs, progress, note=facts.note)
+    return replace(features, space=facts.space, band=facts.band)
 
 
-def _measured(
+def _each(
     stage: str,
     items: Sequence[Media],
-    measures: Measures,
-    *,
-    dim: int,
-    cache: Path,
+    store: FeatureCache,
+    load: Callable[[], Callable[[Media], Feature]],
     jobs: int,
     progress: Progress,
+    *,
+    note: str | None = None,
 ) -> FeatureSet:
-    """Computes the features of sanity-check baselines, item by item, cached like all features."""
-    from fmn.features.cache import FeatureCache
+    """Computes features that are not cached, item by item, with the function that ``load`` returns if there are any."""
 
-    store = FeatureCache(cache, measures.source, dim=dim, axes=measures.axes)
-    found, missing = _cached(items, store)
+    def compute(missing: Sequence[Media]) -> Computed:
+        work = load()
+        return overlapped(lambda item: _isolated(item, store, work), missing, jobs)
 
-    def whole(item: Media) -> Feature | ToolkitError:
-        return _isolated(item, lambda media: measures.of(media.path))
-
-    computed = overlapped(whole, missing, jobs)
-    return _collect(stage, items, found, computed, store, progress, note=None, source=measures.source)
+    with threads(1):
+        return _collected(stage, items, store, compute, jobs, progress, note=note)
 
 
-def _cached(items: Sequence[Media], store: FeatureCache) -> tuple[set[str], list[Media]]:
-    """Returns the SHA-256 of cached features, and the items (one per distinct file) still to be computed."""
-    found: set[str] = set()
-    missing: dict[str, Media] = {}
-    for item in items:
-        if item.sha256 in found or item.sha256 in missing:
-            continue
-        if store.get(item.sha256) is None:
-            missing[item.sha256] = item
-        else:
-            found.add(item.sha256)
-    return found, list(missing.values())
-
-
-def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitError:
+def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result]) -> Result | ToolkitError:
     """Returns the result of ``work``, or the error specific to this item; other toolkit errors propagate."""
     try:
-        item.require_content()
+        store.contents.require(item)
         return work(item)
     except SampleError as error:
         return error
@@ -241,25 +217,39 @@ def _isolated(item: Media, work: Callable[[Media], Result]) -> Result | ToolkitE
         )
 
 
-def _collect(
+def _collected(
     stage: str,
     items: Sequence[Media],
-    found: set[str],
-    computed: Iterator[tuple[Media, Feature | ToolkitError]],
     store: FeatureCache,
+    compute: Callable[[Sequence[Media]], Computed],
+    jobs: int,
     progress: Progress,
     *,
     note: str | None,
-    source: str,
 ) -> FeatureSet:
-    """Caches the computed features, rejects those that are not finite, and orders all of them like the items."""
+    """Reads cached features and caches computed ones, rejects those that are not finite, and orders all like the items.
+
+    The file of a cached feature has to have the content that it was computed from, like the file of one to compute. Of
+    several files with the same SHA-256, one is computed and all are checked.
+    """
     from fmn.features.cache import CachedFeatures
 
-    order = list(dict.fromkeys(item.sha256 for item in items))
+    files = distinct(items)
+    order = dict.fromkeys(item.sha256 for item in files)
+    found = {key for key in order if store.get(key) is not None}
+    first = {item.sha256: item for item in reversed(files)}
+    to_check = [item for item in files if item.sha256 in found or item is not first[item.sha256]]
+    unknown = [item for item in to_check if not store.contents.is_known(item)]
     failures: dict[str, ToolkitError] = {}
-    cached = done = len(found)
+    for number, (item, error) in enumerate(overlapped(store.contents.error, unknown, jobs), start=1):
+        if error is not None:
+            failures[item.sha256] = error
+        progress("file contents", number, len(unknown), item.name)
+    found -= failures.keys()
+    missing = [first[key] for key in order if key not in found and key not in failures]
+    cached, done = len(found), len(found) + len(failures)
     progress(stage, done, len(order), "from the cache" if done else "")
-    for item, feature in computed:
+    for item, feature in compute(missing) if missing else ():
         if isinstance(feature, ToolkitError):
             failures[item.sha256] = feature
         elif not store.fits(feature):
@@ -278,7 +268,7 @@ def _collect(
         dim=store.dim,
         values=CachedFeatures(store, (key for key in order if key in found)),
         failures={key: failures[key] for key in order if key in failures},
-        source=source,
+        source=store.source,
         computed=len(found) - cached,
         note=note,
     )

@@ -113,14 +113,17 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
         pooled, the source records it, because the values then differ from those in the files.
 
     Raises:
-        InputError: there are no features, or their sizes differ.
+        InputError: there are no features, their sizes differ, or items of the same content have different ones.
     """
     files = open_features(path)
     values: dict[str, Feature] = {}
     failures: dict[str, ToolkitError] = {}
     first = pooled_as = ""
+    copies: dict[str, dict[str, Media]] = {}
     for item in items:
-        feature = _feature(item, files)
+        copies.setdefault(item.sha256, {})[item.name] = item
+    for item, *others in (list(by_name.values()) for by_name in copies.values()):
+        feature = _feature(item, files) if not others else _shared_feature((item, *others), files)
         if isinstance(feature, ToolkitError):
             failures[item.sha256] = feature
             continue
@@ -220,8 +223,40 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
             expected=f"one named {item.name} or {item.sha256}",
             next_step="add it, or omit the item" if not names else "delete one of them",
         )
+    return _array(item, names.pop(), files)
+
+
+def _shared_feature(items: Sequence[Media], files: FeatureFiles) -> Feature | ToolkitError:
+    """Returns the array of several items of the same content, named by the id of any of them or by the SHA-256.
+
+    Raises:
+        InputError: they have different arrays.
+    """
+    sha256 = items[0].sha256
+    of_names = {item.name: item for item in items} | {sha256: items[0]}
+    named = [name for name in of_names if name in files.hashes]
+    if not named:
+        return _feature(items[0], files)
+    found = [_array(of_names[name], name, files) for name in named]
+    if errors := [one for one in found if isinstance(one, ToolkitError)]:
+        return errors[0]
+    first, *arrays = (one for one in found if not isinstance(one, ToolkitError))
+    for name, array in zip(named[1:], arrays, strict=True):
+        if not np.array_equal(first, array):
+            raise InputError(
+                f"{' and '.join(item.name for item in items)} have the same content, but the features {named[0]} and "
+                f"{name} differ",
+                where=files.path,
+                expected=f"one feature for all items with the SHA-256 {sha256}",
+                next_step="keep one of the features, or give the items different files",
+            )
+    return first
+
+
+def _array(item: Media, name: str, files: FeatureFiles) -> Feature | ToolkitError:
+    """Returns the array called ``name`` as the feature of an item, or an error if it is not valid."""
     try:
-        array = np.asarray(files.read(*names))
+        array = np.asarray(files.read(name))
         if array.dtype.kind not in "fiub":
             raise ValueError(f"its type is {array.dtype}, not real numbers")
         with np.errstate(over="ignore"):  # infinite values are rejected below

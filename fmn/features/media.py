@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,14 @@ class Media:
                 expected="the file that the manifest lists",
                 next_step="restore or rebuild the file; fmn-data verify lists all changed files",
             )
+
+
+def distinct(items: Iterable[Media]) -> list[Media]:
+    """Returns the items without those of the same content and path as an earlier one."""
+    found: dict[tuple[str, Path], Media] = {}
+    for item in items:
+        found.setdefault((item.sha256, item.path), item)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from fmn.features.media import Media
 from fmn.features.windows import ClipWindows
 
 Feature = NDArray[np.float32]
-Described = tuple[Media, Feature | ToolkitError]
+ClipFeature = tuple[Media, Feature | ToolkitError]
 
 DEVICE_THREADS = 2
 
@@ -38,7 +38,7 @@ class Network(Protocol):
 
     batch: int
 
-    def describe_windows(self, windows: ClipWindows) -> Feature:
+    def window_features(self, windows: ClipWindows) -> Feature:
         """At most ``batch`` windows, possibly of several clips -> [windows, dim], each independent of the others."""
 
 
@@ -66,7 +66,7 @@ def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
     return vector
 
 
-def described(
+def clip_features(
     items: Sequence[Media],
     read: Callable[[Media], ClipWindows | ToolkitError],
     network: Network,
@@ -74,7 +74,7 @@ def described(
     jobs: int,
     shared: bool,
     pooling: Pooling = "mean",
-) -> Iterator[Described]:
+) -> Iterator[ClipFeature]:
     """Yields clips with their features or errors, in order of completion.
 
     Args:
@@ -91,22 +91,22 @@ def described(
     rest = iter(items)
     waiting: deque[_Window] = deque()  # for the network
     reading: dict[Future[ClipWindows | ToolkitError], Media] = {}
-    describing: dict[Future[Feature], list[_Window]] = {}
+    computing: dict[Future[Feature], list[_Window]] = {}
     max_tasks = 2 * max(1, jobs) + DEVICE_THREADS  # queued tasks: keeps all threads busy, bounds memory
     with ExitStack() as pools:
         readers = pools.enter_context(_ThreadPool(jobs))
-        describers = readers if shared else pools.enter_context(_ThreadPool(DEVICE_THREADS))
+        networks = readers if shared else pools.enter_context(_ThreadPool(DEVICE_THREADS))
         more = True
-        while more or reading or waiting or describing:
-            while more and len(reading) + len(describing) < max_tasks:
+        while more or reading or waiting or computing:
+            while more and len(reading) + len(computing) < max_tasks:
                 media = next(rest, None)
                 more = media is not None
                 if media is not None:
                     reading[readers.submit(read, media)] = media
             while len(waiting) >= network.batch or (waiting and not more and not reading):
                 chosen = [waiting.popleft() for _ in range(min(network.batch, len(waiting)))]
-                describing[describers.submit(network.describe_windows, _stacked(chosen))] = chosen
-            pending: list[Future[Any]] = [*reading, *describing]
+                computing[networks.submit(network.window_features, _stacked(chosen))] = chosen
+            pending: list[Future[Any]] = [*reading, *computing]
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 if future in reading:
                     media, windows = reading.pop(future), future.result()
@@ -116,7 +116,7 @@ def described(
                     clip = _Clip(media, windows, pooling)
                     waiting.extend((clip, number) for number in range(len(windows.rgb)))
                 else:
-                    for (clip, number), row in zip(describing.pop(future), future.result(), strict=True):
+                    for (clip, number), row in zip(computing.pop(future), future.result(), strict=True):
                         clip.rows[number] = row
                         if len(clip.rows) == len(clip.windows.rgb):
                             yield clip.media, clip.feature()

@@ -21,7 +21,8 @@ from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.files import clear_partial, written_whole
 from dataset_tools.core.progress import Progress, silent
 from fmn.features.config import VideoFeatureConfig
-from fmn.features.media import Media
+from fmn.features.file_contents import FileContents
+from fmn.features.media import Media, distinct
 from fmn.features.windows import read_samples
 from fmn.features.workers import overlapped
 
@@ -41,6 +42,7 @@ class SampleStore:
         text = json.dumps([decisive, av.__version__, cv2.__version__], sort_keys=True)
         self._folder = root / f"samples-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         self._config = config
+        self._contents = FileContents(lambda sha256: self._folder / f"{sha256}.files.npy")
 
     def path(self, sha256: str, stream: str) -> Path:
         """Returns the path of the samples of one stream of a clip."""
@@ -52,7 +54,7 @@ class SampleStore:
         return mapped
 
     def fill(self, items: Sequence[Media], *, jobs: int = 1, progress: Progress = silent) -> dict[str, ToolkitError]:
-        """Decodes the clips that are not stored yet.
+        """Decodes the clips that are not stored yet, and checks the content of all files.
 
         Returns:
             The failures, by SHA-256.
@@ -60,19 +62,24 @@ class SampleStore:
         Raises:
             StoppedError: the disk is full.
         """
-        last = self._config.streams[-1]  # written last, so if it exists, both are complete
-        missing = list({item.sha256: item for item in items if not self.path(item.sha256, last).is_file()}.values())
         clear_partial(self._folder)
+        unknown = [item for item in distinct(items) if not (self._is_stored(item) and self._contents.is_known(item))]
         failures: dict[str, ToolkitError] = {}
-        for done, (item, error) in enumerate(overlapped(self._decode, missing, jobs), start=1):
+        for done, (item, error) in enumerate(overlapped(self._decode, unknown, jobs), start=1):
             if error is not None:
                 failures[item.sha256] = error
-            progress("frames and flow", done, len(missing), item.name)
+            progress("frames and flow", done, len(unknown), item.name)
         return failures
+
+    def _is_stored(self, item: Media) -> bool:
+        last = self._config.streams[-1]  # written last, so if it exists, both are complete
+        return self.path(item.sha256, last).is_file()
 
     def _decode(self, item: Media) -> SampleError | None:
         try:
-            item.require_content()
+            self._contents.require(item)
+            if self._is_stored(item):
+                return None
             samples = read_samples(item.path, self._config)
         except SampleError as error:
             return error

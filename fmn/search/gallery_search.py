@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,9 +22,9 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
-from fmn.data.items import ItemIds
 from fmn.data.loading import default_jobs, feature_cache, find_device
-from fmn.evaluation.evaluate import check_fit, notes_of
+from fmn.evaluation.evaluate import check_fit
+from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
@@ -317,15 +318,20 @@ class Gallery:
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
         """Returns the caveats of the best ``top`` results with the features of a query."""
         both = (self.features, query) if self.kind == "speech" else (query, self.features)
-        ids = {row.id for row in self.rows}
-        return notes_of(
-            self._loaded,
-            footage_of(self._manifest, self._workspace).standin,
-            ItemIds(ids, set()) if self.kind == "speech" else ItemIds(set(), ids),
-            (both[0].source, both[1].source),
-            (both[0].own, both[1].own),
-            tuple(note for note in (*(feature.note for feature in both), self._index_note(top)) if note),
+        notes = (
+            *corpus_notes(footage_of(self._manifest, self._workspace).standin),
+            *(note for note in (*(feature.note for feature in both), self._index_note(top)) if note),
+            *notes_of_run(self._loaded, (both[0].source, both[1].source), (both[0].own, both[1].own)),
+            *self._known,
         )
+        return tuple(dict.fromkeys(notes))
+
+    @cached_property
+    def _known(self) -> tuple[str, ...]:
+        """The caveat of rows that the run knows; cached, since it reads the training manifest."""
+        clips = [row for row in self.rows if isinstance(row, ClipRow)]
+        utterances = [row for row in self.rows if isinstance(row, UtteranceRow)]
+        return notes_of_known(self._loaded, clips, utterances)
 
     def _is_indexed(self, top: int) -> bool:
         return self._index is not None and 0 < top <= CANDIDATES // 15

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
-FEATURES = "cache/features/*/*/*.npy"
+FEATURES = "cache/features/*-*/*/*.npy"  # not the record of checked files
 COMMAND = str(Path(sys.executable).with_name("fmn-data"))
 
 

@@ -14,6 +14,7 @@ from dataset_tools.manifests import (
     PairRow,
     SplitPairRow,
     UtteranceRow,
+    read_numbered_rows,
     read_rows,
     resolve,
     workspace_of,
@@ -95,8 +96,22 @@ def test_rubbish_is_refused_and_never_crashes(tmp_path_factory: pytest.TempPathF
     except ManifestError as error:
         assert str(path) in (error.where or "")
     else:
-        assert rubbish == b""
+        assert not rubbish.strip()
         assert len(rows) == 1
+
+
+def test_a_byte_order_mark_and_blank_lines_are_skipped_and_lines_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    first, second = (json.dumps({**GOOD, "id": name}).encode() for name in "ab")
+    path.write_bytes(b"\xef\xbb\xbf" + first + b"\r\n\r\n" + b"  \n" + second + b"\n\n\n")
+    assert [(number, row.id) for number, row in read_numbered_rows(path, PairRow)] == [(1, "a"), (4, "b")]
+    path.write_bytes(b"\n" + first + b"\n\n" + first + b"\n")
+    with pytest.raises(ManifestError, match="does not come after") as caught:
+        list(read_rows(path, PairRow))
+    assert caught.value.where == f"{path}, line 4"
+    path.write_bytes(first + b"\n\xef\xbb\xbf" + second + b"\n")  # two files, concatenated
+    with pytest.raises(ManifestError):
+        list(read_rows(path, PairRow))
 
 
 def test_a_missing_manifest_says_which_command_makes_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools.manifests import SplitPairRow, read_rows
+from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -78,7 +78,7 @@ def test_where_one_folder_holds_other_files_nothing_is_exported(
     monkeypatch.chdir(files)
     (files / "made" / "audio").mkdir(parents=True)
     (files / "made" / "audio" / "notes.txt").write_text("mine")
-    monkeypatch.setattr("fmn.data.feature_export.extract_video", lambda *_, **__: pytest.fail("extracted first"))
+    monkeypatch.setattr("fmn.data.loading.extract_video", lambda *_, **__: pytest.fail("extracted first"))
     refused = fmn("features", "export", "manifests/train.jsonl", "made", *small_settings)
     assert refused.exit_code == 2
     assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]
@@ -112,6 +112,49 @@ def test_a_manifest_is_exported_with_the_options_of_training_and_own_files_are_r
     assert config["video"]["features"] == str((files / "own" / "video.npz").resolve())
     light = done("train", "manifests/train.jsonl", "--preset", "light", "--features", "own", "--dry-run")["config"]
     assert (light["video"]["kind"], light["audio"]["encoder"]) == ("features", "openwakeword")
+    (files / "own" / "video").mkdir()
+    several = json.loads(fmn("train", "manifests/train.jsonl", "--features", "own", "--json").stdout)["error"]
+    assert several["found"] == "There are several video features"
+    assert several["where"] == f"{Path('own', 'video')}, {Path('own', 'video.npz')}"
     refused = fmn("train", "manifests/train.jsonl", "--features", "clips")
     assert refused.exit_code == 2
     assert "There are no features" in refused.output
+
+
+def test_features_of_a_run_are_those_of_its_manifest_and_take_no_options_of_training(
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
+) -> None:
+    monkeypatch.chdir(files)
+    rows = list(read_rows(files / "manifests" / "train.jsonl", SplitPairRow))
+    fewer = [row for row in rows if row.label.id == rows[0].label.id]
+    write_rows(files / "manifests" / "mine.jsonl", fewer)
+    done("train", "manifests/mine.jsonl", "--epochs", 1, "--run", "runs/mine", *small_settings)
+    tested = list(read_rows(files / "manifests" / "test.jsonl", SplitPairRow))
+    contents = {row.clip.sha256 for row in (*fewer, *tested)}
+    assert done("features", "export", "runs/mine", "made")["clips"] == len(contents)
+    assert {path.stem for path in (files / "made" / "video").glob("*.npy")} == contents
+    assert done("features", "extract", "runs/mine")["clips"] == len(contents)
+
+    for option in (
+        *(("--set", "video.pooling=max"), ("--preset", "paper"), ("--preset", "demo"), ("--epochs", 3), ("--seed", 0)),
+        *(("--video-encoder", "nonsense:foo"), ("--config", "runs/mine/config.json"), ("--threads", 1)),
+    ):
+        for command in (("extract", "runs/mine"), ("export", "runs/mine", "other")):
+            refused = fmn("features", *command, *option, "--json")
+            assert refused.exit_code == 2, (command, option)
+            found = json.loads(refused.stdout)["error"]["found"]
+            assert found == f"The configuration is that of the run, but {option[0]} is given"
+    assert not (files / "other").exists()
+
+
+def test_predictions_are_made_with_the_utterances_that_the_run_was_trained_on(
+    files: Path, monkeypatch: pytest.MonkeyPatch, done: Callable, small_settings: list[str]
+) -> None:
+    monkeypatch.chdir(files)
+    rows = list(read_rows(files / "manifests" / "train.jsonl", SplitPairRow))
+    write_rows(files / "manifests" / "clips.jsonl", {row.clip.id: row.clip for row in rows}.values())
+    write_rows(files / "manifests" / "mine.jsonl", [row for row in rows if row.label.id == rows[0].label.id])
+    done("train", "manifests/mine.jsonl", "--epochs", 1, "--run", "runs/mine", *small_settings)
+    assert done("predict", "runs/mine")["clips"] == 20
+    predicted = read_rows(files / "runs" / "mine" / "predictions.jsonl", PredictionRow)
+    assert {row.class_id for row in predicted} == {rows[0].label.id}

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -156,6 +158,9 @@ def test_items_of_both_manifests_are_counted(workspace: Path) -> None:
     count, spoken = len(train.clips), len(train.utterances)
     (note,) = _shared(train, train)
     assert f"{count} of the {count} clips and {spoken} of the {spoken} utterances to test on are in the" in note
+    copies = tuple(msgspec.structs.replace(row, id=f"copy-{row.id}") for row in train.clips[:3])
+    (note,) = _shared(train, replace(test, clips=(*test.clips, *copies)))
+    assert note.startswith("3 of the 15 clips and 0 of the 12 utterances to test on are in the training manifest")
 
 
 def test_changes_are_named_for_people() -> None:

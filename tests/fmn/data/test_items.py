@@ -156,6 +156,52 @@ def test_rows_that_contradict_each_other_are_named(workspace: Path, change: obje
     assert raised.value.where == f"{manifest}, line 42"
 
 
+def test_lines_are_counted_with_blank_ones(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    lines = manifest.read_text().splitlines()
+    manifest.write_bytes(b"\xef\xbb\xbf" + "\n\n".join(lines).encode() + b"\n\n")
+    assert len(load_items(manifest).pairs) == 100
+    row = json.loads(lines[41])
+    row["clip"]["sha256"] = "0" * 64
+    lines[41] = json.dumps(row)
+    manifest.write_text("\n\n".join(lines))
+    with pytest.raises(ManifestError, match="differs from the same clip") as raised:
+        load_items(manifest)
+    assert raised.value.where == f"{manifest}, line 83"
+
+
+def test_a_pair_that_is_listed_twice_is_refused(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    rows = lines_of(manifest)
+    copies = [msgspec.structs.replace(rows[number], id=f"z-{number}") for number in (70, 30)]
+    write_rows(manifest, sorted([*rows, *copies], key=lambda row: row.id))
+    with pytest.raises(ManifestError, match="is listed twice") as refused:
+        load_items(manifest)
+    assert f"{rows[30].id!r} and 'z-30'" in refused.value.found
+    assert rows[30].clip.id in refused.value.found
+    assert rows[30].utterance.id in refused.value.found
+
+
+def test_ids_of_classes_that_look_the_same_are_refused(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    rows = lines_of(manifest)
+
+    def of_class(row: SplitPairRow, name: str) -> SplitPairRow:
+        items = (msgspec.structs.replace(item, class_id=name) for item in (row.clip, row.utterance))
+        clip, utterance = items
+        label = msgspec.structs.replace(row.label, id=name)
+        return msgspec.structs.replace(row, label=label, clip=clip, utterance=utterance)
+
+    names = {"wash_thing0": "caf\u00e9", "wash_thing2": "cafe\u0301"}
+    write_rows(manifest, [of_class(row, names.get(row.label.id, row.label.id)) for row in rows])
+    with pytest.raises(ManifestError, match="two classes look the same") as refused:
+        load_items(manifest)
+    assert r"'caf\xe9'" in refused.value.found
+    assert r"'cafe\u0301'" in refused.value.found
+    write_rows(manifest, [of_class(row, names["wash_thing2"]) for row in rows if row.label.id == "wash_thing2"])
+    assert len(load_items(manifest).classes) == 1
+
+
 def test_an_empty_manifest_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "train.jsonl"
     manifest.write_bytes(b"")

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
 from fmn.training.checkpoint import load_run
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
@@ -20,6 +26,8 @@ CPU = torch.device("cpu")
 def test_metrics_json_has_both_directions_with_chance_and_ceiling(workspace: Path, run: Path) -> None:
     found = evaluate(run, workspace / "manifests" / "test.jsonl")
     metrics = json.loads((run / "metrics.json").read_text())
+    test = (workspace / "manifests" / "test.jsonl").read_bytes()
+    assert metrics.pop("manifest") == {"name": "test.jsonl", "sha256": hashlib.sha256(test).hexdigest()}
     assert metrics == found.metrics
     assert list(metrics) == ["audio_to_video", "video_to_audio"]
     for block in metrics.values():
@@ -67,13 +75,77 @@ def test_evaluating_twice_gives_the_same_bytes(workspace: Path, run: Path) -> No
     assert (run / "metrics.json").read_bytes() == first
 
 
-def test_items_that_were_trained_on_are_counted_and_kept_apart_from_the_test(workspace: Path, run: Path) -> None:
+def rows_of(workspace: Path, name: str) -> list[SplitPairRow]:
+    return list(read_rows(workspace / "manifests" / name, SplitPairRow))
+
+
+def as_test(workspace: Path, name: str, rows: Sequence[SplitPairRow]) -> Path:
+    """A test manifest of these training rows."""
+    path = workspace / "manifests" / name
+    write_rows(path, [msgspec.structs.replace(row, split="test", fold=None) for row in rows])
+    return path
+
+
+def renamed(row: SplitPairRow) -> SplitPairRow:
+    """The same files under other ids."""
+    clip = msgspec.structs.replace(row.clip, id=f"copy-{row.clip.id}")
+    spoken = msgspec.structs.replace(row.utterance, id=f"copy-{row.utterance.id}", clip=f"copy-{row.utterance.clip}")
+    return msgspec.structs.replace(row, id=f"copy-{row.id}", clip=clip, utterance=spoken)
+
+
+def known(notes: Sequence[str]) -> list[str]:
+    return [note.split(" were trained on or validated on")[0] for note in notes if "validated on" in note]
+
+
+def test_other_manifests_keep_apart_from_the_test(workspace: Path, run: Path) -> None:
     evaluate(run, workspace / "manifests" / "test.jsonl")
     before = (run / "metrics.json").read_bytes()
     found = evaluate(run, workspace / "manifests" / "train.jsonl")
     assert found.path.name == "metrics-train.json"
+    fewer = as_test(workspace, "fewer.jsonl", rows_of(workspace, "test.jsonl")[:9])
+    elsewhere = workspace / "elsewhere" / "test.jsonl"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(fewer.read_bytes())
+    assert evaluate(run, fewer).path.name == "metrics-fewer.json"
+    assert evaluate(run, elsewhere).path.name == "metrics-test.json"
     assert (run / "metrics.json").read_bytes() == before
-    assert any("16 of these 20 clips and 16 of these 20 utterances were trained on" in note for note in found.notes)
+    about = json.loads((run / "metrics-fewer.json").read_text())["manifest"]
+    assert about == {"name": "fewer.jsonl", "sha256": hashlib.sha256(fewer.read_bytes()).hexdigest()}
+
+
+def test_items_that_the_run_knows_are_counted_by_id_and_by_content(workspace: Path, run: Path) -> None:
+    assert known(evaluate(run, workspace / "manifests" / "test.jsonl").notes) == []
+    trained = workspace / "manifests" / "train.jsonl"
+    assert known(evaluate(run, trained).notes) == ["20 of the 20 clips and 20 of the 20 utterances"]
+    # Item i of a class is in fold i, and fold 0 selected the epoch.
+    rows = rows_of(workspace, "train.jsonl")
+    of_fold_0 = [row for row in rows if row.clip.person == "s00" and row.utterance.voice == "voice0"]
+    held = as_test(workspace, "held.jsonl", of_fold_0)
+    assert known(evaluate(run, held).notes) == ["4 of the 4 clips and 4 of the 4 utterances"]
+    some = [row for row in rows if row.clip.person in ("s00", "s01") and row.utterance.voice == "voice2"]
+    fresh = rows_of(workspace, "test.jsonl")
+    copies = as_test(workspace, "copies.jsonl", [*map(renamed, some), *fresh])
+    assert known(evaluate(run, copies).notes) == ["8 of the 20 clips and 4 of the 16 utterances"]
+
+
+def test_without_the_training_manifest_items_are_known_by_their_ids(workspace: Path, run: Path) -> None:
+    rows = rows_of(workspace, "train.jsonl")
+    same, copies = as_test(workspace, "same.jsonl", rows), as_test(workspace, "copies.jsonl", [*map(renamed, rows)])
+    (workspace / "manifests" / "train.jsonl").write_text("")
+    assert known(evaluate(run, same).notes) == ["16 of the 20 clips and 16 of the 20 utterances"]
+    notes = evaluate(run, copies).notes
+    assert known(notes) == []
+    assert any("recognized by their ids only" in note for note in notes)
+
+
+def test_classes_that_were_not_trained_on_are_named(workspace: Path, small: Config) -> None:
+    rows = rows_of(workspace, "train.jsonl")
+    fewer = workspace / "manifests" / "fewer.jsonl"
+    write_rows(fewer, [row for row in rows if row.label.id[-1] in "12"])
+    train(fewer, with_values(small, {"training.epochs": 1}), workspace / "runs" / "fewer")
+    test = workspace / "manifests" / "test.jsonl"
+    notes = [note for note in evaluate(workspace / "runs" / "fewer", test).notes if "classes" in note]
+    assert notes == ["2 of 4 classes were not trained on: wash_thing0, wash_thing3."]
 
 
 def test_a_stand_in_is_said_to_be_one(workspace: Path, run: Path) -> None:

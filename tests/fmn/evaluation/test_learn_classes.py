@@ -80,7 +80,7 @@ def test_a_learned_class_is_found_and_the_run_it_was_learned_from_stays(
     assert class_map_of(after.metrics, NEW) > 90  # the made features say the class
     assert any(NEW in note and "5 clips and 5 utterances" in note for note in after.notes)
     told = next(note for note in evaluate(out, pairs).notes if "trained on" in note)
-    assert told.startswith("5 of these 5 clips and 5 of these 5 utterances")
+    assert told.startswith("5 of the 5 clips and 5 of the 5 utterances")
 
     asked = rows_of(workspace, "test", NEW)[0].utterance
     monkeypatch.setattr(search_module, "sha256_of", lambda path: asked.sha256)  # the made files are empty, all alike

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-import fmn.data.loading as loading_module
-import fmn.evaluation.predict as predict_module
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
+from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
 from fmn.evaluation.predict import _own_utterances, predict
+from fmn.features.media import FeatureSet, Media
 from fmn.training.checkpoint import load_run
 
 
@@ -33,11 +35,7 @@ def test_the_utterances_that_describe_a_clip_are_its_own(workspace: Path) -> Non
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.usefixtures("one_thread")
-def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
-    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("extract_video", "extract_audio"):
-        monkeypatch.setattr(predict_module, name, getattr(loading_module, name))
+def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(workspace: Path, run: Path) -> None:
     run = run.rename(run.with_name("a run (2)"))
     rows = list(read_rows(workspace / "manifests" / "train.jsonl", SplitPairRow))
     described = next(row for row in rows if row.utterance.clip == row.clip.id)
@@ -62,12 +60,8 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(
 
 
 @pytest.mark.usefixtures("made_features", "one_thread")
-def test_clips_of_small_classes_are_classified_as_well_as_by_their_nearest_utterance(
-    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clips_of_small_classes_are_classified_as_by_their_nearest_utterance(workspace: Path, run: Path) -> None:
     """Each class has fewer utterances than may vote, and one fewer for its own clips."""
-    for name in ("extract_video", "extract_audio"):
-        monkeypatch.setattr(predict_module, name, getattr(loading_module, name))
     manifest = workspace / "manifests" / "train.jsonl"
     items = load_items(manifest)
     write_rows(manifest.with_name("clips.jsonl"), items.clips)
@@ -76,3 +70,22 @@ def test_clips_of_small_classes_are_classified_as_well_as_by_their_nearest_utter
     scores[items.partner_matrix] = -np.inf
     nearest = items.utterance_classes[scores.argmax(axis=1)] == items.clip_classes
     assert predict(run, manifest).agreeing >= nearest.sum() > len(items.clips) / 2
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_utterances_without_features_are_named(workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = load_items(workspace / "manifests" / "train.jsonl")
+    write_rows(workspace / "manifests" / "clips.jsonl", items.clips)
+    lost, usual = items.utterances[2], loading.extract_audio
+
+    def some(media: list[Media], *arguments: Any, **options: Any) -> FeatureSet:
+        found = usual(media, *arguments, **options)
+        values = {sha256: value for sha256, value in found.values.items() if sha256 != lost.sha256}
+        return replace(found, values=values, failures={lost.sha256: SampleError("It is silent")})
+
+    monkeypatch.setattr(loading, "extract_audio", some)
+    result = CliRunner().invoke(app, ["predict", str(run)])
+    assert result.exit_code == 1, result.output
+    assert "20 clips, " in result.output
+    assert f"1 file has no features, left out:\n  {lost.id}: It is silent" in result.output
+    assert "no prediction" not in result.output

@@ -62,7 +62,7 @@ def test_a_feature_is_the_mean_over_windows_rgb_before_flow(tiny: VideoFeatureCo
             network = networks[stream].eval()
             each = [network.features(scale[stream](torch.from_numpy(pixels[i : i + 1]))) for i in range(3)]
             expected.append(torch.cat(each).mean(dim=0))
-    found = Backbone(tiny).describe([clip])[0]
+    found = Backbone(tiny).clip_features([clip])[0]
     assert found.shape == (tiny.dim,)
     assert found.dtype == np.float32
     assert np.allclose(found, torch.cat(expected).numpy(), atol=1e-4, rtol=1e-4)
@@ -71,13 +71,13 @@ def test_a_feature_is_the_mean_over_windows_rgb_before_flow(tiny: VideoFeatureCo
 def test_neighbors_and_grouping_change_no_bit(tiny: VideoFeatureConfig) -> None:
     backbone = Backbone(tiny)
     clips = [windows(count, tiny, seed) for seed, count in enumerate((1, 2, 1, 5, 2))]
-    together = backbone.describe(clips)
-    alone = [backbone.describe([clip])[0] for clip in clips]
-    backwards = backbone.describe(clips[::-1])[::-1]
+    together = backbone.clip_features(clips)
+    alone = [backbone.clip_features([clip])[0] for clip in clips]
+    backwards = backbone.clip_features(clips[::-1])[::-1]
     for a, b, c in zip(together, alone, backwards, strict=True):
         assert np.array_equal(a, b)
         assert np.array_equal(a, c)
-    assert backbone.describe([]) == []
+    assert backbone.clip_features([]) == []
 
 
 def test_weights_come_from_a_folder_of_published_files(tiny: VideoFeatureConfig, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_published_weights_that_are_not_here_name_address_and_command(
 def test_real_windows_are_described(write_clip: Callable[..., Media], tiny: VideoFeatureConfig) -> None:
     backbone = Backbone(tiny)
     one, other = (read_windows(write_clip(f"clip{seed}", seed=seed).path, tiny) for seed in (0, 1))
-    first, second = backbone.describe([one, other])
+    first, second = backbone.clip_features([one, other])
     assert np.isfinite(first).all()
     assert not np.allclose(first, second, atol=1e-3)
 

@@ -148,7 +148,7 @@ def test_a_surprise_in_one_clip_is_its_own(
 def test_nan_is_refused_and_not_kept(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = backbone_module.Backbone.describe_windows
+    usual = backbone_module.Backbone.window_features
 
     def spoiled(self: backbone_module.Backbone, windows: ClipWindows) -> NDArray[np.float32]:
         features = usual(self, windows)
@@ -156,7 +156,7 @@ def test_nan_is_refused_and_not_kept(
         return features
 
     with monkeypatch.context() as patch:
-        patch.setattr(backbone_module.Backbone, "describe_windows", spoiled)
+        patch.setattr(backbone_module.Backbone, "window_features", spoiled)
         found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
     assert "NaN" in str(found.failures[clips[0].sha256])
     assert extract_video(clips[:1], tiny, cache=tmp_path / "cache").computed == 1

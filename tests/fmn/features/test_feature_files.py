@@ -197,3 +197,28 @@ def test_two_features_of_one_item_are_not_chosen_between(tmp_path: Path) -> None
         parquet.write_table(pyarrow.table({"id": ["a", "b", "a"], "vector": [[1.0], [2.0], [3.0]]}), file)
         with pytest.raises(InputError, match="several features with the name a"):
             load_feature_files(ITEMS, file, axes=1)
+
+
+def test_items_of_one_content_share_a_feature_and_have_no_two(tmp_path: Path) -> None:
+    first, copy = ITEMS[0], replace(ITEMS[0], name="s09-d09")
+    given = arrays(4)
+    folder = as_npy(tmp_path / "one", given)
+    for items in ([first, copy, *ITEMS[1:]], [copy, *ITEMS]):
+        found = load_feature_files(items, folder, axes=1)
+        assert (len(found.values), found.failures) == (3, {})
+        np.testing.assert_array_equal(found.values[first.sha256], given[first.name])
+    np.save(folder / f"{copy.name}.npy", given[first.name].astype(np.float64))  # the same numbers
+    assert load_feature_files([first, copy, *ITEMS[1:]], folder, axes=1).failures == {}
+    np.save(folder / f"{copy.name}.npy", given[first.name] + 1)
+    with pytest.raises(InputError, match=f"{first.name} and {copy.name} have the same content") as refused:
+        load_feature_files([first, copy, *ITEMS[1:]], folder, axes=1)
+    assert first.sha256 in str(refused.value.expected)
+    np.testing.assert_array_equal(
+        load_feature_files([copy, *ITEMS[1:]], folder, axes=1).values[first.sha256], given[first.name] + 1
+    )
+    np.save(folder / f"{copy.name}.npy", given[first.name] * np.nan)
+    assert list(load_feature_files([first, copy], folder, axes=1).failures) == [first.sha256]
+    for name in (first.name, copy.name):
+        (folder / f"{name}.npy").unlink()
+    lost = load_feature_files([first, copy, *ITEMS[1:]], folder, axes=1).failures
+    assert "no feature for s00-d01" in lost[first.sha256].found

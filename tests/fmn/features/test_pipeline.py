@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError, ToolkitError
 from fmn.features.media import Media
-from fmn.features.pipeline import described
+from fmn.features.pipeline import clip_features
 from fmn.features.windows import ClipWindows
 
 COUNTS = (1, 3, 2, 5, 1, 4, 1, 1, 2)  # windows of each clip
@@ -33,7 +33,7 @@ class Summing:
         self.batch = batch
         self.sizes: list[int] = []
 
-    def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
+    def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:
         self.sizes.append(len(windows.rgb))
         return windows.rgb.mean(axis=(1, 2, 3, 4), dtype=np.float32)[:, None]
 
@@ -43,7 +43,7 @@ class Summing:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_each_clip_gets_the_mean_of_its_own_windows(batch: int, jobs: int, shared: bool) -> None:
     network = Summing(batch)
-    found = dict(described([media(n) for n in range(len(COUNTS))], read, network, jobs=jobs, shared=shared))
+    found = dict(clip_features([media(n) for n in range(len(COUNTS))], read, network, jobs=jobs, shared=shared))
     for number, count in enumerate(COUNTS):
         assert found[media(number)] == pytest.approx([10 * number + (count - 1) / 2])
     assert sum(network.sizes) == sum(COUNTS)
@@ -51,7 +51,7 @@ def test_each_clip_gets_the_mean_of_its_own_windows(batch: int, jobs: int, share
 
 def test_batches_are_full_but_for_the_last() -> None:
     network = Summing(4)
-    list(described([media(n) for n in range(len(COUNTS))], read, network, jobs=1, shared=True))
+    list(clip_features([media(n) for n in range(len(COUNTS))], read, network, jobs=1, shared=True))
     assert sorted(network.sizes, reverse=True) == [4] * (sum(COUNTS) // 4) + [sum(COUNTS) % 4] * (sum(COUNTS) % 4 > 0)
 
 
@@ -61,11 +61,11 @@ def test_what_cannot_be_read_comes_with_its_reason() -> None:
     def some(item: Media) -> ClipWindows | ToolkitError:
         return bad if item.name in "05" else read(item)
 
-    found = dict(described([media(n) for n in range(6)], some, Summing(2), jobs=2, shared=True))
+    found = dict(clip_features([media(n) for n in range(6)], some, Summing(2), jobs=2, shared=True))
     assert [item.name for item, feature in found.items() if feature is bad] == ["0", "5"]
     assert len(found) == 6
-    assert list(described([], some, Summing(2), jobs=2, shared=True)) == []
-    assert list(described([media(0)], some, Summing(2), jobs=2, shared=False)) == [(media(0), bad)]
+    assert list(clip_features([], some, Summing(2), jobs=2, shared=True)) == []
+    assert list(clip_features([media(0)], some, Summing(2), jobs=2, shared=False)) == [(media(0), bad)]
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -78,13 +78,13 @@ def test_reading_goes_on_while_the_network_runs(shared: bool) -> None:
         return read(item)
 
     class Meeting(Summing):
-        def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
+        def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:
             if not self.sizes:
                 both.wait()
-            return super().describe_windows(windows)
+            return super().window_features(windows)
 
     jobs = 2 if shared else 1
-    assert len(list(described([media(n) for n in (0, 4, 2)], meeting, Meeting(2), jobs=jobs, shared=shared))) == 3
+    assert len(list(clip_features([media(n) for n in (0, 4, 2)], meeting, Meeting(2), jobs=jobs, shared=shared))) == 3
 
 
 def test_few_clips_are_ahead_of_who_takes_them() -> None:
@@ -94,7 +94,7 @@ def test_few_clips_are_ahead_of_who_takes_them() -> None:
         started.append(item.name)
         return ClipWindows(np.zeros((1, 8, 2, 2, 3), np.uint8), None)
 
-    results = described([media(n) for n in range(100)], noted, Summing(4), jobs=2, shared=True)
+    results = clip_features([media(n) for n in range(100)], noted, Summing(4), jobs=2, shared=True)
     next(results)
     assert len(started) <= 16
     results.close()  # type: ignore[attr-defined]
@@ -107,9 +107,9 @@ def test_an_error_that_is_no_samples_own_ends_it(where: str) -> None:
         raise RuntimeError("the device is lost")
 
     class Broken(Summing):
-        def describe_windows(self, windows: ClipWindows) -> NDArray[np.float32]:
+        def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:
             raise RuntimeError("the device is lost")
 
     reading, network = (broken, Summing(2)) if where == "read" else (read, Broken(2))
     with pytest.raises(RuntimeError, match="lost"):
-        list(described([media(n) for n in range(9)], reading, network, jobs=2, shared=True))
+        list(clip_features([media(n) for n in range(9)], reading, network, jobs=2, shared=True))

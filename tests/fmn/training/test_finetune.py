@@ -146,3 +146,33 @@ def test_the_command(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Path("runs/finetune-demo/backbone.safetensors")
     assert str(weights) in done.output
     assert weights.is_file()
+
+
+def test_options_that_would_change_nothing_are_refused_and_the_seed_is_that_of_the_configuration(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    audio = files / "features" / "audio.npz"
+    audio.parent.mkdir()
+    audio.write_bytes(b"")
+    for option, instead in (
+        ("--set training.learning_rate=0.5", "use --learning-rate"),
+        ("--set training.epochs=3", "use --epochs"),
+        ('--set training={"threads":1,"batch_size":2}', "use --batch"),
+        ("--set memory.capacity=3", "omit --set memory.capacity"),
+        ("--speech-encoder whisper:tiny", "omit --speech-encoder"),
+        ("--features features", "omit --features"),
+    ):
+        refused = CliRunner().invoke(app, ["finetune", *option.split(), "--dry-run", "--json"])
+        assert refused.exit_code == 2, option
+        error = json.loads(refused.stdout)["error"]
+        assert "does not affect fine-tuning" in error["found"]
+        assert error["next"] == instead
+
+    seeds = []
+    monkeypatch.setattr(
+        "fmn.training.finetune.finetune", lambda _manifest, _config, recipe, *_, **__: seeds.append(recipe) or 1 / 0
+    )
+    for options in ("", "--seed 5", "--set training.seed=7", "--set video.windows=1 --epochs 3"):
+        CliRunner().invoke(app, ["finetune", *options.split()])
+    assert [(recipe.epochs, recipe.seed) for recipe in seeds] == [(12, 0), (12, 5), (12, 7), (3, 0)]

@@ -1,0 +1,107 @@
+"""Caveats of a run's results: what the corpus is, which features it has, and which items and classes the run knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
+from fmn.data.items import Items
+from fmn.data.known_items import known_items
+from fmn.data.loading import OTHER_FEATURES, FeatureDataset
+from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.systems import find_system
+from fmn.training.checkpoint import LoadedRun
+from fmn.training.own_features import has_same_features
+from fmn.training.run_state import read_run_state
+
+NAMED_CLASSES = 10
+IDS_ONLY = (
+    "The training manifest is missing or has changed: items that were trained on are recognized by their ids only, not "
+    "by their content."
+)
+
+
+def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
+    """Returns the caveats of the run's results on these items."""
+    items = prepared.items
+    notes = (
+        *corpus_notes(items.standin),
+        *prepared.notes,
+        *notes_of_run(loaded, prepared.sources, prepared.own),
+        *notes_of_known(loaded, items.clips, items.utterances),
+        *notes_of_classes(loaded, items),
+    )
+    return tuple(dict.fromkeys(notes))  # the run's own notes include those of its features
+
+
+def corpus_notes(standin: Any) -> tuple[str, ...]:
+    """Returns the caveat of a stand-in corpus; ``standin``: its description in build.json, or None."""
+    return () if standin is None else ("Synthetic (stand-in) corpus: these results say nothing about real kitchens.",)
+
+
+def notes_of_run(
+    loaded: LoadedRun, sources: tuple[str, str], own: tuple[Mapping[str, str], Mapping[str, str]]
+) -> tuple[str, ...]:
+    """Returns the caveats of a run that is used on features.
+
+    Args:
+        loaded: the run.
+        sources: digests that identify the features, video and audio.
+        own: their `FeatureSet.own`.
+    """
+    state, notes = read_run_state(loaded.path), list[str]()
+    if footnote := find_system(loaded.config.system).footnote(loaded.config):
+        notes.append(f"{loaded.config.system}: {footnote}.")
+    if loaded.learned is not None:
+        notes.append(loaded.learned.note)
+    if not has_same_features(loaded.about.sources, state, sources, own):
+        notes.append(f"The features differ from those of the training: {OTHER_FEATURES}.")
+    return (*notes, *(state.notes if state is not None else ()))
+
+
+def notes_of_known(loaded: LoadedRun, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> tuple[str, ...]:
+    """Returns the caveat of items that the run knows: those it was trained on, fold 0, and those of learned classes.
+
+    Fold 0 selects the epoch and is written to the memories at the end. Items are recognized by id and by content.
+    """
+    notes = list[str]()
+    known: tuple[set[str], set[str]] = (set(), set())
+    for names, side in zip(known, ("video", "audio"), strict=True):
+        if loaded.learned is not None:
+            names |= {*loaded.learned.items[side], *loaded.learned.sha256s[side]}
+    state = read_run_state(loaded.path)
+    if state is not None and (state.fitted_clips or state.fitted_utterances):
+        if (manifest := unchanged_manifest(loaded.path, state)) is None:
+            notes.append(IDS_ONLY)
+            known[0].update(state.fitted_clips)
+            known[1].update(state.fitted_utterances)
+        else:
+            for row in read_rows(manifest, SplitPairRow):
+                if row.clip.id not in state.failures:
+                    known[0].update((row.clip.id, row.clip.sha256))
+                if row.utterance.id not in state.failures:
+                    known[1].update((row.utterance.id, row.utterance.sha256))
+    if counts := known_items(clips, utterances, *known):
+        notes.insert(0, f"{counts} were trained on or validated on: results on them are too high.")
+    return tuple(notes)
+
+
+def notes_of_classes(loaded: LoadedRun, items: Items) -> tuple[str, ...]:
+    """Returns the caveat of items whose class was not trained on."""
+    state = read_run_state(loaded.path)
+    if state is None or not state.fitted_clips or loaded.config.training.labels != "class":
+        return ()
+    known = {label.id for label in (*loaded.about.classes, *(loaded.learned.classes if loaded.learned else ()))}
+    classes = sorted({row.class_id for row in (*items.clips, *items.utterances)})
+    unknown = [name for name in classes if name not in known]
+    if not unknown:
+        return ()
+    were = "was" if len(unknown) == 1 else "were"
+    return (f"{len(unknown)} of {len(classes)} classes {were} not trained on: {_listed(unknown)}.",)
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = list(names)
+    more = len(first) - NAMED_CLASSES
+    return ", ".join(first[:NAMED_CLASSES]) + (f" and {more} more" if more > 0 else "")
