@@ -19,7 +19,7 @@ from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
@@ -29,7 +29,7 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
-from fmn.search.query_files import clip_doubts, finish_query
+from fmn.search.query_files import clip_doubts, finish_query, known_speech
 from fmn.search.search_results import (
     QueryKind,
     SearchResult,
@@ -103,7 +103,7 @@ def search(
             doubts: tuple[str, ...] = (note,)
         elif kind == "clip":
             searched, doubts = query, clip_doubts(query)
-        elif sha256_of(query) in _known_speech(manifest, root):
+        elif sha256_of(query) in known_speech(manifest, root):
             searched, doubts = query, ()
         else:
             searched, doubts = finish_query(query, Path(folder), refuse=False)
@@ -111,12 +111,6 @@ def search(
         result = gallery.search(searched, top=top)
     listing = searched_manifest(manifest, kind, everything=everything)
     return replace(result, query=str(query), notes=(*doubts, *result.notes), manifest=str(listing))
-
-
-def _known_speech(manifest: Path, root: Path | None) -> set[str]:
-    """Returns the SHA-256 of the utterances of a manifest, and of those in utterances.jsonl next to it."""
-    beside = read_rows(manifest.with_name("utterances.jsonl"), UtteranceRow, missing_ok=True)
-    return {row.sha256 for row in (*gallery_rows(manifest, "clip", root=root), *beside)}
 
 
 class Gallery:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
+from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.loudness_normalization import Finish
 from dataset_tools.speech.recording_quality import Limits
 from dataset_tools.speech.utterance_writer import write_utterance
 from fmn.features.frames import frame_times
+from fmn.search.search_results import gallery_rows
 
 LEAST_FRAMES = 15
 """Minimum length of a clip of a data set (`dataset_tools.classes.usable_intervals`)."""
@@ -48,3 +50,9 @@ def clip_doubts(clip: Path) -> tuple[str, ...]:
     if frames >= LEAST_FRAMES:
         return ()
     return (f"A data set would reject this query: {count_of(frames, 'frame')}, of at least {LEAST_FRAMES}.",)
+
+
+def known_speech(manifest: Path, root: Path | None) -> set[str]:
+    """Returns the SHA-256 of the utterances of a manifest, and of those in utterances.jsonl next to it."""
+    beside = read_rows(manifest.with_name("utterances.jsonl"), UtteranceRow, missing_ok=True)
+    return {row.sha256 for row in (*gallery_rows(manifest, "clip", root=root), *beside)}
