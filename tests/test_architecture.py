@@ -120,9 +120,10 @@ def test_the_model_knows_core_and_manifests_and_nothing_else_of_the_data_set(mod
     known = {other for other in IMPORTS[module] if not _is_fmn(other)}
     for importer, what in {
         "fmn.data.items": "speech",
+        "fmn.search.query_files": "speech",
         "fmn.search.text_query": "speech",
         "fmn.serve": "report",
-    }.items():  # who withdrew; what was typed; the cards
+    }.items():  # who withdrew; what was said; what was typed; the cards
         if module.startswith(importer):
             known = {other for other in known if not other.startswith(f"dataset_tools.{what}.")}
     assert {other for other in known if not other.startswith("dataset_tools.core")} <= {"dataset_tools.manifests"}

@@ -19,7 +19,7 @@ from dataset_tools.core.web_connections import HEADERS, Connection
 _T = TypeVar("_T")
 MICROPHONE = Path(__file__).with_name("microphone.js")
 """Script with the class ``Microphone``, for pages that record."""
-_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def guarded_application(token: str, routes: Iterable[web.RouteDef], *, most_bytes: int) -> web.Application:

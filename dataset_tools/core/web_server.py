@@ -94,7 +94,8 @@ def serve(
     """Serves an application until the process is interrupted.
 
     Args:
-        make_app: creates the application for a secret (see `web_application.guarded_application`).
+        make_app: creates the application for a secret (see `web_application.guarded_application`); called after the
+            address was opened, so that one in use is refused before any long preparation.
         address: address to listen on.
         kept: file that keeps secret and port, readable by its owner only, so that open pages reconnect when the server
             is restarted. Without the file, both are new.
@@ -105,13 +106,13 @@ def serve(
     """
     context = address.context()
     token, port = _read_kept(kept)
-    listening = address.listen(preferred_port=port)
-    port = listening.getsockname()[1]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.unlink(missing_ok=True)  # so that it does not keep another mode
-    kept.touch(mode=0o600, exist_ok=False)
-    kept.write_text(f"{token} {port}\n", encoding="utf-8")
-    asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
+    with address.listen(preferred_port=port) as listening:
+        port = listening.getsockname()[1]
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)  # so that it does not keep another mode
+        kept.touch(mode=0o600, exist_ok=False)
+        kept.write_text(f"{token} {port}\n", encoding="utf-8")
+        asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
 
 
 def _read_kept(path: Path) -> tuple[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -168,7 +167,7 @@ def search(
         Path | None, typer.Option("--clip", help="Find utterances for this video file.", dir_okay=False)
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Find clips for this text, which is synthesized as speech.")
+        str | None, typer.Option("--text", help="Find clips for this text (English or Chinese), which is spoken.")
     ] = None,
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")
@@ -183,8 +182,6 @@ def search(
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
-    from tempfile import TemporaryDirectory
-
     from dataset_tools.core.errors import InputError
     from fmn.search.gallery_search import search as search_run
 
@@ -202,31 +199,20 @@ def search(
     if text is not None and by_words:
         from fmn.search.text_query import search_words
 
-        _show_search(terminal, search_words(text, manifest, top=top, everything=everything, root=options.root))
-        return
-    with TemporaryDirectory() as folder:
-        query, notes = speech or clip or Path(), tuple[str, ...]()
-        if text is not None:
-            from fmn.search.text_query import speak_query
-
-            query, note = speak_query(text, Path(folder), engine=voices or "espeak")
-            notes = (note,)
-        elif speech is not None and speech.is_file():
-            from fmn.search.text_query import query_doubts
-
-            notes = query_doubts(speech, Path(folder))
+        result = search_words(text, manifest, top=top, everything=everything, root=options.root)
+    else:
         result = search_run(
             options.folder(),
-            query,
+            queries[0],
             "speech" if clip is None else "clip",
             manifest,
             top=top,
             everything=everything,
+            voices=voices or "espeak",
             **options.compute,
             progress=terminal.progress,
         )
-    result = replace(result, query=text or result.query, notes=(*notes, *result.notes))
-    _show_search(terminal, result)
+    _show_search(terminal, result, f"“{text}”" if text is not None else short(Path(result.query)))
 
 
 app.command(rich_help_panel=USE)(serve)
@@ -300,9 +286,10 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
     terminal.next("fmn eval", short(summary.run))
 
 
-def _show_search(terminal: Terminal, result: SearchResult) -> None:
+def _show_search(terminal: Terminal, result: SearchResult, query: Path | str) -> None:
     found, who = ("utterances", "voice") if result.kind == "clip" else ("clips", "person")
-    terminal.say(f"{found} for {short(Path(result.query))}, best {len(result.hits)} of {result.gallery:,}")
+    ranked = f"best {len(result.hits)} of {result.gallery:,} in {short(Path(result.manifest))}"
+    terminal.say(f"{found} for {query}, {ranked}" + (f" by {short(Path(result.run))}" if result.run else ""))
     width = max((len(hit.class_id) for hit in result.hits), default=0)
     for hit in result.hits:
         terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
@@ -312,6 +299,7 @@ def _show_search(terminal: Terminal, result: SearchResult) -> None:
     terminal.say(f"  score: {_MEANING[result.kind]}; comparable within one search only")
     for note in result.notes:
         terminal.warn(note)
+    show_failures(terminal, result.failures)
     terminal.result(result.as_dict())
 
 

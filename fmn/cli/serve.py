@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from dataset_tools.core.command import AddressOptions
 from dataset_tools.core.console import Terminal
-from fmn.cli.options import AllOption, RunOptions
+from fmn.cli.options import AllOption, RunOptions, show_failures
 
 
 def serve(
@@ -24,7 +25,9 @@ def serve(
     """
     from fmn.serve.server import serve as serve_run
 
-    def announce(address: str) -> None:
+    def announce(address: str, failures: Mapping[str, str]) -> None:
+        show_failures(terminal, failures)
+        terminal.result({"address": address, "failures": dict(failures)})
         terminal.say(f"  the page is open: {address}\n  anyone with this address can search; Ctrl+C stops the server")
 
     serve_run(

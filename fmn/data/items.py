@@ -229,10 +229,17 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         root: the workspace, if it is not the parent of the manifest's folder.
 
     Raises:
-        InputError: there is no such manifest, or it has recordings of a speaker who withdrew consent.
+        InputError: there is no such manifest or workspace, or it has recordings of a speaker who withdrew consent.
         ManifestError: a row is invalid, two rows contradict each other about an item or a class or are of one pair, or
             the ids of two classes differ only in how their letters are encoded.
     """
+    if root is not None and not root.is_dir():
+        raise InputError(
+            "There is no such workspace",
+            where=root,
+            expected="the folder that the paths in the manifest are relative to",
+            next_step="check --workspace",
+        )
     is_barred = barred_voices(Workspace(workspace_of(manifest, root)))
     clips: dict[str, ClipRow] = {}
     utterances: dict[str, UtteranceRow] = {}

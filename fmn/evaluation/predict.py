@@ -17,6 +17,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, resolve, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import extract_both, find_device
+from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
@@ -25,8 +26,7 @@ from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.learned_classes import LearnedClasses
 
 PREDICTIONS_FILE = "predictions.jsonl"
-NEIGHBORS = 25
-OWN_ONLY = "The training manifest has no utterances other than its own"
+OWN_ONLY = "The training manifest has no other utterance of its class"
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,9 @@ def predict(
     """Predicts the class of every clip and writes predictions.jsonl to the run's folder, for ``annotate push``.
 
     A clip is scored against the utterances of the training manifest, except those that describe the clip itself. The
-    confidence is the share of the predicted class among the 25 best utterances, each weighted by 1 / number of
-    utterances of its class (`class_shares`); with classes learned after training, see `with_new_classes`. The
-    uncertainty is 1 minus the margin over the second class. A clip whose own utterances are the only ones cannot be
-    scored, and is left out like a clip without features.
+    best of them vote (`class_vote`); with classes learned after training, see `with_new_classes`. The confidence is the
+    share of the predicted class; the uncertainty is 1 minus the margin over the second class. A clip whose own
+    utterances are the only ones of their class is left out like a clip without features.
 
     Args:
         run: folder of a trained run.
@@ -79,7 +78,7 @@ def predict(
         progress: progress callback.
 
     Raises:
-        InputError: there is no such run or manifest, or no clip has features and an utterance to be scored against.
+        InputError: there is no such run or manifest, or no clip has features and other utterances of its class.
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
@@ -104,10 +103,11 @@ def predict(
             loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
     scores[_own_utterances(rows, utterances)] = -torch.inf
-    is_scored = torch.isfinite(scores).any(dim=1).numpy()
+    vote = class_vote(scores.numpy(), utterance_classes, len(items.classes))
+    is_scored = vote.neighbors > 0
     if not is_scored.any():
         raise InputError(
-            "Nothing can be predicted: the clips have no utterances other than their own",
+            "Nothing can be predicted: the classes of the clips have no utterances other than their own",
             where=manifest,
             expected="utterances of other clips, or recordings of classes",
             next_step="use a training manifest with more utterances: --manifest FILE",
@@ -115,12 +115,16 @@ def predict(
     scored = np.flatnonzero(is_scored)
     own_only = {row.id: OWN_ONLY for row, known in zip(rows, is_scored, strict=True) if not known}
     rows = [rows[index] for index in scored]
-    shares = class_shares(scores.numpy()[scored], utterance_classes, len(items.classes))
+    shares, best = vote.shares[scored], vote.best[scored]
     classes = [label.id for label in items.classes]
     if loaded.learned is not None:
         shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy()[scored], loaded.learned)
+        best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)
+    orders = ranked(shares, best)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
-    predictions = [_row(row, share, classes, model) for row, share in zip(rows, shares, strict=True)]
+    predictions = [
+        _row(row, share, order, classes, model) for row, share, order in zip(rows, shares, orders, strict=True)
+    ]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
     clip_ids = {one.name for one in media}
@@ -140,30 +144,6 @@ def _own_utterances(
     return rows, columns
 
 
-def class_shares(
-    scores: NDArray[np.float32], utterance_classes: NDArray[np.int64], classes: int, neighbors: int = NEIGHBORS
-) -> NDArray[np.float64]:
-    """Shares of the classes among every clip's best utterances, weighted to compensate for class sizes.
-
-    Args:
-        scores: [N, M]; -inf excludes an utterance, but must not fill a whole row.
-        utterance_classes: [M].
-        classes: number of classes.
-        neighbors: number of best utterances that count.
-
-    Returns:
-        [N, classes], rows that sum to 1.
-    """
-    sizes = np.maximum(np.bincount(utterance_classes, minlength=classes), 1)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :neighbors]
-    shares = np.zeros((len(scores), classes))
-    rows = np.arange(len(scores))[:, None]
-    counted = np.isfinite(np.take_along_axis(scores, best, axis=1))
-    np.add.at(shares, (rows, utterance_classes[best]), counted / sizes[utterance_classes[best]])
-    totals: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
-    return totals
-
-
 def with_new_classes(
     shares: NDArray[np.float64], classes: list[str], of_new: NDArray[np.float32], learned: LearnedClasses
 ) -> tuple[NDArray[np.float64], list[str]]:
@@ -179,8 +159,9 @@ def with_new_classes(
     return joined, every
 
 
-def _row(clip: ClipRow, shares: NDArray[np.float64], class_ids: list[str], model: str) -> PredictionRow:
-    order = np.argsort(-shares, kind="stable")
+def _row(
+    clip: ClipRow, shares: NDArray[np.float64], order: NDArray[np.intp], class_ids: list[str], model: str
+) -> PredictionRow:
     first = float(shares[order[0]])
     second = float(shares[order[1]]) if len(order) > 1 else 0.0
     return PredictionRow(

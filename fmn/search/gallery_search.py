@@ -6,14 +6,16 @@ The gallery is encoded once and the encoder of the queries is loaded once, for a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
@@ -27,7 +29,17 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
-from fmn.search.search_results import QueryKind, SearchResult, best_of, gallery_rows, hit_of, sentences_of_clips
+from fmn.search.query_files import clip_doubts, finish_query, known_speech
+from fmn.search.search_results import (
+    QueryKind,
+    SearchResult,
+    best_of,
+    gallery_rows,
+    hit_of,
+    searched_manifest,
+    sentences_of_clips,
+)
+from fmn.search.text_query import speak_query
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
@@ -43,43 +55,62 @@ INDEXED_FROM = 200_000
 
 def search(
     run: Path,
-    query: Path,
+    query: Path | str,
     kind: QueryKind,
     manifest: Path,
     *,
     top: int = 10,
     everything: bool = False,
+    voices: str = "espeak",
     root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Ranks the items of a manifest by how well they match a file.
+    """Ranks the items of a manifest by how well they match a file or a text.
 
     Args:
         run: folder of a trained run.
-        query: an audio file (to find clips) or a video file (to find utterances), in any format that FFmpeg reads.
+        query: an audio file (to find clips) or a video file (to find utterances), in any format that FFmpeg reads; or,
+            to find clips, a text, which is synthesized. A recording that is not of the data set is post-processed like
+            its utterances.
         kind: kind of the query, ``speech`` or ``clip``.
         manifest: its distinct clips or utterances are the gallery.
         top: number of results.
         everything: the gallery is all of clips.jsonl or utterances.jsonl next to the manifest, regardless of the split.
+        voices: the speech engine that synthesizes a text.
         root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         progress: progress callback.
 
     Raises:
-        InputError: there is no such run, manifest or query, or the query cannot be read.
+        InputError: there is no such run, manifest or query, or the query cannot be read or synthesized.
     """
-    if not query.is_file():
+    if isinstance(query, Path) and not query.is_file():
         raise InputError(
-            "There is no such file", where=query, expected=QUERY_FILES[kind], next_step="choose another file"
+            "This is not a regular file" if query.exists() else "There is no such file",
+            where=query,
+            expected=QUERY_FILES[kind],
+            next_step="choose another file",
         )
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     rows = gallery_rows(manifest, kind, everything=everything, root=root)
-    gallery = Gallery(loaded, rows, kind, manifest, device=chosen, root=root, jobs=jobs, progress=progress)
-    return gallery.search(query, top=top)
+    with TemporaryDirectory() as folder:
+        if isinstance(query, str):
+            searched, note = speak_query(query, Path(folder), engine=voices)
+            doubts: tuple[str, ...] = (note,)
+        elif kind == "clip":
+            searched, doubts = query, clip_doubts(query)
+        elif sha256_of(query) in known_speech(manifest, root):
+            searched, doubts = query, ()
+        else:
+            searched, doubts = finish_query(query, Path(folder), refuse=False)
+        gallery = Gallery(loaded, rows, kind, manifest, device=chosen, root=root, jobs=jobs, progress=progress)
+        result = gallery.search(searched, top=top)
+    listing = searched_manifest(manifest, kind, everything=everything)
+    return replace(result, query=str(query), notes=(*doubts, *result.notes), manifest=str(listing))
 
 
 class Gallery:
@@ -89,6 +120,7 @@ class Gallery:
         kind: kind of the queries.
         rows: the N items that have features.
         features: of the rows.
+        failures: errors of the other items, by id.
     """
 
     def __init__(
@@ -125,11 +157,17 @@ class Gallery:
         self._workspace = workspace_of(manifest, root)
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
-        media = [Media(row.sha256, resolve(self._workspace, row.path), row.id) for row in rows]
+        media, self.failures = _files_of(rows, self._workspace)
         self.features = self._extract(media, is_clip=kind == "speech")
-        self.rows = [row for row in rows if row.sha256 in self.features.values]
+        self.failures |= {one.name: error for one in media if (error := self.features.failures.get(one.sha256))}
+        self.rows = [row for row in rows if row.id not in self.failures]
         if not self.rows:
-            raise InputError("Nothing can be searched: no item of the manifest has features", where=manifest)
+            first = next(iter(self.failures.items()), None)
+            raise InputError(
+                "Nothing can be searched: no item of the manifest has features"
+                + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
+                where=manifest,
+            )
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self._index: GalleryIndex | None = None
@@ -151,7 +189,16 @@ class Gallery:
             hit_of(self.rows[place], rank, float(score), self._sentences)
             for rank, (place, score) in enumerate(zip(places, scores, strict=True), start=1)
         )
-        return SearchResult(str(query), self.kind, hits, len(self.rows), self.notes(features, top))
+        return SearchResult(
+            str(query),
+            self.kind,
+            hits,
+            len(self.rows),
+            self.notes(features, top),
+            run=str(self._loaded.path),
+            manifest=str(self._manifest),
+            failures={name: error.found for name, error in self.failures.items()},
+        )
 
     def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:
         """Encodes a file; returns its codes, as those of one item, and its features.
@@ -289,3 +336,14 @@ class Gallery:
         if self._index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"All items were scored; an index is much faster for this many: {install_command('index')}"
         return ""
+
+
+def _files_of(rows: Sequence[ClipRow | UtteranceRow], workspace: Path) -> tuple[list[Media], dict[str, ToolkitError]]:
+    """Returns the files of rows, and by id the errors of rows without a file."""
+    media, failures = [], dict[str, ToolkitError]()
+    for row in rows:
+        try:
+            media.append(Media(row.sha256, resolve(workspace, row.path), row.id))
+        except ManifestError as error:
+            failures[row.id] = error
+    return media, failures

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ class SearchResult:
     Attributes:
         query: the file, or the text. kind: kind of the query, or ``words``.
         hits: the best items, in order. gallery: number of items ranked. notes: caveats of the result.
+        run: folder of the run; None if it was not used. manifest: the file whose items were ranked.
+        failures: items without features by id, with the reason; they were left out.
     """
 
     query: str
@@ -50,6 +52,9 @@ class SearchResult:
     hits: tuple[Hit, ...]
     gallery: int
     notes: tuple[str, ...]
+    run: str | None
+    manifest: str
+    failures: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,9 +72,17 @@ def gallery_rows(
     if not everything:
         items = load_items(manifest, root)
         return items.clips if kind == "speech" else items.utterances
-    if kind == "speech":
-        return sorted(read_rows(manifest.parent / "clips.jsonl", ClipRow), key=lambda row: row.id)
-    return sorted(read_rows(manifest.parent / "utterances.jsonl", UtteranceRow), key=lambda row: row.id)
+    listing, row_type = (
+        searched_manifest(manifest, kind, everything=True),
+        ClipRow if kind == "speech" else UtteranceRow,
+    )
+    rows: Iterable[ClipRow | UtteranceRow] = read_rows(listing, row_type)
+    return sorted(rows, key=lambda row: row.id)
+
+
+def searched_manifest(manifest: Path, kind: QueryKind, *, everything: bool) -> Path:
+    """Returns the file whose items are searched: the manifest, or the list of the whole data set next to it."""
+    return manifest.with_name("clips.jsonl" if kind == "speech" else "utterances.jsonl") if everything else manifest
 
 
 def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:

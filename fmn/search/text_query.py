@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,20 +15,26 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import write_utterance
-from fmn.search.search_results import SearchResult, gallery_rows, hit_of, sentences_of_clips
+from fmn.search.query_files import finish_query
+from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 
-_CHINESE = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+
+
+def require_engine(name: str) -> None:
+    """Checks that a speech engine can be used.
+
+    Raises:
+        InputError: it cannot, or there is none of this name.
+    """
+    open_engine(name)
 
 
 def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Path, str]:
     """Synthesizes a text as `fmn-data build` does for descriptions, with the first voice of its language.
 
     Args:
-        text: English, or Chinese if it contains a Chinese character.
+        text: English, or Chinese (Mandarin) if it contains a Chinese character.
         folder: for the wav.
         engine: name of the engine, as in `fmn-data build --voices`.
 
@@ -35,10 +42,11 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
         The wav, and a sentence that names the voice.
 
     Raises:
-        InputError: there is no such engine, it has no voice for the language, or the speech is too short or too long.
+        InputError: the text is in neither script or has no word, there is no such engine, it has no voice for the
+            language, or the speech is too short or too long.
         SampleError: the engine fails.
     """
-    language = "zh" if _CHINESE.search(text) else "en"
+    language = _language_of(text)
     chosen = open_engine(engine)
     voices = chosen.voices(language)
     if not voices:
@@ -61,35 +69,25 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
     return wav, f"The text was synthesized by {chosen.name}'s voice {voices[0].id}, and searched as speech."
 
 
-def finish_query(sound: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """Checks and post-processes a spoken query by the same rules as utterances of a data set.
-
-    Args:
-        sound: in any format that FFmpeg reads.
-        folder: for the wav.
-
-    Returns:
-        The wav, and warnings about its quality.
+def _language_of(text: str) -> str:
+    """Returns ``zh`` for a text with Chinese characters, ``en`` for one with words of other Latin letters only.
 
     Raises:
-        SampleError: it cannot be decoded, or it is rejected: silent, too short, too long, clipped.
+        InputError: it has letters of another script, which the voices spell out or leave out, or no word.
     """
-    wav = folder / "query.wav"
-    written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
-    return wav, tuple(written.quality["warnings"])
-
-
-def query_doubts(sound: Path, folder: Path) -> tuple[str, ...]:
-    """Returns warnings about a recorded query by the rules for utterances of a data set; the query is not changed.
-
-    Args:
-        sound: in any format that FFmpeg reads.
-        folder: for temporary files.
-    """
-    try:
-        return finish_query(sound, folder)[1]
-    except SampleError as error:
-        return (f"A data set would reject this query. {error.found}",)
+    letters = [letter for letter in unicodedata.normalize("NFKC", text) if letter.isalpha()]
+    scripts = {letter: unicodedata.name(letter, "?").split()[0] for letter in letters}
+    others = [letter for letter, script in scripts.items() if script not in ("LATIN", "CJK", "MODIFIER")]
+    is_chinese = "CJK" in scripts.values()
+    if others or not (is_chinese or len(letters) > 1):
+        raise InputError(
+            f"The text cannot be spoken: it has the letters {''.join(others[:10])}" if others else "There is no word",
+            where=f"{text[:40]!r}",
+            expected="a sentence in English, or in Chinese (Mandarin)",
+            next_step="speak it instead (fmn search --speech FILE, or the page's microphone), or search by words: "
+            "fmn search --text TEXT --by-words",
+        )
+    return "zh" if is_chinese else "en"
 
 
 def search_words(
@@ -119,7 +117,8 @@ def search_words(
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence contains any of these words.")
-    return SearchResult(text, "words", hits, len(clips), tuple(notes))
+    listing = searched_manifest(manifest, "speech", everything=everything)
+    return SearchResult(text, "words", hits, len(clips), tuple(notes), run=None, manifest=str(listing))
 
 
 def _scores(

@@ -19,7 +19,7 @@ VIEWS.errors = {
     const errors = found[kind], cell = [params.get("asked"), params.get("first")];
     confusion(errors, list === "cell" ? cell : []); classTable(errors);
     const chosen = list in LISTS ? errors.queries.filter(LISTS[list].keep).sort((one, other) => LISTS[list].by(one) - LISTS[list].by(other))
-      : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.first === cell[1] : one.class !== one.first));
+      : errors.queries.filter((one) => (cell[0] ? one.class === cell[0] && one.top.class === cell[1] : one.class !== one.top.class));
     const what = kind === "speech" ? "utterance" : "clip", more = chosen.length > MOST_WRONG ? `, the first ${MOST_WRONG}` : "";
     $("which").textContent = list in LISTS ? `${SampleCard.countOf(chosen.length, `${LISTS[list].about} ${what}`)}${more}`
       : `${SampleCard.countOf(chosen.length, what)} ${cell[0] ? `of “${words(cell[0])}” with “${words(cell[1])}”` : "with another class"} as the top hit${more}`;
@@ -65,14 +65,16 @@ function classTable(errors) {
     ...[one.queries, one.hits[1], one.hits[10], one.recalls[10]].map((value, index) => make("td", {}, index ? `${value.toFixed(0)} %` : String(value)))))));
 }
 
+const neighbors = (one) => one.neighbors === 1 ? "its nearest neighbor is" : `most votes of its ${one.neighbors} nearest neighbors are for`;
+
 function wrongCard(one, errors) {
-  const first = one.found[0], place = one.rank === null ? "the gallery has no item of its class" : `first item of its class at rank ${one.rank.toFixed(0)}`;
-  const partner = one.partner_rank ? `, its own partner at rank ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; most of its nearest neighbors are ${words(one.other)}` : "";
+  const place = one.rank === null ? "the gallery has no item of its class" : `first item of its class at rank ${one.rank.toFixed(0)}`;
+  const partner = one.partner_rank ? `, its own partner at rank ${one.partner_rank}` : "", doubt = one.doubt > 0.5 ? `; ${neighbors(one)} ${words(one.other)}` : "";
   const open = tool("open in search", () => go("search", { id: one.id }), `Open in search: ${one.id}`);
   const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
-  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(first.class)} is the top hit` } },
+  const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(one.top.class)} is the top hit` } },
     make("p", { className: "what small" }, `${place}${partner} of ${errors.gallery}${doubt} `, open),
-    side(errors.kind === "speech" ? "query: speech for this clip" : "query: this clip", one, ""), side("top hit", first, first.class === one.class ? "hit" : "miss"));
+    side(errors.kind === "speech" ? "query: speech for this clip" : "query: this clip", one, ""), side("top hit", one.top, one.top.class === one.class ? "hit" : "miss"));
   return live(card);
 }
 

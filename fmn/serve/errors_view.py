@@ -1,4 +1,4 @@
-"""Error analysis of a run: confusion matrix, and the top hits of each query."""
+"""Error analysis of a run: confusion matrix, and the top hit of each query."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from fmn.evaluation.predict import class_shares
+from fmn.evaluation.class_vote import ClassVote, class_vote, ranked
 from fmn.metrics.retrieval_metrics import KS, QueryMetrics, by_class, query_metrics
 from fmn.models.retrieval_model import TILE
-from fmn.search.search_results import QueryKind, best_of
+from fmn.search.search_results import QueryKind
 from fmn.serve.queries import Queries
 
-SHOWN = 5
-"""Number of top hits shown for a query."""
 MOST_NEIGHBORS = 5
 """Maximum number of neighbors that vote on a label."""
 
 
 class Errors:
-    """The queries of a manifest, each with its hits in the manifest's own gallery."""
+    """The queries of a manifest, each with its top hit in the manifest's own gallery."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -36,11 +34,12 @@ class Errors:
             ``hits`` and ``recalls`` by k, percent, in expectation under ties as in metrics.json. ``queries``: for each
             its card and
 
-            - ``first``: the class of the top hit, and ``found``: the cards of the top hits;
+            - ``top``: the card of its top hit;
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None if there is none;
             - ``partner_score``: of the query with its partner;
             - ``surprise``: score of the best item of another class minus that of the best item of its own class;
-            - ``doubt``: the largest share of another class, ``other``, among its nearest neighbors except its partner.
+            - ``doubt``: the largest share of another class, ``other``, in the vote of its ``neighbors`` nearest
+              neighbors (`class_vote`) except its partner; 0 without a vote, or without another item of its class.
         """
         if kind not in self._found:
             self._found[kind] = self._computed(kind)
@@ -66,23 +65,21 @@ class Errors:
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))
+            vote = class_vote(np.where(partners, -np.inf, scores), of_rows, len(classes), MOST_NEIGHBORS)
+            comparable = (same & ~partners).any(axis=1)
             for number, query in enumerate(queries[some]):
-                values = scores[number], same[number], partners[number]
                 outcomes.append(
                     {
                         **self._queries.items.card(query),
                         "rank": float(measured[-1].rank[number]) if same[number].any() else None,
-                        **_partner_values(*values),
-                        **_neighbor_vote(*values, of_rows, classes),
-                        "first": rows[int(values[0].argmax())].class_id,
-                        "found": [
-                            self._queries.items.card(rows[index]) for index in best_of(values[0], SHOWN).tolist()
-                        ],
+                        **_partner_values(scores[number], same[number], partners[number]),
+                        **_doubt(vote, number, of_queries[start + number] if comparable[number] else None, classes),
+                        "top": self._queries.items.card(rows[int(scores[number].argmax())]),
                     }
                 )
         confusion = np.zeros((len(classes), len(classes)), dtype=int)
         for number, one in zip(of_queries, outcomes, strict=True):
-            confusion[number, classes.index(one["first"])] += 1
+            confusion[number, classes.index(one["top"]["class"])] += 1
         return {
             "kind": kind,
             "classes": classes,
@@ -123,18 +120,10 @@ def _partner_values(
     return {"partner_rank": partner_rank, "partner_score": partner, "surprise": surprise}
 
 
-def _neighbor_vote(
-    scores: NDArray[np.float32],
-    same: NDArray[np.bool_],
-    partners: NDArray[np.bool_],
-    of_rows: NDArray[np.int64],
-    classes: list[str],
-) -> dict[str, Any]:
-    """Nearest-neighbor vote on a label, as in Wilson's editing rule (1972)."""
-    own = int((same & ~partners).sum())  # more neighbors than this would always include other classes
-    shares = class_shares(
-        np.where(partners, -np.inf, scores)[None], of_rows, len(classes), min(MOST_NEIGHBORS, max(1, own))
-    )[0]
-    shares[of_rows[same]] = -1.0
-    other = int(shares.argmax())
-    return {"doubt": max(0.0, float(shares[other])), "other": classes[other]}
+def _doubt(vote: ClassVote, number: int, own: int | None, classes: list[str]) -> dict[str, Any]:
+    """Nearest-neighbor vote on a label, as in Wilson's editing rule (1972); ``own``: its class, None: no vote."""
+    others = [index for index in ranked(vote.shares[number], vote.best[number]).tolist() if index != own]
+    if own is None or not others or not vote.neighbors[number]:
+        return {"doubt": 0.0, "other": None, "neighbors": 0}
+    doubt = float(vote.shares[number, others[0]])
+    return {"doubt": doubt, "other": classes[others[0]], "neighbors": int(vote.neighbors[number])}

@@ -6,8 +6,9 @@ const LONGEST_S = 29, CLIPPED = 0.999, QUIET_DB = -45;
 const HINTS = [[/silent/, "No sound was recorded. Is the right microphone selected and switched on?"], [/too short|no sound in it/, "Too short. Hold the key while you speak."],
   [/too long/, "Too long: a sentence is enough."], [/clipped/, "Too loud. Move away from the microphone, or turn it down."]];
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const VIEWS = {};  // by name: {enter(params), cards()}; a view is available if its name is in state.views
+const VIEWS = {};  // by name: {enter(params), cards()}
 const sent = new Map();  // query files of this tab, by name: they are sent again to a restarted server
+const recorded = new Set();  // names of those from the microphone
 let state = null, shown = "search";
 
 // -- requests to the server ------------------------------------------------------------------------------------------
@@ -15,15 +16,14 @@ let state = null, shown = "search";
 async function ask(path, options) {
   const answer = await fetch(path, options).catch(() => { throw new Error("The server does not respond: is fmn serve still running?"); });
   const reply = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(errorText(answer, reply)), { status: answer.status });
+  if (!answer.ok) throw Object.assign(new Error(errorText(answer, reply)), { status: answer.status, found: reply.found });
   return reply;
 }
 
 function errorText(answer, reply) {
   if (answer.status === 413) return "The file is too large: 64 MiB at most.";
   if (!reply.found) return answer.status === 404 ? "The server does not know this page: open the address that the running fmn serve printed." : `The server responded with status ${answer.status}.`;
-  const hints = HINTS.filter(([pattern]) => pattern.test(reply.found)).map(([, hint]) => hint);
-  return hints.join(" ") || [reply.found, reply.expected && `expected: ${reply.expected}`, reply.next].filter(Boolean).join("; ");
+  return [reply.found, reply.expected && `expected: ${reply.expected}`, reply.next].filter(Boolean).join("; ");
 }
 
 function say(text, kind = "") { $("said").textContent = text; $("said").className = kind; }
@@ -45,7 +45,7 @@ function go(view, values) { location.hash = `${view}?${new URLSearchParams(value
 
 function place() {
   const [view, query = ""] = location.hash.slice(1).split("?");
-  return { view: state.views.includes(view) ? view : "search", params: new URLSearchParams(query) };
+  return { view: Object.hasOwn(VIEWS, view) ? view : "search", params: new URLSearchParams(query) };
 }
 
 async function route() {
@@ -53,7 +53,6 @@ async function route() {
   shown = view; quiet();
   for (const name of Object.keys(VIEWS)) $(name).hidden = name !== view;
   for (const link of document.querySelectorAll("nav a")) {
-    link.hidden = !state.views.includes(link.dataset.view);
     if (link.dataset.view === view) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
   document.title = `${words(view)} · ${state.run}`;
@@ -75,8 +74,7 @@ function playBoth(card) {
 }
 
 function clipVideo(id, label) {
-  const video = make("video", { src: media(id), muted: true, loop: true, playsInline: true, preload: "metadata", attributes: { "aria-label": label } });
-  return video;
+  return make("video", { src: media(id), muted: true, loop: true, playsInline: true, preload: "metadata", attributes: { "aria-label": label } });
 }
 
 function playWhileSeen(card) {  // on hover and on focus, unless the user prefers reduced motion
@@ -97,7 +95,7 @@ function tool(text, action, label, key) {
 function tools(one) {
   const about = one.sentence || words(one.class);
   return make("div", { className: "tools" },
-    one.utterance && Object.assign(tool("♪ hear", () => hear(media(one.utterance)), `Hear: ${about}`), {}),
+    one.utterance && tool("♪ hear", () => hear(media(one.utterance)), `Hear: ${about}`),
     one.clip && tool("find its speech", () => go("search", { id: one.clip }), `Find speech for this clip: ${about}`, "c"),
     one.utterance && tool("find its clips", () => go("search", { id: one.utterance }), `Find clips for this utterance: ${about}`, "u"),
     one.clip && tool("mark", () => mark(one.clip), `Mark for review in Label Studio: ${one.clip}`, "f"));
@@ -188,8 +186,8 @@ function showAsked(answer) {
 VIEWS.search = {
   cards: () => [...$("hits").children],
   async enter(params) {
-    const [[name, value] = []] = [...params];
-    if (!name) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.manifest}.`; return; }
+    const [[name, value] = []] = [...params].filter(([one]) => ["id", "query", "text"].includes(one));
+    if (!name) { say(""); $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.manifest}.`; return; }
     if (name === "text") $("text").value = value;
     const asked = location.hash;
     say("Searching…");
@@ -200,8 +198,8 @@ VIEWS.search = {
       $("hits").replaceChildren(...answer.hits.map(hitCard)); firstInTabOrder(VIEWS.search.cards()); showMarks();
       const what = answer.kind === "speech" ? "clip" : "utterance";
       say(answer.notes.join(" "), answer.notes.length ? "doubt" : "");
-      $("found").textContent = `The best ${answer.hits.length} of ${SampleCard.countOf(answer.gallery, what)}; encoded in ${answer.embedding_ms.toFixed(0)} ms, ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
-    } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(error.message, "bad"); } }
+      $("found").textContent = `The best ${answer.hits.length} of ${SampleCard.countOf(answer.gallery, what)}; ${answer.embedding_ms === null ? "" : `encoded in ${answer.embedding_ms.toFixed(0)} ms, `}ranked in ${answer.ranking_ms.toFixed(0)} ms.`;
+    } catch (error) { if (location.hash === asked) { $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = ""; say(hint(value, error) || error.message, "bad"); } }
   },
 };
 
@@ -214,11 +212,16 @@ async function searched(name, value) {
   }
 }
 
-async function askWith(content) {
+function hint(query, error) {  // on how to use the microphone
+  return recorded.has(query) ? HINTS.filter(([pattern]) => pattern.test(error.found)).map(([, text]) => text).join(" ") : "";
+}
+
+async function askWith(content, isRecorded = false) {
   say("Searching…");
   try {
     const { query } = await ask("api/queries", { method: "POST", body: content });
     sent.set(query, content);
+    if (isRecorded) recorded.add(query);
     if (location.hash === `#search?query=${query}`) await route(); else go("search", { query });
   } catch (error) { say(error.message, "bad"); }
 }
@@ -245,7 +248,7 @@ async function release() {
   if (!microphone.recording) return;
   const { sound, lost } = microphone.stop();
   $("talk").classList.remove("on"); $("level").style.width = "0";
-  if (lost) say("Please try again: parts of the recording were lost or duplicated.", "bad"); else await askWith(sound);
+  if (lost) say("Please try again: parts of the recording were lost or duplicated.", "bad"); else await askWith(sound, true);
 }
 
 // -- marks: clips to be reviewed in Label Studio -----------------------------------------------------------------------
@@ -304,7 +307,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "/") { event.preventDefault(); if (shown !== "search") go("search", {}); $("search").hidden = false; $("text").focus(); $("text").select(); }
   else if (key === "?") $("keys").showModal();
   else if (key === "p") { if (card && card.dataset.clip && !marks().length) mark(card.dataset.clip); copy(); }
-  else if ("123".includes(key)) { const view = ["search", "explore", "errors"][key - 1]; if (state.views.includes(view)) location.hash = view; }
+  else if ("123".includes(key)) location.hash = ["search", "explore", "errors"][key - 1];
 });
 document.addEventListener("keyup", (event) => { if (event.key === " ") release(); });
 addEventListener("blur", () => release());
@@ -332,6 +335,9 @@ addEventListener("hashchange", () => route());
 addEventListener("DOMContentLoaded", () => ask("api/state").then((found) => {
   state = found;
   $("run").textContent = state.run; $("standin").hidden = !state.standin;
+  const failed = Object.entries(state.failures);
+  $("failures").hidden = !failed.length; $("failures").firstChild.textContent = `${SampleCard.countOf(failed.length, "item has", "items have")} no features, left out`;
+  $("failures").lastChild.replaceChildren(...failed.map(([name, reason]) => make("li", {}, `${name}: ${reason}`)));
   $("notes").hidden = !state.notes.length; $("notes").lastChild.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
   showMarks();
   return route();

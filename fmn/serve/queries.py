@@ -20,11 +20,12 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from fmn.evaluation.predict import NEIGHBORS, class_shares
+from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
+from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.search_results import QueryKind
-from fmn.search.text_query import finish_query, speak_query
+from fmn.search.text_query import speak_query
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
 from fmn.training.checkpoint import LoadedRun
@@ -44,7 +45,7 @@ class Asked:
     Attributes:
         kind: speech or clip. codes: those of one item.
         card: its data for the page. row: its item, or None if it is not in the data set.
-        notes: its caveats. embedding_s: time to encode it, in seconds.
+        notes: its caveats. embedding_s: time to encode it, in seconds; None: it is part of a gallery.
     """
 
     kind: QueryKind
@@ -52,7 +53,7 @@ class Asked:
     card: dict[str, Any]
     row: ClipRow | UtteranceRow | None
     notes: tuple[str, ...] = ()
-    embedding_s: float = 0.0
+    embedding_s: float | None = None
 
 
 class Queries:
@@ -60,6 +61,7 @@ class Queries:
 
     Attributes:
         items: the items that the page may show. galleries: by kind of query.
+        failures: items without features by id, with the reason; they are not searched.
     """
 
     def __init__(
@@ -96,6 +98,9 @@ class Queries:
             kind: Gallery(loaded, items.rows(kind, everything=everything), kind, items.manifest, **options)
             for kind in kinds
         }
+        self.failures = {
+            name: error.found for gallery in self.galleries.values() for name, error in gallery.failures.items()
+        }
         self._places = {
             row.id: (kind, place) for kind, gallery in self.galleries.items() for place, row in enumerate(gallery.rows)
         }
@@ -120,7 +125,7 @@ class Queries:
             "clips": len(speech.rows),
             "utterances": len(clip.rows),
             "notes": list(dict.fromkeys((*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP)))),
-            "views": ["search", "explore", "errors"],
+            "failures": self.failures,
         }
 
     def keep(self, content: bytes) -> str:
@@ -153,13 +158,17 @@ class Queries:
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
             scores_of_all = gallery.scores(asked.codes).T
-            votes = class_shares(scores_of_all, self._numbers[asked.kind], len(self._classes))[0]
-            predicted = _best(votes, self._classes, f"the classes of the best {NEIGHBORS} hits")
+            vote = class_vote(scores_of_all, self._numbers[asked.kind], len(self._classes))
+            voters = int(vote.neighbors[0])
+            how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
+            predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
             own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
             shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
-            predicted = _best(shares, self._slots.names, "the memory slots that it selects")
+            predicted = _best(
+                shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
+            )
         return {
             "kind": asked.kind,
             "query": asked.card,
@@ -170,7 +179,7 @@ class Queries:
             ],
             "gallery": len(gallery.rows),
             "notes": list(asked.notes),
-            "embedding_ms": 1000 * asked.embedding_s,
+            "embedding_ms": None if asked.embedding_s is None else 1000 * asked.embedding_s,
             "ranking_ms": 1000 * ranking_s,
         }
 
@@ -197,7 +206,7 @@ class Queries:
             return self._item(known.id)
         card: dict[str, Any] = {"id": None, "class": None, "media": f"queries/{name}"}
         if _is_clip(path):
-            return self._encoded("clip", path, card, None)
+            return self._encoded("clip", path, card, None, clip_doubts(path))
         wav, doubts = finish_query(path, self._folder)
         return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 
@@ -225,9 +234,9 @@ class Queries:
         return Asked(kind, codes, card, row, (*notes, *feature_notes), seconds)
 
 
-def _best(shares: NDArray[np.float64], names: list[str], how: str) -> dict[str, Any]:
-    """Returns the predicted classes of a query: the three with the largest shares."""
-    best = np.argsort(-shares, kind="stable")[:3].tolist()
+def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str], how: str) -> dict[str, Any]:
+    """Returns the predicted classes of a query: the first three in order."""
+    best = order[:3].tolist()
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 
 

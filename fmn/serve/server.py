@@ -6,7 +6,7 @@ All routes are under a path that contains a secret (`dataset_tools.core.web_serv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from dataset_tools.core.web_server import serve as serve_application
 from dataset_tools.report.card_data import SCRIPTS, STYLE
 from fmn.data.loading import find_device
 from fmn.search.search_results import QueryKind
+from fmn.search.text_query import require_engine
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.samples_view import Samples
@@ -32,7 +33,7 @@ MOST_BYTES = 64 * 2**20
 _PAGE = Path(__file__).parent
 _FILES = {
     "": _PAGE / "page.html",
-    **{name: _PAGE / name for name in ("page.js", "page.css", "explore.js", "errors.js")},
+    **{name: _PAGE / name for name in ("page.js", "page.css", "icon.svg", "explore.js", "errors.js")},
     **{path.name: path for path in (MICROPHONE, *SCRIPTS, STYLE)},
 }
 
@@ -42,7 +43,7 @@ def serve(
     manifest: Path,
     address: Address,
     *,
-    announce: Callable[[str], None],
+    announce: Callable[[str, Mapping[str, str]], None],
     everything: bool = False,
     voices: str = "espeak",
     root: Path | None = None,
@@ -50,13 +51,14 @@ def serve(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Serves the page of a run until it is interrupted.
+    """Serves the page of a run until it is interrupted. The address and the speech engine are checked first.
 
     Args:
         run: folder of a trained run.
         manifest: its clips and utterances are searched, and its queries are analyzed for errors.
         address: where to listen.
-        announce: called with the page's address, including its secret, which persists (``cache/serve/address``).
+        announce: called with the page's address, including its secret, which persists (``cache/serve/address``), and
+            the items without features, by id, with the reason.
         everything: searches all of clips.jsonl and utterances.jsonl next to the manifest.
         voices: the speech engine that synthesizes typed queries.
         root: the workspace, if it is not the parent of the manifest's folder.
@@ -65,23 +67,31 @@ def serve(
         progress: progress callback for the galleries.
 
     Raises:
-        InputError: there is no such run or manifest, the two do not match, or the address cannot be used.
+        InputError: there is no such run, manifest or speech engine, run and manifest do not match, or the address
+            cannot be used.
     """
+    require_engine(voices)
     chosen = find_device(device)
     loaded, items = load_run(run, chosen), ShownItems(manifest, root)
+    failures: dict[str, str] = {}
     with TemporaryDirectory() as folder:
-        queries = Queries(
-            loaded,
-            items,
-            Path(folder),
-            everything=everything,
-            voices=voices,
-            device=chosen,
-            jobs=jobs,
-            progress=progress,
-        )
+
+        def started(token: str) -> web.Application:
+            queries = Queries(
+                loaded,
+                items,
+                Path(folder),
+                everything=everything,
+                voices=voices,
+                device=chosen,
+                jobs=jobs,
+                progress=progress,
+            )
+            failures.update(queries.failures)
+            return make_app(queries, token)
+
         kept = items.workspace / "cache" / "serve" / "address"
-        serve_application(lambda token: make_app(queries, token), address, kept, announce)
+        serve_application(started, address, kept, lambda url: announce(url, failures))
 
 
 def make_app(queries: Queries, token: str) -> web.Application:

@@ -182,7 +182,8 @@ def test_at_80_columns_search_shows_paths_whole_with_person_and_sentence(kind: s
     )
     terminal, screen = Terminal(as_json=False), io.StringIO()
     terminal.console = Console(width=80, file=screen, force_terminal=True, color_system=None)
-    _show_search(terminal, SearchResult("q[1].wav", kind, hits, 18, ("A note.",)))  # type: ignore[arg-type]
+    result = SearchResult("q[1].wav", kind, hits, 18, ("A note.",), run="runs/one", manifest="test.jsonl")  # type: ignore[arg-type]
+    _show_search(terminal, result, result.query)
     text = screen.getvalue()
     assert path in text
     assert "q[1].wav" in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError, SampleError
@@ -15,20 +16,11 @@ from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, writ
 from fmn.cli.main import app
 from fmn.data import loading
 from fmn.data.items import load_items
-from fmn.evaluation.predict import _own_utterances, class_shares, predict
+from fmn.data.loading import load_features
+from fmn.evaluation.evaluate import all_scores
+from fmn.evaluation.predict import _own_utterances, predict
 from fmn.features.media import FeatureSet, Media
-
-
-def test_shares_are_votes_of_the_best_utterances_weighed_by_class_size() -> None:
-    scores = np.array([[0.9, 0.8, 0.7, 0.1, 0.2], [0.1, 0.2, -np.inf, 0.9, 0.3]], dtype=np.float32)
-    classes = np.array([0, 0, 1, 1, 2])
-    shares = class_shares(scores, classes, 3, neighbors=3)
-    # first clip: two of class 0 (of 2), one of class 1 (of 2); second: 3 → class 1, 4 → class 2, 1 → class 0
-    assert shares[0] == pytest.approx([2 / 3, 1 / 3, 0])
-    assert shares[1] == pytest.approx([0.25, 0.25, 0.5])
-    # what must not count does not, even where fewer are left than are asked for
-    everything = class_shares(scores, classes, 3, neighbors=5)
-    assert everything[1] == pytest.approx(np.array([1, 0.5, 1]) / 2.5)
+from fmn.training.checkpoint import load_run
 
 
 def test_the_utterances_that_describe_a_clip_are_its_own(workspace: Path) -> None:
@@ -56,15 +48,28 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(workspa
     assert result.exit_code == 1, result.output
     assert "1 clip, 1 of them classified correctly" in result.output
     assert "1 file has no prediction, left out:" in result.output
-    assert f"{described.clip.id}: The training manifest has no utterances other than its own" in result.output
+    assert f"{described.clip.id}: The training manifest has no other utterance of its class" in result.output
     assert f"next: fmn-data annotate push --from-run '{run}'" in result.output
     (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
     assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
 
     write_rows(clips, [described.clip])
-    with pytest.raises(InputError, match="the clips have no utterances other than their own"):
+    with pytest.raises(InputError, match="the classes of the clips have no utterances other than their own"):
         predict(run, alone)
     assert [row.id for row in read_rows(run / "predictions.jsonl", PredictionRow)] == [other.id]  # as it was
+
+
+@pytest.mark.usefixtures("made_features", "one_thread")
+def test_clips_of_small_classes_are_classified_as_by_their_nearest_utterance(workspace: Path, run: Path) -> None:
+    """Each class has fewer utterances than may vote, and one fewer for its own clips."""
+    manifest = workspace / "manifests" / "train.jsonl"
+    items = load_items(manifest)
+    write_rows(manifest.with_name("clips.jsonl"), items.clips)
+    loaded = load_run(run, torch.device("cpu"))
+    scores = all_scores(loaded, load_features(items, loaded.config, device=torch.device("cpu")))
+    scores[items.partner_matrix] = -np.inf
+    nearest = items.utterance_classes[scores.argmax(axis=1)] == items.clip_classes
+    assert predict(run, manifest).agreeing >= nearest.sum() > len(items.clips) / 2
 
 
 @pytest.mark.usefixtures("one_thread")

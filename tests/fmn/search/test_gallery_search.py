@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,17 +15,20 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.core.audio_decoding import decode
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
-from fmn.search import gallery_search
+from fmn.features.media import FeatureSet, Media
+from fmn.search import gallery_search, query_files
 from fmn.search.gallery_search import Gallery, search
-from fmn.search.search_results import SearchResult, gallery_rows
-from fmn.search.text_query import query_doubts, search_words, speak_query
+from fmn.search.query_files import clip_doubts, finish_query
+from fmn.search.search_results import gallery_rows
+from fmn.search.text_query import search_words, speak_query
 from fmn.training.checkpoint import load_run
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -86,6 +93,7 @@ def test_everything_of_the_data_set_can_be_searched(whole: Path, run: Path, monk
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     result = search(run, whole / asked.path, "speech", manifest, top=50, everything=True)
     assert result.gallery == len(result.hits) == 4 * 8
+    assert result.manifest == str(manifest.with_name("clips.jsonl"))
     assert result.hits[0].class_id == asked.class_id
     assert any("were trained on" in note for note in result.notes)
     assert search(run, whole / asked.path, "speech", manifest, top=50).gallery == 4 * 3
@@ -136,7 +144,9 @@ def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     assert result.hits[2].score > result.hits[3].score + 0.01
     assert [hit.id for hit in result.hits[:3]] == sorted(hit.id for hit in result.hits[:3])
     assert result.gallery == len(result.hits) == 12
-    assert search_words("thing 2", manifest, top=50, everything=True).gallery == 32
+    whole_result = search_words("thing 2", manifest, top=50, everything=True)
+    assert (whole_result.gallery, whole_result.manifest) == (32, str(manifest.with_name("clips.jsonl")))
+    assert (result.run, result.manifest) == (None, str(manifest))
     nothing = search_words("zebra", manifest)
     assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence contains any of these words.")
     with pytest.raises(InputError, match="no words"):
@@ -153,26 +163,123 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
         assert said == f"The text was synthesized by espeak's voice {voice}, and searched as speech."
 
 
+@pytest.mark.parametrize(
+    "text", ["нарезать морковь", "ニンジンを切る", "당근을 썰어요", "يقطع الجزر", "cut the μ", "!!!", "12", "x"]
+)
+def test_a_text_that_no_voice_can_speak_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        speak_query(text, tmp_path)
+    error = refused.value
+    assert error.found == "There is no word" or all(letter in text for letter in error.found.partition("letters ")[2])
+    assert error.expected == "a sentence in English, or in Chinese (Mandarin)"
+    for way_out in ("--speech", "microphone", "--by-words"):
+        assert way_out in str(error.next_step)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["Don’t cut the jalapeños.", "ｃｕｔ ｔｈｅ ｂｒｅａｄ", "peel 2 café crêpes"])
+def test_letters_of_the_alphabet_are_spoken_however_they_are_written(text: str, tmp_path: Path) -> None:
+    assert "voice en," in speak_query(text, tmp_path)[1]
+
+
 def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too short") as refused:
         speak_query("cut", tmp_path)
     assert "--by-words" in str(refused.value)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
-    (doubt,) = query_doubts(tmp_path / "silent.wav", tmp_path)
+    with pytest.raises(SampleError, match="silent"):
+        finish_query(tmp_path / "silent.wav", tmp_path)
+    sound, (doubt,) = finish_query(tmp_path / "silent.wav", tmp_path, refuse=False)
+    assert sound == tmp_path / "silent.wav"
     assert "silent" in doubt
     wav, _ = speak_query("he cuts the carrot", tmp_path)
-    assert query_doubts(wav, tmp_path) == ()
+    assert finish_query(wav, tmp_path / "..")[1] == ()
 
 
-def test_the_command_says_what_is_doubtful_about_a_recording(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_clip_of_few_frames_is_doubted(
+    tmp_path: Path, write_moving_bar: Callable[[Path, int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = SearchResult("silent.wav", "speech", (), 12, ())
-    monkeypatch.setattr(gallery_search, "search", lambda *_, **__: found)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
-    silent = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / "silent.wav")])
-    assert silent.exit_code == 0, silent.output
-    assert "would reject this query" in " ".join(silent.output.split())
+    assert query_files.LEAST_FRAMES == MIN_FRAMES
+    clip = tmp_path / "clip.mp4"
+    write_moving_bar(clip, 90)
+    assert clip_doubts(clip) == ("A data set would reject this query: 10 frames, of at least 15.",)
+    monkeypatch.setattr(query_files, "LEAST_FRAMES", 10)
+    assert clip_doubts(clip) == ()
+    assert clip_doubts(tmp_path / "none.mp4") == ()
+
+
+@pytest.mark.parametrize("kind", ["speech", "clip"])
+def test_items_without_a_file_or_features_are_listed(
+    workspace: Path, run: Path, kind: gallery_search.QueryKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    rows = gallery_rows(manifest, kind)
+    gone, damaged, *others = rows
+    (workspace / gone.path).unlink()
+    asked = load_items(manifest).utterances[5] if kind == "speech" else load_items(manifest).clips[5]
+    name = "extract_video" if kind == "speech" else "extract_audio"
+    extract = getattr(gallery_search, name)
+
+    def failing(media: list[Media], *arguments: Any, **options: Any) -> FeatureSet:
+        found = extract(media, *arguments, **options)
+        values = {sha256: value for sha256, value in found.values.items() if sha256 != damaged.sha256}
+        failed = {damaged.sha256: SampleError("It is damaged")} if len(values) < len(found.values) else {}
+        return replace(found, values=values, failures=failed)
+
+    monkeypatch.setattr(gallery_search, name, failing)
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    result = search(run, workspace / asked.path, kind, manifest, top=12)
+    assert result.failures == {gone.id: f"The file {gone.path!r} is missing", damaged.id: "It is damaged"}
+    assert {hit.id for hit in result.hits} == {row.id for row in others}
+    assert (result.gallery, result.run, result.manifest) == (10, str(run), str(manifest))
+
+    told = CliRunner().invoke(app, ["search", str(run), f"--{kind}", str(workspace / asked.path), "--json"])
+    assert told.exit_code == 1, told.output
+    assert json.loads(told.stdout)["failures"] == result.failures
+    assert (json.loads(told.stdout)["run"], json.loads(told.stdout)["manifest"]) == (str(run), str(manifest))
+    assert "2 files have no features, left out:" in told.stderr
+    assert f"in {manifest} by {run}" in " ".join(told.stderr.split())
+    for row in others:
+        (workspace / row.path).unlink()
+    with pytest.raises(InputError, match=f"no item of the manifest has features; the first, {gone.id}: The file "):
+        Gallery(load_run(run, CPU), [gone, *others], kind, manifest, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["silent.wav", "kept.wav"])
+def test_what_is_doubtful_about_a_recording_is_told(
+    whole: Path, run: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent one is searched as it is, with a warning; so is one of the data set, without."""
+    manifest = whole / "manifests" / "test.jsonl"
+    known = load_items(whole / "manifests" / "train.jsonl").utterances[0]
+    of_data_set, silent = known.sha256, load_items(manifest).utterances[0].sha256
+    hashes = {"silent.wav": "0" * 64, "kept.wav": of_data_set}
+    searched: list[str] = []
+
+    def hashed(path: Path) -> str:
+        searched.append(path.name)
+        return hashes[path.name] if len(searched) == 1 else silent
+
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", hashed)
+    soundfile.write(tmp_path / name, np.zeros(16_000), 16_000)
+    told = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / name)])
+    assert told.exit_code == 0, told.output
+    assert ("would reject this query" in " ".join(told.output.split())) == (name == "silent.wav")
+    assert searched == [name, name]
+
+
+def test_the_typed_text_is_shown_as_it_is_and_only_files_are_searched(
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ["search", str(run), "--manifest", str(whole / "manifests" / "test.jsonl")]
+    words = CliRunner().invoke(app, [*common, "--text", "salt/../thing 2", "--by-words"])
+    assert "clips for “salt/../thing 2”, best" in words.output
+    (whole / "pipe").mkdir()
+    with pytest.raises(InputError, match="not a regular file"):
+        search(run, whole / "pipe", "speech", whole / "manifests" / "test.jsonl")
+    nowhere = CliRunner().invoke(app, [*common, "--text", "thing 2", "--by-words", "--workspace", str(whole / "none")])
+    assert nowhere.exit_code == 2
+    assert "There is no such workspace" in nowhere.output
 
 
 def test_the_command_takes_one_query(whole: Path, run: Path) -> None:

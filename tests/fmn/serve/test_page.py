@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, Route, expect
@@ -16,14 +19,14 @@ from scipy.signal import resample_poly
 from dataset_tools.manifests import SplitPairRow, read_rows
 
 MICROPHONE_HZ = 48_000
-Served = Callable[[Path], AbstractContextManager[str]]
+Served = Callable[..., AbstractContextManager[str]]
 Chromium = Callable[..., AbstractContextManager[Browser]]
 
 
 @pytest.fixture
 def served(serving: Callable[..., AbstractContextManager[str]]) -> Served:
     """Runs ``fmn serve`` with a run; gives the address."""
-    return lambda run: serving("fmn", "serve", run, "--jobs", "1")
+    return lambda run, **options: serving("fmn", "serve", run, "--jobs", "1", **options)
 
 
 def opened(browser: Browser, address: str, **context: str) -> Page:
@@ -211,3 +214,49 @@ def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
             assert again == address
             page.goto(asked)
             expect(page.locator("#hits > li").first).to_be_visible()  # which the new server was given again
+
+
+def test_what_the_page_says_is_about_what_it_shows(trained: Path, served: Served, chromium: Chromium) -> None:
+    root, (first, *_) = trained.parent.parent, rows_of(trained)
+    clip = root / first.clip.path
+    clip.rename(clip.with_suffix(".moved"))
+    silent = io.BytesIO()
+    soundfile.write(silent, np.zeros(16_000), 16_000, format="WAV")
+    try:
+        with ExitStack() as stack:
+            address, browser = stack.enter_context(served(trained, status=1)), stack.enter_context(chromium())
+            page = opened(browser, address)
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            expect(page.locator("#found")).to_contain_text("11 clips and 12 utterances")
+            expect(page.locator("#failures summary")).to_have_text("1 item has no features, left out")
+            assert f"{first.clip.id}: The file" in str(page.locator("#failures li").text_content())
+
+            page.set_input_files(  # type: ignore[call-overload]
+                "#file", files=[{"name": "a.wav", "mimeType": "audio/wav", "buffer": silent.getvalue()}]
+            )
+            expect(page.locator("#said")).to_contain_text("silent")
+            assert "microphone" not in page.locator("#said").inner_text()
+            for other in ("#search", "#nope?x=1", "#toString", "#search?x=1"):
+                page.goto(address + other)
+                expect(page.locator("#found")).to_contain_text("11 clips and 12 utterances")
+                expect(page.locator("#said")).to_have_text("")
+            page.goto(f"{address}#search?id={first.utterance.id}")
+            expect(page.locator("#found")).to_contain_text("of 11 clips; ranked in")
+
+            page.route("**/api/errors*", lambda route: route.fulfill(json=with_long_words(route.fetch().json())))
+            page.set_viewport_size({"width": 375, "height": 800})
+            page.goto(address + "#errors?list=hardest")
+            expect(page.locator("#wrong > li").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 375
+            assert errors == []
+    finally:
+        clip.with_suffix(".moved").rename(clip)
+
+
+def with_long_words(errors: dict[str, Any]) -> dict[str, Any]:
+    """Makes all queries be among the hardest, with a sentence of one word that is wider than a phone."""
+    for one in errors["queries"]:
+        one |= {"rank": 9, "sentence": "Donaudampfschifffahrtsgesellschaft" * 4}
+        one["top"]["sentence"] = one["sentence"]
+    return errors

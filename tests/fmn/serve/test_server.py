@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,18 @@ import pytest
 import soundfile
 import torch
 from aiohttp.test_utils import TestClient, TestServer
+from typer.testing import CliRunner
 
 import fmn.serve
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.web_server import Address
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate
+from fmn.search.gallery_search import search
+from fmn.serve import server
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.server import make_app
@@ -65,7 +72,7 @@ def test_nothing_is_served_without_the_secret_to_another_name_or_from_elsewhere(
             assert (await client.get(path)).status == 404, path
         for host, status in (("evil.example", 421), ("evil.example:80", 421), ("localhost:1", 200), ("[::1]", 200)):
             assert (await client.get(f"/{TOKEN}/", headers={"Host": host})).status == status, host
-        for name in ("", "page.js", "page.css", "microphone.js", "api/state"):
+        for name in ("", "page.js", "page.css", "icon.svg", "microphone.js", "api/state"):
             answer = await client.get(f"/{TOKEN}/{name}")
             assert answer.status == 200, name
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -110,6 +117,7 @@ def test_an_answer_ranks_as_evaluation_does_and_says_what_is_a_hit(queries: Quer
     ):
         answer = queries.answer(id=rows[4].id)
         assert (answer["kind"], answer["query"]["class"]) == (kind, rows[4].class_id)
+        assert answer["embedding_ms"] is None  # it is part of a gallery
         found = {hit["id"]: hit for hit in answer["hits"]}
         assert set(found) == {row.id for row in gallery}  # fewer than the most that are shown
         for row, score in zip(gallery, column, strict=True):
@@ -147,10 +155,40 @@ def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Quer
     assert rate_hz == 16_000
     new = queries.answer(query=queries.keep(wav(0.5 * samples)))
     assert (new["query"]["id"], new["query"]["class"]) == (None, None)
+    assert new["embedding_ms"] > 0
     assert {hit["hit"] for hit in new["hits"]} == {None}
     assert new["hits"][0]["class"] == known["hits"][0]["class"] == row.class_id
     assert max(new["query"]["waveform"]) == 1
     assert not list((queries.items.workspace / "cache" / "features").rglob(f"*{new['query']['media'][-64:]}*"))
+
+
+def test_a_recording_is_searched_alike_by_the_page_and_the_command(
+    queries: Queries, trained: Path, tmp_path: Path
+) -> None:
+    row = next(iter(queries.items.utterances.values()))
+    samples, rate_hz = soundfile.read(queries.items.workspace / row.path)
+    silence = np.zeros(3 * rate_hz // 2)
+    for content in (wav(np.r_[silence, 0.05 * samples, silence]), (queries.items.workspace / row.path).read_bytes()):
+        (tmp_path / "asked.wav").write_bytes(content)
+        page = queries.answer(query=queries.keep(content))["hits"]
+        hits = search(trained, tmp_path / "asked.wav", "speech", queries.items.manifest, top=12, jobs=1).hits
+        assert [(hit.id, pytest.approx(hit.score)) for hit in hits] == [(hit["id"], hit["score"]) for hit in page]
+
+
+def test_items_without_a_file_are_told_and_the_others_are_searched(queries: Queries, trained: Path) -> None:
+    assert queries.state()["failures"] == {}
+    clip, utterance = (gallery.rows[0] for gallery in queries.galleries.values())
+    moved = [queries.items.file(row) for row in (clip, utterance)]
+    for path in moved:
+        path.rename(path.with_suffix(".moved"))
+    try:
+        some = Queries(load_run(trained, CPU), queries.items, queries._folder, device=CPU, jobs=1)
+    finally:
+        for path in moved:
+            path.with_suffix(".moved").rename(path)
+    assert some.state()["failures"] == {row.id: f"The file {row.path!r} is missing" for row in (clip, utterance)}
+    assert [len(gallery.rows) for gallery in some.galleries.values()] == [11, 11]
+    assert len(Errors(some).of("speech")["queries"]) == 11
 
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])
@@ -172,7 +210,7 @@ def test_errors_are_those_of_the_evaluation(queries: Queries, trained: Path, kin
     for query, column, outcome in zip(rows, matrix, found["queries"], strict=True):
         first = gallery[int(column.argmax())]
         counted[names.index(query.class_id), names.index(first.class_id)] += 1
-        assert (outcome["id"], outcome["found"][0]["id"]) == (query.id, first.id)
+        assert (outcome["id"], outcome["top"]["id"]) == (query.id, first.id)
         own = [score for score, row in zip(column, gallery, strict=True) if row.class_id == query.class_id]
         others = [score for score, row in zip(column, gallery, strict=True) if row.class_id != query.class_id]
         assert outcome["rank"] == 1 + sum(score > max(own) for score in others)
@@ -200,6 +238,70 @@ def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, train
     doubted = {one["id"]: one["other"] for one in found if one["doubt"] > 0.5}
     assert doubted[wrong.utterance.id] == wrong.label.id
     assert not {one["id"] for one in found if one["class"] not in (wrong.label.id, other.id)} & set(doubted)
+
+
+def test_labels_are_doubted_only_by_neighbors_that_can_be_compared(
+    queries: Queries, trained: Path, tmp_path: Path
+) -> None:
+    """With one pair of a class there is no other item of it; with two, one neighbor votes."""
+    rows = list(read_rows(queries.items.manifest, SplitPairRow))
+    of_classes: dict[str, list[str]] = {}
+    for row in rows:
+        of_classes.setdefault(row.label.id, [])
+        if row.utterance.clip == row.clip.id:
+            of_classes[row.label.id].append(row.clip.id)
+    for count in (1, 2):
+        kept = {clip for clips in of_classes.values() for clip in sorted(clips)[:count]}
+        path = tmp_path / f"{count}.jsonl"
+        write_rows(path, [row for row in rows if row.clip.id in kept and row.utterance.clip in kept])
+        items = ShownItems(path, queries.items.workspace)
+        some = Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)
+        for kind in ("speech", "clip"):
+            found = Errors(some).of(kind)["queries"]  # type: ignore[arg-type]
+            assert len(found) == 4 * count
+            assert [one["id"] for one in found if one["doubt"]] == []
+            assert {one["neighbors"] for one in found} == {count - 1}
+
+
+def test_without_slots_the_best_hits_vote_on_the_class(queries: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hits as a class has items: all 12 items of the gallery would be of all four classes alike."""
+    monkeypatch.setattr(queries, "_slots", None)
+    for row in [*queries.items.clips.values(), *queries.items.utterances.values()]:
+        predicted = queries.answer(id=row.id)["taken_for"]
+        assert predicted["how"] == "the classes of the best 3 hits"
+        assert predicted["classes"][0] == {"class": row.class_id, "share": 1}
+
+
+def test_an_address_or_engine_that_cannot_be_used_is_refused_before_anything_is_encoded(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = trained.parent.parent / "manifests" / "test.jsonl"
+    monkeypatch.setattr(server, "Queries", None)  # it would encode
+    options: dict[str, Any] = {"announce": None, "device": "cpu", "jobs": 1}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address(port=taken.getsockname()[1])
+        with pytest.raises(InputError, match="address cannot be used"):
+            server.serve(trained, manifest, address, **options)
+    with pytest.raises(InputError, match="no speech engine 'none'"):
+        server.serve(trained, manifest, Address(), voices="none", **options)
+
+
+def test_the_command_tells_its_address_and_what_is_left_out(
+    queries: Queries, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries.failures["a clip"] = "It is damaged"
+    monkeypatch.setattr(server, "Queries", lambda *_, **__: queries)
+
+    def served(make: Callable[[str], Any], _: Address, __: Path, announce: Callable[[str], None]) -> None:
+        make(TOKEN)
+        announce("http://127.0.0.1:1/secret/")
+
+    monkeypatch.setattr(server, "serve_application", served)
+    told = CliRunner().invoke(app, ["serve", str(trained), "--json"])
+    assert told.exit_code == 1
+    assert "1 file has no features, left out:\n  a clip: It is damaged" in told.stderr
+    found = json.loads(told.stdout)
+    assert (found["address"], found["failures"]) == ("http://127.0.0.1:1/secret/", {"a clip": "It is damaged"})
 
 
 def test_the_page_shows_all_parts_of_an_error() -> None:
