@@ -90,17 +90,14 @@ def test_the_configuration_of_an_old_run_is_read_silently(capsys: pytest.Capture
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_old_name_of_a_system_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_old_name_of_a_system_is_accepted(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert config_from_dict({"system": "fmn_printed"}).system == "fmn_as_published"
     assert capsys.readouterr() == ("", "")
     assert settings_of(["system=fmn_printed"]) == {"system": "fmn_as_published"}
     assert capsys.readouterr().err.startswith("system=fmn_printed is now system=fmn_as_published")
-    manifest = tmp_path / "train.jsonl"
-    manifest.touch()
+    train, test = (workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test"))
     plans = [
-        plan(
-            manifest, manifest, tmp_path, models=models, preset_name="demo", changes={}, budget=1, seeds=1, device="cpu"
-        )
+        plan(train, test, workspace, models=models, preset_name="demo", changes={}, budget=1, seeds=1, device="cpu")
         for models in (["cca", "fmn_printed"], ["cca", "fmn_as_published"])
     ]
     assert capsys.readouterr().err.count("the system fmn_printed is now fmn_as_published") == 1
