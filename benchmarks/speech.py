@@ -25,9 +25,9 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech import espeak_server
-from dataset_tools.speech.espeak import EspeakEngine, _library_and_data
-from dataset_tools.speech.sentences import describe
+from dataset_tools.speech.engines import espeak_server
+from dataset_tools.speech.engines.espeak import EspeakEngine, _library_and_data
+from dataset_tools.speech.sentences.generation import describe
 from dataset_tools.speech.synthesis import synthesize
 
 

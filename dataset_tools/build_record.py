@@ -22,7 +22,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.mpii_corpus import Corpus
 from dataset_tools.corpora.mpii.tacos import sentence_files
 from dataset_tools.speech.dataset_speech import SpeechOptions
-from dataset_tools.speech.engine_registry import voice_licences
+from dataset_tools.speech.engines.registry import voice_licences
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"

@@ -107,7 +107,7 @@ def write_motions(folder: Path) -> None:
 
 def write_speech(folder: Path) -> None:
     """Writes a recorded speaker, whole and in three parts cut at pauses, and sentences with their transcription."""
-    from dataset_tools.speech.piper import PiperEngine
+    from dataset_tools.speech.engines.piper import PiperEngine
 
     speaker = sample("moonshine", "assets/beckett.wav")
     ffmpeg("-i", speaker, "-ar", 22_050, folder / "people" / "whole.flac")
@@ -132,7 +132,7 @@ def write_speech(folder: Path) -> None:
 
 def write_words(folder: Path) -> None:
     """Writes espeak-ng speech: each word by ten voices, ``words/one/e01_1.wav``; 24 phrases, ``speakers/s01_1.wav``."""
-    from dataset_tools.speech.espeak import EspeakEngine
+    from dataset_tools.speech.engines.espeak import EspeakEngine
 
     engine = EspeakEngine()
     voices = engine.voices("en")

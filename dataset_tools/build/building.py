@@ -29,8 +29,8 @@ from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
-from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.sentences import check_words, note_on_letters
+from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.sentences.generation import check_words, note_on_letters
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5

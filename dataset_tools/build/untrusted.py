@@ -25,9 +25,9 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews
 from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, resolve
 from dataset_tools.pairs.split_record import read_split
-from dataset_tools.speech.consent_rows import ConsentRow
-from dataset_tools.speech.recording_files import SOUND_SUFFIXES
-from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.recordings.consent_rows import ConsentRow
+from dataset_tools.speech.recordings.recording_files import SOUND_SUFFIXES
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow
 
 MIB = 2**20

@@ -62,7 +62,7 @@ def build(
     """
     from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import drawn_standin, is_footage_of_build, known_class_file, own_class_file
-    from dataset_tools.speech.engine_registry import voice_licences
+    from dataset_tools.speech.engines.registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
     if from_export is not None:

@@ -87,7 +87,7 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
     from dataset_tools.corpora.annotations.formats import read_intervals
-    from dataset_tools.speech.sentences import note_on_letters
+    from dataset_tools.speech.sentences.generation import note_on_letters
 
     listed = read_intervals(listing, read_with)
     draft = draft_classes(listed, listing, count=count)

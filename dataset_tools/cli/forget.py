@@ -31,7 +31,7 @@ _LINKS = {
 
 def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
     """Runs the command."""
-    from dataset_tools.speech.voice_names import different_names
+    from dataset_tools.speech.recordings.voice_names import different_names
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice

@@ -54,7 +54,7 @@ def speech_synthesize(
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
     from dataset_tools.build.speaking_again import synthesize_dataset
-    from dataset_tools.speech.engine_registry import voice_licences
+    from dataset_tools.speech.engines.registry import voice_licences
 
     check_sentence_options(synthesis, False if no_sentences else None)
     last = None if forget_options else last_build_of(place, terminal)
@@ -224,7 +224,7 @@ def speech_record(
     from dataset_tools.core.errors import InputError
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
-    from dataset_tools.speech.consents import CONSENT
+    from dataset_tools.speech.recordings.consents import CONSENT
 
     if consent is not None and not consent.is_file():
         raise InputError("There is no such file", where=consent, expected="a consent text for speakers")

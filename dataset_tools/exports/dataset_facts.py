@@ -21,8 +21,8 @@ from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.rights import Withheld
 from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split
-from dataset_tools.speech.consents import consented_voices, read_speakers, read_withdrawals
-from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.recordings.consents import consented_voices, read_speakers, read_withdrawals
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 
 NOT_SAID = "not stated"
 NOT_JUDGED = "not reviewed"

@@ -30,9 +30,9 @@ from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
-from dataset_tools.speech.consent_rows import ConsentRow
-from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
+from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.recordings.consent_rows import ConsentRow
+from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings
 
 FOLDER = "rebuild"
 COMPARED = ("clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")

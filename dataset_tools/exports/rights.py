@@ -17,8 +17,8 @@ from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import UNDER_AGE, ExportedRows
-from dataset_tools.speech.consent_rows import barred_voices
-from dataset_tools.speech.consents import consented_voices, read_speakers
+from dataset_tools.speech.recordings.consent_rows import barred_voices
+from dataset_tools.speech.recordings.consents import consented_voices, read_speakers
 
 MPII_FOOTAGE, OWN_FOOTAGE, UNKNOWN_FOOTAGE = "mpii-footage", "own-footage", "unknown-footage"
 WITHOUT_CONSENT, MINORS = "recordings-without-consent", "recordings-of-minors"

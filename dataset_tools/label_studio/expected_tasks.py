@@ -17,7 +17,7 @@ from dataset_tools.label_studio.labeling_config import control_targets, labeling
 from dataset_tools.label_studio.media_urls import Addresses
 from dataset_tools.label_studio.tasks import Task, classes_by_id, make_task, utterances_to_show
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.speech.withdrawn_recordings import with_consent
+from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
 
 def own_template(workspace: Workspace) -> Path | None:

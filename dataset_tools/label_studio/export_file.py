@@ -19,7 +19,7 @@ from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
+from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 
 def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:

@@ -36,7 +36,7 @@ from dataset_tools.label_studio.projects import Project, find_others, find_proje
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
-from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
+from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "pull"
 

@@ -33,8 +33,8 @@ from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_pus
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.label_studio.withdrawn_tasks import without_speech
-from dataset_tools.speech.consents import read_withdrawals
-from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
+from dataset_tools.speech.recordings.consents import read_withdrawals
+from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000

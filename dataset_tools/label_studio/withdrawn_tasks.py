@@ -13,7 +13,7 @@ import msgspec
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.push_plan import PresentTask
-from dataset_tools.speech.withdrawn_recordings import ids_in
+from dataset_tools.speech.recordings.withdrawn_recordings import ids_in
 
 NO_SPEECH: Mapping[str, Any] = {"speech": "", "utterance_id": None, "utterance_sha256": None}
 """Data fields of a task that shows a clip without speech."""

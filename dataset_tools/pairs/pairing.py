@@ -35,8 +35,8 @@ from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, write_split
 from dataset_tools.pairs.splits import split_items, split_mpii, split_person
-from dataset_tools.speech.consents import Withdrawal, read_withdrawals
-from dataset_tools.speech.withdrawn_recordings import with_consent
+from dataset_tools.speech.recordings.consents import Withdrawal, read_withdrawals
+from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
 PAPER_PAIRS = 50_000
 

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 _WINDOW = re.compile(r"_w\d+of\d+$")
 

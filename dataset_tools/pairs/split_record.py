@@ -11,7 +11,7 @@ from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.pairs.splits import SplitName
-from dataset_tools.speech.consents import Withdrawal
+from dataset_tools.speech.recordings.consents import Withdrawal
 
 SPLIT_FILE = "split.json"
 

@@ -33,9 +33,9 @@ from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
 from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
-from dataset_tools.speech.consents import Withdrawal, read_speakers, read_withdrawals
-from dataset_tools.speech.speaker_facts import count_speakers
-from dataset_tools.speech.withdrawn_recordings import with_consent
+from dataset_tools.speech.recordings.consents import Withdrawal, read_speakers, read_withdrawals
+from dataset_tools.speech.recordings.speaker_facts import count_speakers
+from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 TITLE = b"<title>Data set: "

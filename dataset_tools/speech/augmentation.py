@@ -24,8 +24,8 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
-from dataset_tools.speech.recording_quality import Limits, judge, measure
+from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
+from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
 
 _VERSION = 1  # version of the algorithm; if it changes, all copies are made again
 _STAGE = "augment"

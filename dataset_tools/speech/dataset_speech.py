@@ -22,13 +22,13 @@ from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
-from dataset_tools.speech.consents import note_speakers, read_speakers
 from dataset_tools.speech.earlier_speech import earlier_speech_path, replacing_speech, speech_in_use
-from dataset_tools.speech.recording_rows import listed_recordings, merge_recordings, read_recordings
-from dataset_tools.speech.recordings import import_recordings
-from dataset_tools.speech.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.recordings.consents import note_speakers, read_speakers
+from dataset_tools.speech.recordings.recording_import import import_recordings
+from dataset_tools.speech.recordings.recording_rows import listed_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 from dataset_tools.speech.synthesis import synthesize
-from dataset_tools.speech.withdrawn_recordings import named_in
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SpeechOptions:
     """Options of speech synthesis.
 
     Attributes:
-        engine: voice engine (see `dataset_tools.speech.engine_registry.open_engine`). language: ``en`` or ``zh``.
+        engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`). language: ``en`` or ``zh``.
         sentences: TACoS files whose sentences are used before those of the grammar.
         seed: random seed.
         augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).

@@ -20,13 +20,13 @@ from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.audio_io import SAMPLE_RATE_HZ
-from dataset_tools.speech.clip_sentences import Text, assign_texts
-from dataset_tools.speech.engine_interface import Engine, Voice
-from dataset_tools.speech.engine_registry import open_engine
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import Written, write_utterance
+from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
+from dataset_tools.speech.audio.loudness_normalization import Finish
+from dataset_tools.speech.audio.recording_quality import Limits
+from dataset_tools.speech.audio.utterance_writer import Written, write_utterance
+from dataset_tools.speech.engines.interface import Engine, Voice
+from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.sentences.clip_sentences import Text, assign_texts
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
 _VERSION = 1  # version of the algorithm; if it changes, all utterances are made again

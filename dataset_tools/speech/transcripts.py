@@ -31,8 +31,8 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.arpabet import pronounce
-from dataset_tools.speech.withdrawn_recordings import with_consent
+from dataset_tools.speech.engines.arpabet import pronounce
+from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
 DOUBTFUL_SCORE = 1.0
 """Lower scores cause a warning: the sentence was possibly not spoken."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.speech.engine_interface import Voice
+from dataset_tools.speech.engines.interface import Voice
 
 
 @dataclass(frozen=True)

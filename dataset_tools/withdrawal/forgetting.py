@@ -28,9 +28,9 @@ from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_review
 from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
 from dataset_tools.manifests import SIDES, ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
-from dataset_tools.speech.consents import read_speakers, read_withdrawals, withdraw
 from dataset_tools.speech.earlier_speech import earlier_speech_path
-from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.recordings.consents import read_speakers, read_withdrawals, withdraw
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_lock, transcripts_path
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, as_of_now
 

@@ -15,12 +15,12 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.consent_rows import barred_voices, consents_path
-from dataset_tools.speech.consents import read_speakers
-from dataset_tools.speech.known_voices import KnownVoices
-from dataset_tools.speech.recording_rows import RecordingRow, listed_recordings
-from dataset_tools.speech.voice_names import former_voices, hashed_before, one_line, voice_slug
-from dataset_tools.speech.withdrawn_recordings import named_in
+from dataset_tools.speech.recordings.consent_rows import barred_voices, consents_path
+from dataset_tools.speech.recordings.consents import read_speakers
+from dataset_tools.speech.recordings.known_voices import KnownVoices
+from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings
+from dataset_tools.speech.recordings.voice_names import former_voices, hashed_before, one_line, voice_slug
+from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 
 _DIGESTS = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _OF_NOTHING = hashlib.sha256().hexdigest()[:12]  # of an empty file that failed: any other empty file is equal to it

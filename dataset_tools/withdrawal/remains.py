@@ -14,7 +14,7 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.label_studio.projects import remembered_projects
 from dataset_tools.label_studio.tasks import utterances_to_show
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.recording_rows import listed_recordings
+from dataset_tools.speech.recordings.recording_rows import listed_recordings
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 from dataset_tools.withdrawal.searched_files import files_below, header_of
 from dataset_tools.withdrawal.trained_runs import SEARCHED

@@ -12,7 +12,7 @@ import msgspec
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows
-from dataset_tools.speech.withdrawn_recordings import ids_in
+from dataset_tools.speech.recordings.withdrawn_recordings import ids_in
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
 from dataset_tools.withdrawal.searched_files import files_below, texts_of
 

@@ -24,7 +24,7 @@ from dataset_tools.manifests import (
     resolve,
     workspace_of,
 )
-from dataset_tools.speech.consent_rows import barred_voices
+from dataset_tools.speech.recordings.consent_rows import barred_voices
 from fmn.data.footage import Footage, footage_of
 from fmn.features.media import Media
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.utterance_writer import write_utterance
+from dataset_tools.speech.audio.loudness_normalization import Finish
+from dataset_tools.speech.audio.recording_quality import Limits
+from dataset_tools.speech.audio.utterance_writer import write_utterance
 from fmn.features.frames import frame_times
 from fmn.search.search_results import gallery_rows
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine
 from fmn.search.query_files import finish_query
 from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from dataset_tools.speech.espeak import EspeakEngine
+from dataset_tools.speech.engines.espeak import EspeakEngine
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dataset_tools.speech.espeak import EspeakEngine
+from dataset_tools.speech.engines.espeak import EspeakEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sources of speech")]
 

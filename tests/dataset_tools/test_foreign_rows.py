@@ -23,8 +23,8 @@ from dataset_tools.core.jsonl import Row
 from dataset_tools.core.ledger import LedgerRow, read_ledger
 from dataset_tools.decisions.journal import ReviewRow, read_reviews
 from dataset_tools.manifests import ClipRow, PairRow, PredictionRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.speech.consent_rows import ConsentRow
-from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.recordings.consent_rows import ConsentRow
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 from dataset_tools.speech.transcripts import TranscriptRow
 from fmn.cli.main import app as fmn_app
 

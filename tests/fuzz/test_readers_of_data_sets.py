@@ -25,9 +25,9 @@ from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow
 from dataset_tools.pairs.pairing import PairOptions, make_pairs
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.report.page import write_report
-from dataset_tools.speech.consents import Consents
-from dataset_tools.speech.recording_files import find_recordings
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.consents import Consents
+from dataset_tools.speech.recordings.recording_files import find_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 OLD = Path(__file__).parents[1] / "fixtures" / "workspace_0_1_0"
 SHA256 = "0123456789abcdef" * 4

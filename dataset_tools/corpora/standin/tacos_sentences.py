@@ -10,7 +10,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.cast import FRAME_RATE
 from dataset_tools.corpora.standin.script import ScriptedInterval
-from dataset_tools.speech.sentences import describe
+from dataset_tools.speech.sentences.generation import describe
 
 _KNOWN = 30  # distinct sentences of a class
 _MOST = 3  # maximum number of sentences per interval

@@ -23,15 +23,15 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
+from dataset_tools.speech.audio.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.booth.skips import Skips
-from dataset_tools.speech.clip_sentences import assign_texts
-from dataset_tools.speech.consents import CONSENT, Consents
 from dataset_tools.speech.dataset_speech import assemble, write_utterances
 from dataset_tools.speech.earlier_speech import speech_in_use
-from dataset_tools.speech.recording_files import FoundRecording
-from dataset_tools.speech.recording_quality import DECODED_S, Limits, judge, measure
-from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings, read_recordings
-from dataset_tools.speech.recordings import add_recording
+from dataset_tools.speech.recordings.consents import CONSENT, Consents
+from dataset_tools.speech.recordings.recording_files import FoundRecording
+from dataset_tools.speech.recordings.recording_import import add_recording
+from dataset_tools.speech.recordings.recording_rows import RecordingRow, merge_recordings, read_recordings
+from dataset_tools.speech.sentences.clip_sentences import assign_texts
 
 HELD_S = 180.0
 """Time for which a line is reserved for a speaker; the page renews the reservation every minute."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
-from dataset_tools.speech.sentences import check_words, every_sentence
+from dataset_tools.speech.sentences.generation import check_words, every_sentence
 
 
 def test_what_an_object_is_comes_from_the_row_else_the_action_else_the_thing(own_classes):

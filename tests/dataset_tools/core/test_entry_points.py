@@ -11,7 +11,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.exports.registry import find_format
-from dataset_tools.speech.engine_registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
 
 OPENED = {
@@ -130,7 +130,7 @@ def test_a_made_object_lacks_what_is_not_there_and_methods_that_cannot_be_called
     install("fmn_data.engines", "class extension:\n    name, version, speak = 'plain', '1', None")
     with pytest.raises(InputError, match="of the type extension, has no speak, voices\n") as refused:
         open_engine("broken")
-    assert refused.value.expected == "an object with the members of dataset_tools.speech.engine_interface.Engine"
+    assert refused.value.expected == "an object with the members of dataset_tools.speech.engines.interface.Engine"
 
 
 def test_an_error_of_the_toolkit_and_a_full_disk_are_not_blamed_on_an_extension(install: Callable[..., None]) -> None:

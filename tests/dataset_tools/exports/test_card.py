@@ -15,7 +15,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.exports.exporting import export_dataset
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows
-from dataset_tools.speech.consents import Consents, withdraw
+from dataset_tools.speech.recordings.consents import Consents, withdraw
 
 EVERY_PART = ("mpii-footage", "own-footage", "unknown-footage", "recordings-without-consent")
 

@@ -19,8 +19,8 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, SpeakerFacts, read_rows
-from dataset_tools.speech.consents import Consents
 from dataset_tools.speech.dataset_speech import import_dataset
+from dataset_tools.speech.recordings.consents import Consents
 
 MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl", "split.json")
 

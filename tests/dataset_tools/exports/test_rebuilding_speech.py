@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.speech.consents import Consents
-from dataset_tools.speech.espeak import EspeakEngine
+from dataset_tools.speech.engines.espeak import EspeakEngine
+from dataset_tools.speech.recordings.consents import Consents
 
 MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")
 SMALL = ("--short-side", 32)

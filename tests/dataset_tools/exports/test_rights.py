@@ -16,7 +16,7 @@ from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.exporting import export_dataset
 from dataset_tools.exports.rights import check_rights, withheld_parts
 from dataset_tools.manifests import ClipRow, PairRow, SpeakerFacts, UtteranceRow, read_rows
-from dataset_tools.speech.consents import Consents, withdraw
+from dataset_tools.speech.recordings.consents import Consents, withdraw
 
 
 @pytest.mark.parametrize(

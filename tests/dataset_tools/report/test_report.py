@@ -23,7 +23,7 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_p
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
-from dataset_tools.speech.consents import note_speakers
+from dataset_tools.speech.recordings.consents import note_speakers
 from dataset_tools.speech.transcripts import TranscriptRow
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"

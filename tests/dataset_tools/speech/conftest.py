@@ -31,7 +31,7 @@ PLAIN_ENGINE = '''
 import math, os, struct, wave
 from pathlib import Path
 from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.engine_interface import Voice
+from dataset_tools.speech.engines.interface import Voice
 
 FAILS = Path(__file__).with_name("fails")
 

@@ -17,10 +17,11 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
 from dataset_tools.speech import transcripts
-from dataset_tools.speech.arpabet import pronounce
-from dataset_tools.speech.consents import Consents, withdraw
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
+from dataset_tools.speech.audio.loudness_normalization import Finish
+from dataset_tools.speech.audio.recording_quality import Limits
+from dataset_tools.speech.audio.utterance_writer import write_utterance
+from dataset_tools.speech.engines.arpabet import pronounce
+from dataset_tools.speech.recordings.consents import Consents, withdraw
 from dataset_tools.speech.transcripts import (
     DOUBTFUL_SCORE,
     check_transcripts,
@@ -28,7 +29,6 @@ from dataset_tools.speech.transcripts import (
     transcript_score,
     transcript_warnings,
 )
-from dataset_tools.speech.utterance_writer import write_utterance
 
 
 def transcripts_of(folder: Path) -> dict[Path, str]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataset_tools.speech.engine_interface import Voice
+from dataset_tools.speech.engines.interface import Voice
 from dataset_tools.speech.voices import assign_voices
 
 

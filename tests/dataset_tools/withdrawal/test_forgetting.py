@@ -19,11 +19,11 @@ from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.consents import CONSENT, Consents, note_speakers
 from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 from dataset_tools.speech.earlier_speech import earlier_speech_path, made_speech
-from dataset_tools.speech.speaker_facts import SpeakerFacts
-from dataset_tools.speech.withdrawn_recordings import withdrawn_utterances
+from dataset_tools.speech.recordings.consents import CONSENT, Consents, note_speakers
+from dataset_tools.speech.recordings.speaker_facts import SpeakerFacts
+from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 from dataset_tools.withdrawal.forgetting import forget_voice
 from dataset_tools.withdrawal.recorded_voice import find_voice
 

@@ -9,8 +9,8 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.speech.consent_rows import ConsentRow, read_consents, write_consents
-from dataset_tools.speech.consents import CONSENT, Consents, withdraw
+from dataset_tools.speech.recordings.consent_rows import ConsentRow, read_consents, write_consents
+from dataset_tools.speech.recordings.consents import CONSENT, Consents, withdraw
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
 
 

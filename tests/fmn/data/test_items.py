@@ -10,7 +10,7 @@ import pytest
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from dataset_tools.speech.consents import withdraw
+from dataset_tools.speech.recordings.consents import withdraw
 from fmn.data.footage import Footage
 from fmn.data.items import load_items, train_val_split
 

@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.class_draft import draft_classes
 from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.speech.sentences import every_sentence
+from dataset_tools.speech.sentences.generation import every_sentence
 
 ROWS = """video,start_frame,end_frame,action,subject,object,person,sentence
 a.mp4,1,20,Cutting,Carrots,knife,p1,He cuts it.

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 
 def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voice(

@@ -23,7 +23,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import make_app
 from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.dataset_speech import import_dataset
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 from dataset_tools.withdrawal.forgetting import forget_voice
 from dataset_tools.withdrawal.recorded_voice import find_voice
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.booth.skips import SkipRow
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 SLOW_QUESTION = """
 const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);

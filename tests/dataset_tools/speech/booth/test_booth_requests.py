@@ -29,7 +29,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import MOST_BYTES, make_app
 from dataset_tools.speech.booth.sessions import Booth
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 CLASSES = load_classes()
 TOKEN = "a-secret"

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, read_rows, write_rows
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 
 def test_takes_are_reviewed_by_keyboard_before_any_is_kept(

@@ -15,8 +15,8 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.booth.sessions import Booth
-from dataset_tools.speech.consents import consented_voices
-from dataset_tools.speech.recording_rows import read_recordings
+from dataset_tools.speech.recordings.consents import consented_voices
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 
 def sentence_of_another(page: Page, stage: SimpleNamespace, address: str, name: str) -> str:

@@ -12,7 +12,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.recordings import ImportSummary, import_recordings
+from dataset_tools.speech.recordings.recording_import import ImportSummary, import_recordings
 
 CARROT = "cut_carrot_knife"
 

@@ -15,9 +15,9 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
-from dataset_tools.speech.consents import read_speakers
 from dataset_tools.speech.dataset_speech import import_dataset
-from dataset_tools.speech.recording_rows import RecordingRow
+from dataset_tools.speech.recordings.consents import read_speakers
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 
 CARROT = "cut_carrot_knife"
 Ffmpeg = Callable[..., None]

@@ -10,9 +10,9 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.speech.consents import CONSENT, Consents, withdraw
-from dataset_tools.speech.recording_rows import read_recordings
-from dataset_tools.speech.recordings import ImportSummary
+from dataset_tools.speech.recordings.consents import CONSENT, Consents, withdraw
+from dataset_tools.speech.recordings.recording_import import ImportSummary
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CARROT = "cut_carrot_knife"

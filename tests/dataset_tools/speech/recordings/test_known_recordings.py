@@ -15,10 +15,10 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.loudness_normalization import Finish
-from dataset_tools.speech.recording_quality import Limits
-from dataset_tools.speech.recording_rows import read_recordings
-from dataset_tools.speech.recordings import ImportSummary
+from dataset_tools.speech.audio.loudness_normalization import Finish
+from dataset_tools.speech.audio.recording_quality import Limits
+from dataset_tools.speech.recordings.recording_import import ImportSummary
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 CARROT = "cut_carrot_knife"
 Load = Callable[..., ImportSummary]

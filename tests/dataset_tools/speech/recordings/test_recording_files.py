@@ -15,11 +15,11 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts
-from dataset_tools.speech.consents import CONSENT, Consents
-from dataset_tools.speech.recording_files import find_recordings
-from dataset_tools.speech.recording_rows import merge_recordings, read_recordings
-from dataset_tools.speech.recordings import ImportSummary
-from dataset_tools.speech.voice_names import voice_slug
+from dataset_tools.speech.recordings.consents import CONSENT, Consents
+from dataset_tools.speech.recordings.recording_files import find_recordings
+from dataset_tools.speech.recordings.recording_import import ImportSummary
+from dataset_tools.speech.recordings.recording_rows import merge_recordings, read_recordings
+from dataset_tools.speech.recordings.voice_names import voice_slug
 from dataset_tools.withdrawal.recorded_voice import find_voice
 
 CARROT = "cut_carrot_knife"

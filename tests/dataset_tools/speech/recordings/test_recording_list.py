@@ -10,8 +10,8 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.recording_list import ListedFiles
-from dataset_tools.speech.recordings import ImportSummary
+from dataset_tools.speech.recordings.recording_import import ImportSummary
+from dataset_tools.speech.recordings.recording_list import ListedFiles
 
 CARROT = "cut_carrot_knife"
 Load = Callable[..., ImportSummary]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.recording_rows import RecordingRow, merge_recordings
+from dataset_tools.speech.recordings.recording_rows import RecordingRow, merge_recordings
 
 CARROT = "cut_carrot_knife"
 

@@ -1,0 +1,1 @@
+"""Audio of utterances: resampling, loudness, quality, WAV files."""

@@ -1,0 +1,58 @@
+"""Registry of voice engines: espeak, coqui, piper, and those of other packages.
+
+A package adds an engine, a class with the members of `dataset_tools.speech.engines.interface.Engine`, by an entry
+point::
+
+    [project.entry-points."fmn_data.engines"]
+    mine = "my_package.speech:MyEngine"
+
+Then `--voices mine` selects it; `--voices mine:OPTIONS` passes OPTIONS to the class as its only argument.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from dataset_tools.core.entry_points import extension_names, find_extension
+from dataset_tools.core.errors import InputError
+from dataset_tools.speech.engines.interface import Engine
+
+ENTRY_POINT_GROUP = "fmn_data.engines"
+
+
+def voice_licences(spec: str) -> tuple[str, ...]:
+    """Returns the licenses of the voices of an engine, a sentence each; empty if the engine does not state them.
+
+    Raises:
+        InputError: as in `open_engine`.
+    """
+    return tuple(getattr(open_engine(spec), "licences", ()))
+
+
+def open_engine(spec: str) -> Engine:
+    """Opens an engine by ``name`` (``espeak``) or ``name:options`` (``coqui:tts_models/en/vctk/vits``).
+
+    Raises:
+        InputError: there is no such engine, or it cannot be used here (a missing dependency, a fault of its package).
+    """
+    name, _, options = spec.partition(":")
+    if name == "espeak":
+        from dataset_tools.speech.engines.espeak import EspeakEngine
+
+        return EspeakEngine()
+    if name == "coqui":
+        from dataset_tools.speech.engines.coqui import CoquiEngine
+
+        return CoquiEngine.from_options(options)
+    if name == "piper":
+        from dataset_tools.speech.engines.piper import PiperEngine
+
+        return PiperEngine.from_options(options)
+    extension = find_extension(ENTRY_POINT_GROUP, name)
+    if extension is None:
+        raise InputError(
+            f"There is no speech engine {name!r}",
+            expected="one of " + ", ".join(["espeak", "coqui", "piper", *extension_names(ENTRY_POINT_GROUP)]),
+            next_step=f"install its package (entry point group {ENTRY_POINT_GROUP}), or choose another",
+        )
+    return cast("Engine", extension.make(Engine, *([options] if options else [])))

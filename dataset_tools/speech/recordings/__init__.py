@@ -1,0 +1,1 @@
+"""Recordings of people: import, voices, consents."""

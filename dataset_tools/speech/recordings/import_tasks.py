@@ -1,0 +1,91 @@
+"""One recording to import: the names of its files, its cache key, and its import in a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.speech.audio.loudness_normalization import Finish
+from dataset_tools.speech.audio.recording_quality import Limits
+from dataset_tools.speech.audio.utterance_writer import Written, write_utterance
+from dataset_tools.speech.recordings.recording_files import FoundRecording
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
+
+
+@dataclass(frozen=True)
+class ImportTask:
+    """One recording to import, for a worker process.
+
+    Attributes:
+        found: the file, its class, clip and voice. sha256: of the file.
+        utterance_id: id of the recording. original: path of its copy. target: path of its utterance.
+        limits, settings: of the quality check and the normalization.
+    """
+
+    found: FoundRecording
+    sha256: str
+    utterance_id: str
+    original: Path
+    target: Path
+    limits: Limits
+    settings: Finish
+
+    def __str__(self) -> str:
+        return str(self.found.path)
+
+
+def task_for(found: FoundRecording, workspace: Workspace) -> ImportTask:
+    """Returns the task for a file, which is read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    sha256 = sha256_of(found.path)
+    utterance_id = f"{found.clip_id or found.class_id}_{found.voice}_{sha256[:12]}"
+    return ImportTask(
+        found=found,
+        sha256=sha256,
+        utterance_id=utterance_id,
+        original=workspace.recordings / f"{sha256}{found.path.suffix.lower()}",
+        target=workspace.speech / f"{utterance_id}.wav",
+        limits=Limits(),
+        settings=Finish(),
+    )
+
+
+def import_one(task: ImportTask) -> Written:
+    """Writes the utterance of a recording and a copy of the original.
+
+    Raises:
+        SampleError: the recording cannot be used.
+    """
+    written = write_utterance(task.found.path, task.target, limits=task.limits, settings=task.settings)
+    keep_original(task)
+    return written
+
+
+def keep_original(task: ImportTask) -> None:
+    """Copies the original file unless the copy exists."""
+    if not task.original.is_file():
+        with written_whole(task.original) as partial:
+            shutil.copyfile(task.found.path, partial)
+
+
+def keys_of(task: ImportTask, earlier: RecordingRow | None) -> list[str]:
+    """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
+    stated = {(task.found.text, task.found.licence)}
+    if earlier is not None:  # a licence stated by --licence was not part of the key
+        stated |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
+    return [key_of(task), *(key_of(task, *one) for one in sorted(stated))]
+
+
+def key_of(task: ImportTask, *stated: str) -> str:
+    """Cache key: SHA-256 of everything that the WAV depends on."""
+    inputs = [task.sha256, *stated, asdict(task.limits), asdict(task.settings)]
+    return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()

@@ -1,0 +1,300 @@
+"""Recordings of a folder or CSV file, matched to classes or clips.
+
+Supported layouts:
+
+- ``DIR/<class id>/<voice>_….wav``, optionally with the sentence in a ``.txt`` of the same name beside it;
+- ``DIR/<clip id>.wav`` or ``DIR/<voice>/<clip id>.wav``, likewise;
+- a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; paths are relative to the folder
+  of the CSV, and besides the path, a row needs only ``class`` or ``clip``.
+
+The files of a folder count as audio by their suffix (`SOUND_SUFFIXES`); a CSV may list any audio format that FFmpeg
+reads. Files that cannot be matched are reported and skipped.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import read_input
+from dataset_tools.core.unicode_names import composed, in_unicode
+from dataset_tools.manifests import ClipRow, SpeakerFacts
+from dataset_tools.speech.recordings.recording_list import ListedFiles, read_list
+from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.recordings.voice_names import voice_of
+
+SOUND_SUFFIXES = frozenset(
+    [
+        ".3ga",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".au",
+        ".awb",
+        ".caf",
+        ".flac",
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp2",
+        ".mp3",
+        ".mp4",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".qta",
+        ".snd",
+        ".spx",
+        ".tta",
+        ".voc",
+        ".w64",
+        ".wav",
+        ".wave",
+        ".webm",
+        ".wma",
+        ".wv",
+    ]
+)
+"""Suffixes of audio files, and of videos that recorders and browsers make."""
+_SHOWN = 3
+_MOST_SENTENCE_BYTES = 2**16
+_OF_WINDOWS = ("desktop.ini", "thumbs.db")
+
+
+@dataclass(frozen=True)
+class FoundRecording:
+    """An audio file with its stated metadata.
+
+    Attributes:
+        path: the file.
+        class_id: its class. clip_id: the clip that it describes, if stated.
+        voice: the speaker (`voice_slug`), ``unknown`` if none is stated.
+        text: the sentence, empty if not stated.
+        licence: empty if not stated. speaker: metadata of the speaker.
+        is_whole_name: whether the voice is not stated, and the whole file name was taken for it.
+        named: the speaker's name as written, empty if none is stated.
+    """
+
+    path: Path
+    class_id: str
+    clip_id: str | None
+    voice: str
+    text: str = ""
+    licence: str = ""
+    speaker: SpeakerFacts = NOTHING_SAID
+    is_whole_name: bool = False
+    named: str = ""
+
+    def __str__(self) -> str:
+        return in_unicode(str(self.path))
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A file or row of a CSV that was not matched: the message, and the audio file whose class or clip is not known."""
+
+    message: str
+    path: Path | None = None
+
+
+@dataclass
+class Found:
+    """Result of the search for recordings.
+
+    Attributes:
+        recordings: in the order of their paths, or of the CSV.
+        mismatches: files and rows that cannot be matched.
+        notes: remarks on the recordings that were found.
+    """
+
+    recordings: list[FoundRecording] = field(default_factory=list)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> Found:
+    """Finds the recordings in a folder, or reads a CSV file.
+
+    Raises:
+        InputError: there is no such folder or file, the CSV cannot be read or has other columns, or there is no
+            recording of this data set.
+    """
+    names = _Names({one.id for one in classes.classes}, {clip.id: clip.class_id for clip in clips})
+    found = Found()
+    if source.is_dir():
+        found = _in_folder(source, names)
+    elif source.suffix.lower() == ".csv" and source.is_file():
+        found = _in_csv(source, names)
+    if found.recordings:
+        return found
+    reasons = [*found.notes, *(one.message for one in found.mismatches)]
+    raise InputError(
+        "; ".join(["There are no recordings to import", *_shown(reasons)]),
+        where=source,
+        expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
+        next_step="check the path and the names; fmn-data classes lists the classes",
+    )
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    more = len(names) - _SHOWN
+    return [*names[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def notes_on_whole_names(recordings: Sequence[FoundRecording]) -> list[str]:
+    """Warns about voices that are whole file names: recorders number their files, and each would be a voice."""
+    names = [f"{in_unicode(one.path.name)} ({one.voice})" for one in recordings if one.is_whole_name]
+    if not names:
+        return []
+    number = count_of(len(names), "file states no voice, so its", "files state no voice, so their")
+    return [
+        f"{number} whole name is the voice: {', '.join(_shown(names))}. If that is not the speaker, name the files "
+        "<voice>_….wav, or give the voice in a CSV"
+    ]
+
+
+class _NotInDataSetError(ValueError):
+    """The class or clip of a row is not part of the data set."""
+
+
+class _Names:
+    """Valid class ids, and the class of each clip id; they may be spelled with composed or decomposed letters."""
+
+    def __init__(self, class_ids: Collection[str], clip_classes: Mapping[str, str]) -> None:
+        self.clip_classes = clip_classes
+        self._class_ids = {composed(name): name for name in class_ids} | {name: name for name in class_ids}
+        self._clip_ids = {composed(name): name for name in clip_classes} | {name: name for name in clip_classes}
+
+    def class_id(self, name: str) -> str | None:
+        return self._class_ids.get(name) or self._class_ids.get(composed(name))
+
+    def clip_id(self, name: str) -> str | None:
+        return self._clip_ids.get(name) or self._clip_ids.get(composed(name))
+
+    def suggestion(self, name: str) -> str:
+        near = difflib.get_close_matches(composed(name), [*self._class_ids, *self._clip_ids], n=1)
+        return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _in_folder(folder: Path, names: _Names) -> Found:
+    found = Found()
+    paths = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_of_system(file))
+    texts = {_beside(path): path for path in paths if path.suffix.lower() == ".txt"}
+    spoken = {_beside(path) for path in paths if path.suffix.lower() in SOUND_SUFFIXES}
+    for path in paths:
+        shown = in_unicode(str(path.relative_to(folder)))
+        if shown != str(path.relative_to(folder)):
+            found.mismatches.append(Mismatch(f"{shown}: the file name is not UTF-8; rename the file"))
+        elif path.suffix.lower() == ".txt":
+            if _beside(path) not in spoken:
+                found.mismatches.append(Mismatch(f"{shown}: a sentence without a recording beside it"))
+        elif path.suffix.lower() == ".csv":
+            found.notes.append(f"{shown}: not read; to import the recordings that it lists, name it, not its folder")
+        elif path.suffix.lower() not in SOUND_SUFFIXES:
+            said = "the suffix is not that of an audio file; a CSV may list files of any suffix"
+            found.mismatches.append(Mismatch(f"{shown}: {said}"))
+        elif (recording := _by_name(path, folder, names)) is not None:
+            try:
+                found.recordings.append(replace(recording, text=_sentence_in(texts.get(_beside(path)))))
+            except ValueError as error:
+                found.mismatches.append(Mismatch(f"{shown}: not imported: {error}"))
+        else:
+            name = path.stem if path.parent == folder else path.parent.name
+            said = f"neither the folder is a class nor the name a clip of this data set{names.suggestion(name)}"
+            found.mismatches.append(Mismatch(f"{shown}: {said}", path))
+    return found
+
+
+def _is_of_system(path: Path) -> bool:
+    """Whether a file is one that macOS or Windows adds to folders (``.DS_Store``, ``._…``), or another hidden one."""
+    return path.name.startswith(".") or path.name.lower() in _OF_WINDOWS
+
+
+def _beside(path: Path) -> tuple[Path, str]:
+    """Returns what a recording and its sentence have in common: the folder, and the name without the suffix."""
+    return path.parent, composed(path.stem)
+
+
+def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
+    clip_id, class_id = names.clip_id(path.stem), names.class_id(path.parent.name)
+    if clip_id is not None:
+        name = path.parent.resolve().name
+        return FoundRecording(path, names.clip_classes[clip_id], clip_id, voice_of(name), named=name)
+    if path.parent != folder and class_id is not None:
+        name, sign, _ = path.stem.partition("_")
+        return FoundRecording(path, class_id, None, voice_of(name), is_whole_name=not sign, named=name)
+    return None
+
+
+def _sentence_in(text: Path | None) -> str:
+    """Reads the sentence in the ``.txt`` of a recording; empty if there is none.
+
+    Raises:
+        ValueError: the ``.txt`` cannot be read as a sentence.
+    """
+    if text is None:
+        return ""
+    try:
+        content = read_input(text, _MOST_SENTENCE_BYTES)
+    except InputError as error:
+        raise ValueError(f"{text.name}: {error.found}, expected {error.expected}") from error
+    except OSError as error:
+        raise ValueError(f"{text.name} cannot be read: {error.strerror}") from error
+    try:
+        sentence = " ".join(content.decode("utf-8-sig").split())
+    except UnicodeDecodeError:
+        sentence = "\0"
+    if "\0" in sentence:  # UTF-16 without a byte order mark decodes as UTF-8 with null characters
+        raise ValueError(f"{text.name} is not text in UTF-8; save it as UTF-8")
+    return sentence
+
+
+def _in_csv(path: Path, names: _Names) -> Found:
+    found, files = Found(), ListedFiles(path.parent)
+    for line, values in read_list(path):
+        try:
+            found.recordings.append(_from_row(values, files, names))
+        except ValueError as error:
+            file = files.find(values["path"]) if isinstance(error, _NotInDataSetError) else None
+            found.mismatches.append(Mismatch(f"{path.name}, line {line}: {error}", file))
+    return found
+
+
+def _from_row(values: Mapping[str, str], files: ListedFiles, names: _Names) -> FoundRecording:
+    if values[""]:
+        raise ValueError("more fields than columns")
+    file = files.find(values["path"]) if values["path"] else None
+    if file is None:
+        raise ValueError(f"there is no file {values['path']!r}")
+    if values["clip"]:
+        clip_id = names.clip_id(values["clip"])
+        if clip_id is None:
+            found = f"{values['clip']!r} is not a clip of this data set{names.suggestion(values['clip'])}"
+            raise _NotInDataSetError(found)
+        class_id = names.clip_classes[clip_id]
+        if values["class"] and names.class_id(values["class"]) != class_id:
+            raise ValueError(f"{clip_id} is a clip of {class_id}, not of {values['class']}")
+    else:
+        clip_id, stated = None, names.class_id(values["class"])
+        if stated is None:
+            found = f"{values['class']!r} is not a class of this data set{names.suggestion(values['class'])}"
+            raise _NotInDataSetError(found)
+        class_id = stated
+    of_file, sign, _ = file.stem.partition("_")
+    name, is_whole_name = values["voice"] or of_file, not (values["voice"] or sign)
+    speaker, text = SpeakerFacts(*(values[fact] for fact in SpeakerFacts.__struct_fields__)), values["text"]
+    return FoundRecording(
+        file, class_id, clip_id, voice_of(name), text, values["licence"], speaker, is_whole_name, named=name
+    )

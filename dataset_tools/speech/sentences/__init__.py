@@ -1,0 +1,1 @@
+"""Sentences of clips: a grammar in English and Chinese, and human-written ones."""

@@ -1,0 +1,129 @@
+"""Sentence of each clip: a human-written one if available, else one from the grammar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from dataset_tools.classes.triplets import ActionClass, ClassFile
+from dataset_tools.clips.interval_selection import BOUNDARY_FRAMES
+from dataset_tools.core.seeds import seed_of
+from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.manifests import ClipRow
+from dataset_tools.speech.sentences.generation import check_words, every_sentence
+from dataset_tools.speech.sentences.grammar import load_grammar
+
+_POOL = 200
+
+
+class Text(NamedTuple):
+    """A sentence and its source: ``review``, ``annotations``, ``tacos`` or ``grammar``."""
+
+    text: str
+    source: str
+
+
+def assign_texts(
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    *,
+    language: str,
+    seed: int,
+    sentences: SentenceSpans | None = None,
+    agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
+) -> dict[str, Text]:
+    """Assigns a sentence to every clip; no sentence is used twice in a class while others are left.
+
+    A sentence that an annotator wrote for a clip in a review, or agreed with, has priority if it is in the language.
+
+    Next come human-written sentences: those in the language that an interval list has for exactly this interval
+    (``annotations``), or English ones whose span covers the clip and that name the subject of the class ("He goes on"
+    does not describe what to retrieve; ``tacos``). The first choice of each clip depends only on its id and the seed,
+    so that adding a clip to the class changes few sentences of the others.
+
+    Args:
+        clips: all clips of the data set, in any order.
+        classes: their class file.
+        language: ``en`` or ``zh``.
+        seed: random seed of the choices.
+        sentences: human-written sentences, if there are any.
+        agreed: sentences from a review, by clip id, and whether an annotator wrote them.
+
+    Returns:
+        The sentence by clip id.
+
+    Raises:
+        InputError: the language has no grammar, or the class file lacks words in the language.
+    """
+    check_words(classes, language)
+    by_class: dict[str, list[ClipRow]] = {}
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        by_class.setdefault(clip.class_id, []).append(clip)
+    assigned: dict[str, Text] = {}
+    for action_class in classes.classes:
+        members = by_class.get(action_class.id, [])
+        if not members:
+            continue
+        human = _human(action_class, members, classes, sentences, language)
+        every = every_sentence(action_class, classes, language=language, seed=seed)
+        pool = every[: max(_POOL, 2 * len(members))]
+        fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
+        fixed = {clip_id: agreement for clip_id, agreement in fixed.items() if _language(agreement[0]) == language}
+        for clip_id, (sentence, is_written) in fixed.items():
+            shown_as = human.get(clip_id, {}).get(sentence, "grammar")
+            assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)
+        used = {sentence for sentence, _ in fixed.values()}
+        for clip in members:
+            if clip.id in fixed:
+                continue
+            written = human.get(clip.id, {})
+            text = _unused(list(written), used, seed, clip)
+            source = "grammar" if text is None else written[text]
+            if text is None:
+                start = seed_of(seed, "text", clip.id) % len(pool)
+                text = _unused(pool, used, seed, clip) or pool[start]
+            used.add(text)
+            assigned[clip.id] = Text(text, source)
+    return assigned
+
+
+def _language(text: str) -> str:
+    """Returns ``zh`` for a sentence with Chinese characters, else ``en``."""
+    return "zh" if re.search("[\u3400-\u9fff]", text) else "en"
+
+
+def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) -> str | None:
+    """Returns the first unused choice, starting at a position derived from the id of the clip."""
+    if not choices:
+        return None
+    start = seed_of(seed, "text", clip.id) % len(choices)
+    return next((text for text in [*choices[start:], *choices[:start]] if text not in used), None)
+
+
+def _human(
+    action_class: ActionClass,
+    clips: Sequence[ClipRow],
+    classes: ClassFile,
+    sentences: SentenceSpans | None,
+    language: str,
+) -> dict[str, dict[str, str]]:
+    """Human-written sentences that fit each clip, with their source, by clip id."""
+    if sentences is None:
+        return {}
+    word = classes.things[action_class.subject]
+    names = {word.name, word.plural or word.name, *load_grammar().english.names.get(action_class.subject, ())}
+    subject = re.compile(r"\b(" + "|".join(re.escape(name) for name in sorted(names)) + r")\b", re.IGNORECASE)
+    fitting: dict[str, dict[str, str]] = {}
+    for clip in clips:
+        start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
+        covering = sentences.covering(clip.video, start_frame, end_frame)
+        if sentences.is_list(clip.video):
+            # The frame that a clip shared with the previous clip may have been removed.
+            first = clip.start_frame - BOUNDARY_FRAMES
+            own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
+            fitting[clip.id] = dict.fromkeys(sorted(text for text in own if _language(text) == language), "annotations")
+        elif language == "en":
+            fitting[clip.id] = dict.fromkeys(sorted({text for *_, text in covering if subject.search(text)}), "tacos")
+    return fitting

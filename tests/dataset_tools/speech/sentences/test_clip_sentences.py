@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.corpora.mpii.tacos import SentenceSpans, read_sentences
+from dataset_tools.manifests import ClipRow
+from dataset_tools.speech.sentences.clip_sentences import assign_texts
+from dataset_tools.speech.sentences.generation import every_sentence
+
+CARROT = "cut_carrot_knife"
+
+
+def test_no_sentence_twice_in_a_class(classes: ClassFile, make_clip: Callable[..., ClipRow]) -> None:
+    clips = [
+        make_clip(one.id, 7, dish, 100 * n + 1) for dish, one in enumerate(classes.classes[:3], 1) for n in range(50)
+    ]
+    texts = assign_texts(clips, classes, language="en", seed=0)
+    assert len({text.text for text in texts.values()}) == 150
+    assert {text.source for text in texts.values()} == {"grammar"}
+
+
+def test_a_class_with_more_clips_than_sentences_says_some_twice(
+    classes: ClassFile, make_clip: Callable[..., ClipRow]
+) -> None:
+    one = next(one for one in classes.classes if one.id == "stir_onion_spatula")
+    there = len(every_sentence(one, classes, language="zh"))
+    clips = [make_clip(one.id, 7, 1, 100 * n + 1) for n in range(there + 10)]
+    texts = assign_texts(clips, classes, language="zh", seed=0)
+    assert len({text.text for text in texts.values()}) == there
+
+
+def test_another_clip_changes_few_of_the_others(classes: ClassFile, make_clip: Callable[..., ClipRow]) -> None:
+    clips = [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(1, 51)]
+    before = assign_texts(clips, classes, language="en", seed=0)
+    after = assign_texts([make_clip(CARROT, 7, 1, 1), *reversed(clips)], classes, language="en", seed=0)
+    assert sum(before[clip.id] != after[clip.id] for clip in clips) <= 5
+
+
+def test_a_persons_sentence_comes_first_once(classes: ClassFile, make_clip: Callable[..., ClipRow]) -> None:
+    first, second, elsewhere = (make_clip(CARROT, 7, dish, start) for dish, start in ((1, 101), (1, 121), (2, 101)))
+    spans = SentenceSpans(
+        {
+            "s07-d01": [
+                (90, 400, "He chops CARROTS finely."),
+                (90, 400, "He goes on."),
+                (160, 400, "A carrot is cut."),
+            ],
+        },
+        invalid=0,
+    )
+    texts = assign_texts([first, second, elsewhere], classes, language="en", seed=0, sentences=spans)
+    # Frames 101-150 and 121-170: only the first two spans have them, and only one of those names the carrot.
+    assert texts[first.id] == ("He chops CARROTS finely.", "tacos")
+    assert texts[second.id].source == "grammar"
+    assert texts[elsewhere.id].source == "grammar"
+
+
+def test_a_persons_english_sentence_is_not_spoken_in_chinese(
+    classes: ClassFile, make_clip: Callable[..., ClipRow]
+) -> None:
+    spans = SentenceSpans({"s07-d01": [(1, 400, "He chops the carrot.")]}, invalid=0)
+    clip = make_clip(CARROT, 7, 1, 101)
+    texts = assign_texts([clip], classes, language="zh", seed=0, sentences=spans)
+    assert texts[clip.id].source == "grammar"
+
+
+@pytest.mark.real_data
+def test_real_sentences(classes: ClassFile, make_clip: Callable[..., ClipRow], real_data: Path) -> None:
+    spans = read_sentences(real_data / "tacos")
+    sequence, start, text = next(
+        (sequence, start, text)
+        for sequence, rows in spans.spans.items()
+        for start, end, text in rows
+        if "carrot" in text and end - start >= 60
+    )
+    clip = make_clip(CARROT, int(sequence[1:3]), int(sequence[5:7]), start + 1)
+    assigned = assign_texts([clip], classes, language="en", seed=0, sentences=spans)[clip.id]
+    assert assigned.source == "tacos"
+    assert "carrot" in assigned.text.lower()
+    assert text in [said for *_, said in spans.covering(sequence, clip.start_frame, clip.end_frame)]
