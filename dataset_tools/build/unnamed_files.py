@@ -23,6 +23,7 @@ from dataset_tools.core.files import PARTIAL, remove_partial
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.speech.earlier_speech import earlier_speech_path
 
 KINDS: Mapping[str, str] = {
     "clips": "clips that were rejected or are from older builds",
@@ -175,6 +176,8 @@ def _jsonl_files(workspace: Workspace) -> Iterator[Path]:
         folders[:] = [each for each in folders if not each.startswith(".")]
         paths = (folder / each for each in files if each.endswith(".jsonl"))
         yield from (path for path in paths if path.is_file() and path != workspace.ledger)
+    if (earlier := earlier_speech_path(workspace)).is_file():
+        yield earlier
 
 
 def _note(value: Any, named: _Named) -> None:

@@ -38,8 +38,8 @@ def report(
     warn_synthetic(terminal, summary.is_standin)
     shown = f"{count_of(summary.clips, 'clip')}, {count_of(summary.utterances, 'utterance')}"
     terminal.closing("report", shown, summary.page)
-    for path in first_of(summary.missing, 3):
-        terminal.warn(f"missing: {path}")
+    if summary.missing:
+        terminal.warn(f"missing: {', '.join(first_of(summary.missing, 3))}")
     if summary.without_picture:
         name, reason = next(iter(summary.without_picture.items()))
         count = count_of(len(summary.without_picture), "clip has", "clips have")

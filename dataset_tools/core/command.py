@@ -183,25 +183,26 @@ class _UsageErrors:
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
         as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
-        with _usage_errors(as_json=as_json and parent is None):
+        with _usage_errors(info_name, as_json=as_json and parent is None):
             context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]  # of the command
             if parent is None:
                 context.meta[_AS_JSON] = as_json
             return context
 
     def invoke(self, ctx: Any) -> Any:
-        with _usage_errors(as_json=ctx.meta[_AS_JSON] and ctx.parent is None):  # of this command and those within
+        as_json = ctx.meta[_AS_JSON] and ctx.parent is None
+        with _usage_errors(ctx.info_name, as_json=as_json):  # of this command and those within
             return super().invoke(ctx)  # type: ignore[misc]  # of the command it is mixed into
 
 
 @contextmanager
-def _usage_errors(*, as_json: bool) -> Iterator[None]:
+def _usage_errors(program: str | None, *, as_json: bool) -> Iterator[None]:
     try:
         yield
     except _UsageError as error:
         if not as_json:
             raise
-        command = error.ctx.command_path if error.ctx else None
+        command = error.ctx.command_path if error.ctx else program
         found = InputError(
             error.format_message().rstrip("."),
             where=command,

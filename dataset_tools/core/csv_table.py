@@ -13,7 +13,8 @@ from itertools import zip_longest
 class Table:
     """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
 
-    A field of a row is None if the row is too short. The text of fields without a column has an empty name.
+    A field of a row is None if the row is too short. The text of fields without a column has an empty name. A first
+    column without a name, as pandas writes for its index, is called ``unnamed``.
     """
 
     columns: tuple[str, ...]
@@ -31,6 +32,8 @@ def table_of(content: bytes) -> Table:
     offset = 0
     if text[:4].lower() == "sep=":  # Excel's own first line
         text, offset = text.partition("\n")[2], 1
+    while text and not text.partition("\n")[0].strip():  # blank rows before the header
+        text, offset = text.partition("\n")[2], offset + 1
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
@@ -38,6 +41,8 @@ def table_of(content: bytes) -> Table:
     while columns and not columns[-1]:
         columns = columns[:-1]
     rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
+    if columns and not columns[0] and any(fields[0].strip() for _, fields in rows):
+        columns = ("unnamed", *columns[1:])
     return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
 
 

@@ -22,7 +22,7 @@ from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
-from dataset_tools.speech.earlier_speech import earlier_speech_path, replacing_speech, speech_in_use
+from dataset_tools.speech.earlier_speech import earlier_speech, earlier_speech_path, replacing_speech, speech_in_use
 from dataset_tools.speech.recordings.consents import note_speakers, read_speakers
 from dataset_tools.speech.recordings.recording_import import import_recordings
 from dataset_tools.speech.recordings.recording_rows import listed_recordings, merge_recordings, read_recordings
@@ -131,7 +131,7 @@ def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile,
 
     Synthesized utterances are those of the last synthesis that is complete. Copies are used with their originals.
     """
-    synthesized = speech_in_use(workspace, ledger.rows)
+    synthesized = speech_in_use(earlier_speech(workspace), ledger.rows)
     originals = _with_recordings(workspace, clips, classes, [row for row in synthesized if row.augmented is UNSET])
     there = {row.id for row in originals}
     copies = [row for row in synthesized if row.augmented is not UNSET and row.augmented.original in there]
@@ -229,7 +229,7 @@ def import_dataset(
         _drop_other_ids(workspace, ledger)
     notes = imported.notes
     if earlier_speech_path(workspace).is_file():
-        told = "the last synthesis was interrupted: the speech before it is used until it is run again"
+        told = "the last synthesis was interrupted: the speech that it has not replaced is used until it is run again"
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
     return SpeechSummary(
         len(rows),

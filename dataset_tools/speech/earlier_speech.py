@@ -1,11 +1,12 @@
 """Synthesized speech of a data set while a synthesis replaces it: if that is killed, the earlier speech stays in use.
 
-Otherwise an import of recordings after the kill would mix earlier and new utterances, since the ledger has both.
+Otherwise an import of recordings after the kill would add new utterances to the earlier ones, since the ledger has
+both. An earlier utterance whose file has been replaced (another sentence in the same voice) is the new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +26,27 @@ def made_speech(ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
     return sorted((row.value("row", UtteranceRow) for row in rows), key=lambda row: row.id)
 
 
-def speech_in_use(workspace: Workspace, ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
-    """Returns the synthesized utterances and copies of the last synthesis that is complete, sorted by id."""
-    path = earlier_speech_path(workspace)
-    return list(read_rows(path, UtteranceRow)) if path.is_file() else made_speech(ledger)
+def earlier_speech(workspace: Workspace) -> list[UtteranceRow] | None:
+    """Returns the utterances and copies that an incomplete synthesis replaces; None if there is no such synthesis."""
+    try:
+        path = earlier_speech_path(workspace)
+        return list(read_rows(path, UtteranceRow)) if path.is_file() else None
+    except FileNotFoundError:  # the synthesis has just been completed
+        return None
+
+
+def speech_in_use(earlier: Sequence[UtteranceRow] | None, ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
+    """Returns the synthesized utterances and copies to use, sorted by id.
+
+    Args:
+        earlier: of `earlier_speech`, read before the ledger: a synthesis may end in between.
+        ledger: its rows.
+    """
+    made = made_speech(ledger)
+    if earlier is None:
+        return made
+    now = {row.id: row for row in made}
+    return [now.get(row.id, row) for row in earlier]
 
 
 @contextmanager

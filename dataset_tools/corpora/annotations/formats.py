@@ -98,7 +98,7 @@ FORMATS: Mapping[str, Format] = {
     ),
     "activitynet": Format(
         lambda path, options: read_activitynet(path),
-        lambda content: "database" in content.keys and "annotations" in content.entry_keys,
+        lambda content: "database" in content.keys,
     ),
     "via": Format(
         lambda path, options: read_via(path, tier=options.tier),

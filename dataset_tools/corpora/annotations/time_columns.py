@@ -27,14 +27,18 @@ _OTHER = frozenset(
     | {"angle", "cm", "distance", "gewicht", "größe", "height", "kg", "light", "lux", "mm", "size", "volume", "weight"}
     | {"width", "temperature", "humidity", "poids", "taille", "bytes", "fps", "hz", "rate", "latitude", "longitude"}
     | {"confidence", "difficulty", "fold", "grade", "level", "percent", "price", "quality", "rank", "rating", "score"}
-    | {"likes", "version", "views", "votes", "weather"}
+    | {"likes", "version", "views", "votes", "weather", "conf", "prob", "probability", "iou", "lat", "lon", "bbox"}
+    | {"class", "entropy", "precision", "recall", "row", "unnamed"}
 )
 """Words of what is not a time: places, people, measures, ratings."""
+_ENDS = frozenset({"in", "out", "first", "last"})
+"""Words of the two ends of an interval, as in ``source_in`` and ``source_out`` of an edit decision list."""
 _COUNTERS = frozenset(
     {"count", "id", "idx", "index", "n", "no", "nr", "num", "number", "anzahl", "nummer", "numéro", "nombre"}
 )
 """Words of identifiers and counts, but ``start_index`` may be a frame."""
 _JOINED = re.compile(r"(start|stop|end|begin)(s|ms|sec|seconds|time|zeit|frame|pos|position)")
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
 _BARE = re.compile(r"\d+([.,]\d+)?")  # without a unit of time
 _CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*(:\s*\d{2}|m\s*\d{1,2})([.,:;]\d+)?\s*s?"
@@ -86,9 +90,14 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
         and all(map(_NUMBER.fullmatch, values[name]))
         and not (_is_of_others(name) and all(map(_BARE.fullmatch, values[name])))
     ]
-    named = [name for name in unknown if _names_times(name, may_be={*clocks, *numbers})]
+    numeric = [name for name in unknown if any(map(_DIGIT.search, values[name]))]
+    named = [
+        name
+        for name in unknown
+        if _names_times(name, may_be={*clocks, *numbers}) and (name in numeric or not values[name])
+    ]
     videos = [plain_text(row.get("video") or "") for row in rows]
-    filled = [name for name in unknown if len(values[name]) == len(rows) and not _is_of_others(name)]
+    filled = [name for name in numeric if len(values[name]) == len(rows) and not _is_of_others(name)]
     if named:
         found, why = named, "by name" if len(named) > 1 else "by its name"
     elif clocks:
@@ -115,7 +124,9 @@ def _names_times(name: str, may_be: Collection[str]) -> bool:
 def _is_of_others(name: str) -> bool:
     """Whether a column's name says that it holds no times: ``age``, ``take_no``, ``from_camera``; not ``start_no``."""
     first, *others = _words(name)
-    if (_WORDS | _UNITS).intersection(others):
+    if (_WORDS | _UNITS).intersection(others) or _ENDS.intersection([first, *others]):
+        return False
+    if first in _COUNTERS and name[-1:].isdigit():  # index1 and index2 may be an interval
         return False
     return bool(_OTHER.intersection([first, *others])) or (
         first not in _WORDS | _UNITS and bool(_COUNTERS.intersection([first, *others]))

@@ -26,7 +26,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from dataset_tools.speech.audio.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.booth.skips import Skips
 from dataset_tools.speech.dataset_speech import assemble, write_utterances
-from dataset_tools.speech.earlier_speech import speech_in_use
+from dataset_tools.speech.earlier_speech import earlier_speech, speech_in_use
 from dataset_tools.speech.recordings.consents import CONSENT, Consents
 from dataset_tools.speech.recordings.recording_files import FoundRecording
 from dataset_tools.speech.recordings.recording_import import add_recording
@@ -124,7 +124,8 @@ class Booth:
     def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
         """Sentences to record, by clip id: the first of every class, then the second of every class, and so on."""
         # These include utterances that were replaced by a recording, possibly of another clip.
-        spoken = speech_in_use(self.workspace, read_ledger(self.workspace.ledger))
+        earlier = earlier_speech(self.workspace)
+        spoken = speech_in_use(earlier, read_ledger(self.workspace.ledger))
         rows = [*(row for row in spoken if row.augmented is msgspec.UNSET), *_utterances(self.workspace)]
         class_of = {clip.id: clip.class_id for clip in clips.values()}  # rows of another class are outdated
         current = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}

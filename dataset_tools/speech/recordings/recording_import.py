@@ -277,7 +277,7 @@ def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, l
     utterance = msgspec.structs.replace(utterance, language=language or utterance.language)
     licence, name = found.licence or licence or row.licence, _speaker_name(found)
     if name in (msgspec.UNSET, found.voice):  # the voice may be stated instead of the name
-        name = row.speaker_name or name
+        name = row.speaker_name
     return msgspec.structs.replace(row, licence=licence, speaker_name=name, utterance=utterance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -114,6 +115,24 @@ def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
     assert "interrupted" not in run(place, "speech", "import", takes)[1]
     assert rows(place) == rows(whole)
     assert list(place.rglob("*earlier-speech*")) == []
+
+
+def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path, takes: Path, tmp_path: Path) -> None:
+    """Another sentence in the same voice has the same file."""
+    spoken: dict[str, Any] = {}
+    for line in (place / "manifests" / "clips.jsonl").read_text("utf-8").splitlines():
+        clip = json.loads(line)
+        of_video = spoken.setdefault(clip["video"], {"timestamps": [], "sentences": []})
+        of_video["timestamps"].append([clip["start_frame"], clip["end_frame"]])
+        of_video["sentences"].append(f"Look at the {clip['class'].split('_')[1]} here.")
+    sentences = tmp_path / "sentences.json"
+    sentences.write_text(json.dumps(spoken))
+    killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=8)
+    assert run(place, "speech", "import", takes)[0] == 0
+    made = [row for row in rows(place) if row["source"] == "synthesized"]
+    assert {row["text"].startswith("Look at the ") for row in made} == {True, False}
+    for row in made:
+        assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
 
 
 @pytest.mark.slow

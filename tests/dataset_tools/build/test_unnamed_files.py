@@ -39,6 +39,7 @@ KEPT = (
     "clips/mine.mp4",
     "clips/notes.txt",
     "speech/holiday.wav",
+    "speech/s04-d04_000001-000050_en-us.wav",  # earlier speech, while a synthesis is not complete
     f"speech/{OLD}_kim.wav",  # made from a recording
     f"recordings/{OLD}_kim.wav",
     "recordings/tombstones.jsonl",
@@ -65,6 +66,8 @@ def place(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * len(name))
     (workspace.recordings / "tombstones.jsonl").write_text('{"voice": "kim"}\n')
+    earlier = {"path": "speech/s04-d04_000001-000050_en-us.wav"}
+    (workspace.cache / "earlier-speech.jsonl").write_text(json.dumps(earlier) + "\n")
     row = {"utterance": {"path": f"speech/{OLD}_kim.wav"}}
     (workspace.recordings / "recordings.jsonl").write_text(json.dumps(row) + "\n")
     clip = msgspec.structs.replace(make_clip("cut_carrot_knife", 1, 1, 1), sha256=NEW_SHA)

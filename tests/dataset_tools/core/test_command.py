@@ -109,7 +109,7 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
         ("cut --nope --json", "No such option: --nope", "root cut"),
         ("cut --json a b", "Got unexpected extra argument(s) (b)", "root cut"),
         ("cut --json --teeth x", "Invalid value for '--teeth'", "root cut"),
-        ("cut --json --teeth", "Option '--teeth' requires an argument", None),
+        ("cut --json --teeth", "Option '--teeth' requires an argument", "root"),
         ("slice --json", "Missing argument 'what'", "root slice"),
         ("nope --json", "No such command 'nope'", "root"),
         ("--json cut", "No such option: --json", "root"),
@@ -117,9 +117,7 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
         ("group inner --json --nope", "No such option: --nope", "root group inner"),
     ],
 )
-def test_an_error_of_usage_is_one_json_object_if_json_is_asked_for(
-    arguments: str, found: str, where: str | None
-) -> None:
+def test_an_error_of_usage_is_one_json_object_if_json_is_asked_for(arguments: str, found: str, where: str) -> None:
     ended = CliRunner().invoke(app, arguments.split(), prog_name="root")
     assert ended.exit_code == 2
     told = json.loads(ended.stdout)

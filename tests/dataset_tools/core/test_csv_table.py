@@ -38,3 +38,16 @@ def test_what_is_not_csv() -> None:
     with pytest.raises(UnicodeDecodeError):
         table_of("ä".encode("latin-1"))
     assert table_of(b"") == table_of(b"\n") == table_of(b",,\n")
+
+
+def test_blank_rows_before_the_header_are_skipped_and_counted() -> None:
+    table = table_of(b"\n \r\nvideo;label\na;wave\n")
+    assert table.columns == ("video", "label")
+    assert table.rows == ((4, {"video": "a", "label": "wave"}),)
+
+
+def test_a_first_column_without_a_name_is_an_index() -> None:
+    table = table_of(b",video,label\n0,a,wave\n1,b,cut\n")
+    assert table.columns == ("unnamed", "video", "label")
+    assert table.rows[1] == (3, {"unnamed": "1", "video": "b", "label": "cut"})
+    assert table_of(b",video\n,a\n").rows == ((2, {"video": "a"}),)

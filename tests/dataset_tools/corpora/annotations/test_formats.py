@@ -31,6 +31,8 @@ LABEL_STUDIO = [{"id": 4, "data": {"video": "a.mp4"}, "annotations": [{"id": 9, 
         ("a.eaf", CVAT, "cvat"),
         ("a.xml", VIA, "via"),
         ("a", LABEL_STUDIO, "label-studio"),
+        ("a.json", {"database": {}}, "activitynet"),
+        ("a.json", {"database": {"v1": {"subset": "testing"}}}, "activitynet"),
         ("a.json", "video,action,subject\na,b,c\n", "csv"),
     ],
 )

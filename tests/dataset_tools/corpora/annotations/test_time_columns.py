@@ -30,6 +30,7 @@ def refused(folder: Path, text: str) -> str:
         *("von,bis", "Begin,Finish", "onset,offset", "from,to", "start,end", "Start s,End s", "startTime,stopTime"),
         *("Anfang (s),Ende (s)", "开始,结束", "t0,t1", "a,b", "début,fin", "begin,finish", "alku,loppu"),
         *("start_index,end_index", "start_no,end_no", "scene_start,scene_end", "frame_no_1,frame_no_2", "t,duration"),
+        *("source_in,source_out", "scene_in,scene_out", "camera_in,camera_out", "first_no,last_no", "index1,index2"),
         *("from_tray,to_tray", "action_start,action_stop", "camera_time,scene_time", "person_from,person_to"),
     ],
 )
@@ -47,7 +48,7 @@ def test_columns_of_times_with_other_names_are_named_and_refused(names: str, val
         ("video,span,label", ["a,0:01-0:02,wave", "b,0:03 - 0:05,wave"], "the column 'span' may hold times"),
         ("video,when,label", ["a,0:01,wave", "b,,wave"], "the column 'when' may hold times, such as '0:01'"),
         ("video,p,q,label", ["a,x,1,wave", "a.mp4,y,2,wave", "a,z,3,wave"], "the column 'q' may hold times"),
-        ("video,p,label", ["a,first,wave", "a,then,wave"], "the column 'p' may hold times, as videos occur in several"),
+        ("video,p,label", ["a,3,wave", "a,then 5,wave"], "the column 'p' may hold times, as videos occur in several"),
         ("video,end,label", ["a,,wave"], "the column 'end' may hold times, by its name"),
         ("video,range,label", ["a,0.5-3.2,wave", "b,1 s to 3 s,wave"], "the column 'range' may hold times, such as"),
     ],
@@ -64,6 +65,12 @@ def test_columns_are_told_by_their_values_too(header: str, rows: list[str], foun
         ("video,start_s,end_s,von,bis,label", ["a,,,1,2,wave", "a,,,3,4,wave"]),  # said to be whole videos
         ("video,sentence,label", ["a,It waves.,wave", "a,A hand waves.,wave"]),
         ("video,mood,label", ["a,,wave", "a,,wave"]),
+        ("video,p,label", ["a,first,wave", "a,then,wave"]),  # no digit
+        ("video,split,annotator,label", ["a,train,Bob,wave", "a,test,Ann,wave"]),
+        ("video,from,to,label", ["a,board,bowl,wave", "a,bowl,board,wave"]),
+        ("video,conf,label", ["a,0.5,wave", "a,0.9,wave"]),
+        ("video,lat,lon,label", ["a,48.1,11.5,wave", "a,48.2,11.6,wave"]),
+        (",video,label", ["0,a,wave", "1,a,wave"]),  # pandas' index
         ("video,endoscope,starter,label", ["a,x,y,wave", "b,x,y,wave"]),
         ("video,aspect,label", ["a,16:9,wave", "b,4:3,wave"]),
         ("video,age,label", ["a,20-30,wave", "b,30-40,wave"]),

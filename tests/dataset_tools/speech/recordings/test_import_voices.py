@@ -94,6 +94,19 @@ def test_lists_of_earlier_versions_have_no_names_until_they_are_imported_again(
     assert find_voice(workspace, voice).is_named_in("Łada".encode())
 
 
+def test_a_voice_instead_of_the_name_does_not_hide_that_of_a_file_of_an_earlier_version(
+    workspace: Workspace, tmp_path: Path, take: Take, load: Load
+) -> None:
+    path = take(tmp_path / "takes" / CARROT / "wang_1.wav", 300)
+    load(tmp_path / "takes")
+    listing = without_names(workspace)
+    listing.write_text(listing.read_text("utf-8").replace('"wang_1.wav"', '"Wang 芳_1.wav"'), "utf-8")
+    (tmp_path / "list.csv").write_text(f"path,class,voice\n{path},{CARROT},wang\n", "utf-8")
+    again = load(tmp_path / "list.csv")
+    assert (again.known, again.corrected) == (1, 0)
+    assert find_voice(workspace, "Wang 芳").name == "wang"
+
+
 def test_a_voice_of_an_earlier_version_is_found_by_the_name_in_a_later_list(
     workspace: Workspace, load: Load, listed: Listed
 ) -> None:
