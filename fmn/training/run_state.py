@@ -81,12 +81,13 @@ class RunState:
         return self.epoch - self.best_epoch >= patience
 
     def ended(self, config: Config) -> bool:
-        """Whether training is complete; a closed-form system, without parameters, takes one epoch."""
-        return self.finished and (
-            self.parameters == 0
-            or self.epoch >= config.training.epochs
-            or self.patience_is_over(config.training.patience)
-        )
+        """Whether training is complete; a closed-form system, without parameters, takes one epoch.
+
+        Earlier versions ended a run by patience at any epoch, not only at a validated one.
+        """
+        patience = config.training.patience
+        is_out_of_patience = patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
+        return self.finished and (self.parameters == 0 or self.epoch >= config.training.epochs or is_out_of_patience)
 
     def line(self, epochs: int) -> str:
         """Text next to a progress bar."""

@@ -18,7 +18,7 @@ from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
-from fmn.training.run_state import DIRECTIONS, read_run_state
+from fmn.training.run_state import DIRECTIONS, RunState, read_run_state
 from fmn.training.train import train
 from fmn.training.trainer import TrainingLoop
 
@@ -148,6 +148,21 @@ def test_training_stops_at_a_validation(
     state = read_run_state(run)
     assert state is not None
     assert "audio_to_video_map" in state.history[-1]
+
+
+def test_a_run_that_an_earlier_version_stopped_between_validations_is_finished(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, scores = workspace / "runs" / "one", iter([50.0, 45.0])  # after the epochs 3 and 6
+    values = {"training.epochs": 12, "training.patience": 4, "training.validate_every": 3}
+    config = with_values(small, values)
+    with monkeypatch.context() as patch:
+        names = [f"{direction}_{name}" for direction in DIRECTIONS for name in ("map", "hit@1")]
+        patch.setattr(TrainingLoop, "validate", lambda self: dict.fromkeys(names, next(scores)))
+        patch.setattr(RunState, "patience_is_over", lambda self, patience: self.epoch - self.best_epoch >= patience)
+        assert train(manifest_of(workspace), config, run).epochs == 7
+    again = train(manifest_of(workspace), config, run)
+    assert (again.already_finished, again.best_epoch, again.epochs) == (True, 3, 7)
 
 
 def test_bfloat16_without_a_gpu_is_noted(workspace: Path, small: Config) -> None:
