@@ -124,7 +124,7 @@ def train(
         from fmn.training.train import plan_training
 
         device_named(options.device)
-        plan = plan_training(options.manifest, config, options.root)
+        plan = plan_training(options.manifest, config, options.root, folder)
         plan.items.require_media()
         _show_plan(terminal, plan, folder, plan.earlier_state(folder, resume=resume, processes=processes))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
+from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
@@ -200,6 +201,17 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             next_step=elsewhere,
         )
     return state
+
+
+def with_earlier_capacity(config: Config, run: Path) -> Config:
+    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50.
+
+    This was the default of earlier versions, whatever the number of classes.
+    """
+    is_run = (run / CONFIG_FILE).is_file() and read_run_state(run) is not None
+    if config.memory.capacity is None and is_run and load_config(run).memory.capacity == PAPER_CAPACITY:
+        return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
+    return config
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:

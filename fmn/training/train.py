@@ -29,7 +29,7 @@ from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.own_features import has_same_features, shortened
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
-from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, written_manifest
+from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, with_earlier_capacity, written_manifest
 from fmn.training.stop_messages import translate_errors
 from fmn.training.trainer import TrainingLoop
 
@@ -96,9 +96,10 @@ class TrainingPlan:
         return earlier_state(run, self.config, self.items.manifest, resume=resume, processes=processes)
 
 
-def plan_training(manifest: Path, config: Config, root: Path | None = None) -> TrainingPlan:
+def plan_training(manifest: Path, config: Config, root: Path | None = None, run: Path | None = None) -> TrainingPlan:
     """Completes the configuration and loads the items of the manifest; see `train` for arguments and errors."""
     config = find_system(config.system).complete(config)
+    config = config if run is None else with_earlier_capacity(config, run)
     items = load_items(manifest, root).required_to_train()
     plan = TrainingPlan(
         with_capacity(config, len(items.classes)), items.without_fold_0() if config.training.refit else items
@@ -150,7 +151,7 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
-    plan = plan_training(manifest, config, root)
+    plan = plan_training(manifest, config, root, run)
     config, items = plan.config, plan.items
     chosen = processes.device(find_device(device))
     with run_lock(run) if processes.is_first else nullcontext():

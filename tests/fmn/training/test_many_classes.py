@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.comparison_plan import plan
 from fmn.config import Config, MemoryConfig, as_published, with_values
@@ -91,6 +92,23 @@ def test_few_classes_slots_without_classes_and_pseudo_labels_keep_the_number_of_
         assert with_capacity(config, classes).memory.capacity == 50
     for other in (as_published(config), pairs, with_values(config, {"memory.class_slots": False})):
         assert plan_training(manifest, other).config.memory.capacity == 50
+
+
+def test_a_run_of_an_earlier_version_keeps_its_50_slots(workspace: Path, config: Config) -> None:
+    """Its config.json has the earlier default, which was not given, either."""
+    manifest, run = workspace / "manifests" / "train.jsonl", workspace / "runs" / "one"
+    config = with_values(config, {"training.epochs": 1})
+    train(manifest, with_values(config, {"memory.capacity": 50}), run)
+    assert plan_training(manifest, config, run=run).config.memory.capacity == 50
+    assert train(manifest, config, run).already_finished
+    assert train(manifest, with_values(config, {"training.epochs": 2}), run).epochs == 2
+    assert slots_of(run)[0] == 50
+    with pytest.raises(InputError, match=r"memory\.capacity was 50, is 150"):
+        train(manifest, with_values(config, {"memory.capacity": CAPACITY}), run)
+    other = workspace / "runs" / "other"
+    train(manifest, with_values(config, {"memory.capacity": 59}), other)
+    with pytest.raises(InputError, match=r"memory\.capacity was 59, is 150"):
+        train(manifest, config, other)
 
 
 def test_a_comparison_plans_as_many_slots(workspace: Path, config: Config) -> None:
