@@ -17,7 +17,8 @@ from dataset_tools.core.errors import InputError, ToolkitError
 Section = TypeVar("Section")
 Value = TypeVar("Value")
 Count = Annotated[int, Meta(ge=1, le=10**8)]
-Size = Annotated[int, Meta(ge=1, le=65_536)]
+LARGEST_SIZE = 65_536
+Size = Annotated[int, Meta(ge=1, le=LARGEST_SIZE)]
 """A dimension of something held in memory; the limit is many times the paper's largest, 2048."""
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -14,7 +14,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.comparison_plan import plan
 from fmn.config import Config, MemoryConfig, as_published, with_values
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.memory_capacity import with_capacity
+from fmn.models.memory_capacity import capacity_note, with_capacity
 from fmn.training.checkpoint import load_run
 from fmn.training.train import plan_training, train
 
@@ -74,11 +74,21 @@ def test_every_class_has_a_slot(workspace: Path, config: Config) -> None:
     assert train(manifest, config, workspace / "runs" / "one").already_finished
 
 
+def test_there_are_at_most_as_many_slots_as_are_valid(config: Config) -> None:
+    for classes, slots in ((26_214, 65_535), (26_215, 65_536), (30_000, 65_536), (65_536, 65_536), (70_000, 65_536)):
+        found = with_capacity(config, classes)
+        assert found.memory.capacity == slots
+        note = capacity_note(found, classes)
+        assert (note is not None) == (classes > slots)
+        assert note is None or "Leave" not in note
+
+
 def test_fewer_slots_than_classes_are_noted(workspace: Path, config: Config) -> None:
     config = with_values(config, {"memory.capacity": 59, "memory.score_threshold": 0.0, "training.epochs": 1})
     summary = train(workspace / "manifests" / "train.jsonl", config, workspace / "runs" / "one")
     (note,) = (note for note in summary.notes if "memory.capacity" in note)
     assert "memory.capacity is 59, but there are 60 classes" in note
+    assert note.endswith("Leave memory.capacity out for enough slots.")
     capacity, classes = slots_of(workspace / "runs" / "one")
     assert (capacity, len(classes)) == (59, 59)
 
