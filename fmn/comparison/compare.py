@@ -154,8 +154,8 @@ def _extract(
 
 def _of_capacity(entries: Mapping[str, Entry], classes: int) -> list[str | None]:
     """Caveats of memories with fewer slots than classes."""
-    reading = (entry for entry in entries.values() if not entry.system.ignores("memory.capacity"))
-    return [capacity_note(entry.candidates[0].config, classes) for entry in reading]
+    first = ((entry.system, entry.candidates[0].config) for entry in entries.values())
+    return [capacity_note(config, classes) for system, config in first if not system.ignores("memory.capacity", config)]
 
 
 def _shared(train: Items, test: Items) -> tuple[str, ...]:

@@ -106,13 +106,16 @@ def _notes_of_changes(changes: Mapping[str, Any], entries: Mapping[str, Entry]) 
     """Yields which systems use the changed values, unless all do."""
     groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for name in changes:
-        using = tuple(system for system, entry in entries.items() if not entry.system.ignores(name))
+        using = tuple(
+            system for system, entry in entries.items() if not entry.system.ignores(name, entry.candidates[0].config)
+        )
         groups.setdefault((using, name.startswith("memory.")), []).append(name)
     for (using, of_memories), names in groups.items():
-        trials = "; the trials that found them (fmn tune) are more than any other system had" if of_memories else ""
+        them = "it" if len(names) == 1 else "them"
+        trials = f"; if fmn tune found {them}, its trials are more than any other system had" if of_memories else ""
         if len(using) < len(entries):
             who = f"only {', '.join(using)}" if using else "no system"
-            yield f"{', '.join(names)}: {who} {'uses' if len(using) < 2 else 'use'} these{trials}."
+            yield f"{', '.join(names)}: {who} {'uses' if len(using) < 2 else 'use'} {them}{trials}."
 
 
 def _reason(error: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dataset_tools.core.errors import InputError
 from fmn.config import PRESETS, Config, MemoryConfig, as_dict, flattened
 from fmn.config_sections import section_from
-from fmn.models.memory_capacity import with_capacity
+from fmn.models.memory_capacity import default_capacity
 
 if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel
@@ -124,14 +124,20 @@ class System:
             model.layers = LearnedLayers(audio_layers)
         return model
 
-    def ignores(self, name: str) -> bool:
-        """Whether the system does not read the value with this dotted name."""
+    def ignores(self, name: str, config: Config) -> bool:
+        """Whether the system does not read the value of ``config`` with this dotted name.
+
+        Without class labels, ``memory.capacity`` limits the number of clusters that every system is trained on.
+        """
+        if name == "memory.capacity" and config.training.labels == "pairs":
+            return False
         return any(name == each or name.startswith(f"{each}.") for each in self.ignored)
 
     def unread(self, config: Config, classes: int) -> dict[str, Any]:
         """Values of ``config`` that the system ignores and that no preset has, for a manifest with these classes."""
-        usual = [flattened(as_dict(with_capacity(self.adapt(base), classes))) for base in PRESETS.values()]
-        found = {name: value for name, value in flattened(as_dict(config)).items() if self.ignores(name)}
+        slots = {"memory.capacity": default_capacity(config, classes)}
+        usual = [flattened(as_dict(self.adapt(base))) | slots for base in PRESETS.values()]
+        found = {name: value for name, value in flattened(as_dict(config)).items() if self.ignores(name, config)}
         return {name: value for name, value in found.items() if all(each.get(name) != value for each in usual)}
 
     def complete(self, config: Config) -> Config:

@@ -276,7 +276,7 @@ def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
     if unread := system.unread(config, classes):
         yield f"Not used by {config.system}: {', '.join(f'{name}={value}' for name, value in unread.items())}."
     too_few = capacity_note(config, classes)
-    if too_few is not None and not system.ignores("memory.capacity"):
+    if too_few is not None and not system.ignores("memory.capacity", config):
         yield too_few
 
 

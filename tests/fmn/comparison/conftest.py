@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,16 @@ def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path / "systems")])
     monkeypatch.delitem(sys.modules, "fmn.models.baselines.broken", raising=False)
 
-    def made(*models: str, budget: int = 2, seeds: int = 2, **others: Any) -> Comparison:
+    def made(
+        *models: str, budget: int = 2, seeds: int = 2, changes: Mapping[str, Any] | None = None, **others: Any
+    ) -> Comparison:
         manifests = workspace / "manifests"
         return plan(
             manifests / "train.jsonl",
             manifests / "test.jsonl",
             workspace / "runs" / "compare",
             models=models,
-            changes=CHANGES,
+            changes=CHANGES | dict(changes or {}),
             budget=budget,
             seeds=seeds,
             device="cpu",

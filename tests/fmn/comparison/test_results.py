@@ -108,6 +108,14 @@ def test_what_was_tuned_for_memories_alone_is_said(planned: Callable[..., Compar
 
 def test_values_that_not_all_systems_use_are_noted(results: Results) -> None:
     using = {note.partition(": ")[0]: note.partition(": ")[2] for note in results.values["notes"] if " use" in note}
-    assert using["model.hidden_size, model.frame_stack"] == "only cca, fmn use these."
-    assert using["memory.capacity"].startswith("only fmn uses these; the trials")
+    assert using["model.hidden_size, model.frame_stack"] == "only cca, fmn use them."
+    slots = "only fmn uses it; if fmn tune found it, its trials are more than any other system had."
+    assert using["memory.capacity"] == slots
     assert "training.epochs" not in ", ".join(using)  # all systems are trained
+
+
+def test_without_class_labels_every_system_uses_the_number_of_clusters(planned: Callable[..., Comparison]) -> None:
+    changes = {"training.labels": "pairs", "memory.capacity": 5, "memory.update": 0.5}
+    notes = compare(planned("fmn", "clip_towers", "lengths", seeds=1, budget=1, changes=changes)).values["notes"]
+    assert not any("memory.capacity" in note for note in notes)
+    assert any(note.startswith("memory.update: only fmn uses it") for note in notes)

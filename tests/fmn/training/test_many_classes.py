@@ -12,9 +12,10 @@ import torch
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.comparison_plan import plan
-from fmn.config import Config, MemoryConfig, as_published, with_values
+from fmn.config import PRESETS, Config, MemoryConfig, as_published, with_values
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory_capacity import capacity_note, with_capacity
+from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
 from fmn.training.train import plan_training, train
 
@@ -119,6 +120,24 @@ def test_a_run_of_an_earlier_version_keeps_its_50_slots(workspace: Path, config:
     train(manifest, with_values(config, {"memory.capacity": 59}), other)
     with pytest.raises(InputError, match=r"memory\.capacity was 59, is 150"):
         train(manifest, config, other)
+
+
+def test_the_usual_number_of_slots_is_that_of_the_own_labels(config: Config) -> None:
+    """A number that was not given is not noted, and one that is used as the number of clusters neither."""
+
+    def unread(name: str, **values: object) -> dict[str, object]:
+        system = find_system(name)
+        own = with_values(system.adapt(PRESETS["demo"]), {"system": name} | values)
+        return system.unread(with_capacity(own, 80), 80)
+
+    for name in ("cca", "clip_towers", "class_towers"):
+        assert unread(name) == {}
+        assert unread(name, **{"training.labels": "pairs"}) == {}
+        assert unread(name, **{"training.labels": "pairs", "memory.capacity": 5}) == {}
+        assert "memory.capacity" not in unread(name, **{"memory.class_slots": False})
+        assert unread(name, **{"memory.capacity": 50}) == {"memory.capacity": 50}
+    pairs = {"training.labels": "pairs", "memory.update": 0.5}
+    assert unread("cca", **pairs) == {"memory.update": 0.5}
 
 
 def test_a_comparison_plans_as_many_slots(workspace: Path, config: Config) -> None:
