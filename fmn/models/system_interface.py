@@ -67,6 +67,10 @@ def of_both_sides(config: Config) -> ClassCrossEntropy:
     return "both sides"
 
 
+def accept_any(config: Config) -> None:
+    """Refuses no configuration."""
+
+
 def no_footnote(config: Config) -> str:
     """No footnote."""
     return ""
@@ -93,6 +97,7 @@ class System:
         footnote: caveat of a configuration, shown with its results; empty if there is none.
         ignored: values and sections of the configuration that it does not read, by dotted name; a run that changes them
             gets a note.
+        check: raises InputError for a configuration that it cannot be trained with; runs that have it can be loaded.
         joint: whether it learns nothing, and compares the vectors of a joint encoder directly. If the features are
             not from such an encoder, `fmn compare` omits it unless it is named.
     """
@@ -106,6 +111,7 @@ class System:
     class_cross_entropy: Callable[[Config], ClassCrossEntropy] = no_cross_entropy
     footnote: Callable[[Config], str] = no_footnote
     ignored: tuple[str, ...] = ()
+    check: Callable[[Config], None] = accept_any
     joint: bool = False
 
     def model(self, config: Config, video_dim: int, audio_dim: int, audio_layers: int = 1) -> RetrievalModel:
@@ -141,12 +147,13 @@ class System:
         return {name: value for name, value in found.items() if all(each.get(name) != value for each in usual)}
 
     def complete(self, config: Config) -> Config:
-        """Returns ``config`` with all options of the system, missing ones at their defaults.
+        """Returns ``config``, to train with, with all options of the system, missing ones at their defaults.
 
         Raises:
-            InputError: an option is unknown or has an invalid value; or the system needs a joint encoder, and none is
-                named.
+            InputError: an option is unknown or has an invalid value; the system cannot be trained with the
+                configuration; or it needs a joint encoder, and none is named.
         """
+        self.check(config)
         if self.joint and not may_be_joint(config):
             raise not_joint(config)
         names = ", ".join(field.name for field in fields(self.options)) or "none: the system has no options of its own"

@@ -211,19 +211,9 @@ class _Middle(nn.Module):
 
 
 class MusicnnTowers(ScoreTrainedTowers):
-    """MusiCNN for utterances, two layers for clips, a triplet loss between them.
-
-    Raises:
-        InputError: the triplet loss is off; there is no other.
-    """
+    """MusiCNN for utterances, two layers for clips, a triplet loss between them."""
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
-        if config.training.triplet == "off":
-            raise InputError(
-                "musicnn has no other loss than the triplet loss, and training.triplet is off",
-                expected="training.triplet standard, softmax or as_published",
-                next_step="select one with --set training.triplet=…, or leave that value out",
-            )
         options = section_from(Options, config.options, expected="filters, dropout", path="options.")
         encoder, model = Musicnn(audio_dim, filters=options.filters, dropout=options.dropout), config.model
         super().__init__(
@@ -248,6 +238,21 @@ def adapt(config: Config) -> Config:
         audio = replace(audio, n_mels=DEMO_BANDS)
         options.setdefault("filters", DEMO_FILTERS)
     return replace(config, audio=audio, training=training, options=options)
+
+
+def check(config: Config) -> None:
+    """Checks that there is something to train.
+
+    Raises:
+        InputError: the triplet loss is off; there is no other.
+    """
+    if config.training.triplet == "off":
+        raise InputError(
+            "musicnn has no other loss than the triplet loss, and training.triplet is off",
+            expected="training.triplet standard, softmax or as_published",
+            next_step="select one with --set training.triplet=…, leave that value out, or (fmn compare) leave musicnn "
+            "out of --models",
+        )
 
 
 def grid(config: Config) -> tuple[Changes, ...]:
@@ -280,5 +285,6 @@ SYSTEM = System(
     options=Options,
     grid=grid,
     footnote=footnote,
+    check=check,
     ignored=(*OF_FMN, *OF_UTTERANCE_ENCODER, "memory.temperature", "model.head_hidden_size", "model.step_attention"),
 )

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
+from fmn.comparison.comparison_plan import plan
 from fmn.config import Config, with_values
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
+from fmn.evaluation.evaluate import evaluate
 from fmn.models.baselines.musicnn import Musicnn, MusicnnTowers, _Front
 from fmn.models.baselines.musimnet import AutoPool, MelNetwork
+from fmn.training.train import plan_training, train
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -134,6 +139,21 @@ def test_the_triplet_loss_of_musicnn_is_the_configured_one(small: Config, batch:
     assert losses == pytest.approx({form: sum(each) / len(each) for form, each in terms.items()})
 
 
-def test_musicnn_without_its_only_loss_is_refused(small: Config) -> None:
+@pytest.mark.usefixtures("made_features", "one_thread")
+def test_musicnn_without_its_only_loss_is_not_trained_but_can_be_evaluated(workspace: Path, small: Config) -> None:
+    """Earlier versions trained it with the standard triplet loss, although config.json has ``off``."""
+    manifest, test = (workspace / "manifests" / f"{name}.jsonl" for name in ("train", "test"))
+    run = workspace / "runs" / "one"
+    config = with_values(small, {"system": "musicnn", "options.filters": 0.05, "training.epochs": 1})
+    train(manifest, config, run)
+    off = with_values(config, {"training.triplet": "off"})
     with pytest.raises(InputError, match="musicnn has no other loss than the triplet loss"):
-        MusicnnTowers(with_values(small, {"training.triplet": "off"}), 12, 8)
+        plan_training(manifest, off)
+    with pytest.raises(InputError, match="musicnn has no other loss") as refused:
+        plan(manifest, test, workspace / "compare", models=["fmn", "musicnn"], changes={"training.triplet": "off"})
+    assert "--models" in (refused.value.next_step or "")
+    expected = evaluate(run, test).metrics
+    written = json.loads((run / "config.json").read_text())
+    written["training"]["triplet"] = "off"
+    (run / "config.json").write_text(json.dumps(written))
+    assert evaluate(run, test).metrics == expected
