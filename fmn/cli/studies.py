@@ -139,7 +139,7 @@ def _show_tuning(terminal: Terminal, found: Tuning) -> None:
         caption_justify="left",
         box=SIMPLE_HEAD,
     )
-    names = list(found.values)
+    names = list(found.default.values)
     for name in (*(name.partition(".")[2] for name in names), "mAP", "a→v hit@1", "v→a hit@1", ""):
         table.add_column(name, justify="right")
     for trial in found.trials:

@@ -19,7 +19,9 @@ import numpy as np
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
+from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.models.memory_capacity import PAPER_CAPACITY, default_capacity
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
 from fmn.torch_threads import threads
 
@@ -36,7 +38,7 @@ MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
     "memory.capacity": (20, 50, 100, 200),
     "memory.score_threshold": (0.0, 0.3, 0.5, 0.7, 0.9),
 }
-"""In the order in which they are optimized: the most influential first."""
+"""In the order in which they are optimized: the most influential first. Capacities are for up to 50 classes."""
 
 Values = dict[str, Any]
 
@@ -46,6 +48,16 @@ def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
     name = "training.triplet_temperature" if config.training.triplet == "softmax" else "training.margin"
     first: float = flattened(as_dict(config))[name]
     return name, (first, *(value for value in TRIPLET_VALUES[name] if value != first))
+
+
+def memory_values(config: Config, classes: int) -> Mapping[str, tuple[float, ...]]:
+    """`MEMORY_VALUES`, with capacities in proportion to the default one for this number of classes."""
+    usual, name = default_capacity(config, classes), "memory.capacity"
+    if usual == PAPER_CAPACITY:
+        return MEMORY_VALUES
+    least = min(classes, LARGEST_SIZE)  # rounding down would leave a class without a slot
+    scaled = (value * usual // PAPER_CAPACITY for value in MEMORY_VALUES[name])
+    return {**MEMORY_VALUES, name: tuple(int(min(max(value, least), LARGEST_SIZE)) for value in scaled)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ class Tuning:
     """Results of `tune`.
 
     Attributes:
-        values: the best values, by dotted name, for ``fmn train --config``.
+        values: the best values, by dotted name, for ``fmn train --config``; without ``memory.capacity`` if that is the
+            default for the number of classes, and was not configured.
         default: the trial of the defaults. best: the best trial of the search. final: its values, retrained.
         is_default: whether the defaults are kept.
         trials: all trials, in order.
@@ -91,7 +104,7 @@ class Tuning:
 
     @property
     def is_default(self) -> bool:
-        return self.values == self.default.values
+        return self.values.items() <= self.default.values.items()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -140,9 +153,11 @@ def tune(
         InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
+    is_given = config.memory.capacity is not None
     harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
-    search = _Search(config, trainer, seeds, budget, progress)
+    choices = memory_values(config, len(harness.prepared.items.classes))
+    search = _Search(config, trainer, choices, seeds, budget, progress)
     _, values = triplet_values(config)
     for index, value in enumerate(values):
         search.improve(value, until=budget * (index + 1) // len(values))
@@ -151,8 +166,11 @@ def tune(
     given_afterwards = any(best.values[name] != default.values[name] for name in MEMORY_VALUES)
     final = search.tried(best.values, retrained=True) if given_afterwards else best
     progress("tune", budget, budget)
+    chosen = final.values if final.map > default.map else default.values
+    if not is_given and chosen["memory.capacity"] == config.memory.capacity:
+        chosen = {name: value for name, value in chosen.items() if name != "memory.capacity"}
     tuning = Tuning(
-        values=final.values if final.map > default.map else default.values,
+        values=chosen,
         default=default,
         best=best,
         final=final,
@@ -177,12 +195,20 @@ def tune(
 class _Search:
     """The trials so far; the first one has the default values."""
 
-    def __init__(self, config: Config, trainer: Trainer, seeds: int, budget: int, progress: Progress) -> None:
-        self._config, self._trainer, self._seeds = config, trainer, seeds
+    def __init__(
+        self,
+        config: Config,
+        trainer: Trainer,
+        choices: Mapping[str, tuple[float, ...]],
+        seeds: int,
+        budget: int,
+        progress: Progress,
+    ) -> None:
+        self._config, self._trainer, self._choices, self._seeds = config, trainer, choices, seeds
         self._budget, self._progress = budget, progress
         every = flattened(as_dict(config))
         self._of_triplet, _ = triplet_values(config)
-        self._start = {name: every[name] for name in (self._of_triplet, *MEMORY_VALUES)}
+        self._start = {name: every[name] for name in (self._of_triplet, *choices)}
         self.trials: list[Trial] = []
 
     def improve(self, of_triplet: float, *, until: int) -> None:
@@ -191,7 +217,7 @@ class _Search:
         better = True
         while better:
             better = False
-            for name, choices in MEMORY_VALUES.items():
+            for name, choices in self._choices.items():
                 for value in choices:
                     values = best.values | {name: value}
                     if len(self.trials) >= until or self._known(values):

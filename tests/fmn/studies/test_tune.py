@@ -17,7 +17,7 @@ from fmn.cli.main import app
 from fmn.cli.options import TrainingOptions
 from fmn.cli.studies import training_with
 from fmn.config import Config, values_in, with_values
-from fmn.studies.tune import MEMORY_VALUES, triplet_values, tune
+from fmn.studies.tune import MEMORY_VALUES, memory_values, triplet_values, tune
 
 MARGIN = "training.margin"
 
@@ -65,15 +65,62 @@ def test_of_the_soft_triplet_loss_the_softness_is_tuned(workspace: Path, quick: 
     assert all(MARGIN not in trial.values for trial in found.trials)
 
 
+class Outcome:
+    def __init__(self, validation_score: float) -> None:
+        self.validation_score = validation_score
+        self.metrics = {name: {"class_hit": {"1": 50.0}} for name in ("audio_to_video", "video_to_audio")}
+
+
+def test_capacities_are_in_proportion_to_the_number_of_classes(small: Config) -> None:
+    unset = with_values(small, {"memory.capacity": None})
+    for config in (small, unset):
+        for classes in (4, 20, 50):
+            assert memory_values(config, classes) == MEMORY_VALUES
+        assert memory_values(config, 80) == MEMORY_VALUES | {"memory.capacity": (80, 200, 400, 800)}
+        assert memory_values(config, 51)["memory.capacity"] == (51, 127, 254, 508)
+        assert memory_values(config, 30_000)["memory.capacity"] == (30_000, 65_536, 65_536, 65_536)
+    assert memory_values(with_values(unset, {"memory.class_slots": False}), 80) == MEMORY_VALUES
+
+
+def test_those_capacities_are_tried(workspace: Path, quick: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trained:
+        def outcome(self, config: Config) -> Outcome:
+            return Outcome(50.0)
+
+    monkeypatch.setattr(fmn.studies.tune.Trainer, "trained", lambda self, config: Trained())
+    monkeypatch.setattr(fmn.studies.tune, "default_capacity", lambda config, classes: 200)  # as for 80 classes
+    found = tune(manifest_of(workspace), quick, workspace / "out", budget=60, seeds=1)
+    assert {trial.values["memory.capacity"] for trial in found.trials} == {10, 80, 200, 400, 800}
+
+
+@pytest.mark.parametrize("capacity", [None, 50])
+@pytest.mark.parametrize("best", [20, 50])
+def test_the_default_capacity_is_not_pinned(
+    workspace: Path, quick: Config, monkeypatch: pytest.MonkeyPatch, capacity: int | None, best: int
+) -> None:
+    class Trained:
+        def outcome(self, config: Config) -> Outcome:
+            return Outcome(50.0 + 2 * (config.memory.capacity == best) + (config.memory.novelty_threshold == 0.4))
+
+    monkeypatch.setattr(fmn.studies.tune.Trainer, "trained", lambda self, config: Trained())
+    config = with_values(quick, {"memory.capacity": capacity})
+    found = tune(manifest_of(workspace), config, workspace / "out", budget=200, seeds=1)
+    assert found.final.values["memory.capacity"] == best
+    expected = dict(found.final.values)
+    if best == 50 and capacity is None:
+        del expected["memory.capacity"]
+    assert found.values == values_in(found.path) == expected
+    assert not found.is_default
+    monkeypatch.setattr(Trained, "outcome", lambda self, config: Outcome(50.0))
+    level = tune(manifest_of(workspace), config, workspace / "level", budget=8, seeds=1)
+    assert level.is_default
+    assert ("memory.capacity" in level.values) == (capacity is not None)
+
+
 @pytest.mark.parametrize("won", [True, False])
 def test_what_does_not_win_when_trained_with_is_not_taken(
     workspace: Path, quick: Config, monkeypatch: pytest.MonkeyPatch, won: bool
 ) -> None:
-    class Outcome:
-        def __init__(self, validation_score: float) -> None:
-            self.validation_score = validation_score
-            self.metrics = {name: {"class_hit": {"1": 50.0}} for name in ("audio_to_video", "video_to_audio")}
-
     class Trained:
         def __init__(self, config: Config) -> None:
             self.config = config
