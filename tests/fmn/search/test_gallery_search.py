@@ -164,7 +164,11 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["нарезать морковь", "ニンジンを切る", "당근을 썰어요", "يقطع الجزر", "cut the μ", "!!!", "12", "x"]
+    "text",
+    [
+        *("нарезать морковь", "ニンジンを切る", "肉を焼く", "당근을 썰어요", "يقطع الجزر", "cut the κρεμμύδι", "cut the я"),
+        *("μ", "!!!", "12", ""),
+    ],
 )
 def test_a_text_that_no_voice_can_speak_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
@@ -182,10 +186,26 @@ def test_letters_of_the_alphabet_are_spoken_however_they_are_written(text: str, 
     assert "voice en," in speak_query(text, tmp_path)[1]
 
 
+@pytest.mark.parametrize(
+    ("text", "voice"),
+    [
+        ("add 5 µm of salt", "en"),
+        ("measure 3 Ω at the stove", "en"),
+        ("add β-carotene", "en"),
+        ("他加 5 µm 盐", "cmn"),
+        ("他们天天々切萝卜", "cmn"),
+    ],
+)
+def test_units_and_iteration_marks_are_spoken(text: str, voice: str, tmp_path: Path) -> None:
+    assert f"voice {voice}," in speak_query(text, tmp_path)[1]
+
+
 def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too short") as refused:
         speak_query("cut", tmp_path)
     assert "--by-words" in str(refused.value)
+    with pytest.raises(InputError, match="too short"):
+        speak_query("I", tmp_path)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
     with pytest.raises(SampleError, match="silent"):
         finish_query(tmp_path / "silent.wav", tmp_path)
