@@ -22,6 +22,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.evaluation import run_notes
 from fmn.evaluation.evaluate import all_scores
 from fmn.features.media import FeatureSet, Media
 from fmn.search import gallery_search, query_files
@@ -97,6 +98,29 @@ def test_everything_of_the_data_set_can_be_searched(whole: Path, run: Path, monk
     assert result.hits[0].class_id == asked.class_id
     assert any("were trained on" in note for note in result.notes)
     assert search(run, whole / asked.path, "speech", manifest, top=50).gallery == 4 * 3
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_search_says_nothing_of_a_training_manifest_that_has_moved(
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch, *, everything: bool
+) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    asked = load_items(manifest).utterances[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    manifest.with_name("train.jsonl").unlink()
+    notes = search(run, whole / asked.path, "speech", manifest, everything=everything).notes
+    assert [note for note in notes if "training manifest" in note] == []
+    assert any("were trained on" in note for note in notes) == everything  # by their ids
+
+
+def test_a_search_of_the_test_manifest_reads_no_training_manifest(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    asked = load_items(manifest).utterances[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    monkeypatch.setattr(run_notes, "unchanged_manifest", lambda *_: pytest.fail("it was read"))
+    search(run, workspace / asked.path, "speech", manifest)
 
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])
