@@ -32,8 +32,9 @@ SETTLED_NS = 100_000_000
 class FileContents:
     """Record of checked files: one small file per content.
 
-    Each is an int64 array [paths, 4], of the last `PATHS` paths that were checked: a digest of the path, size in bytes, times of the last change of the content and
-    of the file's attributes in ns. A file is checked again if one of them differs.
+    Each is an int64 array [paths, 4] of the last `PATHS` paths that were checked: a digest of the path, size in bytes,
+    times of the last change of the content and of the file's attributes in ns. A file is checked again if one of them
+    differs.
 
     Args:
         place: returns the path of the record of a SHA-256.

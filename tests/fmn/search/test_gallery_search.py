@@ -190,8 +190,8 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("нарезать морковь", "ニンジンを切る", "肉を焼く", "당근을 썰어요", "يقطع الجزر", "cut the κρεμμύδι", "cut the я"),
-        *("μ", "!!!", "12", ""),
+        *("нарезать морковь", "ニンジンを切る", "肉を焼く", "당근을 썰어요", "يقطع الجزر"),
+        *("cut the κρεμμύδι", "cut the я", "μ", "!!!", "12", ""),
     ],
 )
 def test_a_text_that_no_voice_can_speak_is_refused(text: str, tmp_path: Path) -> None:
