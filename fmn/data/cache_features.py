@@ -7,9 +7,11 @@ returned.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import default_jobs, feature_cache, find_device
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import Networks, extract_audio, extract_video
-from fmn.features.media import FeatureSet, Media
+from fmn.features.media import FeatureSet, Media, distinct
 
 FILES_A_TASK = 4
 """Small, so that little work is lost if a node fails; decoding takes far longer than scheduling a task."""
@@ -31,7 +33,7 @@ _networks: Networks = {}
 
 @dataclass(frozen=True)
 class CachedCount:
-    """Result of `cache_features`: distinct files with features, how many of them were computed now, and failures."""
+    """Result of `cache_features`: distinct contents with features, how many were computed now, and failures by name."""
 
     clips: int
     utterances: int
@@ -85,12 +87,12 @@ def cache_features(
         ([one for items in loaded for one in items.clip_media()], config.video),
         ([one for items in loaded for one in items.utterance_media()], config.audio),
     ):
-        distinct = tuple({one.sha256: one for one in media}.values())
-        whole = _Task(distinct, part, cache, device)
+        whole = _Task(tuple(distinct(media)), part, cache, device)
+        contents = {one.name: one.sha256 for one in whole.media}
         if in_tasks:
             _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
         done = _in_tasks(whole, jobs, progress) if in_tasks else _in_threads(whole, jobs, progress)
-        counts.append(len(distinct) - len(done[1]))
+        counts.append(len({*contents.values()} - {contents[name] for name in done[1]}))
         computed += done[0]
         failures |= done[1]
     clips, utterances = counts
@@ -139,8 +141,13 @@ def _failures_by_name(task: _Task, features: FeatureSet) -> dict[str, str]:
 
 
 def _split(task: _Task, size: int) -> Iterator[_Task]:
-    for start in range(0, len(task.media), size):
-        yield replace(task, media=task.media[start : start + size])
+    """Files of one content are in one task: one of them is computed, all are checked."""
+    files = defaultdict[str, list[Media]](list)
+    for media in task.media:
+        files[media.sha256].append(media)
+    contents = list(files.values())
+    for start in range(0, len(contents), size):
+        yield replace(task, media=tuple(chain.from_iterable(contents[start : start + size])))
 
 
 def _parts(task: _Task) -> Sequence[_Task]:

@@ -44,9 +44,14 @@ def class_vote(
         classes: C.
         most: maximum of k.
     """
-    members = [scores[:, item_classes == number] for number in range(classes)]
-    sizes = np.array([of_class.shape[1] for of_class in members])
-    left = np.stack([np.isfinite(of_class).sum(axis=1) for of_class in members], axis=1)
+    sizes = np.bincount(item_classes, minlength=classes)
+    used = np.flatnonzero(sizes)
+    starts = (np.cumsum(sizes) - sizes)[used]
+    by_class = scores[:, np.argsort(item_classes, kind="stable")]  # so that one pass is enough for all classes
+    best = np.full((len(scores), classes), -np.inf, dtype=scores.dtype)
+    best[:, used] = np.maximum.reduceat(by_class, starts, axis=1)
+    left = np.zeros((len(scores), classes), dtype=np.int64)
+    left[:, used] = np.add.reduceat(np.isfinite(by_class), starts, axis=1, dtype=np.int64)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :most]
     voted = item_classes[order]
     rows = np.arange(len(scores))[:, None]
@@ -58,7 +63,7 @@ def class_vote(
     total = votes.sum(axis=1, keepdims=True)
     return ClassVote(
         np.divide(votes, total, out=np.zeros_like(votes), where=total > 0),
-        np.stack([of_class.max(axis=1, initial=-np.inf) for of_class in members], axis=1),
+        best,
         counted.sum(axis=1),
     )
 

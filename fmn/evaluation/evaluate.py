@@ -160,10 +160,11 @@ def evaluate(
 def metrics_file(run: Path, manifest: Path) -> str:
     """The name of the file for a run's metrics on a manifest: metrics.json for its own test.jsonl.
 
-    Its own is the one next to its training manifest. The others are named metrics-NAME.json.
+    Its own is the one next to its training manifest; if there is none, for instance because the manifests were moved,
+    any test.jsonl. The others are named metrics-NAME.json.
     """
     own = own_test_manifest(run)
-    is_own = manifest.name == TEST if own is None else manifest.resolve() == own.resolve()
+    is_own = manifest.resolve() == own.resolve() if own is not None and own.is_file() else manifest.name == TEST
     return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
 
 

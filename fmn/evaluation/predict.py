@@ -65,8 +65,10 @@ def predict(
 
     A clip is scored against the utterances of the training manifest, except those that describe the clip itself. The
     best of them vote (`class_vote`); with classes learned after training, see `with_new_classes`. The confidence is the
-    share of the predicted class; the uncertainty is 1 minus the margin over the second class. A clip whose own
-    utterances are the only ones of their class is left out like a clip without features.
+    share of the predicted class. The uncertainty is 1 minus the margin over the second class, which is multiplied by
+    n / (n + 1) for n votes, since few votes are often unanimous by chance; the share of learned classes, which does not
+    depend on votes, is not reduced. A clip whose own utterances are the only ones of their class is left out like a
+    clip without features.
 
     Args:
         run: folder of a trained run.
@@ -117,13 +119,18 @@ def predict(
     rows = [rows[index] for index in scored]
     shares, best = vote.shares[scored], vote.best[scored]
     classes = [label.id for label in items.classes]
+    voted = np.ones(len(scored))
     if loaded.learned is not None:
-        shares, classes = with_new_classes(shares, classes, codes["new_shares"].cpu().numpy()[scored], loaded.learned)
+        of_new = codes["new_shares"].cpu().numpy()[scored]
+        shares, classes = with_new_classes(shares, classes, of_new, loaded.learned)
+        voted -= of_new.sum(axis=1, dtype=np.float64)
         best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)
     orders = ranked(shares, best)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
+    reliable = 1 - voted / (vote.neighbors[scored] + 1)
     predictions = [
-        _row(row, share, order, classes, model) for row, share, order in zip(rows, shares, orders, strict=True)
+        _row(row, share, order, float(factor), classes, model)
+        for row, share, order, factor in zip(rows, shares, orders, reliable, strict=True)
     ]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
@@ -160,8 +167,14 @@ def with_new_classes(
 
 
 def _row(
-    clip: ClipRow, shares: NDArray[np.float64], order: NDArray[np.intp], class_ids: list[str], model: str
+    clip: ClipRow,
+    shares: NDArray[np.float64],
+    order: NDArray[np.intp],
+    reliable: float,
+    class_ids: list[str],
+    model: str,
 ) -> PredictionRow:
+    """The prediction of a clip; ``reliable``: factor of the margin, less than 1 for few votes."""
     first = float(shares[order[0]])
     second = float(shares[order[1]]) if len(order) > 1 else 0.0
     return PredictionRow(
@@ -169,6 +182,6 @@ def _row(
         class_id=class_ids[order[0]],
         clip_sha256=clip.sha256,
         confidence=round(first, 6),
-        uncertainty=round(1 - (first - second), 6),
+        uncertainty=round(1 - reliable * (first - second), 6),
         model=model,
     )

@@ -29,7 +29,7 @@ def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
         *corpus_notes(items.standin),
         *prepared.notes,
         *notes_of_run(loaded, prepared.sources, prepared.own),
-        *notes_of_known(loaded, items.clips, items.utterances),
+        *notes_of_known(loaded, items.clips, items.utterances, measured=True),
         *notes_of_classes(loaded, items),
     )
     return tuple(dict.fromkeys(notes))  # the run's own notes include those of its features
@@ -60,10 +60,18 @@ def notes_of_run(
     return (*notes, *(state.notes if state is not None else ()))
 
 
-def notes_of_known(loaded: LoadedRun, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> tuple[str, ...]:
+def notes_of_known(
+    loaded: LoadedRun, clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], *, measured: bool = False
+) -> tuple[str, ...]:
     """Returns the caveat of items that the run knows: those it was trained on, fold 0, and those of learned classes.
 
     Fold 0 selects the epoch and is written to the memories at the end. Items are recognized by id and by content.
+
+    Args:
+        loaded: the run.
+        clips: clips to look for.
+        utterances: utterances to look for.
+        measured: whether metrics of these items are reported; then `IDS_ONLY` is told, too.
     """
     notes = list[str]()
     known: tuple[set[str], set[str]] = (set(), set())
@@ -73,7 +81,8 @@ def notes_of_known(loaded: LoadedRun, clips: Sequence[ClipRow], utterances: Sequ
     state = read_run_state(loaded.path)
     if state is not None and (state.fitted_clips or state.fitted_utterances):
         if (manifest := unchanged_manifest(loaded.path, state)) is None:
-            notes.append(IDS_ONLY)
+            if measured:
+                notes.append(IDS_ONLY)
             known[0].update(state.fitted_clips)
             known[1].update(state.fitted_utterances)
         else:

@@ -23,6 +23,8 @@ from fmn.features.media import Media
 COLUMNS = 4
 HEADER_BYTES = 128
 """Of an int64 array [paths, 4] in a .npy file. `numpy.load` would take three times as long, mostly for the header."""
+PATHS = 16
+"""Most paths that are recorded per content: queries lie at a new temporary path each time."""
 SETTLED_NS = 100_000_000
 """A file that was changed less than this time ago is not recorded: it may change again with the same times."""
 
@@ -30,8 +32,9 @@ SETTLED_NS = 100_000_000
 class FileContents:
     """Record of checked files: one small file per content.
 
-    Each is an int64 array [paths, 4]: a digest of the path, size in bytes, times of the last change of the content and
-    of the file's attributes in ns. A file is checked again if one of them differs.
+    Each is an int64 array [paths, 4] of the last `PATHS` paths that were checked: a digest of the path, size in bytes,
+    times of the last change of the content and of the file's attributes in ns. A file is checked again if one of them
+    differs.
 
     Args:
         place: returns the path of the record of a SHA-256.
@@ -58,7 +61,7 @@ class FileContents:
         item.require_content()
         if time.time_ns() - max(row[2:]) < SETTLED_NS:
             return
-        kept = [*(other for other in rows if other[0] != row[0]), row]
+        kept = [*(other for other in rows if other[0] != row[0]), row][-PATHS:]
         with (
             suppress(StoppedError),  # a cache may be read-only
             written_whole(self._place(item.sha256)) as partial,

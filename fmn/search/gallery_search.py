@@ -109,8 +109,9 @@ def search(
             searched, doubts = finish_query(query, Path(folder), refuse=False)
         gallery = Gallery(loaded, rows, kind, manifest, device=chosen, root=root, jobs=jobs, progress=progress)
         result = gallery.search(searched, top=top)
+        known = gallery.notes_of_known if everything else ()
     listing = searched_manifest(manifest, kind, everything=everything)
-    return replace(result, query=str(query), notes=(*doubts, *result.notes), manifest=str(listing))
+    return replace(result, query=str(query), notes=(*doubts, *result.notes, *known), manifest=str(listing))
 
 
 class Gallery:
@@ -316,13 +317,12 @@ class Gallery:
             *corpus_notes(footage_of(self._manifest, self._workspace).standin),
             *(note for note in (*(feature.note for feature in both), self._index_note(top)) if note),
             *notes_of_run(self._loaded, (both[0].source, both[1].source), (both[0].own, both[1].own)),
-            *self._known,
         )
         return tuple(dict.fromkeys(notes))
 
     @cached_property
-    def _known(self) -> tuple[str, ...]:
-        """The caveat of rows that the run knows; cached, since it reads the training manifest."""
+    def notes_of_known(self) -> tuple[str, ...]:
+        """The caveat of rows that the run knows, apart from `notes`, since it reads the whole training manifest."""
         clips = [row for row in self.rows if isinstance(row, ClipRow)]
         utterances = [row for row in self.rows if isinstance(row, UtteranceRow)]
         return notes_of_known(self._loaded, clips, utterances)

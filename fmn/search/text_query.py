@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError, SampleError
@@ -18,6 +19,9 @@ from dataset_tools.speech.engines.registry import open_engine
 from fmn.search.query_files import finish_query
 from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 
+_HAN = {"CJK", "IDEOGRAPHIC"}
+"""The latter are marks between Chinese characters, such as 々."""
+_SPOKEN = {"", "LATIN", "MODIFIER", *_HAN}
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
 
@@ -72,14 +76,22 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
 def _language_of(text: str) -> str:
     """Returns ``zh`` for a text with Chinese characters, ``en`` for one with words of other Latin letters only.
 
+    Single Greek letters, as in units (5 µm), may occur in both.
+
     Raises:
         InputError: it has letters of another script, which the voices spell out or leave out, or no word.
     """
-    letters = [letter for letter in unicodedata.normalize("NFKC", text) if letter.isalpha()]
-    scripts = {letter: unicodedata.name(letter, "?").split()[0] for letter in letters}
-    others = [letter for letter, script in scripts.items() if script not in ("LATIN", "CJK", "MODIFIER")]
-    is_chinese = "CJK" in scripts.values()
-    if others or not (is_chinese or len(letters) > 1):
+    runs = [(script, list(run)) for script, run in groupby(unicodedata.normalize("NFKC", text), _script)]
+    scripts = {script for script, _ in runs}
+    is_chinese = bool(scripts & _HAN)
+    can_be_word = is_chinese or "LATIN" in scripts
+    others = [
+        letter
+        for script, run in runs
+        if script not in _SPOKEN and not (can_be_word and script == "GREEK" and len(run) == 1)
+        for letter in run
+    ]
+    if others or not can_be_word:
         raise InputError(
             f"The text cannot be spoken: it has the letters {''.join(others[:10])}" if others else "There is no word",
             where=f"{text[:40]!r}",
@@ -88,6 +100,11 @@ def _language_of(text: str) -> str:
             "fmn search --text TEXT --by-words",
         )
     return "zh" if is_chinese else "en"
+
+
+def _script(letter: str) -> str:
+    """Returns the first word of a letter's Unicode name, which is mostly its script; empty for other characters."""
+    return unicodedata.name(letter, "?").split()[0] if letter.isalpha() else ""
 
 
 def search_words(

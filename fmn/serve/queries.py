@@ -115,6 +115,7 @@ class Queries:
     def state(self) -> dict[str, Any]:
         """Returns the page's data on the run and on the items searched."""
         speech, clip = self.galleries["speech"], self.galleries["clip"]
+        notes = (*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP))
         return {
             "run": self._loaded.path.resolve().name,
             "system": self._loaded.config.system,
@@ -124,7 +125,7 @@ class Queries:
             "classes": self._classes,
             "clips": len(speech.rows),
             "utterances": len(clip.rows),
-            "notes": list(dict.fromkeys((*speech.notes(clip.features, TOP), *clip.notes(speech.features, TOP)))),
+            "notes": list(dict.fromkeys((*notes, *speech.notes_of_known, *clip.notes_of_known))),
             "failures": self.failures,
         }
 

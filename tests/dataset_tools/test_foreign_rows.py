@@ -41,7 +41,7 @@ FREE = {  # texts that are shown, spoken or compared, and of which no path is fo
     PredictionRow: {"model"},
     LedgerRow: {"id", "stage", "key"},
     ConsentRow: {"name", "text", "time", *SPEAKER},
-    RecordingRow: {"name", "licence"},
+    RecordingRow: {"name", "licence", "speaker_name"},
     TranscriptRow: {"text", "checker"},
     ReviewRow: {
         *("corrected_class", "sentence", "note", "annotator", "time", "problem", "changed"),

@@ -84,7 +84,11 @@ def workspace(
         content = (place.root / spoken.path).read_bytes()
         quality = {"warnings": ['say "it", twice']}
         spoken = msgspec.structs.replace(
-            spoken, sha256=hashlib.sha256(content).hexdigest(), quality=quality, duration_s=0.1
+            spoken,
+            sha256=hashlib.sha256(content).hexdigest(),
+            quality=quality,
+            duration_s=0.1,
+            engine="espeak 1.52",
         )
         clips.append(clip)
         utterances.append(spoken)

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import DEMO, Config, with_values
 from fmn.data import cache_features as module
 from fmn.data.cache_features import cache_features
+from fmn.data.feature_export import export_features
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 
@@ -60,6 +65,35 @@ def test_a_file_without_a_feature_is_named_and_the_rest_of_its_task_is_there(fil
     ended = CliRunner().invoke(app, ["features", "extract", str(manifest), "--set", "video.kind=mean_colour", "--json"])
     assert ended.exit_code == 1
     assert list(json.loads(ended.stdout)["failures"]) == [clip.id]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_tasks", [False, True])
+def test_every_file_of_one_content_is_checked_as_by_an_export(files: Path, *, in_tasks: bool) -> None:
+    manifest = files / "manifests" / "train.jsonl"
+    row = next(iter(read_rows(manifest, SplitPairRow)))
+    clips = load_items(manifest).clips
+    same, wrong = files / "clips" / "same.mp4", files / "clips" / "wrong.mp4"
+    shutil.copy(files / row.clip.path, same)
+    others = [one for one in clips if one.sha256 != row.clip.sha256]
+    shutil.copy(files / others[0].path, wrong)
+    copies = []
+    for path in (same, wrong):
+        clip = msgspec.structs.replace(row.clip, id=f"x-{path.stem}", path=str(path.relative_to(files)))
+        copies.append(msgspec.structs.replace(row, id=f"x-{path.stem}", clip=clip))
+    only_same, both = (manifest.with_name(f"{name}.jsonl") for name in ("same", "both"))
+    write_rows(only_same, copies[:1])
+    write_rows(both, copies)
+    options: dict[str, Any] = {"device": "cpu", "jobs": 2}
+    found = cache_features([manifest, only_same], CHEAP, in_tasks=in_tasks, **options)
+    assert (found.clips, found.failures) == (len(others) + 1, {})
+    assert found.computed == found.clips + found.utterances
+    found = cache_features([manifest, both], CHEAP, in_tasks=in_tasks, **options)
+    assert (found.clips, found.computed) == (len(others), 0)
+    assert {"x-same", "x-wrong", row.clip.id} == found.failures.keys()
+    assert "The content of x-wrong has changed" in found.failures["x-wrong"]
+    exported = export_features([manifest, both], CHEAP, files / "exported", **options)
+    assert (exported.clips, exported.failures) == (found.clips, found.failures)
 
 
 def test_of_train_jsonl_the_test_manifest_beside_it_is_extracted_too(files: Path) -> None:

@@ -84,3 +84,28 @@ def test_classes_of_fifty_are_told_apart_as_by_their_25_best_items() -> None:
     best = np.argsort(-scores, axis=1, kind="stable")[:, :25]
     counts = np.stack([(of_items[best] == number).sum(axis=1) for number in range(20)], axis=1)
     np.testing.assert_allclose(vote.shares, counts / 25, atol=1e-12)
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_votes_are_those_of_each_class_by_itself(*, exclude: bool) -> None:
+    """Also with classes without items: the first, the last, and some between."""
+    rng = np.random.default_rng(2)
+    of_items = rng.choice([1, 2, 5, 6, 9], size=90, p=[0.5, 0.2, 0.2, 0.05, 0.05])
+    scores = rng.normal(size=(40, 90)).astype(np.float32)
+    if exclude:
+        scores[rng.uniform(size=scores.shape) < 0.3] = -np.inf
+    vote = class_vote(scores, of_items, 12)
+    members = [of_items == number for number in range(12)]
+    for row, found in enumerate(scores):
+        left = [np.isfinite(found[of_class]).sum() for of_class in members]
+        assert vote.best[row].tolist() == [max([-np.inf, *found[of_class].tolist()]) for of_class in members]
+        largest = 0
+        for k in range(1, 26):
+            nearest = of_items[np.argsort(-found, kind="stable")[:k]]
+            largest = k if k <= sum(left) and min(left[number] for number in nearest) >= k else largest
+        if any(not left[number] for number in set(of_items.tolist())):
+            largest = 0
+        nearest = of_items[np.argsort(-found, kind="stable")[:largest]]
+        weights = [(nearest == number).sum() / max(1, of_class.sum()) ** 0.5 for number, of_class in enumerate(members)]
+        assert vote.neighbors[row] == largest
+        assert vote.shares[row] == pytest.approx(np.array(weights) / (sum(weights) or 1))

@@ -113,6 +113,17 @@ def test_other_manifests_keep_apart_from_the_test(workspace: Path, run: Path) ->
     assert about == {"name": "fewer.jsonl", "sha256": hashlib.sha256(fewer.read_bytes()).hexdigest()}
 
 
+def test_metrics_of_moved_manifests_replace_those_of_the_test(workspace: Path, run: Path) -> None:
+    evaluate(run, workspace / "manifests" / "test.jsonl")
+    before = json.loads((run / "metrics.json").read_text())["manifest"]
+    moved = (workspace / "manifests").rename(workspace / "moved")
+    rows = list(read_rows(moved / "test.jsonl", SplitPairRow))
+    write_rows(moved / "test.jsonl", rows[:9])
+    assert evaluate(run, moved / "test.jsonl").path.name == "metrics.json"
+    assert json.loads((run / "metrics.json").read_text())["manifest"] != before
+    assert evaluate(run, moved / "train.jsonl").path.name == "metrics-train.json"
+
+
 def test_items_that_the_run_knows_are_counted_by_id_and_by_content(workspace: Path, run: Path) -> None:
     assert known(evaluate(run, workspace / "manifests" / "test.jsonl").notes) == []
     trained = workspace / "manifests" / "train.jsonl"

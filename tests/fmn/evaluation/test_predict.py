@@ -52,6 +52,7 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(workspa
     assert f"next: fmn-data annotate push --from-run '{run}'" in result.output
     (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
     assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
+    assert guess.uncertainty == 0.5  # of a single vote
 
     write_rows(clips, [described.clip])
     with pytest.raises(InputError, match="the classes of the clips have no utterances other than their own"):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataset_tools.core.errors import SampleError
@@ -119,6 +120,20 @@ def test_a_file_that_was_just_written_is_not_recorded(clips: list[Media], tmp_pa
     contents = file_contents.FileContents(lambda sha256: tmp_path / "record" / sha256)
     contents.require(clips[0])
     assert not contents.is_known(clips[0])
+
+
+@pytest.mark.usefixtures("hashed")
+def test_the_record_of_a_content_does_not_grow_with_the_number_of_its_paths(clips: list[Media], tmp_path: Path) -> None:
+    """A synthesized query lies in a new temporary folder each time."""
+    record = tmp_path / "record"
+    contents = file_contents.FileContents(lambda _: record)
+    copies = [replace(clips[0], path=tmp_path / str(number) / "spoken.mp4") for number in range(40)]
+    for copy in copies:
+        copy.path.parent.mkdir()
+        shutil.copy(clips[0].path, copy.path)
+        contents.require(copy)
+    assert [contents.is_known(copy) for copy in copies] == [False] * 24 + [True] * 16
+    assert len(np.load(record)) == 16
 
 
 @pytest.mark.usefixtures("hashed")

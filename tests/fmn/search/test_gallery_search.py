@@ -22,6 +22,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.evaluation import run_notes
 from fmn.evaluation.evaluate import all_scores
 from fmn.features.media import FeatureSet, Media
 from fmn.search import gallery_search, query_files
@@ -99,6 +100,29 @@ def test_everything_of_the_data_set_can_be_searched(whole: Path, run: Path, monk
     assert search(run, whole / asked.path, "speech", manifest, top=50).gallery == 4 * 3
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_search_says_nothing_of_a_training_manifest_that_has_moved(
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch, *, everything: bool
+) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    asked = load_items(manifest).utterances[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    manifest.with_name("train.jsonl").unlink()
+    notes = search(run, whole / asked.path, "speech", manifest, everything=everything).notes
+    assert [note for note in notes if "training manifest" in note] == []
+    assert any("were trained on" in note for note in notes) == everything  # by their ids
+
+
+def test_a_search_of_the_test_manifest_reads_no_training_manifest(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    asked = load_items(manifest).utterances[0]
+    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
+    monkeypatch.setattr(run_notes, "unchanged_manifest", lambda *_: pytest.fail("it was read"))
+    search(run, workspace / asked.path, "speech", manifest)
+
+
 @pytest.mark.parametrize("kind", ["speech", "clip"])
 def test_a_gallery_is_encoded_once_for_all_its_queries(
     workspace: Path, run: Path, kind: gallery_search.QueryKind, monkeypatch: pytest.MonkeyPatch
@@ -164,7 +188,11 @@ def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["нарезать морковь", "ニンジンを切る", "당근을 썰어요", "يقطع الجزر", "cut the μ", "!!!", "12", "x"]
+    "text",
+    [
+        *("нарезать морковь", "ニンジンを切る", "肉を焼く", "당근을 썰어요", "يقطع الجزر"),
+        *("cut the κρεμμύδι", "cut the я", "μ", "!!!", "12", ""),
+    ],
 )
 def test_a_text_that_no_voice_can_speak_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
@@ -182,10 +210,26 @@ def test_letters_of_the_alphabet_are_spoken_however_they_are_written(text: str, 
     assert "voice en," in speak_query(text, tmp_path)[1]
 
 
+@pytest.mark.parametrize(
+    ("text", "voice"),
+    [
+        ("add 5 µm of salt", "en"),
+        ("measure 3 Ω at the stove", "en"),
+        ("add β-carotene", "en"),
+        ("他加 5 µm 盐", "cmn"),
+        ("他们天天々切萝卜", "cmn"),
+    ],
+)
+def test_units_and_iteration_marks_are_spoken(text: str, voice: str, tmp_path: Path) -> None:
+    assert f"voice {voice}," in speak_query(text, tmp_path)[1]
+
+
 def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too short") as refused:
         speak_query("cut", tmp_path)
     assert "--by-words" in str(refused.value)
+    with pytest.raises(InputError, match="too short"):
+        speak_query("I", tmp_path)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
     with pytest.raises(SampleError, match="silent"):
         finish_query(tmp_path / "silent.wav", tmp_path)

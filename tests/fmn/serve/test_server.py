@@ -175,6 +175,14 @@ def test_a_recording_is_searched_alike_by_the_page_and_the_command(
         assert [(hit.id, pytest.approx(hit.score)) for hit in hits] == [(hit["id"], hit["score"]) for hit in page]
 
 
+def test_items_that_the_run_knows_are_counted(queries: Queries, trained: Path) -> None:
+    train = ShownItems(queries.items.manifest.with_name("train.jsonl"))
+    own = Queries(load_run(trained, CPU), train, queries._folder, device=CPU, jobs=1)
+    told = [note.split(" were trained on")[0] for note in own.state()["notes"] if "were trained on" in note]
+    counts = {name: len(own.galleries[kind].rows) for name, kind in (("clips", "speech"), ("utterances", "clip"))}
+    assert told == [f"{count} of the {count} {name}" for name, count in counts.items()]
+
+
 def test_items_without_a_file_are_told_and_the_others_are_searched(queries: Queries, trained: Path) -> None:
     assert queries.state()["failures"] == {}
     clip, utterance = (gallery.rows[0] for gallery in queries.galleries.values())
