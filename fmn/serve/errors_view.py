@@ -38,8 +38,8 @@ class Errors:
             - ``rank``: of the best item of its class, from 1, ``partner_rank``: of its partner; None if there is none;
             - ``partner_score``: of the query with its partner;
             - ``surprise``: score of the best item of another class minus that of the best item of its own class;
-            - ``doubt``: the largest share of another class, ``other``, in the vote of its ``neighbors`` nearest
-              neighbors (`class_vote`) except its partner; 0 without a vote, or without another item of its class.
+            - ``neighbors``: number of its nearest neighbors, without its partner, that vote (`class_vote`);
+            - ``doubt``: the largest share of another class, ``other``, of these votes; 0 without a vote.
         """
         if kind not in self._found:
             self._found[kind] = self._computed(kind)
