@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+
+_BLANK = re.compile(r"[\s,;]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def table_of(content: bytes) -> Table:
     offset = 0
     if text[:4].lower() == "sep=":  # Excel's own first line
         text, offset = text.partition("\n")[2], 1
-    while text and not text.partition("\n")[0].strip():  # blank rows before the header
+    while text and _BLANK.fullmatch(text.partition("\n")[0]):  # rows before the header; spreadsheets write ,,,
         text, offset = text.partition("\n")[2], offset + 1
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
