@@ -92,6 +92,12 @@ def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple
             yield number, row
 
 
+def count_rows(path: Path) -> int:
+    """Returns the number of rows of a file, without reading them; blank lines do not count."""
+    with path.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
 def write_jsonl(path: Path, rows: Iterable[Row]) -> int:
     """Write rows in the given order, which must be sorted by id; the file appears only when complete.
 
