@@ -22,8 +22,8 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
-from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.jsonl import count_rows
+from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import agreement
