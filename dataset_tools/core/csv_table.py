@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+INDEX = "unnamed"
+"""Name of a first column without one, as pandas writes for its index."""
 _BLANK = re.compile(r"[\s,;]*")
 
 
@@ -17,7 +19,7 @@ class Table:
     """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
 
     A field of a row is None if the row is too short. The text of fields without a column has an empty name. A first
-    column without a name, as pandas writes for its index, is called ``unnamed``.
+    column without a name is called `INDEX`.
     """
 
     columns: tuple[str, ...]
@@ -45,7 +47,7 @@ def table_of(content: bytes) -> Table:
         columns = columns[:-1]
     rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
     if columns and not columns[0] and any(fields[0].strip() for _, fields in rows):
-        columns = ("unnamed", *columns[1:])
+        columns = (INDEX, *columns[1:])
     return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
 
 
