@@ -29,7 +29,7 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.context_videos import shown_videos
-from dataset_tools.label_studio.push import push
+from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 
@@ -148,7 +148,7 @@ def main() -> None:
                 workspace.annotations.mkdir(exist_ok=True)
                 shutil.copy(template, workspace.annotations / "labeling.xml")
                 login = {"url": target.url, "api_key": target.api_key, "document_root": target.document_root}
-                pushed = push(workspace, classes=load_classes(), project=f"page {number}", **login)
+                pushed = push(workspace, classes=load_classes(), options=PushOptions(project=f"page {number}"), **login)
                 found[str(template)] = accept_all(page, pushed.address, shown)
         finally:
             browser.close()

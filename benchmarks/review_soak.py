@@ -36,7 +36,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.label_studio.pull import pull
-from dataset_tools.label_studio.push import push
+from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.workspace_server import login_file, serve, stop
 from dataset_tools.manifests import write_rows
 
@@ -163,7 +163,8 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
     try:
         for _ in range(3):  # a push that is killed while it creates tasks is completed by the next one
             here.run_command("push", kill=True)
-        pushed = push(here.place, url=here.url, api_key=here.key, classes=classes, media_url=MEDIA_URL, annotators=2)
+        options = PushOptions(annotators=2)
+        pushed = push(here.place, url=here.url, api_key=here.key, classes=classes, media_url=MEDIA_URL, options=options)
         listed: list[dict[str, Any]] = []
         page = {"project": pushed.project, "page_size": 1000, "fields": "task_only", "include": "id,data"}
         while len(listed) < tasks:

@@ -20,6 +20,7 @@ import msgspec
 from dataset_tools.build.inputs import drawn_standin, read_inputs
 from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.files import PARTIAL, remove_partial
+from dataset_tools.core.jsonl import numbered_lines
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -143,19 +144,17 @@ def _named(workspace: Workspace) -> _Named:
     named = _Named(set(), set(), set())
     for path in _jsonl_files(workspace):
         is_manifest = path.is_relative_to(workspace.manifests) or path.is_relative_to(workspace.recordings)
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    if line.strip():
-                        _note(msgspec.json.decode(line), named)
-                except (ValueError, RecursionError) as error:
-                    if is_manifest:
-                        raise ManifestError(
-                            f"The row cannot be read, so the files that it names are not known: {error}",
-                            where=f"{path}, line {number}",
-                            expected="one JSON object per line",
-                            next_step="correct the line, or move the file out of the workspace",
-                        ) from error
+        for number, line in numbered_lines(path):
+            try:
+                _note(msgspec.json.decode(line), named)
+            except (ValueError, RecursionError) as error:
+                if is_manifest:
+                    raise ManifestError(
+                        f"The row cannot be read, so the files that it names are not known: {error}",
+                        where=f"{path}, line {number}",
+                        expected="one JSON object per line",
+                        next_step="correct the line, or move the file out of the workspace",
+                    ) from error
     for row in read_ledger(workspace.ledger).values():  # from a killed build, which the next one resumes
         if row.status == "ok" and row.path is not None and Path(row.path).parent.name not in _SHOWN:
             named.paths.add(row.path)

@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError, ManifestError, SampleError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
@@ -30,6 +30,7 @@ from dataset_tools.pairs.split_record import SplitRecord, read_split
 
 LENGTH_TOLERANCE_S = 1e-6
 MOST_PIXELS = 2**24
+_SHOWN = 3
 """Maximum pixels of a frame to decode: the header of a small file can claim a large frame."""
 
 
@@ -145,14 +146,15 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
             shared[kind].append((name, f"{items['train']} in train, {items['test']} in test"))
     problems += [
         f"leak: {count_of(len(found), f'{kind} is', f'{kind}s are')} on both sides of the split: "
-        f"{min(found)[0]} ({min(found)[1]})" + " and others" * (len(found) > 1) + advice
+        + ", ".join(first_of([f"{name} ({where})" for name, where in sorted(found)], _SHOWN))
+        + advice
         for kind, found in shared.items()
     ]
     if outdated:
         problems.append(
             "train.jsonl and test.jsonl: "
             + count_of(len(outdated), "clip or utterance in them differs", "clips or utterances in them differ")
-            + f" from those of the data set: {min(outdated)}; run fmn-data pairs again"
+            + f" from those of the data set: {', '.join(first_of(sorted(outdated), _SHOWN))}; run fmn-data pairs again"
         )
     if record is not None and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(

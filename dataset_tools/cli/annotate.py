@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.options import ClassFileOption, class_file_of, refuse_beside
+from dataset_tools.cli.options import class_file_of, refuse_beside
+from dataset_tools.cli.push_options import ProjectOption, SelectionOptions, TaskOptions
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
@@ -26,26 +27,6 @@ annotate_app = CommandLine(
     "address. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to use your own server.\n\nExample: fmn-data annotate",
 )
 
-MediaOption = Annotated[
-    str | None,
-    typer.Option("--media-url", help="Base URL from which a remote server reads clips/ and speech/."),
-]
-ProjectOption = Annotated[
-    str | None, typer.Option("--project", help="Title of the Label Studio project (default: the workspace's own).")
-]
-AnnotatorsOption = Annotated[
-    int | None,
-    typer.Option("--annotators", min=1, help="Annotators per clip (default: the project's setting, initially 1)."),
-]
-ResolveConflictsOption = Annotated[
-    bool, typer.Option("--resolve-conflicts", help="Send clips that annotators disagree on to one more annotator.")
-]
-OpenOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--open/--no-open", help="Open the project in a browser (default: only if this command started the server)."
-    ),
-]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Studio without asking (90 s, 1 GB).")]
 
 
@@ -53,12 +34,13 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Stud
 def annotate(
     terminal: Terminal,
     place: Workspace,
-    class_file: ClassFileOption = None,
-    media_url: MediaOption = None,
-    project: ProjectOption = None,
-    annotators: AnnotatorsOption = None,
-    resolve_conflicts: ResolveConflictsOption = False,
-    open_page: OpenOption = None,
+    tasks: TaskOptions,
+    open_page: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open", help="Open the project in a browser (default: only if this command started the server)."
+        ),
+    ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
@@ -66,22 +48,21 @@ def annotate(
     from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.push import push
 
+    classes = class_file_of(tasks.class_file, place)
     target, started = _target(place, terminal, may_install=yes)
     pushed = push(
         place,
         url=target.url,
         api_key=target.api_key,
-        classes=class_file_of(class_file, place),
-        media_url=media_url,
+        classes=classes,
+        media_url=tasks.media_url,
         document_root=target.document_root,
-        project=project,
-        annotators=annotators,
-        third_look=resolve_conflicts,
+        options=tasks.push_options(SelectionOptions()),
         jobs=jobs,
         progress=terminal.progress,
     )
     _show_push(terminal, pushed)
-    pulled = pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress)
+    pulled = pull(place, url=target.url, api_key=target.api_key, project=tasks.project, progress=terminal.progress)
     _show_pull(terminal, place, pulled)
     _show_status(terminal, place)
     if open_page or (open_page is None and started and sys.stdout.isatty() and not terminal.as_json):
@@ -92,34 +73,11 @@ def annotate(
 def annotate_push(
     terminal: Terminal,
     place: Workspace,
-    class_file: ClassFileOption = None,
-    media_url: MediaOption = None,
-    project: ProjectOption = None,
+    tasks: TaskOptions,
+    selection: SelectionOptions,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write the tasks to a JSON file for manual import instead.", dir_okay=False),
-    ] = None,
-    replace_config: Annotated[
-        bool,
-        typer.Option(
-            "--replace-config", help="Replace the labeling configuration even if it was edited in the browser."
-        ),
-    ] = False,
-    annotators: AnnotatorsOption = None,
-    resolve_conflicts: ResolveConflictsOption = False,
-    from_run: Annotated[
-        Path | None,
-        typer.Option(
-            "--from-run", help="Prefill with predictions of a trained run (fmn predict RUN); least certain clips first."
-        ),
-    ] = None,
-    ids: Annotated[
-        str | None,
-        typer.Option(
-            "--ids",
-            metavar="A,B,…",
-            help="Push only these clips (ids of clips, utterances or pairs); show them again if already decided.",
-        ),
     ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
@@ -133,25 +91,24 @@ def annotate_push(
     from dataset_tools.label_studio.predictions import read_guesses
     from dataset_tools.label_studio.push import push, push_to_file
 
-    classes = class_file_of(class_file, place)
-    only = None if ids is None else [name.strip() for name in ids.split(",") if name.strip()]
+    classes, options = class_file_of(tasks.class_file, place), tasks.push_options(selection)
     if out is not None:
         refuse_beside(
             "--out",
             {
-                "--project": project,
-                "--replace-config": replace_config,
-                "--annotators": annotators,
-                "--resolve-conflicts": resolve_conflicts,
-                "--from-run": from_run,
+                "--project": options.project,
+                "--replace-config": options.replace_config,
+                "--annotators": options.annotators,
+                "--resolve-conflicts": options.resolve_conflicts,
+                "--from-run": options.from_run,
             },
         )
         count = push_to_file(
             place,
             out,
             classes=classes,
-            media_url=media_url,
-            ids=only,
+            media_url=tasks.media_url,
+            ids=options.ids,
             jobs=jobs,
             dry_run=dry_run,
             progress=terminal.progress,
@@ -161,24 +118,19 @@ def annotate_push(
         terminal.closing("push", f"{count_of(count, 'task')}{would}; labeling configuration: {page}", out)
         terminal.result({"tasks": count, "dry_run": dry_run})
         return
-    if from_run is not None:
-        read_guesses(from_run)  # to fail before a server is started
-    if only is not None:
-        clips_of(only, *read_items(place))
+    if options.from_run is not None:
+        read_guesses(options.from_run)  # to fail before a server is started
+    if options.ids is not None:
+        clips_of(options.ids, *read_items(place))
     target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
         url=target.url,
         api_key=target.api_key,
         classes=classes,
-        media_url=media_url,
+        media_url=tasks.media_url,
         document_root=target.document_root,
-        project=project,
-        replace_config=replace_config,
-        annotators=annotators,
-        third_look=resolve_conflicts,
-        from_run=from_run,
-        ids=only,
+        options=options,
         jobs=jobs,
         dry_run=dry_run,
         progress=terminal.progress,

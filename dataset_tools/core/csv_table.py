@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+
+INDEX = "unnamed"
+"""Name of a first column without one, as pandas writes for its index."""
+_BLANK = re.compile(r"[\s,;]*")
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Table:
     """A CSV table: its columns in lower case, and its rows with the number of the line on which each ends.
 
     A field of a row is None if the row is too short. The text of fields without a column has an empty name. A first
-    column without a name, as pandas writes for its index, is called ``unnamed``.
+    column without a name is called `INDEX`.
     """
 
     columns: tuple[str, ...]
@@ -32,7 +37,7 @@ def table_of(content: bytes) -> Table:
     offset = 0
     if text[:4].lower() == "sep=":  # Excel's own first line
         text, offset = text.partition("\n")[2], 1
-    while text and not text.partition("\n")[0].strip():  # blank rows before the header
+    while text and _BLANK.fullmatch(text.partition("\n")[0]):  # rows before the header; spreadsheets write ,,,
         text, offset = text.partition("\n")[2], offset + 1
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
@@ -42,7 +47,7 @@ def table_of(content: bytes) -> Table:
         columns = columns[:-1]
     rows = [(reader.line_num + offset, fields) for fields in reader if any(map(str.strip, fields))]
     if columns and not columns[0] and any(fields[0].strip() for _, fields in rows):
-        columns = ("unnamed", *columns[1:])
+        columns = (INDEX, *columns[1:])
     return Table(columns, tuple((line, _by_column(columns, fields)) for line, fields in rows))
 
 

@@ -62,34 +62,45 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
 
 
 def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple[int, RowType | ManifestError]]:
-    """A byte order mark and blank lines, as editors write them, are skipped."""
     schema = row_type.__struct_config__.tag
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
+    for number, line in numbered_lines(path):
+        try:
+            row = decoder.decode(line)
+            if not line.startswith(b'{"schema"'):  # msgspec accepts a missing tag
+                tagged.decode(line)
+            if previous_id is not None and row.id <= previous_id:
+                raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the previous line")
+        except (ValueError, RecursionError) as error:
+            cannot_be_read = ManifestError(
+                f"The row cannot be read: {in_words(error)}",
+                where=f"{path}, line {number}",
+                expected=f"one {schema} object per line, sorted by id, each id once",
+                next_step=next_step,
+            )
+            cannot_be_read.__cause__ = error
+            yield number, cannot_be_read
+            continue
+        previous_id = row.id
+        yield number, row
+
+
+def count_rows(path: Path) -> int:
+    """Returns the number of rows of a file, without reading them."""
+    return sum(1 for _ in numbered_lines(path))
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields the lines of a file with their numbers, from 1.
+
+    A byte order mark and blank lines, as editors write them, are skipped.
+    """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if number == 1:
-                line = line.removeprefix(BOM_UTF8)
-            if not line.strip():
-                continue
-            try:
-                row = decoder.decode(line)
-                if not line.startswith(b'{"schema"'):  # msgspec accepts a missing tag
-                    tagged.decode(line)
-                if previous_id is not None and row.id <= previous_id:
-                    raise ValueError(f"id {row.id!r} does not come after {previous_id!r} of the previous line")
-            except (ValueError, RecursionError) as error:
-                cannot_be_read = ManifestError(
-                    f"The row cannot be read: {in_words(error)}",
-                    where=f"{path}, line {number}",
-                    expected=f"one {schema} object per line, sorted by id, each id once",
-                    next_step=next_step,
-                )
-                cannot_be_read.__cause__ = error
-                yield number, cannot_be_read
-                continue
-            previous_id = row.id
-            yield number, row
+            content = line.removeprefix(BOM_UTF8) if number == 1 else line
+            if content.strip():
+                yield number, content
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> int:

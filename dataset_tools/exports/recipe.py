@@ -8,6 +8,7 @@ tombstones. Footage, annotation file and sentence files are not included, only i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
-from dataset_tools.core.jsonl import Row, write_jsonl
+from dataset_tools.core.jsonl import Row, numbered_lines, write_jsonl
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
@@ -77,13 +78,21 @@ def make_recipe(rows: ExportedRows) -> Recipe:
             next_step="run fmn-data pairs again",
         )
     return Recipe(
-        manifests={name: sha256_of(workspace.manifests / name) for name in COMPARED},
+        manifests={name: _sha256_as_written(workspace.manifests / name) for name in COMPARED},
         sources=read_build(workspace).get("sources", {}),
         class_file=_class_file(workspace).name,
         annotations_sha256=read_build(workspace)["annotations"]["sha256"],
         split=msgspec.structs.replace(split, withdrawn=()),
         missing=len(rows.withheld),
     )
+
+
+def _sha256_as_written(manifest: Path) -> str:
+    """Returns the SHA-256 that a manifest has without what editors add: a rebuild writes no byte order mark."""
+    digest = hashlib.sha256()
+    for _, line in numbered_lines(manifest):
+        digest.update(line.strip() + b"\n")
+    return digest.hexdigest()
 
 
 def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None:

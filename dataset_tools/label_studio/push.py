@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,32 @@ _TASKS_PER_PAGE = 1000
 _LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
 
 
+@dataclass(frozen=True)
+class PushOptions:
+    """What a push sends to which project.
+
+    Attributes:
+        project: title of the project to push to; None for the workspace's own.
+        replace_config: also replace a labeling configuration that was edited in the browser.
+        annotators: number of annotators per clip; None keeps the project's number (one in a new project).
+        resolve_conflicts: show clips in conflict to one more annotator.
+        from_run: folder of a trained run with predictions: pages are prefilled with the predicted classes, and the
+            least certain clips are shown first. None keeps the project's prefill.
+        ids: push only clips with these ids, or with utterances or pairs of these ids, and show them again if they are
+            decided already. None: every clip.
+    """
+
+    project: str | None = None
+    replace_config: bool = False
+    annotators: int | None = None
+    resolve_conflicts: bool = False
+    from_run: Path | None = None
+    ids: Sequence[str] | None = None
+
+
+DEFAULT_OPTIONS = PushOptions()
+
+
 def push(
     workspace: Workspace,
     *,
@@ -50,12 +76,7 @@ def push(
     classes: ClassFile,
     media_url: str | None = None,
     document_root: Path | None = None,
-    project: str | None = None,
-    replace_config: bool = False,
-    annotators: int | None = None,
-    third_look: bool = False,
-    from_run: Path | None = None,
-    ids: Sequence[str] | None = None,
+    options: PushOptions = DEFAULT_OPTIONS,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -75,14 +96,7 @@ def push(
         media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
             read them itself.
         document_root: the server's document root, if it is not the workspace.
-        project: title of the project to push to; None for the workspace's own.
-        replace_config: also replace a labeling configuration that was edited in the browser.
-        annotators: number of annotators per clip; None keeps the project's number (one in a new project).
-        third_look: show clips in conflict to one more annotator.
-        from_run: folder of a trained run with predictions: pages are prefilled with the predicted classes, and the
-            least certain clips are shown first. None keeps the project's prefill.
-        ids: push only clips with these ids, or with utterances or pairs of these ids, and show them again if they are
-            decided already. None: every clip.
+        options: what to push to which project.
         jobs: number of processes that cut the videos to show.
         dry_run: only report what would be done.
         progress: progress callback, in videos cut and tasks written.
@@ -92,14 +106,14 @@ def push(
         StoppedError: the server cannot be reached.
     """
     progress(_STAGE, 0, 1, "querying the server")
-    guesses = {} if from_run is None else read_guesses(from_run)
+    guesses = {} if options.from_run is None else read_guesses(options.from_run)
     with connect(url, api_key) as client, reviews_lock(workspace):
         wanted = wanted_tasks(
             workspace,
             classes,
             media_url=media_url,
             document_root=document_root,
-            ids=ids,
+            ids=options.ids,
             jobs=jobs,
             dry_run=dry_run,
             progress=progress,
@@ -108,7 +122,7 @@ def push(
             tasks = with_guesses(wanted.tasks, wanted.clips, guesses, classes, wanted.controls)
             wanted = replace(wanted, tasks=tasks)
         reviews = read_reviews(reviews_path(workspace))
-        found = find_project(client, workspace, url, project)
+        found = find_project(client, workspace, url, options.project)
         present = [] if found is None else list(_present(client, url, found))
         is_withdrawn = withdrawn_utterances(workspace)
         withdrawn = [without_speech(one) for one in present if is_withdrawn(str(one.data.get("utterance_id")))]
@@ -117,15 +131,15 @@ def push(
         decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
         plan = plan_push(
             wanted.tasks,
-            present if ids is None else [one for one in present if one.clip_id in wanted.clips],
+            present if options.ids is None else [one for one in present if one.clip_id in wanted.clips],
             settled=decisions.__contains__,
             pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
             last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
-            undecided={one.id: one.votes for one in decisions.values() if one.conflict} if third_look else {},
-            once_more=ids is not None and not third_look,  # third_look reopens the same task instead
+            undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
+            once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
         )
         if not dry_run:
-            found = _prepare(client, workspace, url, found, project, wanted, replace_config, annotators)
+            found = _prepare(client, workspace, url, found, wanted, options)
             if read_withdrawals(workspace):
                 for other in find_others(client, workspace, url):
                     tasks_there = _present(client, url, other)
@@ -145,7 +159,7 @@ def push(
         progress(_STAGE, 1, 1)
     return PushSummary(
         project=found.id if found else None,
-        title=found.title if found else project or default_title(workspace),
+        title=found.title if found else options.project or default_title(workspace),
         address=f"{url.rstrip('/')}/projects/{found.id}/data" if found else url,
         created=sum(task.look == 1 for task in plan.create),
         again=sum(task.look > 1 for task in plan.create),
@@ -231,19 +245,17 @@ def _prepare(
     workspace: Workspace,
     url: str,
     found: Project | None,
-    title: str | None,
     wanted: Wanted,
-    replace_config: bool,
-    annotators: int | None,
+    options: PushOptions,
 ) -> Project:
     """Returns the project with the page, folders and annotators that the tasks need; creates it if there is none."""
-    project = found or make_project(client, workspace, url, title, wanted.config)
+    project = found or make_project(client, workspace, url, options.project, wanted.config)
     try:
-        update_page(client, url, project, wanted.config, by_force=replace_config)
+        update_page(client, url, project, wanted.config, by_force=options.replace_config)
         serve_folders(client, url, project, wanted.addresses.storage_folders())
-        if annotators is not None:
+        if options.annotators is not None:
             with answers(url):
-                client.projects.update(id=project.id, maximum_annotations=annotators)
+                client.projects.update(id=project.id, maximum_annotations=options.annotators)
     except BaseException:
         if project.made:  # without tasks, so useless
             with answers(url):

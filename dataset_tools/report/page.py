@@ -22,6 +22,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
+from dataset_tools.core.jsonl import count_rows
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -143,13 +144,8 @@ def _refuse_other(folder: Path) -> None:
 
 
 def _split_counts(workspace: Workspace) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in SIDES:
-        path = workspace.manifests / f"{name}.jsonl"
-        if path.is_file():
-            with path.open("rb") as lines:
-                counts[name] = sum(1 for _ in lines)
-    return counts
+    paths = {name: workspace.manifests / f"{name}.jsonl" for name in SIDES}
+    return {name: count_rows(path) for name, path in paths.items() if path.is_file()}
 
 
 def _page(

@@ -20,7 +20,7 @@ import msgspec
 
 from dataset_tools.build_record import read_build
 from dataset_tools.core.files import PARTIAL, remove_partial, write_bytes
-from dataset_tools.core.jsonl import RowType
+from dataset_tools.core.jsonl import RowType, count_rows
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -265,10 +265,7 @@ def _update_split(workspace: Workspace, voice: RecordedVoice, record: SplitRecor
 
 
 def _count(path: Path, otherwise: int) -> int:
-    if not path.is_file():
-        return otherwise
-    with path.open("rb") as lines:
-        return sum(1 for _ in lines)
+    return count_rows(path) if path.is_file() else otherwise
 
 
 def _update_build(workspace: Workspace, voice: RecordedVoice, built: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.jsonl import count_rows
 from dataset_tools.manifests import (
     ClipRow,
     PairRow,
@@ -105,6 +106,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped_and_lines_are_counted(tmp
     first, second = (json.dumps({**GOOD, "id": name}).encode() for name in "ab")
     path.write_bytes(b"\xef\xbb\xbf" + first + b"\r\n\r\n" + b"  \n" + second + b"\n\n\n")
     assert [(number, row.id) for number, row in read_numbered_rows(path, PairRow)] == [(1, "a"), (4, "b")]
+    assert count_rows(path) == 2
     path.write_bytes(b"\n" + first + b"\n\n" + first + b"\n")
     with pytest.raises(ManifestError, match="does not come after") as caught:
         list(read_rows(path, PairRow))

@@ -221,13 +221,15 @@ def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList
         found = f"There are no {kind.suffix} files in the folder"
         raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
     lists = {file.name: kind.read(file, options) for file in files}
-    if len({one.in_seconds for one in lists.values()}) > 1:
+    units = {one.in_seconds for one in lists.values() if any(row.start is not None for row in one.rows)}
+    if len(units) > 1:
         found = "The times are frames in some of the files, and seconds in others"
         raise _refused(folder, found, "the same unit in all files", "convert the times, or name the files one by one")
     return replace(
         next(iter(lists.values())),
         rows=tuple(replace(row, place=f"{name}, {row.place}") for name, one in lists.items() for row in one.rows),
         notes=tuple(dict.fromkeys(note for one in lists.values() for note in one.notes)),
+        in_seconds=True in units,
         guessed={label: words for one in lists.values() for label, words in one.guessed.items()},
     )
 

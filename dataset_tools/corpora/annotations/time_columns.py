@@ -15,7 +15,9 @@ _WORDS = frozenset(
     | {"end", "ends", "ending", "stop", "finish", "offset", "to", "until", "bis", "ende", "fin", "timecode"}
     | {"inizio", "开始", "结束"}
 )
-"""First words of the names of columns that hold the start or the end of an interval."""
+"""Words of the names of columns that hold the start or the end of an interval."""
+_PREPOSITIONS = frozenset({"from", "to", "until", "von", "bis"})
+"""Those of them that do not name a time at the end of a name: ``goes_to``."""
 _UNITS = frozenset(
     {"s", "sec", "secs", "seconds", "sekunden", "secondes", "ms", "min", "frame", "frames", "fr", "bild", "image"}
     | {"time", "times", "timestamp", "timecode", "zeit", "temps", "tempo", "tiempo", "pos", "position"}
@@ -37,6 +39,8 @@ _COUNTERS = frozenset(
     {"count", "id", "idx", "index", "n", "no", "nr", "num", "number", "anzahl", "nummer", "numéro", "nombre"}
 )
 """Words of identifiers and counts, but ``start_index`` may be a frame."""
+_MISSING = frozenset({"-", "–", "—", "?", ".", "na", "n/a", "n.a.", "nan", "nil", "none", "null", "unknown"})
+"""Values that stand for none."""
 _JOINED = re.compile(r"(start|stop|end|begin)(s|ms|sec|seconds|time|zeit|frame|pos|position)")
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
@@ -77,7 +81,10 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     Raises:
         ValueError: a column may hold times: by its name or its values, or as it is filled and videos occur repeatedly.
     """
-    values = {name: [text for row in rows if (text := (row[name] or "").strip().lower())] for name in unknown}
+    values = {
+        name: [text for row in rows if (text := (row[name] or "").strip().lower()) and text not in _MISSING]
+        for name in unknown
+    }
     clocks = [
         name
         for name in unknown
@@ -116,9 +123,14 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
 
 
 def _names_times(name: str, may_be: Collection[str]) -> bool:
-    """Whether a column is named like times: ``from``, ``start (s)``; ``from_tray`` only if its values may be times."""
+    """Whether a column is named like times: ``from``, ``start (s)``, ``clip_start``.
+
+    ``from_tray`` only if its values may be times.
+    """
     first, *others = _words(name)
-    return first in _WORDS and (_UNITS.issuperset(others) or (name in may_be and not _is_of_others(name)))
+    named = [first, *(word for word in others if word not in _UNITS)]  # without the unit
+    is_end = named[-1] in _WORDS - _PREPOSITIONS
+    return is_end or (first in _WORDS and (len(named) == 1 or (name in may_be and not _is_of_others(name))))
 
 
 def _is_of_others(name: str) -> bool:

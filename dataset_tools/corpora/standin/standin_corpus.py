@@ -65,8 +65,8 @@ class StandinSummary:
         """Returns a human-readable line."""
         kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them reused"
         return (
-            f"a stand-in, not MPII Cooking 2: {count_of(self.videos, 'video')} ({self.duration_s / 60:.0f} "
-            f"minutes{kept}), "
+            f"a stand-in, not MPII Cooking 2: {count_of(self.videos, 'video')} "
+            f"({count_of(round(self.duration_s / 60), 'minute')}{kept}), "
             f"{count_of(self.intervals, 'interval')}, {self.class_intervals} of them of a class; "
             f"{count_of(self.persons, 'person')}, {count_of(self.dishes, 'dish', 'dishes')}, difficulty "
             f"{self.difficulty}, seed {self.seed}"

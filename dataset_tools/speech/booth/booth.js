@@ -41,7 +41,7 @@ async function load() {
   $("whole").textContent = `By class: ${state.classes.filter((one) => one.done === one.of).length} of ${state.classes.length} complete`;
   const done = lines.filter((line) => line.recorded).length;
   const own = lines.filter((line) => line.own).length;
-  $("total").textContent = `${done} of ${lines.length} sentences recorded` + (own ? `, ${own} by you` : "") + (skipped.size ? `, ${skipped.size} skipped` : "");
+  $("total").textContent = `${done} of ${lines.length} ${lines.length === 1 ? "sentence" : "sentences"} recorded` + (own ? `, ${own} by you` : "") + (skipped.size ? `, ${skipped.size} skipped` : "");
   $("share").value = lines.length ? done / lines.length : 0;
   $("mine").hidden = !own;
   $("own").replaceChildren(...lines.filter((line) => line.own).map((line) => item(line.sentence,

@@ -14,6 +14,7 @@ from itertools import chain, count
 
 import msgspec
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.path_parts import Sha256
 from dataset_tools.core.unicode_names import in_unicode
@@ -154,8 +155,7 @@ def _barred_voice(stated: str, names: Iterable[tuple[str, str]], forms: Mapping[
 
 def _files_of(voice: str, recordings: Sequence[FoundRecording]) -> str:
     files = [f"{one.path.parent.name}/{one.path.name}" for one in recordings if one.voice == voice]
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return in_unicode(", ".join(files[:_SHOWN])) + more
+    return in_unicode(", ".join(first_of(files, _SHOWN)))
 
 
 def note_speakers(workspace: Workspace, speakers: Mapping[str, SpeakerFacts]) -> None:

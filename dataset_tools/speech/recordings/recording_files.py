@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.count_of import count_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 from dataset_tools.core.unicode_names import composed, in_unicode
@@ -29,43 +29,9 @@ from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.recordings.voice_names import voice_of
 
 SOUND_SUFFIXES = frozenset(
-    [
-        ".3ga",
-        ".3gp",
-        ".aac",
-        ".ac3",
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".amr",
-        ".ape",
-        ".au",
-        ".awb",
-        ".caf",
-        ".flac",
-        ".m4a",
-        ".m4b",
-        ".mka",
-        ".mkv",
-        ".mov",
-        ".mp2",
-        ".mp3",
-        ".mp4",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".qta",
-        ".snd",
-        ".spx",
-        ".tta",
-        ".voc",
-        ".w64",
-        ".wav",
-        ".wave",
-        ".webm",
-        ".wma",
-        ".wv",
-    ]
+    {".3ga", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".awb", ".caf", ".flac"}
+    | {".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".qta", ".snd"}
+    | {".spx", ".tta", ".voc", ".w64", ".wav", ".wave", ".webm", ".wma", ".wv"}
 )
 """Suffixes of audio files, and of videos that recorders and browsers make."""
 _SHOWN = 3
@@ -141,16 +107,11 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
         return found
     reasons = [*found.notes, *(one.message for one in found.mismatches)]
     raise InputError(
-        "; ".join(["There are no recordings to import", *_shown(reasons)]),
+        "; ".join(["There are no recordings to import", *first_of(reasons, _SHOWN)]),
         where=source,
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",
     )
-
-
-def _shown(names: Sequence[str]) -> list[str]:
-    more = len(names) - _SHOWN
-    return [*names[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def notes_on_whole_names(recordings: Sequence[FoundRecording]) -> list[str]:
@@ -160,8 +121,8 @@ def notes_on_whole_names(recordings: Sequence[FoundRecording]) -> list[str]:
         return []
     number = count_of(len(names), "file states no voice, so its", "files state no voice, so their")
     return [
-        f"{number} whole name is the voice: {', '.join(_shown(names))}. If that is not the speaker, name the files "
-        "<voice>_….wav, or give the voice in a CSV"
+        f"{number} whole name is the voice: {', '.join(first_of(names, _SHOWN))}. If that is not the speaker, name the "
+        "files <voice>_….wav, or give the voice in a CSV"
     ]
 
 

@@ -24,8 +24,7 @@ from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, write_rows
-from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
+from dataset_tools.manifests import ClipRow, SpeakerFacts, write_rows
 from dataset_tools.speech.audio.utterance_writer import Written
 from dataset_tools.speech.recordings.consents import check_consent
 from dataset_tools.speech.recordings.import_tasks import (
@@ -37,10 +36,15 @@ from dataset_tools.speech.recordings.import_tasks import (
     task_for,
 )
 from dataset_tools.speech.recordings.import_voices import with_known_voices
-from dataset_tools.speech.recordings.recording_files import FoundRecording, find_recordings, notes_on_whole_names
+from dataset_tools.speech.recordings.imported_rows import as_stated, new_row, rewritten
+from dataset_tools.speech.recordings.recording_files import (
+    FoundRecording,
+    Mismatch,
+    find_recordings,
+    notes_on_whole_names,
+)
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.recordings.speaker_facts import facts_by_voice
-from dataset_tools.speech.recordings.voice_names import one_line
 
 _STAGE = "import"
 _Row = TypeVar("_Row")
@@ -108,118 +112,164 @@ def import_recordings(
     found = find_recordings(source, classes, clips)
     found.recordings, doubts = with_known_voices(workspace, found.recordings)
     check_consent(workspace, found.recordings, renewed)
-    rows = {row.id: row for row in listed_recordings(workspace)}
-    known_as = {row.original_sha256: row.id for row in rows.values()}
-    tasks: dict[str, ImportTask] = {}
-    task_of: dict[str, ImportTask] = {}  # by the file's SHA-256
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    notes = [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
-    mismatches: list[str] = []
-    known_ids: set[str] = set()  # of recordings that were imported before from files with the same content
-    twins: list[tuple[FoundRecording, ImportTask]] = []
-    refused: dict[str, ToolkitError] = {}
-    written: dict[str, Written] = {}
-    known = corrected = 0
-    for mismatch in found.mismatches:
-        known_id = None
-        if known_as and mismatch.path is not None:  # otherwise, long files would be hashed in vain
-            known_id = known_as.get(_sha256_or_empty(mismatch.path))
-        if known_id is None:
-            mismatches.append(mismatch.message)
-        else:  # its clip is not part of the data set any more
-            known += 1
-            known_ids.add(known_id)
-            notes.append(f"{mismatch.message}; already imported as {known_id}")
+    current = _Import(workspace, ledger, language, licence)
+    current.notes += [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
+    current.sort_mismatches(found.mismatches)
     for recording in found.recordings:
+        current.sort(recording)
+    _forget_resolved(ledger, {str(one) for one in found.recordings} - current.refused.keys(), current.tasks)
+    current.write(jobs, progress)
+    current.explain_twins()
+    added = current.add_rows()
+    if current.written or current.corrected:
+        write_rows(recordings_path(workspace), (current.rows[name] for name in sorted(current.rows)))
+    voices = {row.utterance.voice for row in current.rows.values()}
+    used = current.known_ids | current.written.keys()
+    return ImportSummary(
+        added=tuple(added),
+        known=current.known,
+        corrected=current.corrected,
+        refused=dict(sorted(current.refused.items())),
+        mismatches=tuple(current.mismatches),
+        notes=tuple(current.notes),
+        voices=Counter(sorted(current.rows[name].utterance.voice for name in used)),
+        speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
+    )
+
+
+class _Import:
+    """An import in progress; its methods are called in their order.
+
+    Attributes:
+        rows: of recordings.jsonl, by id.
+        tasks: recordings to import, by utterance id, in the order found. task_of: the same, by the file's SHA-256.
+        twins: further files with the content of a task.
+        written: what was written, by utterance id; also by an earlier import that was interrupted.
+        known, corrected, refused, mismatches, notes: see `ImportSummary`.
+        known_ids: recordings that were imported before from files with the same content, and need no task.
+    """
+
+    def __init__(self, workspace: Workspace, ledger: Ledger, language: str | None, licence: str) -> None:
+        self._workspace, self._ledger, self._language, self._licence = workspace, ledger, language, licence
+        self.rows = {row.id: row for row in listed_recordings(workspace)}
+        self._known_as = {row.original_sha256: row.id for row in self.rows.values()}
+        self.tasks: dict[str, ImportTask] = {}
+        self.task_of: dict[str, ImportTask] = {}
+        self.twins: list[tuple[FoundRecording, ImportTask]] = []
+        self.written: dict[str, Written] = {}
+        self.known = self.corrected = 0
+        self.known_ids: set[str] = set()
+        self.refused: dict[str, ToolkitError] = {}
+        self.mismatches: list[str] = []
+        self.notes: list[str] = []
+
+    def sort_mismatches(self, mismatches: Iterable[Mismatch]) -> None:
+        """Tells known recordings, whose clip is not part of the data set any more, from files without a match."""
+        for mismatch in mismatches:
+            known_id = None
+            if self._known_as and mismatch.path is not None:  # otherwise, long files would be hashed in vain
+                known_id = self._known_as.get(_sha256_or_empty(mismatch.path))
+            if known_id is None:
+                self.mismatches.append(mismatch.message)
+            else:
+                self._note_known(known_id)
+                self.notes.append(f"{mismatch.message}; already imported as {known_id}")
+
+    def sort(self, recording: FoundRecording) -> None:
+        """Makes a file a task unless it is known, cannot be read, or is the same as another one."""
         try:
-            task = task_for(recording, workspace)
+            task = task_for(recording, self._workspace)
         except OSError as error:
-            refused[str(recording)] = SampleError(
+            self.refused[str(recording)] = SampleError(
                 f"The file cannot be read: {error.strerror}",
                 where=str(recording),
                 next_step="make it readable, then import it again",
             )
-            continue
-        row_id, earlier = f"recording/{task.utterance_id}", rows.get(task.utterance_id)
+            return
+        row_id, earlier = f"recording/{task.utterance_id}", self.rows.get(task.utterance_id)
         if earlier is not None:  # the file may have another suffix now
             task = replace(task, original=task.original.with_suffix(Path(earlier.original).suffix))
         keys = keys_of(task, earlier)
-        if task.sha256 in task_of:
-            twins.append((recording, task_of[task.sha256]))
-        elif task.sha256 in known_as and earlier is None:
-            known += 1
-            known_ids.add(known_as[task.sha256])
-            notes.append(
-                f"{recording}: already imported as {known_as[task.sha256]}; to import it as {task.utterance_id}, "
-                f"first remove that row from {workspace.relative(recordings_path(workspace))}"
+        if task.sha256 in self.task_of:
+            self.twins.append((recording, self.task_of[task.sha256]))
+        elif task.sha256 in self._known_as and earlier is None:
+            known_id = self._known_as[task.sha256]
+            self._note_known(known_id)
+            self.notes.append(
+                f"{recording}: already imported as {known_id}; to import it as {task.utterance_id}, first remove that "
+                f"row from {self._workspace.relative(recordings_path(self._workspace))}"
             )
-        elif (done := _first(ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
-            known += 1
-            known_ids.add(task.utterance_id)
+        elif (done := _first(self._ledger.finished(row_id, key) for key in keys)) is not None and earlier is not None:
+            self._note_known(task.utterance_id)
             keep_original(task)
-            ledger.record(msgspec.structs.replace(done, key=keys[0]))
-            rows[task.utterance_id] = stated = _as_stated(earlier, recording, language, licence)
-            corrected += stated != earlier
-        elif (died := _first(ledger.died(row_id, key) for key in keys)) is not None:
-            refused[str(recording)] = died
+            self._ledger.record(msgspec.structs.replace(done, key=keys[0]))
+            self.rows[task.utterance_id] = self._as_stated(earlier, recording)
+        elif (died := _first(self._ledger.died(row_id, key) for key in keys)) is not None:
+            self.refused[str(recording)] = died
         else:
-            tasks[task.utterance_id] = task_of[task.sha256] = task
+            self.tasks[task.utterance_id] = self.task_of[task.sha256] = task
             if done is not None and "written" in done.values and task.original.is_file():
-                written[task.utterance_id] = done.value("written", Written)  # by an import that was interrupted
-    todo = [task for name, task in tasks.items() if name not in written]
-    untried = len(refused)
-    _forget_resolved(ledger, {str(one) for one in found.recordings} - refused.keys(), tasks)
-    progress(_STAGE, len(written), len(tasks))
-    for outcome in run_each(import_one, todo, jobs=jobs):
-        task = outcome.item
-        if outcome.result is not None:
-            written[task.utterance_id] = outcome.result
-            ledger.record(_ok(task, outcome.result, workspace))
-        elif outcome.error is not None:
-            refused[str(task.found)] = outcome.error
-            ledger.record(_failed(task, outcome.error))
-        progress(_STAGE, len(written) + len(refused) - untried, len(tasks))
-    for recording, same in twins:
-        if same.utterance_id in written:
-            notes.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
-        else:
-            refused[str(recording)] = SampleError(
-                f"It is the same file as {same.found}, which failed",
-                where=str(recording),
-                next_step=f"see the reason for {same.found}; one corrected copy is enough",
-            )
+                self.written[task.utterance_id] = done.value("written", Written)  # by an import that was interrupted
 
-    takes: dict[tuple[str | None, str], int] = {}
-    for row in rows.values():
-        spoken = (row.utterance.clip, row.utterance.voice)
-        takes[spoken] = max(takes.get(spoken, 0), row.take)  # rows may have been removed
-    added = []
-    for utterance_id, task in tasks.items():  # in the order found, which numbers the takes
-        if utterance_id not in written:
-            continue
-        if (earlier := rows.get(utterance_id)) is not None:  # its wav was missing, or made with other settings
-            known += 1
-            stated = _as_stated(earlier, task.found, language, licence)
-            corrected += stated != earlier
-            rows[utterance_id] = _rewritten(stated, written[utterance_id])
-            continue
-        spoken = (task.found.clip_id, task.found.voice)
-        takes[spoken] = take = takes.get(spoken, 0) + 1
-        rows[utterance_id] = _row(task, written[utterance_id], workspace, language or "en", licence, take)
-        added.append(rows[utterance_id])
-    if written or corrected:
-        write_rows(recordings_path(workspace), (rows[name] for name in sorted(rows)))
-    voices = {row.utterance.voice for row in rows.values()}
-    return ImportSummary(
-        added=tuple(added),
-        known=known,
-        corrected=corrected,
-        refused=dict(sorted(refused.items())),
-        mismatches=tuple(mismatches),
-        notes=tuple(notes),
-        voices=Counter(sorted(rows[name].utterance.voice for name in known_ids | written.keys())),
-        speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
-    )
+    def write(self, jobs: int, progress: Progress) -> None:
+        """Writes the utterances of the tasks, and the copies of their originals."""
+        todo = [task for name, task in self.tasks.items() if name not in self.written]
+        untried = len(self.refused)
+        progress(_STAGE, len(self.written), len(self.tasks))
+        for outcome in run_each(import_one, todo, jobs=jobs):
+            task = outcome.item
+            if outcome.result is not None:
+                self.written[task.utterance_id] = outcome.result
+                self._ledger.record(_ok(task, outcome.result, self._workspace))
+            elif outcome.error is not None:
+                self.refused[str(task.found)] = outcome.error
+                self._ledger.record(_failed(task, outcome.error))
+            progress(_STAGE, len(self.written) + len(self.refused) - untried, len(self.tasks))
+
+    def explain_twins(self) -> None:
+        """Notes, of files with the content of another one, what became of that."""
+        for recording, same in self.twins:
+            if same.utterance_id in self.written:
+                self.notes.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+            else:
+                self.refused[str(recording)] = SampleError(
+                    f"It is the same file as {same.found}, which failed",
+                    where=str(recording),
+                    next_step=f"see the reason for {same.found}; one corrected copy is enough",
+                )
+
+    def add_rows(self) -> list[RecordingRow]:
+        """Adds the rows of what was written, and returns those of new recordings."""
+        takes: dict[tuple[str | None, str], int] = {}
+        for row in self.rows.values():
+            spoken = (row.utterance.clip, row.utterance.voice)
+            takes[spoken] = max(takes.get(spoken, 0), row.take)  # rows may have been removed
+        added = []
+        for utterance_id, task in self.tasks.items():  # in the order found, which numbers the takes
+            if utterance_id not in self.written:
+                continue
+            written = self.written[utterance_id]
+            if (earlier := self.rows.get(utterance_id)) is not None:  # its wav was missing, or of other settings
+                self.known += 1
+                self.rows[utterance_id] = rewritten(self._as_stated(earlier, task.found), written)
+                continue
+            spoken = (task.found.clip_id, task.found.voice)
+            takes[spoken] = take = takes.get(spoken, 0) + 1
+            row = new_row(task, written, self._workspace, self._language or "en", self._licence, take)
+            self.rows[utterance_id] = row
+            added.append(row)
+        return added
+
+    def _note_known(self, recording_id: str) -> None:
+        self.known += 1
+        self.known_ids.add(recording_id)
+
+    def _as_stated(self, earlier: RecordingRow, found: FoundRecording) -> RecordingRow:
+        """Returns a known row with what is stated now, and counts it if it differs."""
+        stated = as_stated(earlier, found, self._language, self._licence)
+        self.corrected += stated != earlier
+        return stated
 
 
 def add_recording(
@@ -245,7 +295,7 @@ def add_recording(
     rows = {row.id: row for row in listed_recordings(workspace)}
     same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
     take = max((row.take for row in same), default=0) + 1
-    row = _row(task, written, workspace, language, found.licence, take)
+    row = new_row(task, written, workspace, language, found.licence, take)
     rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
     write_rows(recordings_path(workspace), (rows[key] for key in sorted(rows)))
     return rows[row.id]
@@ -269,30 +319,6 @@ def _forget_resolved(ledger: Ledger, paths: Collection[str], tasks: Collection[s
     ledger.forget([row.id for row in failures if row.reason is not None and row.reason.get("where") in paths])
 
 
-def _as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
-    """Updates a known recording with the metadata stated now; missing values remain unchanged."""
-    utterance = row.utterance
-    if found.text not in ("", utterance.text):  # the text describes the current clip
-        utterance = msgspec.structs.replace(utterance, text=found.text, class_id=found.class_id)
-    utterance = msgspec.structs.replace(utterance, language=language or utterance.language)
-    licence, name = found.licence or licence or row.licence, _speaker_name(found)
-    if name in (msgspec.UNSET, found.voice):  # the voice may be stated instead of the name
-        name = row.speaker_name
-    return msgspec.structs.replace(row, licence=licence, speaker_name=name, utterance=utterance)
-
-
-def _speaker_name(found: FoundRecording) -> str | msgspec.UnsetType:
-    """Returns the name to store; not that of a folder whose name is not UTF-8."""
-    name = one_line(found.named)
-    return name if name and name == in_unicode(name) else msgspec.UNSET
-
-
-def _rewritten(row: RecordingRow, written: Written) -> RecordingRow:
-    """Updates the row of a known recording whose WAV was written again."""
-    utterance = msgspec.structs.replace(row.utterance, **asdict(written))
-    return msgspec.structs.replace(row, utterance=utterance)
-
-
 def _ok(task: ImportTask, written: Written, workspace: Workspace) -> LedgerRow:
     row_id, values = f"recording/{task.utterance_id}", asdict(written)
     return ok(row_id, _STAGE, key_of(task), task.target, workspace.root, written.sha256, written=values)
@@ -302,34 +328,3 @@ def _failed(task: ImportTask, error: ToolkitError) -> LedgerRow:
     row = failed(f"recording/{task.utterance_id}", _STAGE, error, key_of(task))
     reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # paths may have any bytes
     return msgspec.structs.replace(row, reason=reason)
-
-
-def _row(
-    task: ImportTask, written: Written, workspace: Workspace, language: str, licence: str, take: int
-) -> RecordingRow:
-    found = task.found
-    return RecordingRow(
-        id=task.utterance_id,
-        original=workspace.relative(task.original),
-        original_sha256=task.sha256,
-        name=found.path.name,
-        licence=found.licence or licence,
-        take=take,
-        speaker_name=_speaker_name(found),
-        utterance=UtteranceRow(
-            id=task.utterance_id,
-            class_id=found.class_id,
-            clip=found.clip_id,
-            text=found.text,
-            text_source="recording",
-            language=language,
-            voice=found.voice,
-            source="recorded",
-            engine=None,
-            path=workspace.relative(task.target),
-            sample_rate_hz=SAMPLE_RATE_HZ,
-            duration_s=written.duration_s,
-            sha256=written.sha256,
-            quality=written.quality,
-        ),
-    )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from dataset_tools.core.csv_table import table_of
+from dataset_tools.core.csv_table import INDEX, table_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
 from dataset_tools.core.unicode_names import composed
@@ -19,7 +19,7 @@ _COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts._
 def read_list(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Yields the rows of a list with the number of the line on which each ends; a column that it lacks is empty.
 
-    The text of fields without a column has an empty name.
+    The text of fields without a column has an empty name. A first column without a name, an index, is ignored.
 
     Raises:
         InputError: at the first row: the file cannot be read, or has other columns.
@@ -34,7 +34,7 @@ def read_list(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             next_step="export it again",
         ) from error
     columns = table.columns
-    is_known = set(columns) <= {*_COLUMNS, ""} and len(set(columns)) == len(columns)
+    is_known = set(columns) <= {*_COLUMNS, "", INDEX} and len(set(columns)) == len(columns)
     if not is_known or "path" not in columns or not {"class", "clip"} & set(columns):
         raise InputError(
             f"The CSV has the columns {', '.join(columns) or 'none'}",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
+from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.letters import is_latin
 from dataset_tools.core.seeds import generator
@@ -92,7 +93,7 @@ def note_on_letters(classes: ClassFile, language: str) -> tuple[str, ...]:
     others = list(dict.fromkeys(words[key].name for key in keys if not is_latin(words[key].name)))
     if language != "en" or not others:
         return ()
-    shown = ", ".join(map(repr, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" if others[_SHOWN:] else "")
+    shown = ", ".join(first_of([repr(name) for name in others], _SHOWN))
     in_chinese = "build with --language zh, " if all(words[key].zh for key in keys) else ""
     return (
         f"Generated English sentences have words of the class file that are not in Latin letters: {shown}; "

@@ -163,6 +163,15 @@ def test_the_standin_stays_where_it_is_the_footage_or_nothing_says_so(place: Wor
     assert unnamed_files(place, ["standin"]) == []
 
 
+def test_what_rows_after_a_byte_order_mark_name_is_in_use(place: Workspace) -> None:
+    mine = place.root / "mine.jsonl"
+    mine.write_text("\ufeff" + json.dumps({"path": GONE["clips"][0]}) + "\n\n", "utf-8")
+    clips = place.manifests / "clips.jsonl"
+    clips.write_text("\ufeff" + clips.read_text("utf-8"), "utf-8")
+    assert [file.path for file in remove_unnamed(place, ["clips"])] == [place.root / GONE["clips"][1]]
+    assert contents(place.root, KEPT)
+
+
 def test_where_it_is_not_known_what_is_in_use_nothing_is_removed(place: Workspace) -> None:
     (place.manifests / "test.jsonl").write_text("{torn\n")
     with pytest.raises(ManifestError, match="cannot be read"):

@@ -164,6 +164,16 @@ def test_manifests_of_an_earlier_data_set_are_told(workspace: Workspace) -> None
     counted, outdated = problems(workspace)
     assert "5 training and 2 test rows, but there are 2 and 2" in counted
     assert f"1 clip or utterance in them differs from those of the data set: {older.id}" in outdated
+    spoken = [msgspec.structs.replace(row.utterance, sha256="1" * 64) for row in train]
+    write_rows(
+        workspace.manifests / "train.jsonl",
+        [msgspec.structs.replace(row, clip=older, utterance=one) for row, one in zip(train, spoken, strict=True)],
+    )
+    ids = ", ".join(sorted({older.id, *(row.id for row in spoken)}))
+    assert any(
+        f"{ids.count(',') + 1} clips or utterances in them differ from those of the data set: {ids};" in one
+        for one in problems(workspace)
+    )
 
 
 def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:

@@ -40,8 +40,9 @@ def test_what_is_not_csv() -> None:
     assert table_of(b"") == table_of(b"\n") == table_of(b",,\n")
 
 
-def test_blank_rows_before_the_header_are_skipped_and_counted() -> None:
-    table = table_of(b"\n \r\nvideo;label\na;wave\n")
+@pytest.mark.parametrize("blank", ["\n \r\n", ";\n;;\n", ",,,\r\n , ,\r\n", "\t\n\xa0;\n"])
+def test_blank_rows_before_the_header_are_skipped_and_counted(blank: str) -> None:
+    table = table_of(f"{blank}video;label\na;wave\n".encode())
     assert table.columns == ("video", "label")
     assert table.rows == ((4, {"video": "a", "label": "wave"}),)
 

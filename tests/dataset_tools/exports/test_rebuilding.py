@@ -219,6 +219,21 @@ def test_what_does_not_concern_the_other_side_stays(paired: Workspace, tmp_path:
             assert path.suffix == ".jsonl" or path.read_bytes() not in everything
 
 
+def test_what_an_editor_adds_to_a_manifest_is_not_in_the_recipe(paired: Workspace, tmp_path: Path) -> None:
+    edited = Workspace(Path(shutil.copytree(paired.root, tmp_path / "edited")))
+    for name in ("clips.jsonl", "train.jsonl"):
+        text = (edited.manifests / name).read_text("utf-8")
+        (edited.manifests / name).write_text("\ufeff" + text.replace("\n", "\r\n") + "\r\n \r\n", "utf-8", newline="")
+    recipes = []
+    for place, out in ((paired, tmp_path / "out"), (edited, tmp_path / "out-edited")):
+        exported = run("export", "csv", out, "--no-media", "-w", place.root)
+        assert exported.exit_code == 0, exported.output
+        recipes.append((out / "rebuild" / "recipe.json").read_bytes())
+    assert recipes[0] == recipes[1]
+    found = json.loads(recipes[0])["manifests"]["clips.jsonl"]
+    assert found == hashlib.sha256((paired.manifests / "clips.jsonl").read_bytes()).hexdigest()
+
+
 def test_without_a_recording_it_says_what_differs(paired: Workspace, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("export", "csv", out, "--no-media", "-w", paired.root).exit_code == 0

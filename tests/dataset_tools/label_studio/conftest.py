@@ -7,7 +7,7 @@ import re
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.push import push
+from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
@@ -56,7 +56,9 @@ class RunningServer:
 
     def push_all(self, workspace: Workspace, **options: Any) -> PushSummary:
         """Pushes a workspace whose media are elsewhere, unless said otherwise."""
-        return push(workspace, classes=CLASSES, **self.login, **{"media_url": MEDIA_URL, **options})
+        chosen = {one.name: options.pop(one.name) for one in fields(PushOptions) if one.name in options}
+        for_call = {"media_url": MEDIA_URL, **options, "options": PushOptions(**chosen)}
+        return push(workspace, classes=CLASSES, **self.login, **for_call)
 
     def tasks_of(self, project: int | None) -> dict[str, Any]:
         """The tasks of a project by clip id, asked of the server in the plainest way."""

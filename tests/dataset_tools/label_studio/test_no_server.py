@@ -34,6 +34,16 @@ def test_no_server_is_started_for_a_workspace_without_clips(tmp_path: Path, argu
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [("--yes",), ("push", "--yes")])
+def test_no_server_is_started_with_a_wrong_class_file(
+    make_workspace: Callable[..., Workspace], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "wrong.yaml").write_text("classes: none\n")
+    ended = run(make_workspace(("cut_carrot_knife",)).root, *arguments, "--class-file", str(tmp_path / "wrong.yaml"))
+    assert ended.exit_code == 2, ended.output
+    assert "wrong.yaml" in ended.output
+
+
 @pytest.mark.parametrize("arguments", [("--yes",), ("push", "--yes"), ("pull",)])
 def test_no_server_is_started_that_could_not_be_used_without_the_sdk(
     make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]

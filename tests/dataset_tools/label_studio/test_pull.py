@@ -265,8 +265,8 @@ def test_two_annotators_who_disagree_are_a_conflict(label_studio: Any, make_work
 
     assert offered_to_a_third() == third.id
     label_studio.client(third_key).annotations.create(id=third.id, result=[], was_cancelled=True)
-    assert label_studio.push_all(workspace, third_look=True).reopened == 1
-    assert label_studio.push_all(workspace, third_look=True).reopened == 0
+    assert label_studio.push_all(workspace, resolve_conflicts=True).reopened == 1
+    assert label_studio.push_all(workspace, resolve_conflicts=True).reopened == 0
     assert offered_to_a_third() == first.id
     by_field = {one.field: one for one in found.agreement}
     assert (by_field["action"].measure, by_field["action"].items) == ("Cohen's kappa", 2)

@@ -84,6 +84,11 @@ def test_the_numbers_are_those_of_the_manifests(workspace: Workspace) -> None:
     assert not page.tags & {"link", "iframe"}  # and no script has a src: see the links below
 
 
+def test_blank_lines_of_a_split_are_no_pairs(workspace: Workspace) -> None:
+    (workspace.manifests / "test.jsonl").write_bytes(b"\n\r\n")
+    assert "\n0test pairs\n" in report_of(workspace).text
+
+
 def test_doubted_sentences_speakers_and_agreement(workspace: Workspace, make_review: Callable[..., ReviewRow]) -> None:
     path = workspace.manifests / "utterances.jsonl"
     rows = [msgspec.structs.replace(row, source="recorded") for row in read_rows(path, UtteranceRow)]

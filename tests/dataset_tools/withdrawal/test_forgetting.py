@@ -161,6 +161,15 @@ def test_nobody_takes_the_voice_again_until_consent_is_given_anew(place: Any, so
     assert consents.is_admitted(VOICE)
 
 
+def test_blank_lines_of_an_edited_split_do_not_count(place: Any) -> None:
+    test = place.manifests / "test.jsonl"
+    others = [row for row in read_rows(test, SplitPairRow) if row.utterance.voice != VOICE]
+    write_rows(test, others)  # so that it stays as it is
+    test.write_text(f"{test.read_text('utf-8')}\n\n", "utf-8")
+    forget_voice(place, find_voice(place, VOICE))
+    assert json.loads((place.manifests / "split.json").read_text("utf-8"))["test"] == len(others) > 0
+
+
 def test_what_label_studio_still_shows_comes_back_without_the_voice(place: Any) -> None:
     own, other = place.of(VOICE)[0], place.of(OTHER)[0]
     assert without_withdrawn(place.task(1, own), withdrawn_utterances(place)) == place.task(1, own)

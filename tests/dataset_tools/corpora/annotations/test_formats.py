@@ -114,3 +114,20 @@ def test_a_folder_of_files_of_other_formats_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("video,start_s,end_s,label\na,1,2,wave\n")
     with pytest.raises(InputError, match="frames in some of the files, and seconds in others"):
         read_intervals(tmp_path, ListOptions(format="csv"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "times", "seconds"), [("start_s,end_s", "1,2", True), ("start_frame,end_frame", "3,4", False)]
+)
+@pytest.mark.parametrize("name", ["0.csv", "z.csv"])
+def test_a_file_of_whole_videos_may_be_beside_one_with_times(
+    columns: str, times: str, seconds: bool, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(f"video,{columns},label\na,{times},wave\n")
+    (tmp_path / name).write_text("video,label\nb,wave\n")
+    listed = read_intervals(tmp_path, ListOptions(format="csv"))
+    assert listed.in_seconds is seconds
+    assert {row.video: (row.start, row.end) for row in listed.rows} == {
+        "a": tuple(map(float, times.split(","))),
+        "b": (None, None),
+    }

@@ -42,6 +42,22 @@ def test_columns_of_times_with_other_names_are_named_and_refused(names: str, val
     assert "start_frame and end_frame, or start_s and end_s" in found
 
 
+@pytest.mark.parametrize("names", ["t_start,t_end", "clip_start,clip_end", "action_begin_s,action_stop_s", "in,out"])
+@pytest.mark.parametrize("missing", ["NA,NA", "-,-", "n/a,null", "nan,NaN", "?,"])
+def test_columns_of_times_are_told_despite_markers_of_missing_values(names: str, missing: str, tmp_path: Path) -> None:
+    found = refused(tmp_path, f"video,{names},label\na,1.5,2.5,open door\nb,{missing},open door\n")
+    first, second = names.split(",")
+    assert f"the columns {first!r}, {second!r} may hold times" in found
+
+
+@pytest.mark.parametrize("values", ["-0.5,3", "0:01,the last", "1.5 s,+2"])
+def test_columns_that_are_named_as_ends_of_an_interval_are_refused_whatever_else_they_hold(
+    values: str, tmp_path: Path
+) -> None:
+    found = refused(tmp_path, f"video,action_start,action_end_s,label\na,1.5,2.5,open door\nb,{values},open door\n")
+    assert "the columns 'action_start', 'action_end_s' may hold times, by name" in found
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "found"),
     [
@@ -74,6 +90,9 @@ def test_columns_are_told_by_their_values_too(header: str, rows: list[str], foun
         ("video,endoscope,starter,label", ["a,x,y,wave", "b,x,y,wave"]),
         ("video,aspect,label", ["a,16:9,wave", "b,4:3,wave"]),
         ("video,age,label", ["a,20-30,wave", "b,30-40,wave"]),
+        ("video,goes_to,label", ["a,room 2,wave", "b,room 3,wave"]),
+        ("video,front_end,label", ["a,left,wave", "b,right,wave"]),
+        ("video,mood,label", ["a,-,wave", "a,NA,wave"]),
     ],
 )
 def test_other_columns_are_ignored_and_the_videos_are_whole(header: str, rows: list[str], tmp_path: Path) -> None:

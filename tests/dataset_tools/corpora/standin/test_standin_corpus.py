@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -188,3 +189,5 @@ def test_the_summary_says_that_it_is_a_stand_in(small_corpus: Path, tmp_path: Pa
     assert "stand-in, not MPII Cooking 2" in summary.text()
     assert summary.class_intervals == 20
     assert json.loads(json.dumps(summary.as_dict()))["persons"] == 4
+    assert "(1 minute, " in replace(summary, duration_s=80.0, drawn=0).text()
+    assert "(2 minutes, " in replace(summary, duration_s=100.0, drawn=0).text()

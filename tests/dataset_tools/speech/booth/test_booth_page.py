@@ -11,6 +11,7 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, read_rows, write_rows
 from dataset_tools.speech.booth.skips import SkipRow
 from dataset_tools.speech.recordings.recording_rows import read_recordings
 
@@ -207,3 +208,10 @@ def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
     row = msgspec.json.decode(line, type=SkipRow)
     assert (row.clip, row.sentence, row.reason) == ("s07-d21_000001-000020", "I cut the carrot.", "sentence")
     assert "ann" not in line
+
+
+def test_one_sentence_is_not_several(workspace: Workspace, stage: SimpleNamespace, tmp_path: Path) -> None:
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    write_rows(workspace.manifests / "clips.jsonl", clips[:1])
+    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+        expect(page.locator("#total")).to_have_text("0 of 1 sentence recorded")

@@ -214,7 +214,7 @@ def test_consent_is_renewed_by_the_name_as_written_too_and_a_refusal_names_the_f
     withdraw(workspace, "speaker-74f46a58")
     with pytest.raises(InputError) as refused:
         load(tmp_path / "takes")
-    files = f"{CARROT}/Иван_0.wav, {CARROT}/Иван_1.wav, {CARROT}/Иван_2.wav and 1 more"
+    files = f"{CARROT}/Иван_0.wav, {CARROT}/Иван_1.wav, {CARROT}/Иван_2.wav, and 1 more"
     assert f"speaker-74f46a58 ({files})" in refused.value.found
     with pytest.raises(InputError, match="No withdrawn consent to renew: Пётр"):
         load(tmp_path / "takes", renewed=["Пётр"])

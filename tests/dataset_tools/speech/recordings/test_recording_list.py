@@ -52,6 +52,13 @@ def test_lines_are_counted_from_the_first_one(tmp_path: Path, take: Callable[...
     )
 
 
+def test_an_index_as_pandas_writes_it_is_ignored(tmp_path: Path, take: Callable[..., Path], load: Load) -> None:
+    take(tmp_path / "a.wav", 200)
+    (tmp_path / "list.csv").write_text(f",path,class\n0,a.wav,{CARROT}\n")
+    summary = load(tmp_path / "list.csv")
+    assert (len(summary.added), summary.mismatches) == (1, ())
+
+
 @pytest.mark.parametrize("header", ["path,klass", "class,clip", "path,voice", "", "path,class,Path"])
 def test_a_list_with_other_columns_is_refused(tmp_path: Path, header: str, load: Load) -> None:
     listing = tmp_path / "list.csv"
