@@ -30,8 +30,8 @@ from dataset_tools.pairs.split_record import SplitRecord, read_split
 
 LENGTH_TOLERANCE_S = 1e-6
 MOST_PIXELS = 2**24
-_SHOWN = 3
 """Maximum pixels of a frame to decode: the header of a small file can claim a large frame."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
