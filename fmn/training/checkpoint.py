@@ -191,9 +191,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
     return values
 
 
-def load_state(
-    run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device
-) -> None:
+def load_state(run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device) -> None:
     """Restores model and optimizer from the saved state; `read_state` reads its values.
 
     Raises:
