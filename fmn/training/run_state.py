@@ -14,6 +14,7 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
+from fmn.data.items import Items, train_val_split
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
@@ -201,6 +202,22 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             next_step=elsewhere,
         )
     return state
+
+
+def check_patience(config: Config, items: Items) -> None:
+    """Checks that early stopping, if configured, has a fold 0 to stop on.
+
+    Raises:
+        InputError: it has none.
+    """
+    patience, refit = config.training.patience, config.training.refit
+    if patience is not None and not train_val_split(items).validates:
+        raise InputError(
+            f"Nothing is validated, so training cannot stop early (training.patience={patience})",
+            where="training.refit" if refit else items.manifest,
+            expected="a fold 0 that is not trained on",
+            next_step="leave training.patience out, and set the number of epochs with --epochs",
+        )
 
 
 def with_earlier_capacity(config: Config, run: Path) -> Config:
