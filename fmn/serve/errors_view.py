@@ -59,7 +59,8 @@ class Errors:
         )
         if not len(places) or not len(asked):
             raise InputError(
-                f"There is nothing to analyze: no clip or no utterance of {self._queries.items.manifest.name} has features",
+                "There is nothing to analyze: no clip or no utterance has features",
+                where=self._queries.items.manifest.name,
                 expected="features of some of its clips and utterances",
                 next_step="restore the files (fmn-data verify names them), and start fmn serve again",
             )
