@@ -15,7 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
-from fmn.models.memory_capacity import PAPER_CAPACITY
+from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
@@ -221,14 +221,18 @@ def check_patience(config: Config, items: Items) -> None:
 
 
 def with_earlier_capacity(config: Config, run: Path) -> Config:
-    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50.
+    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50 by default.
 
-    This was the default of earlier versions, whatever the number of classes.
+    This was the default of earlier versions, whatever the number of classes. A run of this version with fewer slots
+    than classes was configured so, and has a note that says it.
     """
-    is_run = (run / CONFIG_FILE).is_file() and read_run_state(run) is not None
-    if config.memory.capacity is None and is_run and load_config(run).memory.capacity == PAPER_CAPACITY:
-        return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
-    return config
+    state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
+    if config.memory.capacity is not None or state is None:
+        return config
+    held = load_config(run)
+    if held.memory.capacity != PAPER_CAPACITY or capacity_note(held, state.classes) in state.notes:
+        return config
+    return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:
