@@ -235,11 +235,11 @@ def _sides(
     share, seed = options.test_share, options.seed
     match options.split:
         case "items":
-            return split_items(clips, utterances, test_share=share, seed=seed, content=content)
+            return split_items(clips, utterances, content, test_share=share, seed=seed)
         case "person":
-            return split_person(clips, utterances, test_share=share, seed=seed, content=content)
+            return split_person(clips, utterances, content, test_share=share, seed=seed)
         case "mpii":
-            return split_mpii(clips, utterances, official=official, test_share=share, seed=seed, content=content)
+            return split_mpii(clips, utterances, content, official=official, test_share=share, seed=seed)
         case "pairs":
             return Sides({}, {}, {}, {})
 

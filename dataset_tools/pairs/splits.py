@@ -22,7 +22,7 @@ from dataset_tools.manifests import ClipRow, Side, UtteranceRow
 from dataset_tools.pairs.fitted_classes import FoldUnits, Unit, fit_every_class
 from dataset_tools.pairs.folds import FOLDS, VALIDATION_FOLD, Group, deal_folds
 from dataset_tools.pairs.person_partition import partition_people
-from dataset_tools.pairs.same_content import Content, content_of, group_by_mark
+from dataset_tools.pairs.same_content import Content, group_by_mark
 from dataset_tools.pairs.sides import Sides
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
@@ -32,19 +32,18 @@ Item = TypeVar("Item", ClipRow, UtteranceRow)
 def split_items(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
+    content: Content,
     *,
     test_share: float,
     seed: int,
-    content: Content | None = None,
 ) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
     An utterance is on the side of the clip that it describes. Utterances that describe only a class are assigned so
     that the class reaches its share.
     """
-    content = content or content_of(clips, utterances)
     sides: dict[str, Side] = {}
-    folds: dict[str, int] = {}
+    folds: dict[Unit, int] = {}
     for class_id, group in _by_class(clips).items():
         random = generator(seed, "split", "items", class_id)
         sizes = Counter(content.clips[clip.id] for clip in group)
@@ -54,34 +53,28 @@ def split_items(
         tested = sum(sizes[name] for name in order if sides.get(name) == "test")
         test = _first_until(undealt, sizes, round(test_share * len(group)) - tested)
         sides |= {name: "test" if name in test else "train" for name in undealt}
-        folds |= deal_folds([name for name in undealt if name not in test])
+        folds |= deal_folds([("interval", name) for name in undealt if name not in test])
     clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
     of_clip: dict[str, Unit] = {clip.id: ("interval", content.clips[clip.id]) for clip in clips}
 
-    def deal(folds: Mapping[Unit, int]) -> Sides:
-        clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
-        return _with_utterances(
-            clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed, free_folds=folds
-        )
-
-    units = _fold_units(clips, utterances, content, of_clip)
-    return fit_every_class(units, {("interval", name): fold for name, fold in folds.items()}, deal)
+    return _with_free_utterances(
+        clips, utterances, content, clip_sides, of_clip, folds, test_share=test_share, seed=seed
+    )
 
 
 def split_person(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
+    content: Content,
     *,
     test_share: float,
     seed: int,
-    content: Content | None = None,
 ) -> Sides:
     """``person``: no person of the footage and no voice is on both sides (`person_partition`).
 
     Raises:
         InputError: no set of persons and voices leaves every class on both sides.
     """
-    content = content or content_of(clips, utterances)
     random = generator(seed, "split", "person")
     people = partition_people(clips, utterances, content, test_share=test_share, random=random)
     folds = _folds_of_groups({unit for unit in people.persons.values() if unit not in people.test}, random)
@@ -115,11 +108,11 @@ def split_person(
 def split_mpii(
     clips: Sequence[ClipRow],
     utterances: Sequence[UtteranceRow],
+    content: Content,
     *,
     official: Mapping[str, Iterable[str]],
     test_share: float,
     seed: int,
-    content: Content | None = None,
 ) -> Sides:
     """``mpii``: the official lists of sequences (``sNN-dNN``): train and val for training, test for testing.
 
@@ -137,7 +130,6 @@ def split_mpii(
             expected="the lists of experimentalSetup/, read by fmn-data build",
             next_step="put experimentalSetup/ beside the videos and build again, or use --split items or person",
         )
-    content = content or content_of(clips, utterances)
     dropped: Counter[str] = Counter()
     sequences = {clip.id: f"{clip.person}-{clip.dish}" for clip in clips}
     tested = {content.clips[clip.id] for clip in clips if sequences[clip.id] in test}
@@ -156,10 +148,29 @@ def split_mpii(
         if side == "train":
             trained[sequences[clip_id]].add(content.clips[clip_id])
     groups = group_by_mark(trained)
-    folds = _folds_of_groups(set(groups.values()), generator(seed, "split", "mpii"))
+    folds = _folds_of_groups({("sequence", name) for name in groups.values()}, generator(seed, "split", "mpii"))
     of_clip: dict[str, Unit] = {
         clip_id: ("sequence", groups.get(sequences[clip_id], sequences[clip_id])) for clip_id in clip_sides
     }
+
+    sides = _with_free_utterances(
+        clips, utterances, content, clip_sides, of_clip, folds, test_share=test_share, seed=seed
+    )
+    return replace(sides, dropped={**sides.dropped, **dropped})
+
+
+def _with_free_utterances(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    content: Content,
+    clip_sides: Mapping[str, Side],
+    of_clip: Mapping[str, Unit],
+    folds: Mapping[Unit, int],
+    *,
+    test_share: float,
+    seed: int,
+) -> Sides:
+    """Assigns utterances regardless of their voices, and folds in which every class is trained on."""
 
     def deal(folds: Mapping[Unit, int]) -> Sides:
         clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
@@ -167,9 +178,7 @@ def split_mpii(
             clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed, free_folds=folds
         )
 
-    units = _fold_units(clips, utterances, content, of_clip)
-    sides = fit_every_class(units, {("sequence", name): fold for name, fold in folds.items()}, deal)
-    return replace(sides, dropped={**sides.dropped, **dropped})
+    return fit_every_class(_fold_units(clips, utterances, content, of_clip), folds, deal)
 
 
 def _with_utterances(

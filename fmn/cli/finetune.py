@@ -103,9 +103,8 @@ def _check_used(options: FinetuningOptions) -> None:
     """
     from dataset_tools.core.errors import InputError
     from fmn.cli.options import features_in, settings_of
-    from fmn.config import flattened
 
-    given = dict.fromkeys(flattened(settings_of(options.settings or [], notice=False)), "--set")
+    given = dict.fromkeys(settings_of(options.settings or [], notice=False), "--set")
     given |= dict.fromkeys(features_in(options.features) if options.features else (), "--features")
     given |= {"audio.encoder": "--speech-encoder"} if options.speech_encoder is not None else {}
     for name, option in given.items():

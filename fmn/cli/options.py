@@ -270,18 +270,19 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals:
+        try:
+            held = json.loads(value)
+        except json.JSONDecodeError:
+            held = value
+        values = flattened({key: held})
+        if not equals or not values:  # an empty object would set nothing
             raise InputError(
                 f"There is no value in {text!r}",
                 where="--set",
                 expected="KEY=VALUE, such as memory.capacity=100",
                 next_step="see the config.json of a run for all keys",
             )
-        try:
-            held = json.loads(value)
-        except json.JSONDecodeError:
-            held = value
-        changes |= with_new_keys(flattened({key: held}), notice=notice)
+        changes |= with_new_keys(values, notice=notice)
     return changes
 
 

@@ -33,18 +33,19 @@ def ablate(
 
     Example: fmn ablate manifests/train.jsonl --only score,space,capacity --seeds 3
     """
-    from fmn.studies.variants import variants_of
+    from fmn.studies.variants import check_groups, variants_of
 
     folder = out or options.default_folder(f"ablation-{options.preset}")
     config = options.config()
     groups = listed(only, "--only") if only else []
-    variants = variants_of(config, groups)
+    check_groups(groups)
     from fmn.studies.ablate import ablate as run_ablation
     from fmn.studies.ablate import trainings_of
     from fmn.studies.validation_harness import check_study
 
     if dry_run:
-        check_study(options.manifest, config, options.root, options.device)
+        items, _ = check_study(options.manifest, config, options.root, options.device)
+        variants = variants_of(config, groups, classes=len(items.classes))
         each = trainings_of(config, variants)
         terminal.closing(
             "dry run", f"would train {seeds} × {each} networks and evaluate {len(variants)} variants per seed", folder
@@ -67,7 +68,7 @@ def ablate(
     trainings = count_of(found.trainings, "training run") + (f", {found.reused} of them reused" if found.reused else "")
     terminal.closing(
         "ablate",
-        f"{len(variants)} variants from {trainings}; the other metrics: ablation.md",
+        f"{len(found.values['rows']) - 1} variants from {trainings}; the other metrics: ablation.md",
         short(folder),
     )
     show_failures(terminal, found.failures)

@@ -19,6 +19,7 @@ from fmn.data.loading import device_named
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System, may_be_joint
 from fmn.systems import find_system, system_names
+from fmn.training.run_state import check_patience
 
 ORDER = (
     # the systems of the paper's Table 2, in its order, and their variants
@@ -165,8 +166,8 @@ def plan(
         device: ``auto``, or a torch device name; the device need not exist on this machine.
 
     Raises:
-        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system, or there are
-            configurations to try and no fold 0.
+        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system, or there is no
+            fold 0, but there are configurations to try or training.patience.
     """
     for path in (train, test):
         if not path.is_file():
@@ -208,6 +209,9 @@ def plan(
             expected="a training manifest with a fold 0, or no configurations to select from",
             next_step="write it with fmn-data pairs --split items (or person, or mpii), or use --budget 1",
         )
+    for grid in grids.values():
+        for _, config in grid[:trials]:
+            check_patience(config, items)
     candidates = {
         name: tuple(
             Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")

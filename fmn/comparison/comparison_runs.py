@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
-from dataset_tools.core.files import clear_partial, write_bytes
+from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import features_digest, find_device, load_features
-from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure
+from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure, write_metrics
 from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
@@ -216,7 +216,7 @@ def _score(task: Task, test: Path) -> None:
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # raises an error for NaN
     clear_partial(task.run)
-    write_bytes(task.run / METRICS_FILE, json.dumps(metrics, indent=2).encode() + b"\n")
+    write_metrics(task.run / METRICS_FILE, metrics, test)
     header = {
         "format": SCORES_FORMAT,
         "test_digest": task.test_digest,

@@ -16,6 +16,7 @@ from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import Factors, factors_of
 from fmn.evaluation.results_table import DIRECTIONS, METRICS
+from fmn.evaluation.run_notes import corpus_notes
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
@@ -70,9 +71,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         for name in measured:
             if name != REFERENCE:
                 systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
-    notes = tuple(notes)
-    if items.standin is not None:
-        notes = ("Synthetic (stand-in) corpus: these results say nothing about real kitchens.", *notes)
+    notes = (*corpus_notes(items.standin), *notes)
     if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
         missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
         notes += (

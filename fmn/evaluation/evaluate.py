@@ -137,9 +137,8 @@ def evaluate(
             )
     written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / metrics_file(run, manifest)
-    of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
     clear_partial(run)
-    write_bytes(path, json.dumps(metrics | of_manifest, indent=2).encode() + b"\n")
+    write_metrics(path, metrics, manifest)
     return Evaluation(
         run=run,
         system=loaded.config.system,
@@ -155,6 +154,12 @@ def evaluate(
         failures={name: error.found for name, error in prepared.failures.items()},
         notes=notes_of(loaded, prepared),
     )
+
+
+def write_metrics(path: Path, metrics: Metrics, manifest: Path) -> None:
+    """Writes metrics with the name and the SHA-256 of the manifest that they were measured on."""
+    of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
+    write_bytes(path, json.dumps(metrics | of_manifest, indent=2).encode() + b"\n")
 
 
 def metrics_file(run: Path, manifest: Path) -> str:

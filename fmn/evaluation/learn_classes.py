@@ -250,8 +250,9 @@ def _fitted(
         )
     prepared = load_features(load_items(manifest, root), loaded.config, device=device, jobs=jobs, progress=progress)
     _check_sources(loaded, prepared)
-    clips = np.flatnonzero([row.id in set(state.fitted_clips) for row in prepared.items.clips])
-    utterances = np.flatnonzero([row.id in set(state.fitted_utterances) for row in prepared.items.utterances])
+    fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)
+    clips = np.flatnonzero([row.id in fitted_clips for row in prepared.items.clips])
+    utterances = np.flatnonzero([row.id in fitted_utterances for row in prepared.items.utterances])
     return fitted_memory(_network(loaded), prepared.data, clips, utterances)
 
 

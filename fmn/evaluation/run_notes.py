@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dataset_tools.core.count_of import first_of
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from fmn.data.items import Items
 from fmn.data.known_items import known_items
@@ -106,11 +107,5 @@ def notes_of_classes(loaded: LoadedRun, items: Items) -> tuple[str, ...]:
     unknown = [name for name in classes if name not in known]
     if not unknown:
         return ()
-    were = "was" if len(unknown) == 1 else "were"
-    return (f"{len(unknown)} of {len(classes)} classes {were} not trained on: {_listed(unknown)}.",)
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(names)
-    more = len(first) - NAMED_CLASSES
-    return ", ".join(first[:NAMED_CLASSES]) + (f" and {more} more" if more > 0 else "")
+    were, listed = "was" if len(unknown) == 1 else "were", ", ".join(first_of(unknown, NAMED_CLASSES))
+    return (f"{len(unknown)} of {len(classes)} classes {were} not trained on: {listed}.",)

@@ -14,10 +14,11 @@ from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
+from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
-from fmn.training.run_state import read_run_state, training_manifest
+from fmn.training.run_state import read_run_state
 
 CHEAP = ("lengths", "file_size")
 
@@ -43,13 +44,13 @@ def trivial_rows(
 
     Returns:
         Metrics by baseline name; without those that have no features of some of the items, which would be measured on
-        fewer items than the run; empty if the run's training manifest or its files are missing.
+        fewer items than the run; empty if the run's training manifest has changed, or is missing, or its files are.
     """
     state = read_run_state(run)
-    if state is None or not training_manifest(run, state).is_file():
+    if state is None or (manifest := unchanged_manifest(run, state)) is None:
         return {}
     try:
-        parts = [load_items(training_manifest(run, state), root), items]
+        parts = [load_items(manifest, root), items]
         found = {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
         return {name: metrics for name, metrics in found.items() if metrics is not None}
     except ToolkitError:

@@ -31,6 +31,11 @@ def default_capacity(config: Config, classes: int) -> int:
     return min(PAPER_CAPACITY * classes // PAPER_CLASSES, LARGEST_SIZE) if is_too_small else PAPER_CAPACITY
 
 
+def in_proportion(capacity: int, config: Config, classes: int) -> int:
+    """Scales a number of slots for up to 50 classes to this number of classes, like `default_capacity`."""
+    return min(capacity * default_capacity(config, classes) // PAPER_CAPACITY, LARGEST_SIZE)
+
+
 def capacity_note(config: Config, classes: int) -> str | None:
     """Caveat of a configuration with fewer slots than classes; None if there is nothing to say."""
     capacity = config.memory.capacity

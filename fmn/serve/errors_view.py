@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import ClassVote, class_vote, ranked
 from fmn.metrics.retrieval_metrics import KS, QueryMetrics, by_class, query_metrics
@@ -27,6 +28,9 @@ class Errors:
 
     def of(self, kind: QueryKind) -> dict[str, Any]:
         """Returns the error analysis for speech queries, or for ``clip`` queries; computed once.
+
+        Raises:
+            InputError: no clip or no utterance of the manifest has features.
 
         Returns:
             ``classes``: ids of the C classes. ``confusion`` [C, C]: number of queries of a class (row) whose top hit is
@@ -53,6 +57,13 @@ class Errors:
             np.array([place for place, row in enumerate(one.rows) if row.id in known])
             for one in (gallery, query_gallery)
         )
+        if not len(places) or not len(asked):
+            raise InputError(
+                "There is nothing to analyze: no clip or no utterance has features",
+                where=self._queries.items.manifest.name,
+                expected="features of some of its clips and utterances",
+                next_step="restore the files (fmn-data verify names them), and start fmn serve again",
+            )
         rows, queries = [gallery.rows[place] for place in places], [query_gallery.rows[place] for place in asked]
         classes = sorted({row.class_id for row in (*rows, *queries)})
         of_rows, of_queries = (np.array([classes.index(row.class_id) for row in some]) for some in (rows, queries))

@@ -22,7 +22,7 @@ from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, run_name
-from fmn.studies.variants import Variant, variants_of
+from fmn.studies.variants import Variant, check_groups, variants_of
 from fmn.torch_threads import threads
 
 FORMAT = "fmn.ablation/1"
@@ -92,8 +92,9 @@ def ablate(
         InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
-    variants = variants_of(config, only)
+    check_groups(only)
     harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    variants = variants_of(config, only, classes=len(harness.prepared.items.classes))
     trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
     default = Variant("", "default")
     ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # variants of the same network first

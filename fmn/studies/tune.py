@@ -21,7 +21,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
-from fmn.models.memory_capacity import PAPER_CAPACITY, default_capacity
+from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
 from fmn.torch_threads import threads
 
@@ -32,10 +32,11 @@ TRIPLET_VALUES: Mapping[str, tuple[float, ...]] = {
     "training.triplet_temperature": (0.05, 0.1, 0.2, 0.4),
 }
 """Values that require training a network: the margin or, for the softmax triplet loss, its temperature."""
+CAPACITIES = (20, 50, 100, 200)
 MEMORY_VALUES: Mapping[str, tuple[float, ...]] = {
     "memory.novelty_threshold": (-1.0, 0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "memory.temperature": (0.02, 0.05, 0.1, 0.2, 0.4),
-    "memory.capacity": (20, 50, 100, 200),
+    "memory.capacity": CAPACITIES,
     "memory.score_threshold": (0.0, 0.3, 0.5, 0.7, 0.9),
 }
 """In the order in which they are optimized: the most influential first. Capacities are for up to 50 classes."""
@@ -52,12 +53,11 @@ def triplet_values(config: Config) -> tuple[str, tuple[float, ...]]:
 
 def memory_values(config: Config, classes: int) -> Mapping[str, tuple[float, ...]]:
     """`MEMORY_VALUES`, with capacities in proportion to the default one for this number of classes."""
-    usual, name = default_capacity(config, classes), "memory.capacity"
-    if usual == PAPER_CAPACITY:
+    if in_proportion(PAPER_CAPACITY, config, classes) == PAPER_CAPACITY:
         return MEMORY_VALUES
     least = min(classes, LARGEST_SIZE)  # rounding down would leave a class without a slot
-    scaled = (value * usual // PAPER_CAPACITY for value in MEMORY_VALUES[name])
-    return {**MEMORY_VALUES, name: tuple(int(min(max(value, least), LARGEST_SIZE)) for value in scaled)}
+    scaled = (in_proportion(value, config, classes) for value in CAPACITIES)
+    return {**MEMORY_VALUES, "memory.capacity": tuple(max(value, least) for value in scaled)}
 
 
 @dataclass(frozen=True)

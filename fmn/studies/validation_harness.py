@@ -21,6 +21,7 @@ from fmn.data.batches import Indices
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, device_named, find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
+from fmn.evaluation.run_notes import corpus_notes
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import (
@@ -127,8 +128,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:
     """Caveats of results on the validation split."""
-    standin = "Synthetic (stand-in) corpus: these results say nothing about real kitchens."
-    return [standin] * (harness.held.standin is not None) + list(harness.prepared.notes)
+    return [*corpus_notes(harness.held.standin), *harness.prepared.notes]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, as_published, flattened, with_values
+from fmn.models.memory_capacity import PAPER_CLASSES, in_proportion
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,23 @@ GROUPS: Mapping[str, str] = {
 }
 
 
-def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]:
+def variants_of(config: Config, only: Sequence[str] = (), *, classes: int = PAPER_CLASSES) -> tuple[Variant, ...]:
     """Returns the variants to compare, in the order of their groups.
 
     Args:
         config: the default configuration.
         only: names of groups; empty: all.
+        classes: number of classes of the training manifest, to which numbers of slots are in proportion.
+
+    Raises:
+        InputError: a group is unknown.
+    """
+    check_groups(only)
+    return tuple(variant for variant in _all(config, classes) if not only or variant.group in only)
+
+
+def check_groups(only: Sequence[str]) -> None:
+    """Checks the names of groups.
 
     Raises:
         InputError: a group is unknown.
@@ -73,10 +85,12 @@ def variants_of(config: Config, only: Sequence[str] = ()) -> tuple[Variant, ...]
             expected=f"some of: {', '.join(GROUPS)}",
             next_step="list some of these, separated by commas",
         )
-    return tuple(variant for variant in _all(config) if not only or variant.group in only)
 
 
-def _all(config: Config) -> list[Variant]:
+def _all(config: Config, classes: int) -> list[Variant]:
+    def slots(capacity: int) -> int:
+        return in_proportion(capacity, config, classes)
+
     found = [Variant("pooling", kind, {"model.pooling": kind}, True) for kind in ("max", "mean", "last")]
     found += [
         Variant("steps", name, {"model.step_attention": kind}, True)
@@ -103,8 +117,8 @@ def _all(config: Config) -> list[Variant]:
         Variant("space", "raw, share 0.5, max", {"memory.space": "raw", "memory.update": 0.5, "memory.read": "max"}),
         Variant("classes", "a class each", {"memory.class_slots": True}, True),
         *(
-            Variant("classes", f"whatever came near, T2 {novelty}, X {slots}", _near(novelty, slots), True)
-            for novelty, slots in ((0.6, 50), (0.9, 200))
+            Variant("classes", f"whatever came near, T2 {novelty}, X {capacity}", _near(novelty, capacity), True)
+            for novelty, capacity in ((0.6, slots(50)), (0.9, slots(200)))
         ),
         Variant("update", "mean", {"memory.update": "mean"}),
         *(Variant("update", f"share {share}", {"memory.update": share}) for share in (0.1, 0.5)),
@@ -115,12 +129,12 @@ def _all(config: Config) -> list[Variant]:
         Variant("rewriting", "never, as published", {"memory.write": "step"}, True),
         *(Variant("novelty", f"{rule} of the cosines", {"memory.novelty": rule}) for rule in ("min", "mean", "max")),
         *(
-            Variant("full", f"{where}, 10 slots", {"memory.when_full": where, "memory.capacity": 10})
+            Variant("full", f"{where}, {slots(10)} slots", {"memory.when_full": where, "memory.capacity": slots(10)})
             for where in ("nearest", "drop")
         ),
     ]
     for group, key, values in (
-        ("capacity", "memory.capacity", (10, 20, 50, 100, 200, 400)),
+        ("capacity", "memory.capacity", tuple(dict.fromkeys(map(slots, (10, 20, 50, 100, 200, 400))))),
         ("T1", "memory.score_threshold", (0.0, 0.3, 0.5, 0.7, 0.9)),
         ("T2", "memory.novelty_threshold", (-1.0, 0.4, 0.6, 0.8, 0.95)),
         ("temperature", "memory.temperature", (0.02, 0.05, 0.1, 0.2, 0.5)),

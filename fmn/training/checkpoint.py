@@ -182,18 +182,22 @@ def read_state(run: Path) -> dict[str, Any] | None:
         raise unreadable(path, error) from error
     if header.get("format") != STATE_FORMAT:
         raise wrong_format(path, header, STATE_FORMAT)
-    return _values(path, header)
+    try:
+        values = json.loads(header["state"])
+        if not isinstance(values, dict):
+            raise ValueError("`state` is not an object")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+    return values
 
 
-def load_state(
-    run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device
-) -> dict[str, Any]:
-    """Restores model and optimizer from the saved state and returns its values.
+def load_state(run: Path, model: RetrievalModel, optimizer: torch.optim.Optimizer | None, device: torch.device) -> None:
+    """Restores model and optimizer from the saved state; `read_state` reads its values.
 
     Raises:
         InputError: the file cannot be read.
     """
-    tensors, header = load_tensors(run / STATE_FILE, STATE_FORMAT, device)
+    tensors, _ = load_tensors(run / STATE_FILE, STATE_FORMAT, device)
     try:
         model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
         if optimizer is not None:
@@ -206,17 +210,6 @@ def load_state(
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
         raise unreadable(run / STATE_FILE, ValueError(f"its tensors do not match the run: {error}")) from error
-    return _values(run / STATE_FILE, header)
-
-
-def _values(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        values = json.loads(header["state"])
-        if not isinstance(values, dict):
-            raise ValueError("`state` is not an object")
-    except (KeyError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
-    return values
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

@@ -140,7 +140,7 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
             f"There is no backbone to fine-tune: the video features are of kind {config.kind!r}",
             where="video.kind",
             expected="backbone",
-            next_step="leave out the video encoder (--video-encoder, video.encoder)",
+            next_step="leave out the encoder or the features of clips (--video-encoder, --features, --preset light, …)",
         )
     return load_items(manifest, root).required_to_train()
 

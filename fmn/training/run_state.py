@@ -14,7 +14,8 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
-from fmn.models.memory_capacity import PAPER_CAPACITY
+from fmn.data.items import Items, train_val_split
+from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
@@ -203,15 +204,35 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
     return state
 
 
-def with_earlier_capacity(config: Config, run: Path) -> Config:
-    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50.
+def check_patience(config: Config, items: Items) -> None:
+    """Checks that early stopping, if configured, has a fold 0 to stop on.
 
-    This was the default of earlier versions, whatever the number of classes.
+    Raises:
+        InputError: it has none.
     """
-    is_run = (run / CONFIG_FILE).is_file() and read_run_state(run) is not None
-    if config.memory.capacity is None and is_run and load_config(run).memory.capacity == PAPER_CAPACITY:
-        return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
-    return config
+    patience, refit = config.training.patience, config.training.refit
+    if patience is not None and not train_val_split(items).validates:
+        raise InputError(
+            f"Nothing is validated, so training cannot stop early (training.patience={patience})",
+            where="training.refit" if refit else items.manifest,
+            expected="a fold 0 that is not trained on",
+            next_step="leave training.patience out, and set the number of epochs with --epochs",
+        )
+
+
+def with_earlier_capacity(config: Config, run: Path) -> Config:
+    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50 by default.
+
+    This was the default of earlier versions, whatever the number of classes. A run of this version with fewer slots
+    than classes was configured so, and has a note that says it.
+    """
+    state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
+    if config.memory.capacity is not None or state is None:
+        return config
+    held = load_config(run)
+    if held.memory.capacity != PAPER_CAPACITY or capacity_note(held, state.classes) in state.notes:
+        return config
+    return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:

@@ -29,7 +29,14 @@ from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.own_features import has_same_features, shortened
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
-from fmn.training.run_state import DIRECTIONS, RunState, earlier_state, with_earlier_capacity, written_manifest
+from fmn.training.run_state import (
+    DIRECTIONS,
+    RunState,
+    check_patience,
+    earlier_state,
+    with_earlier_capacity,
+    written_manifest,
+)
 from fmn.training.stop_messages import translate_errors
 from fmn.training.trainer import TrainingLoop
 
@@ -104,13 +111,7 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None, run:
     plan = TrainingPlan(
         with_capacity(config, len(items.classes)), items.without_fold_0() if config.training.refit else items
     )
-    if config.training.patience is not None and not plan.parts.validates:
-        raise InputError(
-            f"Nothing is validated, so training cannot stop early (training.patience={config.training.patience})",
-            where="training.refit" if config.training.refit else manifest,
-            expected="a fold 0 that is not trained on",
-            next_step="leave training.patience out, and set the number of epochs with --epochs",
-        )
+    check_patience(config, plan.items)
     return plan
 
 

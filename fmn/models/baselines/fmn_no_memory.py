@@ -34,10 +34,18 @@ def adapt(config: Config) -> Config:
     return replace(config, model=replace(config.model, score="s1", step_attention="off"))
 
 
+def build(config: Config, video_dim: int, audio_dim: int) -> WithoutMemories:
+    """Builds the untrained network; the score is S1 in all configurations: others would read empty memories."""
+    return WithoutMemories(adapt(config), video_dim, audio_dim)
+
+
 SYSTEM = System(
     name="fmn_no_memory",
     summary="FMN without its memories: S1 alone",
-    build=WithoutMemories,
+    build=build,
     adapt=adapt,
-    ignored=("memory", "model.s1_exponent", "training.s1_weight", "training.slot_weight"),
+    ignored=(
+        *("memory", "model.score", "model.s1_exponent", "model.step_attention"),
+        *("training.s1_weight", "training.slot_weight"),
+    ),
 )

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.same_content import content_of
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 
@@ -42,19 +43,24 @@ def test_by_person_a_class_of_two_clips_is_trained_on(make_clip: Clips, make_utt
     clips = many(make_clip, range(1, 11)) + [make_clip("few", person, 1, 101) for person in (1, 2)]
     utterances = spoken_for(clips, make_utterance)
     for seed in SEEDS:
-        sides = split_person(clips, utterances, test_share=0.2, seed=seed)
+        sides = split_person(clips, utterances, content_of(clips, utterances), test_share=0.2, seed=seed)
         assert 0 not in folds_of("few", clips, utterances, sides)[0]
         of_person = {clip.person: sides.clip_folds[clip.id] for clip in clips if clip.id in sides.clip_folds}
         assert all(sides.clip_folds[clip.id] == of_person[clip.person] for clip in clips if clip.person in of_person)
         assert {0} < folds_of("many", clips, utterances, sides)[0]
-        assert split_person(clips[::-1], utterances[::-1], test_share=0.2, seed=seed) == sides
+        assert (
+            split_person(
+                clips[::-1], utterances[::-1], content_of(clips[::-1], utterances[::-1]), test_share=0.2, seed=seed
+            )
+            == sides
+        )
 
 
 def test_another_person_is_validated_on_where_none_would_be_left(make_clip: Clips, make_utterance: Utterances) -> None:
     clips = many(make_clip, range(1, 6)) + [make_clip("few", person, 1, 101) for person in (1, 2)]
     utterances = spoken_for(clips, make_utterance)
     for seed in SEEDS:  # four persons train, so fold 0 has one
-        sides = split_person(clips, utterances, test_share=0.2, seed=seed)
+        sides = split_person(clips, utterances, content_of(clips, utterances), test_share=0.2, seed=seed)
         assert 0 not in folds_of("few", clips, utterances, sides)[0]
         assert all(0 in folds for folds in folds_of("many", clips, utterances, sides))
 
@@ -65,7 +71,7 @@ def test_classes_stay_in_fold_0_where_nobody_else_can_be_there(make_clip: Clips,
         clips += [make_clip(f"few{person}", one, person, 101) for one in (person, 5)]
     utterances = spoken_for(clips, make_utterance)
     for seed in SEEDS:
-        sides = split_person(clips, utterances, test_share=0.2, seed=seed)
+        sides = split_person(clips, utterances, content_of(clips, utterances), test_share=0.2, seed=seed)
         assert {side for name, side in sides.clips.items() if name.startswith("s05")} == {"test"}
         assert all(0 in folds for folds in folds_of("many", clips, utterances, sides))
         validated = [number for number in range(1, 5) if folds_of(f"few{number}", clips, utterances, sides)[0] == {0}]
@@ -79,8 +85,8 @@ def test_the_only_utterance_of_a_class_is_trained_on(make_clip: Clips, make_utte
     official = {"train": [f"s{person:02d}-d01" for person in range(1, 9)], "test": ["s09-d01", "s10-d01"]}
     for seed in SEEDS:
         for sides in (
-            split_items(clips, utterances, test_share=0.2, seed=seed),
-            split_mpii(clips, utterances, official=official, test_share=0.2, seed=seed),
+            split_items(clips, utterances, content_of(clips, utterances), test_share=0.2, seed=seed),
+            split_mpii(clips, utterances, content_of(clips, utterances), official=official, test_share=0.2, seed=seed),
         ):
             shown, heard = folds_of("few", clips, utterances, sides)
             assert sides.utterances[recording.id] == "train"
@@ -95,7 +101,7 @@ def test_what_has_one_content_leaves_fold_0_together(make_clip: Clips, make_utte
     same = msgspec.structs.replace(same, sha256=alone.sha256)
     utterances = [*spoken_for(clips[:10], make_utterance), alone, same]
     for seed in SEEDS:
-        sides = split_items(clips, utterances, test_share=0.2, seed=seed)
+        sides = split_items(clips, utterances, content_of(clips, utterances), test_share=0.2, seed=seed)
         if sides.utterances[alone.id] == "train":
             assert sides.utterance_folds[alone.id] == sides.utterance_folds[same.id] != 0
 
@@ -106,7 +112,7 @@ def test_a_class_that_is_alone_is_trained_on_rather_than_validated(
 ) -> None:
     clips = many(make_clip, range(1, 4))
     recording = make_utterance("many", None, "somebody", 0)
-    sides = split_items(clips, [recording], test_share=0.3, seed=seed)
+    sides = split_items(clips, [recording], content_of(clips, [recording]), test_share=0.3, seed=seed)
     shown, heard = folds_of("many", clips, [recording], sides)
     assert shown - {0}
     assert heard == {1}

@@ -150,6 +150,8 @@ def test_configurations_are_not_selected_without_fold_0(planned: Callable[..., C
         planned("cca", "lengths", budget=2)
     assert "--budget 1" in (refused.value.next_step or "")
     assert planned("lengths", budget=2).candidates.keys() == {"lengths"}  # has nothing to select
+    with pytest.raises(InputError, match="Nothing is validated, so training cannot stop early"):
+        planned("fmn", budget=1, changes={"training.patience": 3})  # before all of its trainings fail
     values = compare(planned("cca", budget=1, seeds=1)).values
     assert any("There is no fold 0: no validation" in note for note in values["notes"])
     assert "on fold 0" not in markdown(values).partition("## ")[0]

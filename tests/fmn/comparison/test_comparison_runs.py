@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -49,6 +51,15 @@ def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison
     more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
     assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
     assert len(trainings) == count + 1 + 1 + 5  # one seed more of either, and all of the new one
+
+
+def test_the_metrics_of_a_run_name_the_test_manifest(planned: Callable[..., Comparison], workspace: Path) -> None:
+    compare(planned("cca", budget=1, seeds=1))
+    [path] = (workspace / "runs" / "compare").rglob("metrics.json")
+    test = (workspace / "manifests" / "test.jsonl").read_bytes()
+    metrics = json.loads(path.read_text("utf-8"))
+    assert metrics.pop("manifest") == {"name": "test.jsonl", "sha256": hashlib.sha256(test).hexdigest()}
+    assert metrics.keys() == {"audio_to_video", "video_to_audio"}
 
 
 def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(

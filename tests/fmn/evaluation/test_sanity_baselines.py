@@ -34,6 +34,8 @@ def test_without_the_training_manifest_there_are_none(workspace: Path, small: Co
     manifest, test = workspace / "manifests" / "train.jsonl", workspace / "manifests" / "test.jsonl"
     run = workspace / "runs" / "fmn"
     train(manifest, with_values(small, {"training.epochs": 1}), run)
+    manifest.write_bytes(test.read_bytes().replace(b'"split":"test"', b'"split":"train"'))
+    assert trivial_rows(run, load_items(test)) == {}, "they would be fitted to other items than the run"
     manifest.unlink()
     assert trivial_rows(run, load_items(test)) == {}
 

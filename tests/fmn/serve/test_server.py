@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,25 @@ def test_items_without_a_file_are_told_and_the_others_are_searched(queries: Quer
     assert some.state()["failures"] == {row.id: f"The file {row.path!r} is missing" for row in (clip, utterance)}
     assert [len(gallery.rows) for gallery in some.galleries.values()] == [11, 11]
     assert len(Errors(some).of("speech")["queries"]) == 11
+
+
+def test_there_are_no_errors_without_tested_items_of_both_kinds(trained: Path, tmp_path: Path) -> None:
+    workspace = shutil.copytree(trained.parent.parent, tmp_path / "copy")
+    manifests = workspace / "manifests"
+    rows = list(read_rows(manifests / "test.jsonl", SplitPairRow))
+    other = next(read_rows(manifests / "train.jsonl", SplitPairRow)).clip
+    clips = {row.id: row for row in (other, *(row.clip for row in rows))}
+    write_rows(manifests / "clips.jsonl", [clips[name] for name in sorted(clips)])
+    utterances = {row.utterance.id: row.utterance for row in rows}
+    write_rows(manifests / "utterances.jsonl", [utterances[name] for name in sorted(utterances)])
+    for row in rows:
+        (workspace / row.clip.path).unlink(missing_ok=True)
+    items = ShownItems(manifests / "test.jsonl")
+    some = Queries(load_run(trained, CPU), items, tmp_path, everything=True, device=CPU, jobs=1)
+    assert [row.id for row in some.galleries["speech"].rows] == [other.id]
+    for kind in ("speech", "clip"):
+        with pytest.raises(InputError, match="no clip or no utterance has features"):
+            Errors(some).of(kind)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])

@@ -248,3 +248,22 @@ def test_the_command_plans_and_refuses(workspace: Path, monkeypatch: pytest.Monk
         assert refused.exit_code == 2
         assert "training.labels" in refused.output
     assert not (workspace / "runs").exists()
+
+
+def test_slots_are_in_proportion_to_the_number_of_classes(small: Config) -> None:
+    def slots(classes: int) -> dict[tuple[str, str], int]:
+        return {
+            (variant.group, variant.name): variant.changes["memory.capacity"]
+            for variant in variants_of(small, classes=classes)
+            if "memory.capacity" in variant.changes
+        }
+
+    assert slots(50) == slots(20)
+    assert [number for (group, _), number in slots(50).items() if group == "capacity"] == [10, 20, 50, 100, 200, 400]
+    of_80 = slots(80)  # the default is 200 there
+    assert [number for (group, _), number in of_80.items() if group == "capacity"] == [40, 80, 200, 400, 800, 1600]
+    assert of_80["full", "nearest, 40 slots"] == of_80["full", "drop, 40 slots"] == 40
+    assert of_80["classes", "whatever came near, T2 0.6, X 200"] == 200
+    assert of_80["classes", "whatever came near, T2 0.9, X 800"] == 800
+    most = [number for (group, _), number in slots(30_000).items() if group == "capacity"]
+    assert most == [13_107, 26_214, 65_536], "no more than the largest valid number, each once"

@@ -88,7 +88,7 @@ def test_those_capacities_are_tried(workspace: Path, quick: Config, monkeypatch:
             return Outcome(50.0)
 
     monkeypatch.setattr(fmn.studies.tune.Trainer, "trained", lambda self, config: Trained())
-    monkeypatch.setattr(fmn.studies.tune, "default_capacity", lambda config, classes: 200)  # as for 80 classes
+    monkeypatch.setattr(fmn.studies.tune, "in_proportion", lambda capacity, *_: 4 * capacity)  # as for 80 classes
     found = tune(manifest_of(workspace), quick, workspace / "out", budget=60, seeds=1)
     assert {trial.values["memory.capacity"] for trial in found.trials} == {10, 80, 200, 400, 800}
 

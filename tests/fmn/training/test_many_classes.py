@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.comparison_plan import plan
@@ -105,11 +106,26 @@ def test_few_classes_slots_without_classes_and_pseudo_labels_keep_the_number_of_
         assert plan_training(manifest, other).config.memory.capacity == 50
 
 
-def test_a_run_of_an_earlier_version_keeps_its_50_slots(workspace: Path, config: Config) -> None:
-    """Its config.json has the earlier default, which was not given, either."""
+def test_50_slots_that_were_configured_are_not_taken_for_the_default(workspace: Path, config: Config) -> None:
+    """The note on them says to leave the number out, which has to have an effect."""
+    manifest, run = workspace / "manifests" / "train.jsonl", workspace / "runs" / "one"
+    few = with_values(config, {"training.epochs": 1, "memory.capacity": 50})
+    summary = train(manifest, few, run)
+    assert any(note.endswith("Leave memory.capacity out for enough slots.") for note in summary.notes)
+    with pytest.raises(InputError, match=r"memory\.capacity was 50, is 150"):
+        train(manifest, with_values(few, {"memory.capacity": None}), run)
+    assert train(manifest, few, run).already_finished
+
+
+def test_a_run_of_an_earlier_version_keeps_its_50_slots(
+    workspace: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its config.json has the earlier default, which was not given, either; there was no note on it."""
     manifest, run = workspace / "manifests" / "train.jsonl", workspace / "runs" / "one"
     config = with_values(config, {"training.epochs": 1})
-    train(manifest, with_values(config, {"memory.capacity": 50}), run)
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.training.train, "_notes_of_values", lambda *_: ())
+        train(manifest, with_values(config, {"memory.capacity": 50}), run)
     assert plan_training(manifest, config, run=run).config.memory.capacity == 50
     assert train(manifest, config, run).already_finished
     assert train(manifest, with_values(config, {"training.epochs": 2}), run).epochs == 2
