@@ -15,6 +15,7 @@ from fmn.cli.compare import compare
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
+from fmn.cli.index import index
 from fmn.cli.learn import learn
 from fmn.cli.noise import noise
 from fmn.cli.options import (
@@ -216,6 +217,7 @@ def search(
 
 
 app.command(rich_help_panel=USE)(serve)
+app.command(rich_help_panel=USE)(index)
 app.command(rich_help_panel=USE)(predict)
 
 

@@ -56,6 +56,9 @@ class GalleryIndex:
     """The opened index of a gallery; created by `open`.
 
     Items are identified by their places in the gallery passed to `open`; the order of their rows in the index differs.
+
+    Attributes:
+        folder: of the index.
     """
 
     _rows: NDArray[np.int64]
@@ -72,8 +75,8 @@ class GalleryIndex:
             side: of the items.
             made_from: a digest of everything except the items that determines the codes.
         """
-        self._folder = folder
-        self._faiss = library("faiss", "index")
+        self.folder = folder
+        self._faiss = import_faiss()
         self._model, self._side = model, side
         self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
         self._keys: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
@@ -89,15 +92,15 @@ class GalleryIndex:
         Raises:
             _UnusableError: ``made_from`` differs, or part of the index is missing; corrupt files raise other errors.
         """
-        state = json.loads((self._folder / "index.json").read_bytes())
+        state = json.loads((self.folder / "index.json").read_bytes())
         if not isinstance(state, dict) or (state.get("format"), state.get("made_from")) != (FORMAT, made_from):
             raise _UnusableError
         number = state["number"]
-        keys = np.load(self._folder / f"keys-{number}.npy")
-        axes = torch.from_numpy(np.load(self._folder / f"axes-{number}.npy"))
-        lists = self._faiss.read_index(str(self._folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
+        keys = np.load(self.folder / f"keys-{number}.npy")
+        axes = torch.from_numpy(np.load(self.folder / f"axes-{number}.npy"))
+        lists = self._faiss.read_index(str(self.folder / f"lists-{number}.faiss"), self._faiss.IO_FLAG_MMAP_IFC)
         for name, width in state["widths"].items():  # NumPy would map zeros beyond the end of a short file
-            if (self._folder / f"{name}.f32").stat().st_size < 4 * width * len(keys):
+            if (self.folder / f"{name}.f32").stat().st_size < 4 * width * len(keys):
                 raise _UnusableError
         lists.parallel_mode = 1  # parallel over the lists of a query: otherwise it would use one core
         self._set_vectors(axes)
@@ -167,10 +170,10 @@ class GalleryIndex:
         rows = torch.from_numpy(self._rows[places])
         codes = {name: part[rows] for name, part in self._codes.items()}
         with suppress(FileNotFoundError):  # removed or rebuilt: the mapped files remain valid
-            if json.loads((self._folder / "index.json").read_bytes())["number"] != self._state["number"]:
+            if json.loads((self.folder / "index.json").read_bytes())["number"] != self._state["number"]:
                 raise StoppedError(
                     "Another command has added or removed items of the index since it was opened",
-                    where=self._folder,
+                    where=self.folder,
                     next_step="run the command again",
                 )
         return codes
@@ -191,11 +194,11 @@ class GalleryIndex:
         # Ordered by hash: a batch is a random sample of the gallery, independent of the order of its items.
         missing = sorted((key, place) for place, key in enumerate(keys) if key not in row_by_key)
         if not self._state["number"]:
-            for path in self._folder.iterdir():
+            for path in self.folder.iterdir():
                 if path.name != ".lock":
                     path.unlink() if path.is_file() else shutil.rmtree(path)
         elif len(removed) or missing:
-            path = self._folder / f"lists-{self._state['number']}.faiss"
+            path = self.folder / f"lists-{self._state['number']}.faiss"
             self._lists = self._faiss.read_index(str(path))  # in memory, to be modified
         if len(removed):
             self._lists.remove_ids(removed)
@@ -249,7 +252,7 @@ class GalleryIndex:
         """Extends the index to this number of rows, and maps the codes for writing."""
         self._keys = np.concatenate([self._keys, np.zeros((max(0, rows - len(self._keys)), 32), np.uint8)])
         for name, width in self._state["widths"].items():
-            with (self._folder / f"{name}.f32").open("ab") as file:
+            with (self.folder / f"{name}.f32").open("ab") as file:
                 file.truncate(4 * width * len(self._keys))
         self._codes = self._mapped()
 
@@ -257,7 +260,7 @@ class GalleryIndex:
         """Returns the memory-mapped codes."""
         return {
             name: torch.from_numpy(
-                np.memmap(self._folder / f"{name}.f32", np.float32, "r+", shape=(len(self._keys), width))
+                np.memmap(self.folder / f"{name}.f32", np.float32, "r+", shape=(len(self._keys), width))
             )
             for name, width in self._state["widths"].items()
         }
@@ -267,20 +270,29 @@ class GalleryIndex:
         old, number = self._state["number"], self._state["number"] + 1
         axes = self._vectors.axes
         assert axes is not None
-        with written_whole(self._folder / f"lists-{number}.faiss") as partial:
+        with written_whole(self.folder / f"lists-{number}.faiss") as partial:
             self._faiss.write_index(self._lists, str(partial))
         for name, array in (("keys", self._keys), ("axes", axes.cpu().numpy())):
-            with written_whole(self._folder / f"{name}-{number}.npy") as partial:
+            with written_whole(self.folder / f"{name}-{number}.npy") as partial:
                 np.save(partial, array)
         self._state["number"] = number
-        write_bytes(self._folder / "index.json", json.dumps(self._state).encode())
-        for path in self._folder.glob(f"*-{old}.*"):
+        write_bytes(self.folder / "index.json", json.dumps(self._state).encode())
+        for path in self.folder.glob(f"*-{old}.*"):
             path.unlink()
 
 
 def indexable(model: RetrievalModel) -> bool:
     """Whether the index supports a model's score (`fmn.models.score_vectors`)."""
     return score_vectors(model, "video") is not None
+
+
+def import_faiss() -> Any:
+    """Imports FAISS.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    return library("faiss", "index")
 
 
 def is_installed() -> bool:

@@ -107,11 +107,11 @@ def search(
             searched, doubts = query, ()
         else:
             searched, doubts = finish_query(query, Path(folder), refuse=False)
-        gallery = Gallery(loaded, rows, kind, manifest, device=chosen, root=root, jobs=jobs, progress=progress)
+        listing = searched_manifest(manifest, kind, everything=everything)
+        gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
         result = gallery.search(searched, top=top)
         known = gallery.notes_of_known if everything else ()
-    listing = searched_manifest(manifest, kind, everything=everything)
-    return replace(result, query=str(query), notes=(*doubts, *result.notes, *known), manifest=str(listing))
+    return replace(result, query=str(query), notes=(*doubts, *result.notes, *known))
 
 
 class Gallery:
@@ -122,6 +122,7 @@ class Gallery:
         rows: the N items that have features.
         features: of the rows.
         failures: errors of the other items, by id.
+        index: their index; None if every row is scored.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Gallery:
             loaded: the run.
             rows: clips for speech queries, utterances for clip queries.
             kind: kind of the queries.
-            manifest: the manifest of the rows.
+            manifest: the file with the rows, which names their index.
             device: on which the run was loaded.
             root: the workspace, if it is not the parent of the manifest's folder.
             jobs: workers for features; None: one per core.
@@ -171,10 +172,10 @@ class Gallery:
             )
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
-        self._index: GalleryIndex | None = None
+        self.index: GalleryIndex | None = None
         self._codes: Embeddings = {}
         if len(self.rows) >= INDEXED_FROM and indexable(loaded.model) and is_installed():
-            self._index = self._opened_index()
+            self.index = self._opened_index()
         else:
             self._codes = self._encoded_rows(range(len(self.rows)))
 
@@ -224,25 +225,25 @@ class Gallery:
         Sorted by descending score. With an index, only its candidates are scored, unless ``top`` exceeds a fifteenth of
         their number.
         """
-        if self._index is None or not self._is_indexed(top):
+        if self.index is None or not self._is_indexed(top):
             scores = self.scores(asked)[:, 0]
             best = best_of(scores, top)
             return best, scores[best]
         with threads(self._loaded.config.training.threads):
-            places = self._index.candidates(asked)
+            places = self.index.candidates(asked)
         scores = self.scores(asked, places)[:, 0]
         best = best_of(scores, top)
         return places[best], scores[best]
 
     def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
         """Returns the codes of the rows at some places."""
-        if self._index is not None:
-            return {name: part.to(self._device) for name, part in self._index.codes_of(places).items()}
+        if self.index is not None:
+            return {name: part.to(self._device) for name, part in self.index.codes_of(places).items()}
         return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._codes.items()}
 
     def scores(self, asked: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
         """[N, Q]: scores of the rows, or of those at some places, with each of Q queries, given by their codes."""
-        if places is None and self._index is None:
+        if places is None and self.index is None:
             return self._scores(asked, self._codes)
         places = np.arange(len(self.rows)) if places is None else places
         starts = range(0, len(places), SCORED_AT_ONCE)
@@ -328,12 +329,12 @@ class Gallery:
         return notes_of_known(self._loaded, clips, utterances)
 
     def _is_indexed(self, top: int) -> bool:
-        return self._index is not None and 0 < top <= CANDIDATES // 15
+        return self.index is not None and 0 < top <= CANDIDATES // 15
 
     def _index_note(self, top: int) -> str:
         if self._is_indexed(top):
             return "Searched with an index: some of the best 25 may be missing (none in the benchmark)."
-        if self._index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
+        if self.index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"All items were scored; an index is much faster for this many: {install_command('index')}"
         return ""
 

@@ -24,7 +24,7 @@ from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
 from fmn.search.query_files import clip_doubts, finish_query
-from fmn.search.search_results import QueryKind
+from fmn.search.search_results import QueryKind, searched_manifest
 from fmn.search.text_query import speak_query
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
@@ -94,9 +94,10 @@ class Queries:
         self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
         options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
         kinds: tuple[QueryKind, ...] = ("speech", "clip")
+        listings = {kind: searched_manifest(items.manifest, kind, everything=everything) for kind in kinds}
         self.galleries = {
-            kind: Gallery(loaded, items.rows(kind, everything=everything), kind, items.manifest, **options)
-            for kind in kinds
+            kind: Gallery(loaded, items.rows(kind, everything=everything), kind, listing, **options)
+            for kind, listing in listings.items()
         }
         self.failures = {
             name: error.found for gallery in self.galleries.values() for name, error in gallery.failures.items()

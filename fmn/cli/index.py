@@ -1,0 +1,45 @@
+"""``fmn index``: features and indexes of the galleries, before the first search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
+from fmn.cli.options import AllOption, RunOptions, short, show_failures
+
+
+def index(
+    terminal: Terminal,
+    options: RunOptions,
+    query: Annotated[
+        Literal["speech", "clip"] | None,
+        typer.Option("--query", help="Prepare only for queries of this kind: speech finds clips, clip finds speech."),
+    ] = None,
+    everything: AllOption = False,
+) -> None:
+    """Prepare fast searches: extract missing features, and build or update the index of a large gallery.
+
+    `fmn search` and `fmn serve` do the same at their start. Galleries of 200,000 items or more get an index.
+
+    Example: fmn index runs/fmn-demo --all
+    """
+    from fmn.search.prepare import KINDS, prepare_galleries
+
+    found = prepare_galleries(
+        options.folder(),
+        options.manifest_or("test.jsonl"),
+        kinds=KINDS if query is None else (query,),
+        everything=everything,
+        **options.compute,
+        progress=terminal.progress,
+    )
+    for one in found:
+        items = count_of(one.items, "clip" if one.kind == "speech" else "utterance")
+        how = "indexed" if one.index is not None else f"features extracted; every item is scored: {one.why}"
+        terminal.closing("index", f"{items}, {how}", short(Path(one.index or one.manifest)))
+        show_failures(terminal, one.failures)
+    terminal.result({"galleries": [one.as_dict() for one in found]})
