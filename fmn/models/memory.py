@@ -94,8 +94,9 @@ class FeatureMemory(nn.Module):
         self.register_buffer("audio_slots", torch.zeros(capacity, audio_dim))
         self.register_buffer("counts", torch.zeros(capacity, dtype=torch.int64))
         self.register_buffer("slot_classes", torch.full((capacity,), -1))
-        # derived from `counts` and `slot_classes` when these change, so that a read never waits for the device
-        self.register_buffer("group", torch.arange(capacity), persistent=False)
+        # derived from `counts` and `slot_classes` when these change, so that a read never waits for the device; not by
+        # arange, for which torch imports sympy on the meta device (see load_run), and that takes half a second
+        self.register_buffer("group", torch.zeros(capacity, dtype=torch.int64), persistent=False)
         self._size = self._groups = 0
         self.register_load_state_dict_post_hook(_update_groups)  # type: ignore[no-untyped-call]
 

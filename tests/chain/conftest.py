@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import chdir
@@ -68,17 +69,11 @@ def ffmpeg_fixture() -> Callable[..., bytes]:
     return ffmpeg
 
 
-@pytest.fixture
-def small_corpus(tmp_path: Path, write_small_corpus: Callable[[Path], Path]) -> Path:
-    """Two test patterns as AVI files, six intervals of one class each; nothing of it real, all of it quick."""
-    return write_small_corpus(tmp_path / "mpii")
-
-
 @pytest.fixture(scope="session")
-def write_small_corpus() -> Callable[[Path], Path]:
-    """Writes `small_corpus` to a folder, and gives the folder."""
+def drawn_corpus(shared: Callable[..., Path]) -> Path:
+    """Two test patterns as AVI files, six intervals of one class each; nothing of it real, all of it quick."""
 
-    def write(root: Path) -> Path:
+    def write(root: Path) -> None:
         (root / "videos").mkdir(parents=True)
         rows = []
         for person, pattern in (("s07", "testsrc2"), ("s08", "mandelbrot")):
@@ -86,9 +81,14 @@ def write_small_corpus() -> Callable[[Path], Path]:
             ffmpeg("-f", "lavfi", "-t", 5, "-i", f"{pattern}=s=160x120:r=29.4", *AVI, root / f"videos/{video}.avi")
             rows += [(video, "cut", ("carrot", "knife"), 20 * place + 1, 20 * place + 18) for place in range(6)]
         write_mat(root / "attributesAnnotations_MPII-Cooking-2.mat", rows)
-        return root
 
-    return write
+    return shared("drawn", write)
+
+
+@pytest.fixture
+def small_corpus(tmp_path: Path, drawn_corpus: Path) -> Path:
+    """`drawn_corpus`, to be changed."""
+    return Path(shutil.copytree(drawn_corpus, tmp_path / "mpii"))
 
 
 @pytest.fixture(scope="session")

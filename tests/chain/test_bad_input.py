@@ -27,11 +27,22 @@ classes:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
+    return empty(tmp_path / "workspace")
+
+
+def empty(place: Path) -> Path:
     """An empty workspace with one class."""
-    place = tmp_path / "workspace"
     (place / "annotations").mkdir(parents=True)
     (place / "annotations" / "classes.yaml").write_text(ONE_CLASS, encoding="utf-8")
     return place
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run: Callable, drawn_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a build of the whole corpus makes."""
+    place = empty(tmp_path_factory.mktemp("undisturbed") / "workspace")
+    assert build(run, drawn_corpus, place).code == 0
+    return contents(place)
 
 
 def contents(place: Path) -> dict[str, bytes]:
@@ -44,7 +55,7 @@ def contents(place: Path) -> dict[str, bytes]:
 
 
 def build(run: Callable, corpus: Path, place: Path, *more: object) -> object:
-    return run("fmn-data", "build", "--classes", 1, "--mpii", corpus, "--jobs", 2, *more, cwd=place)
+    return run("fmn-data", "build", "--classes", 1, "--mpii", corpus, "--short-side", 64, "--jobs", 2, *more, cwd=place)
 
 
 def test_no_such_folder(run: Callable, tmp_path: Path, workspace: Path) -> None:
@@ -76,7 +87,7 @@ def test_missing_keys_are_all_named_at_once(run: Callable, small_corpus: Path, w
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "empty"])
 def test_a_bad_video_fails_alone_and_retry_mends_it(
-    run: Callable, small_corpus: Path, workspace: Path, damage: str
+    run: Callable, small_corpus: Path, workspace: Path, undisturbed: dict[str, bytes], damage: str
 ) -> None:
     video = small_corpus / "videos" / "s08-d20-cam-002.avi"
     whole = video.read_bytes()
@@ -99,11 +110,7 @@ def test_a_bad_video_fails_alone_and_retry_mends_it(
     again = run("fmn-data", "retry", "--mpii", small_corpus, "--json", cwd=workspace)
     assert again.code == 0, again.out + again.err
     assert again.json["clips"] == 12
-    undisturbed = workspace.parent / "undisturbed"
-    (undisturbed / "annotations").mkdir(parents=True)
-    (undisturbed / "annotations" / "classes.yaml").write_text(ONE_CLASS, encoding="utf-8")
-    assert build(run, small_corpus, undisturbed).code == 0
-    assert contents(workspace) == contents(undisturbed)
+    assert contents(workspace) == undisturbed
 
 
 def test_a_manifest_with_a_broken_line(run: Callable, small_corpus: Path, workspace: Path) -> None:

@@ -29,14 +29,13 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(write_small_corpus: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(drawn_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    corpus = write_small_corpus(folder / "mpii")
     started = time.monotonic()
-    assert start(corpus, folder / "workspace").wait() == 0
+    assert start(drawn_corpus, folder / "workspace").wait() == 0
     files = contents(folder / "workspace")
     assert len([name for name in files if name.endswith((".mp4", ".wav"))]) == 24
-    return Undisturbed(corpus, files, time.monotonic() - started)
+    return Undisturbed(drawn_corpus, files, time.monotonic() - started)
 
 
 def contents(place: Path) -> dict[str, bytes]:

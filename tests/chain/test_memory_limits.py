@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,63 @@ LIMIT_BYTES = 4 * 2**30
 WORDS = "stir the onion " * 6667  # 20,001 of them
 
 
-def limited(script: str, *arguments: object) -> tuple[int, str]:
-    """Exit code and output of a command each of whose processes may have so much memory, and no more."""
+def limited(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of fmn-data, each of whose processes may have so much memory, and no more."""
     ended = subprocess.run(
-        [str(Path(sys.executable).with_name(script)), *map(str, arguments)],
+        [str(Path(sys.executable).with_name("fmn-data")), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES)),
     )
-    said = ended.stdout + ended.stderr
+    return ended.returncode, proper(ended.stdout + ended.stderr)
+
+
+def proper(said: str) -> str:
+    """What a command said, if it is a reason and not a bug's report."""
     assert "Unexpected error" not in said
     assert "Traceback" not in said
-    return ended.returncode, said
+    return said
+
+
+EVALUATIONS = """
+import os, resource, sys
+import fmn.evaluation.evaluate
+from fmn.cli.main import main
+
+for line in sys.stdin:
+    run = line.rstrip("\\n")
+    if (pid := os.fork()) == 0:
+        said = os.open(f"{run}.said", os.O_WRONLY | os.O_CREAT)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        limit = int(sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        sys.argv = ["fmn", "eval", run, "--device", "cpu"]
+        sys.exit(main())
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluated() -> Iterator[Callable[[Path], tuple[int, str]]]:
+    """Exit code and output of ``fmn eval`` of a run, limited as in `limited`.
+
+    Each is a process of its own, a fork of one that has imported torch: this takes longer than all of them.
+    """
+    command = [sys.executable, "-c", EVALUATIONS, str(LIMIT_BYTES)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def evaluate(run: Path) -> tuple[int, str]:
+            print(run, file=asked, flush=True)
+            return int(answers.readline()), proper(run.with_name(f"{run.name}.said").read_text())
+
+        yield evaluate
+        asked.close()
+    assert process.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +103,7 @@ def write_list(root: Path, sentences: list[str], name: str = "intervals.csv") ->
 def build(footage: Path) -> Callable[..., tuple[int, str]]:
     def build(workspace: Path, *more: object, listed: str = "intervals.csv") -> tuple[int, str]:
         own = ("--annotations", footage / listed, "--videos", footage)
-        return limited("fmn-data", "build", "-w", workspace, *own, "--short-side", 64, "--jobs", 2, *more)
+        return limited("build", "-w", workspace, *own, "--short-side", 64, "--jobs", 2, *more)
 
     return build
 
@@ -91,7 +135,7 @@ def test_two_hours_of_silence_fail_and_the_recording_beside_them_does_not(
     ffmpeg("-stream_loop", 119, "-i", minute, "-acodec", "copy", recording)  # encoding all of it takes half a minute
     assert recording.stat().st_size < 2**23
     shutil.copy(next((place / "speech").glob("*.wav")), folder / "berta_1.wav")
-    code, said = limited("fmn-data", "speech", "import", folder.parent, "-w", place, "--jobs", 2)
+    code, said = limited("speech", "import", folder.parent, "-w", place, "--jobs", 2)
     assert code == 1, said
     assert "1 recording is new" in said
     assert "too long" in said
@@ -147,15 +191,19 @@ GIANT = {
 }
 
 
-def test_memory_is_enough_for_a_run_of_usual_sizes(tmp_path: Path) -> None:
+def test_memory_is_enough_for_a_run_of_usual_sizes(
+    evaluated: Callable[[Path], tuple[int, str]], tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(OLD, tmp_path / "w")) / "runs" / "fmn"
-    code, said = limited("fmn", "eval", run, "--device", "cpu")
+    code, said = evaluated(run)
     assert code == 2  # the old data set has no media; it comes as far as that
     assert ".mp4" in said or ".wav" in said, said
 
 
 @pytest.mark.parametrize(("place_of_it", "value"), GIANT.items(), ids=[key[-1] for key in GIANT])
-def test_giant_sizes_in_a_run_are_refused(place_of_it: tuple[str, ...], value: int, tmp_path: Path) -> None:
+def test_giant_sizes_in_a_run_are_refused(
+    evaluated: Callable[[Path], tuple[int, str]], place_of_it: tuple[str, ...], value: int, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(OLD, tmp_path / "w")) / "runs" / "fmn"
     file, *names = place_of_it
     path = run / file
@@ -174,7 +222,7 @@ def test_giant_sizes_in_a_run_are_refused(place_of_it: tuple[str, ...], value: i
         path.write_text(json.dumps(about))
     else:
         save_file(tensors, path, {**header, "about": json.dumps(about)})
-    code, said = limited("fmn", "eval", run, "--device", "cpu")
+    code, said = evaluated(run)
     assert code == 2, said
     assert ".mp4" not in said
     assert file in said.replace("\n", "") or run.name in said

@@ -58,16 +58,15 @@ def commands_of(text: str) -> int:
     return sum(line.startswith("fmn") for line in text.splitlines())
 
 
-def test_from_sixty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp_path: Path) -> None:
+def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp_path: Path) -> None:
     for place, label in enumerate(CLASSES):
         for person in range(1, 6):
-            for take in (1, 2):
-                draw(tmp_path / "my-videos" / label / f"p{person}_{take}.mp4", 60 * place + 5 * person, seconds=1)
+            draw(tmp_path / "my-videos" / label / f"p{person}_1.mp4", 60 * place + 5 * person, seconds=1)
         (tmp_path / "my-videos" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
     commands = block("From a folder of clips to a table")
     assert commands_of(commands) == 5
     said = run(commands, tmp_path)
-    assert "60 of 6 classes" in said
+    assert "30 of 6 classes" in said
     assert "next: fmn train manifests/train.jsonl --preset light" in said
     assert "class hit" in said
     utterances = (tmp_path / "manifests" / "utterances.jsonl").read_text()

@@ -16,7 +16,7 @@ from fmn.cli.main import app as fmn_app
 
 NAMES = ("one", "two", "three", "four")
 """Of a motion, and of the word that stands for it."""
-TAKES = 3
+TAKES = 2
 
 pytestmark = pytest.mark.real_data
 

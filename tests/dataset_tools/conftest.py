@@ -31,7 +31,7 @@ FRAMES = 60
 FIRST_FRAME = 101
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_clip() -> Callable[..., ClipRow]:
     """A clip row by class, person, dish and start frame; everything else follows."""
 
@@ -60,7 +60,7 @@ def make_clip() -> Callable[..., ClipRow]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_utterance() -> Callable[..., UtteranceRow]:
     """An utterance row for a clip, or (clip=None) for a class."""
 

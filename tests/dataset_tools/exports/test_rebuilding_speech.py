@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ SMALL = ("--short-side", 32)
 SPLIT = ("pairs", "--split", "pairs", "--test-share", 0.5)
 
 
-@pytest.fixture
-def listing(tmp_path: Path, write_video: Callable[..., Path]) -> Path:
-    """Four intervals of a class; one has a sentence."""
-    folder = tmp_path / "footage"
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Path:
+    """Four intervals of a class, two of which have a sentence."""
+    folder = tmp_path_factory.mktemp("footage")
     lines = ["video,start_frame,end_frame,action,subject,object,sentence"]
     for number, name in enumerate(("p1_a.mp4", "p2_b.mp4")):
         write_video(folder / name, range(100 * number + 1, 100 * number + 61))
@@ -32,6 +33,19 @@ def listing(tmp_path: Path, write_video: Callable[..., Path]) -> Path:
     path = folder / "list.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def built(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of them, as most tests copy it."""
+    place = tmp_path_factory.mktemp("built") / "place"
+    run(place, "build", "--annotations", listing, *SMALL)
+    return place
+
+
+@pytest.fixture
+def place(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "place"))
 
 
 def run(place: Path, *arguments: object, code: int = 0) -> Result:
@@ -59,9 +73,7 @@ def is_rebuilt(place: Path, listing: Path, out: Path) -> None:
     "options",
     [("--seed", 7), ("--language", "zh", "--augment", 1), ("--no-sentences",), ("--forget-options", "--seed", 2)],
 )
-def test_new_speech_is_rebuilt(options: tuple[object, ...], listing: Path, tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    run(place, "build", "--annotations", listing, *SMALL)
+def test_new_speech_is_rebuilt(options: tuple[object, ...], place: Path, listing: Path, tmp_path: Path) -> None:
     before = record(place)
     run(place, "speech", "synthesize", *options)
     after = record(place)
@@ -85,9 +97,8 @@ def test_speech_after_a_silent_build_is_that_of_a_build(listing: Path, tmp_path:
     is_rebuilt(place, listing, tmp_path / "out")
 
 
-def test_new_speech_beside_recordings_is_rebuilt(listing: Path, tmp_path: Path) -> None:
-    place, spoken = tmp_path / "place", tmp_path / "spoken" / "cut_carrot_knife"
-    run(place, "build", "--annotations", listing, *SMALL)
+def test_new_speech_beside_recordings_is_rebuilt(place: Path, listing: Path, tmp_path: Path) -> None:
+    spoken = tmp_path / "spoken" / "cut_carrot_knife"
     spoken.mkdir(parents=True)
     EspeakEngine().speak("This is Anna.", EspeakEngine().voices("en")[62], path=spoken / "anna_1.wav", seed=0)
     run(place, "speech", "import", spoken.parent)
@@ -127,11 +138,11 @@ def test_speech_that_the_record_does_not_tell_of_is_not_exported_as_a_recipe(lis
     ],
 )
 def test_speech_of_another_engine_or_with_copies_is_not_told_of(
-    options: tuple[object, ...], recorded: str, changed: str, tells: str, listing: Path, tmp_path: Path
+    options: tuple[object, ...], recorded: str, changed: str, tells: str, place: Path, tmp_path: Path
 ) -> None:
     """As ``speech synthesize --voices other`` and ``--augment 1`` of earlier versions left it."""
-    place = tmp_path / "place"
-    run(place, "build", "--annotations", listing, *SMALL, *options)
+    if options:
+        run(place, "build", *options)
     run(place, *SPLIT)
     before = {path: path.read_text() for path in (place / "manifests").iterdir()}
     assert any(recorded in text for text in before.values())
@@ -143,9 +154,7 @@ def test_speech_of_another_engine_or_with_copies_is_not_told_of(
     assert not (tmp_path / "out").exists()
 
 
-def test_failures_of_the_clips_stay_in_the_record(listing: Path, tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    run(place, "build", "--annotations", listing, *SMALL)
+def test_failures_of_the_clips_stay_in_the_record(place: Path) -> None:
     path = place / "manifests" / "build.json"
     failed = {**record(place), "failures": ["clip/a", "utterance/b", "interval/c"]}
     path.write_text(json.dumps(failed))

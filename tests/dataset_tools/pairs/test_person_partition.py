@@ -210,7 +210,7 @@ def test_the_best_partition_is_found_or_there_is_none(make_clip, make_utterance,
 
 
 def test_moves_of_many_persons_are_compared_a_part_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, peak_bytes: Callable[[Callable[[], object]], int]
+    monkeypatch: pytest.MonkeyPatch, peak_bytes: Callable[..., int]
 ) -> None:
     persons, classes = 120, 20
     who = np.arange(persons)
@@ -223,7 +223,7 @@ def test_moves_of_many_persons_are_compared_a_part_at_a_time(
     assert [int(whole[who % classes == column].sum()) for column in range(classes)] == [2] * classes
     monkeypatch.setattr(person_partition, "_ENTRIES", 10_000)
     found: list[np.ndarray] = []
-    peak = peak_bytes(lambda: found.append(person_partition._climbed(start, [table], SHARE)[0]))
+    peak = peak_bytes(lambda: found.append(person_partition._climbed(start, [table], SHARE)[0]), limit=1e6)
     assert all((one == whole).all() for one in found)
     assert peak < 1e6  # all moves at once are 120 · 120 · 120 / 2 numbers of a byte, several times
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -72,10 +73,12 @@ def test_words_that_no_dictionary_has() -> None:
         pronounce("")
 
 
-@pytest.fixture
-def recorded(real_speech: Path, tmp_path: Path, make_utterance: Callable[..., UtteranceRow]) -> Workspace:
-    """Ten recordings of people as utterances; two of them say each other's sentence."""
-    place = Workspace(tmp_path / "data")
+@pytest.fixture(scope="module")
+def recorded_once(
+    real_speech: Path, tmp_path_factory: pytest.TempPathFactory, make_utterance: Callable[..., UtteranceRow]
+) -> Path:
+    """What `recorded` copies."""
+    place = Workspace(tmp_path_factory.mktemp("recorded") / "data")
     said = transcripts_of(real_speech / "readings") | transcripts_of(real_speech / "cards")
     texts = list(said.values())
     texts[0], texts[4] = texts[4], texts[0]
@@ -85,7 +88,13 @@ def recorded(real_speech: Path, tmp_path: Path, make_utterance: Callable[..., Ut
         write_utterance(path, place.root / row.path, limits=Limits(), settings=Finish())
         rows.append(msgspec.structs.replace(row, text=text, sha256=sha256_of(place.root / row.path)))
     write_rows(place.manifests / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
-    return place
+    return place.root
+
+
+@pytest.fixture
+def recorded(recorded_once: Path, tmp_path: Path) -> Workspace:
+    """Ten recordings of people as utterances; two of them say each other's sentence."""
+    return Workspace(Path(shutil.copytree(recorded_once, tmp_path / "data")))
 
 
 def utterances(place: Workspace) -> list[UtteranceRow]:

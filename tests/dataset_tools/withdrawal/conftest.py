@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +78,8 @@ class RecordedSet(Workspace):
         return {"id": number, "data": data, "annotations": [{"id": number}]}
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A list of recordings of two voices, turn about: of clips, and the last four of a class only."""
-    folder = tmp_path / "monday"
+def write_recordings(folder: Path) -> None:
+    """Recordings of two voices, turn about, and their list: of clips, and the last four of a class only."""
     folder.mkdir()
     random = np.random.default_rng(3)
     lines = ["path,class,clip,voice,text"]
@@ -91,15 +90,38 @@ def source(tmp_path: Path) -> Path:
         clip = f"s{number:02d}-d20_000001-000050" if number < 8 else ""
         lines.append(f"{number}.wav,{'' if clip else 'cut_carrot_knife'},{clip},{(VOICE, OTHER)[number % 2]},")
     (folder / "list.csv").write_text("\n".join(lines), "utf-8")
-    return folder / "list.csv"
 
 
 @pytest.fixture
-def place(
-    tmp_path: Path, source: Path, make_clip: Callable[..., ClipRow], make_review: Callable[..., ReviewRow]
-) -> RecordedSet:
-    """A data set with traces of the voice wherever commands leave them."""
-    place = RecordedSet(tmp_path / "set")
+def source(written_once: Path, tmp_path: Path) -> Path:
+    """The list of `write_recordings`."""
+    return Path(shutil.copytree(written_once / "monday", tmp_path / "monday")) / "list.csv"
+
+
+@pytest.fixture
+def place(written_once: Path, tmp_path: Path) -> RecordedSet:
+    """The data set of `write_set`."""
+    return RecordedSet(Path(shutil.copytree(written_once / "set", tmp_path / "set")))
+
+
+@pytest.fixture(scope="session")
+def written_once(
+    shared: Callable[..., Path], make_clip: Callable[..., ClipRow], make_review: Callable[..., ReviewRow]
+) -> Path:
+    """The folders ``monday`` and ``set``, which tests copy."""
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        write_recordings(folder / "monday")
+        write_set(RecordedSet(folder / "set"), folder / "monday" / "list.csv", make_clip, make_review)
+
+    return shared("withdrawal", write)
+
+
+def write_set(
+    place: RecordedSet, source: Path, make_clip: Callable[..., ClipRow], make_review: Callable[..., ReviewRow]
+) -> None:
+    """Writes a data set with traces of the voice wherever commands leave them."""
     clips = [make_clip(("cut_carrot_knife", "wash_apple")[n // 4 % 2], n, 20, 1) for n in range(16)]
     clips = sorted(clips, key=lambda clip: clip.id)
     write_rows(place.manifests / "clips.jsonl", clips)
@@ -162,4 +184,3 @@ def place(
         partial.mkdir(parents=True)
         (partial / "half.txt").write_text(VOICE, "utf-8")
         (partial / ".lock").touch()
-    return place

@@ -165,9 +165,25 @@ def wav_bytes(tmp_path: Path, number: int = 0) -> bytes:
     return path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def browser(chromium: Callable[..., AbstractContextManager[Browser]], microphone: Path) -> Iterator[Browser]:
+    """One for all tests of a file (after it, asyncio.run does not work there); each page reads the microphone anew."""
+    with chromium(microphone=microphone) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that the microphone plays."""
+    return tmp_path_factory.mktemp("microphone") / "microphone.wav"
+
+
 @pytest.fixture
 def stage(
-    serving: Callable[..., AbstractContextManager[str]], chromium: Callable[..., AbstractContextManager[Browser]]
+    serving: Callable[..., AbstractContextManager[str]],
+    chromium: Callable[..., AbstractContextManager[Browser]],
+    microphone: Path,
+    request: pytest.FixtureRequest,
 ) -> SimpleNamespace:
     """What tests of the page are made of."""
 
@@ -176,11 +192,21 @@ def stage(
         return serving("fmn-data", "speech", "record", "-w", place.root, *options)
 
     @contextmanager
+    def in_common() -> Iterator[Browser]:
+        """The browser of the file, whose pages are closed."""
+        browser = request.getfixturevalue("browser")
+        try:
+            yield browser
+        finally:
+            for context in browser.contexts:
+                context.close()
+
+    @contextmanager
     def browser_with(sound: np.ndarray, tmp_path: Path, address: str) -> Iterator[Page]:
         """Opens the page in a Chromium whose microphone plays ``sound`` again and again."""
-        microphone = tmp_path / "microphone.wav"
         soundfile.write(microphone, sound, RATE_HZ, subtype="PCM_16")
-        with chromium(urlsplit(address).hostname, microphone) as browser:
+        host = urlsplit(address).hostname
+        with chromium(host, microphone) if host != "127.0.0.1" else in_common() as browser:
             page = browser.new_page(viewport={"width": 1200, "height": 800})
             page.set_default_timeout(60_000)  # a busy machine may take its time
             if address.startswith("https"):  # as people do with a certificate that nobody vouches for

@@ -226,7 +226,7 @@ def record_two(page: Page, stage: SimpleNamespace) -> None:
     stage.sign_in(page, "Ann")
     for said in (CUT, WASH):
         expect(page.locator("#sentence")).to_have_text(said)
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         page.keyboard.press("Enter")
     expect(page.locator("#takes li")).to_have_count(2)
 
@@ -246,7 +246,7 @@ def test_the_review_refuses_takes_of_sentences_that_a_build_changed(
         page.get_by_role("button", name=f"Record again: {CUT}").click()
         expect(page.locator("#sentence")).to_have_text(new)
         stage.wait_until(page, "document.activeElement === document.body")  # the button is hidden, and its keys with it
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         page.keyboard.press("Enter")
         expect(page.locator("#takes li", has_text=new)).to_have_count(1)
         page.get_by_role("button", name=f"Discard: {WASH}").click()

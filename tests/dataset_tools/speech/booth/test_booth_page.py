@@ -61,7 +61,7 @@ def test_a_take_is_never_anothers_line(workspace: Workspace, stage: SimpleNamesp
         stage.sign_in(page, "Ann")
         hold_answers(page, "api/check")
         page.keyboard.press("Space")
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(900)
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Checking")
         for key in ("s", "b", "Space", "a"):
@@ -84,7 +84,7 @@ def test_keys_pressed_on_the_way_to_the_next_line_do_nothing(
 ) -> None:
     with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         expect(page.locator("#said")).to_contain_text("Good (")
         hold_answers(page, "api/state")
         page.keyboard.press("Enter")
@@ -95,7 +95,7 @@ def test_keys_pressed_on_the_way_to_the_next_line_do_nothing(
         page.evaluate("window.answer()")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         expect(page.locator("#record")).to_have_text("Recordspace")
-        stage.record(page, 1.5)  # and now it does
+        stage.record(page, 0.9)  # and now it does
         expect(page.locator("#said")).to_contain_text("Good (")
 
 
@@ -104,7 +104,7 @@ def test_space_and_enter_on_a_focused_button_are_its_own(
 ) -> None:
     with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         expect(page.locator("#said")).to_contain_text("Good (")
         page.focus("#skip")
         page.keyboard.press("Enter")  # would end the take
@@ -117,7 +117,7 @@ def test_space_and_enter_on_a_focused_button_are_its_own(
         page.focus("#record")
         page.keyboard.press("Space")  # once, not on and off again
         expect(page.locator("#record")).to_contain_text("Stop")
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(900)
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Good (")
         page.keyboard.press("s")
@@ -150,7 +150,7 @@ def test_a_phone_shows_all_of_it(workspace: Workspace, stage: SimpleNamespace, t
         assert min(video["width"], sentence["width"]) > 340
         assert page.locator("#all").get_attribute("open") is None
         page.click("#record")
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(900)
         page.click("#record")
         expect(page.locator("#said")).to_contain_text("Good (")
         page.click("#next")
@@ -166,12 +166,12 @@ def test_a_take_outlives_the_server(workspace: Workspace, stage: SimpleNamespace
         address = first_booth.enter_context(stage.open_booth(workspace))
         page = rest.enter_context(stage.browser_with(stage.melody(), tmp_path, address))
         stage.sign_in(page, "Ann")
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         expect(page.locator("#said")).to_contain_text("Good (")
         first_booth.close()
         page.keyboard.press("Enter")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
-        stage.record(page, 1.6)  # another one, which nobody can judge now
+        stage.record(page, 1.0)  # another one, which nobody can judge now
         expect(page.locator("#said")).to_contain_text("The take stays here")
         page.keyboard.press("Enter")  # there is no further line
         expect(page.locator("#takes li")).to_have_count(2)

@@ -19,7 +19,7 @@ def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
 ) -> None:
     with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
-        stage.record(page, 1.5)
+        stage.record(page, 0.9)
         page.keyboard.press("Enter")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         stage.record(page, 2.5)
@@ -55,7 +55,7 @@ def test_the_fifth_take_opens_the_review(workspace: Workspace, stage: SimpleName
         seen = set()
         for number in range(1, 6):
             seen.add(page.evaluate("document.getElementById('video').src"))
-            stage.record(page, 1.2)
+            stage.record(page, 0.8)
             expect(page.locator("#review")).to_be_hidden()
             page.keyboard.press("Enter")
             expect(page.locator("#look")).to_contain_text(f"({number} of 5)")

@@ -26,7 +26,9 @@ def sentence_of_another(page: Page, stage: SimpleNamespace, address: str, name: 
     other = browser.new_page()
     other.goto(address)
     stage.sign_in(other, name)
-    return other.locator("#sentence").inner_text()
+    sentence = other.locator("#sentence").inner_text()
+    other.close()
+    return sentence
 
 
 def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
@@ -54,6 +56,7 @@ def test_two_speakers_are_given_different_lines_and_one_name_is_asked_about(
             stage.sign_in(other, "ann")
             assert asked == ["Ann has recorded here before. Are you the same person?"]
             assert other.evaluate("localStorage.getItem('voice')") == voice
+            other.close()
 
 
 def test_who_withdrew_is_told_so_and_records_again_only_when_they_agree_anew(
