@@ -14,6 +14,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
         return base / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def workers_know_torch() -> None:
+    """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._stop()  # an earlier test may have started it
+    server.set_forkserver_preload(["fmn.training.train"])
+    server.ensure_running()
 
 
 @pytest.fixture
