@@ -154,13 +154,34 @@ def test_memory_is_enough_for_a_run_of_usual_sizes(tmp_path: Path) -> None:
     assert ".mp4" in said or ".wav" in said, said
 
 
-@pytest.mark.parametrize(("place_of_it", "value"), GIANT.items(), ids=[key[-1] for key in GIANT])
-def test_giant_sizes_in_a_run_are_refused(place_of_it: tuple[str, ...], value: int, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(OLD, tmp_path / "w")) / "runs" / "fmn"
-    file, *names = place_of_it
-    path = run / file
-    if file == "config.json":
-        header, tensors = {}, {}
+# One process for all: to start it takes three seconds, to refuse a run a tenth of one.
+EVAL = """
+import json, sys
+from typer.testing import CliRunner
+from fmn.cli.main import app
+for run in sys.argv[1:]:
+    ended = CliRunner().invoke(app, ["eval", run, "--device", "cpu"])
+    print(json.dumps([ended.exit_code, ended.output, repr(ended.exception)]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], tuple[Path, int, str]]:
+    """Runs of which one size is giant, by its place: the run, and exit code and output of its evaluation."""
+    runs = {key: tmp_path_factory.mktemp("giant") / "w" / "runs" / "fmn" for key in GIANT}
+    for (file, *names), run in runs.items():
+        shutil.copytree(OLD, run.parents[1])
+        enlarge(run / file, names, GIANT[file, *names])
+    code, said = limited("python", "-c", EVAL, *runs.values())
+    assert code == 0, said
+    ended = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
+    assert len(ended) == len(runs), said
+    return {key: (run, code, said) for (key, run), (code, said, _) in zip(runs.items(), ended, strict=True)}
+
+
+def enlarge(path: Path, names: list[str], value: int) -> None:
+    """Writes ``value`` into the configuration, or into what the checkpoint says of itself."""
+    if path.suffix == ".json":
         about = json.loads(path.read_text())
     else:
         with safe_open(path, "pt") as opened:
@@ -170,11 +191,17 @@ def test_giant_sizes_in_a_run_are_refused(place_of_it: tuple[str, ...], value: i
     for name in names[:-1]:
         inner = inner[name]
     inner[names[-1]] = value
-    if file == "config.json":
+    if path.suffix == ".json":
         path.write_text(json.dumps(about))
     else:
         save_file(tensors, path, {**header, "about": json.dumps(about)})
-    code, said = limited("fmn", "eval", run, "--device", "cpu")
+
+
+@pytest.mark.parametrize("place_of_it", GIANT, ids=[key[-1] for key in GIANT])
+def test_giant_sizes_in_a_run_are_refused(
+    place_of_it: tuple[str, ...], evaluated: dict[tuple[str, ...], tuple[Path, int, str]]
+) -> None:
+    run, code, said = evaluated[place_of_it]
     assert code == 2, said
     assert ".mp4" not in said
-    assert file in said.replace("\n", "") or run.name in said
+    assert place_of_it[0] in said.replace("\n", "") or run.name in said
