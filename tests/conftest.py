@@ -301,3 +301,6 @@ def download_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if "transformers" in getattr(item, "fixturenames", ()):  # four seconds to import: in one worker only
+            item.add_marker(pytest.mark.xdist_group("transformers"))
