@@ -91,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     sizes = (options.rows, options.queries, options.slots, options.dim)
     found: dict[str, Any] = dict(zip(("rows", "queries", "slots", "dim"), sizes, strict=True))
     found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {options.threads} threads"
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["torch", FeatureMemory.__module__])  # once, not in each process
+    with context.Pool(1, maxtasksperchild=1) as pool:
         for kind in ("limit", *READS):
             found[kind] = pool.apply(measured, (kind, *sizes, str(device), options.threads))
     whole_gb = options.rows * options.queries * options.slots * 4 / 2**30

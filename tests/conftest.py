@@ -14,6 +14,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,23 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
         return base / name
 
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """Leaves out fsync, a tenth of all time, in this process; no test cuts the power, and commands keep it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses a bad descriptor, too
+        yield
+
+
+@pytest.fixture(scope="session")
+def workers_know_torch() -> None:
+    """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._stop()  # an earlier test may have started it
+    server.set_forkserver_preload(["fmn.training.train"])
+    server.ensure_running()
 
 
 @pytest.fixture
@@ -284,3 +302,6 @@ def download_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if "transformers" in getattr(item, "fixturenames", ()):  # four seconds to import: in one worker only
+            item.add_marker(pytest.mark.xdist_group("transformers"))

@@ -43,9 +43,9 @@ def make(target: str, *variables: str, folder: Path, environment: dict[str, str]
 
 def without_what_is_lacking(folder: Path) -> Path:
     """A virtual environment with links to what the project needs and is installed, but for what the wheels bring."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     packages = folder / "lib" / f"python{VERSION}" / "site-packages"
-    left, done = ["torch", "numpy", *every_dependency()], set(LACKING)
+    left, done = ["torch", "numpy", "pip", *every_dependency()], set(LACKING)
     while left:
         name = canonicalize_name(left.pop())
         if name in done:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("disturbed")]  # in one worker: all compare with one build
+
 KILLS = 6
 COMMAND = str(Path(sys.executable).with_name("fmn-data"))
 

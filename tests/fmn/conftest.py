@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -139,7 +140,10 @@ def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callabl
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """4 classes: 5 training items of each, one a fold, and 3 test items; files hold what rows say, no media."""
-    root = tmp_path / "workspace"
+    return write_workspace(tmp_path / "workspace")
+
+
+def write_workspace(root: Path) -> Path:
     write_rows(root / "manifests" / "train.jsonl", pair_rows(4, range(5), "train", lambda index: index))
     write_rows(root / "manifests" / "test.jsonl", pair_rows(4, range(5, 8), "test", lambda index: None))
     for number in range(4):
@@ -189,7 +193,7 @@ def made_features(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return calls
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Config:
     return SMALL
 
@@ -223,52 +227,57 @@ def tiny() -> VideoFeatureConfig:
     return TINY
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_moving_bar() -> Callable[[Path, int], None]:
     """Writes a clip of a second: a white bar that moves over a gray of this brightness."""
+    return moving_bar
 
-    def write(path: Path, brightness: int) -> None:
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(10))
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            for number in range(10):
-                picture = np.full((48, 64, 3), brightness, np.uint8)
-                picture[:, 6 * number : 6 * number + 4] = 255
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode())
 
-    return write
+def moving_bar(path: Path, brightness: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            picture = np.full((48, 64, 3), brightness, np.uint8)
+            picture[:, 6 * number : 6 * number + 4] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
 
 
 @pytest.fixture
-def files(workspace: Path, write_moving_bar: Callable[[Path, int], None]) -> Path:
+def files(shared_files: Path, tmp_path: Path) -> Path:
     """The workspace with files that play: clips differ in brightness by class, utterances in pitch."""
-    hashes = {}
+    return Path(shutil.copytree(shared_files, tmp_path / "workspace", dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="session")
+def shared_files(shared: Callable[..., Path]) -> Path:
+    """What `files` is a copy of."""
+    return shared("files-that-play", write_files)
+
+
+def write_files(workspace: Path) -> None:
+    write_workspace(workspace)
+    hashes: dict[str, str] = {}
     for name in ("train", "test"):
         for row in read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow):
             number = int(row.label.id[-1])
-            clip, utterance = workspace / row.clip.path, workspace / row.utterance.path
             if row.clip.id not in hashes:
-                write_moving_bar(clip, 40 + 50 * number + int(row.clip.person[1:]))
-                hashes[row.clip.id] = sha256_of(clip)
+                moving_bar(workspace / row.clip.path, 40 + 50 * number + int(row.clip.person[1:]))
+                hashes[row.clip.id] = sha256_of(workspace / row.clip.path)
             if row.utterance.id not in hashes:
                 random = np.random.default_rng([number, len(hashes)])
                 time_s = np.arange(8000) / 16000
                 tone = np.sin(2 * np.pi * (300 + 400 * number) * time_s) + 0.1 * random.normal(size=8000)
-                soundfile.write(utterance, 0.3 * tone, 16000)
-                hashes[row.utterance.id] = sha256_of(utterance)
+                soundfile.write(workspace / row.utterance.path, 0.3 * tone, 16000)
+                hashes[row.utterance.id] = sha256_of(workspace / row.utterance.path)
     for name in ("train", "test"):
-        path = workspace / "manifests" / f"{name}.jsonl"
-        write_rows(path, [with_contents(row, hashes) for row in list(read_rows(path, SplitPairRow))])
-    return workspace
-
-
-def with_contents(row: SplitPairRow, hashes: dict[str, str]) -> SplitPairRow:
-    return msgspec.structs.replace(
-        row,
-        clip=msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id]),
-        utterance=msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id]),
-    )
+        path, rows = workspace / "manifests" / f"{name}.jsonl", []
+        for row in read_rows(path, SplitPairRow):
+            clip = msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id])
+            utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id])
+            rows.append(msgspec.structs.replace(row, clip=clip, utterance=utterance))
+        write_rows(path, rows)
 
 
 def installed(*names: str) -> Any:

@@ -20,6 +20,7 @@ def test_trivial(small_corpus: Path) -> None:
     assert printed[0].startswith("20 intervals")
     assert printed[1].split() == ["chance", "5.0"]
     assert [line.split()[0] for line in printed[2:]] == ["length", "mean", "size"]
+    assert all(0 <= float(line.split()[-1]) <= 40 for line in printed[2:])
 
 
 def test_sheets(small_corpus: Path, tmp_path: Path) -> None:

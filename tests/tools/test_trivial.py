@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-from trivial import nearest_mean_accuracy, trivial_scores
+from trivial import nearest_mean_accuracy
 
 from dataset_tools.core.seeds import generator
 
@@ -21,10 +19,3 @@ def test_a_group_is_never_on_both_sides() -> None:
     # Each group has a value and a class of its own: known only to those who have seen the group.
     labels = np.repeat(np.arange(10), 4)
     assert nearest_mean_accuracy(labels[:, None].astype(float), labels, [f"s{label}" for label in labels]) == 0.0
-
-
-def test_scores_of_a_corpus_are_percentages(small_corpus: Path) -> None:
-    scores = trivial_scores(small_corpus)
-    assert scores.intervals == 20
-    assert scores.chance == 5.0
-    assert all(0 <= value <= 40 for value in (scores.length, scores.mean_color, scores.size))

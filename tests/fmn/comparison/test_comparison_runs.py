@@ -215,6 +215,7 @@ def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> N
     pytest.fail("the worker lives on")
 
 
+@pytest.mark.usefixtures("workers_know_torch")
 def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[..., Comparison], tmp_path: Path) -> None:
     # The made-up features are of this process; in another one the files are what they are: nothing to train on.
     comparison = planned("lengths", "file_size", seeds=1)

@@ -21,6 +21,7 @@ from fmn.data.feature_export import export_features
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 
+pytestmark = pytest.mark.usefixtures("workers_know_torch")
 CHEAP: Config = with_values(DEMO, {"video.kind": "mean_colour"})
 
 

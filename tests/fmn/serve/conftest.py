@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,28 +27,33 @@ SENTENCES = (
 )
 SPEEDS = (20, 19, 21)  # twentieths
 
-_RUNS: list[Path] = []
 
-
-@pytest.fixture
-def trained(request: pytest.FixtureRequest, small: Config, tmp_path: Path) -> Path:
-    """A run on the workspace `files`, whose utterances are spoken anew; one for all tests.
+@pytest.fixture(scope="session")
+def shared_run(shared: Callable[..., Path], shared_files: Path, small: Config) -> Path:
+    """The workspace `files`, whose utterances are spoken anew, with a run that nobody changes.
 
     The voice is the one that speaks typed queries, so that 20 training utterances are enough.
     """
-    if not _RUNS:
-        _RUNS.append(_trained(request.getfixturevalue("files"), small, tmp_path))
-    return _RUNS[0]
+
+    def write(folder: Path) -> None:
+        shutil.copytree(shared_files, folder)
+        with tempfile.TemporaryDirectory() as spoken:
+            speak_anew(folder, Path(spoken))
+        changes = {"video.kind": "mean_colour", "audio.cmvn": False, "training.epochs": 60}
+        train(folder / "manifests" / "train.jsonl", with_values(small, changes), folder / "runs" / "one", jobs=1)
+
+    return shared("spoken-run", write) / "runs" / "one"
 
 
-def _trained(files: Path, small: Config, folder: Path) -> Path:
-    voice = [soundfile.read(speak_query(text, folder)[0]) for text in SENTENCES]
+def speak_anew(workspace: Path, spoken: Path) -> None:
+    """Replaces each utterance by its class's sentence, at a speed and with a noise of its own."""
+    voice = [soundfile.read(speak_query(text, spoken)[0]) for text in SENTENCES]
     hashes: dict[str, str] = {}
     for name in ("train", "test"):
-        path = files / "manifests" / f"{name}.jsonl"
+        path = workspace / "manifests" / f"{name}.jsonl"
         rows = []
         for row in read_rows(path, SplitPairRow):
-            sound, number = files / row.utterance.path, int(row.label.id[-1])
+            sound, number = workspace / row.utterance.path, int(row.label.id[-1])
             if row.utterance.id not in hashes:
                 samples, rate_hz = voice[number]
                 noise = np.random.default_rng(len(hashes))
@@ -55,7 +63,20 @@ def _trained(files: Path, small: Config, folder: Path) -> Path:
             utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id], text=SENTENCES[number])
             rows.append(msgspec.structs.replace(row, utterance=utterance))
         write_rows(path, rows)
-    run = files / "runs" / "one"
-    changes = {"video.kind": "mean_colour", "audio.cmvn": False, "training.epochs": 60}
-    train(files / "manifests" / "train.jsonl", with_values(small, changes), run, jobs=1)
-    return run
+
+
+@pytest.fixture(scope="module")
+def trained(shared_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run for the tests of a module, which leave it as it is."""
+    return copy_of(shared_run, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def own_run(shared_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run for one test."""
+    return copy_of(shared_run, tmp_path)
+
+
+def copy_of(run: Path, folder: Path) -> Path:
+    shutil.copytree(run.parent.parent, folder / "workspace")
+    return folder / "workspace" / "runs" / run.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,38 @@ from scipy.signal import resample_poly
 
 from dataset_tools.manifests import SplitPairRow, read_rows
 
+# In one worker: most tests ask one server with one browser.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page of a run")]
 MICROPHONE_HZ = 48_000
 Served = Callable[..., AbstractContextManager[str]]
 Chromium = Callable[..., AbstractContextManager[Browser]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(serving: Callable[..., AbstractContextManager[str]]) -> Served:
     """Runs ``fmn serve`` with a run; gives the address."""
     return lambda run, **options: serving("fmn", "serve", run, "--jobs", "1", **options)
+
+
+@pytest.fixture(scope="module")
+def address(trained: Path, served: Served) -> Iterator[str]:
+    """Of a server of the run."""
+    with served(trained) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def one_browser(chromium: Chromium) -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(one_browser: Browser) -> Iterator[Browser]:
+    """A browser without a microphone; what a test opens in it is closed."""
+    yield one_browser
+    for context in one_browser.contexts:
+        context.close()
 
 
 def opened(browser: Browser, address: str, **context: str) -> Page:
@@ -55,13 +78,13 @@ def contrast(page: Page, selector: str) -> float:
 
 
 def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
-    trained: Path, served: Served, chromium: Chromium, tmp_path: Path
+    trained: Path, address: str, chromium: Chromium, tmp_path: Path
 ) -> None:
     root, (spoken, *_) = trained.parent.parent, rows_of(trained)
     samples, rate_hz = soundfile.read(root / spoken.utterance.path)
     microphone = tmp_path / "microphone.wav"
     soundfile.write(microphone, resample_poly(samples, MICROPHONE_HZ // rate_hz, 1), MICROPHONE_HZ, subtype="PCM_16")
-    with served(trained) as address, chromium(microphone=microphone) as browser:
+    with chromium(microphone=microphone) as browser:  # not while `one_browser` is open: this test comes first
         page = opened(browser, address)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -129,78 +152,76 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
         assert errors == []
 
 
-def test_one_thing_is_counted_as_one(trained: Path, served: Served, chromium: Chromium) -> None:
+def test_one_thing_is_counted_as_one(address: str, browser: Browser) -> None:
     def of_one(route: Route) -> None:
         known = route.fetch().json()
         changes = {"clips": 1, "utterances": 1, "gallery": 1, "queries": known.get("queries", [])[:1]}
         route.fulfill(json=known | {name: value for name, value in changes.items() if name in known})
 
-    with served(trained) as address, chromium() as browser:
-        page = browser.new_context().new_page()
-        page.set_default_timeout(60_000)
-        page.route(re.compile("/api/(state|errors|search)"), of_one)
-        page.goto(address)
-        expect(page.locator("#found")).to_contain_text("1 clip and 1 utterance of ")
-        page.locator("#text").fill("wash it")
-        page.keyboard.press("Enter")
-        expect(page.locator("#found")).to_contain_text(" of 1 clip; encoded in")
-        page.goto(address + "#errors")
-        expect(page.locator("#about-confusion")).to_contain_text(": 1 query, 1 item in the gallery")
+    page = browser.new_context().new_page()
+    page.set_default_timeout(60_000)
+    page.route(re.compile("/api/(state|errors|search)"), of_one)
+    page.goto(address)
+    expect(page.locator("#found")).to_contain_text("1 clip and 1 utterance of ")
+    page.locator("#text").fill("wash it")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_contain_text(" of 1 clip; encoded in")
+    page.goto(address + "#errors")
+    expect(page.locator("#about-confusion")).to_contain_text(": 1 query, 1 item in the gallery")
 
 
 def test_a_typed_sentence_and_a_dropped_clip_are_queries_and_a_denied_microphone_is_explained(
-    trained: Path, served: Served, chromium: Chromium
+    trained: Path, address: str, browser: Browser
 ) -> None:
     row = rows_of(trained)[-1]
     content = (trained.parent.parent / row.clip.path).read_bytes() + b"\0" * 8  # no file of the data set
-    with served(trained) as address, chromium() as browser:
-        page = opened(browser, address)
-        expect(page.locator("#found")).to_contain_text("12 clips")
-        page.keyboard.press("/")
-        page.keyboard.type(row.utterance.text)
-        page.keyboard.press("Enter")
-        first = page.locator("#hits > li").first
-        expect(first.locator(".sentence")).to_have_text(f"“{row.utterance.text}”")
-        expect(page.locator("#asked .sentence")).to_have_text(f"“{row.utterance.text}”")
-        expect(page.locator("#asked svg")).to_be_visible()
+    page = opened(browser, address)
+    expect(page.locator("#found")).to_contain_text("12 clips")
+    page.keyboard.press("/")
+    page.keyboard.type(row.utterance.text)
+    page.keyboard.press("Enter")
+    first = page.locator("#hits > li").first
+    expect(first.locator(".sentence")).to_have_text(f"“{row.utterance.text}”")
+    expect(page.locator("#asked .sentence")).to_have_text(f"“{row.utterance.text}”")
+    expect(page.locator("#asked svg")).to_be_visible()
 
-        drop = """(content) => {
-            const files = new DataTransfer();
-            files.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], "a clip.mp4"));
-            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
-        }"""
-        page.evaluate(drop, base64.b64encode(content).decode())
-        expect(page.locator("#found")).to_contain_text("utterances")
-        expect(page.locator("#asked video")).to_be_visible()
-        assert first.locator(".class").inner_text() == row.label.id.replace("_", " ")
-        first.get_by_role("button", name="Hear").click()
-        expect(page.locator("#playback")).to_have_js_property("paused", False)
+    drop = """(content) => {
+        const files = new DataTransfer();
+        files.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], "a clip.mp4"));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+    }"""
+    page.evaluate(drop, base64.b64encode(content).decode())
+    expect(page.locator("#found")).to_contain_text("utterances")
+    expect(page.locator("#asked video")).to_be_visible()
+    assert first.locator(".class").inner_text() == row.label.id.replace("_", " ")
+    first.get_by_role("button", name="Hear").click()
+    expect(page.locator("#playback")).to_have_js_property("paused", False)
 
-        page.keyboard.press("Escape")
-        page.locator("#main").focus()
-        page.keyboard.down("Space")
-        expect(page.locator("#said")).to_contain_text("Allow it by the sign at the left of the page's address")
-        page.keyboard.up("Space")
-        expect(page.locator("#hits > li")).to_have_count(12)  # what was found stays
+    page.keyboard.press("Escape")
+    page.locator("#main").focus()
+    page.keyboard.down("Space")
+    expect(page.locator("#said")).to_contain_text("Allow it by the sign at the left of the page's address")
+    page.keyboard.up("Space")
+    expect(page.locator("#hits > li")).to_have_count(12)  # what was found stays
 
-        page.locator("#hits video").nth(1).hover()
-        expect(page.locator("#hits video").nth(1)).to_have_js_property("paused", False)
-        still = opened(browser, page.url, reduced_motion="reduce")
-        video = still.locator("#hits video").first
-        video.hover()
-        still.wait_for_timeout(500)
-        assert still.evaluate("[...document.querySelectorAll('video')].every((one) => one.paused)")
-        still.keyboard.press("j")
-        still.keyboard.press("Enter")  # who asks for it sees it move
-        expect(video).to_have_js_property("paused", False)
+    page.locator("#hits video").nth(1).hover()
+    expect(page.locator("#hits video").nth(1)).to_have_js_property("paused", False)
+    still = opened(browser, page.url, reduced_motion="reduce")
+    video = still.locator("#hits video").first
+    video.hover()
+    still.wait_for_timeout(500)
+    assert still.evaluate("[...document.querySelectorAll('video')].every((one) => one.paused)")
+    still.keyboard.press("j")
+    still.keyboard.press("Enter")  # who asks for it sees it move
+    expect(video).to_have_js_property("paused", False)
 
 
 def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
-    trained: Path, served: Served, chromium: Chromium
+    own_run: Path, served: Served, browser: Browser
 ) -> None:
-    sound = trained.parent.parent / rows_of(trained)[0].utterance.path
-    with ExitStack() as first_server, chromium() as browser:
-        address = first_server.enter_context(served(trained))
+    sound = own_run.parent.parent / rows_of(own_run)[0].utterance.path
+    with ExitStack() as first_server:
+        address = first_server.enter_context(served(own_run))
         page = opened(browser, address)
         expect(page.locator("#found")).to_contain_text("12 clips")
         new = {"name": "a.wav", "mimeType": "audio/wav", "buffer": sound.read_bytes() + b"\0\0"}
@@ -210,48 +231,43 @@ def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
         first_server.close()
         page.goto(address + "#search?id=" + "s05-d00_000001-000010")
         expect(page.locator("#said")).to_contain_text("is fmn serve still running?")
-        with served(trained) as again:
+        with served(own_run) as again:
             assert again == address
             page.goto(asked)
             expect(page.locator("#hits > li").first).to_be_visible()  # which the new server was given again
 
 
-def test_what_the_page_says_is_about_what_it_shows(trained: Path, served: Served, chromium: Chromium) -> None:
-    root, (first, *_) = trained.parent.parent, rows_of(trained)
-    clip = root / first.clip.path
-    clip.rename(clip.with_suffix(".moved"))
+def test_what_the_page_says_is_about_what_it_shows(own_run: Path, served: Served, browser: Browser) -> None:
+    first = rows_of(own_run)[0]
+    (own_run.parent.parent / first.clip.path).unlink()
     silent = io.BytesIO()
     soundfile.write(silent, np.zeros(16_000), 16_000, format="WAV")
-    try:
-        with ExitStack() as stack:
-            address, browser = stack.enter_context(served(trained, status=1)), stack.enter_context(chromium())
-            page = opened(browser, address)
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
+    with served(own_run, status=1) as address:
+        page = opened(browser, address)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        expect(page.locator("#found")).to_contain_text("11 clips and 12 utterances")
+        expect(page.locator("#failures summary")).to_have_text("1 item has no features, left out")
+        assert f"{first.clip.id}: The file" in str(page.locator("#failures li").text_content())
+
+        page.set_input_files(  # type: ignore[call-overload]
+            "#file", files=[{"name": "a.wav", "mimeType": "audio/wav", "buffer": silent.getvalue()}]
+        )
+        expect(page.locator("#said")).to_contain_text("silent")
+        assert "microphone" not in page.locator("#said").inner_text()
+        for other in ("#search", "#nope?x=1", "#toString", "#search?x=1"):
+            page.goto(address + other)
             expect(page.locator("#found")).to_contain_text("11 clips and 12 utterances")
-            expect(page.locator("#failures summary")).to_have_text("1 item has no features, left out")
-            assert f"{first.clip.id}: The file" in str(page.locator("#failures li").text_content())
+            expect(page.locator("#said")).to_have_text("")
+        page.goto(f"{address}#search?id={first.utterance.id}")
+        expect(page.locator("#found")).to_contain_text("of 11 clips; ranked in")
 
-            page.set_input_files(  # type: ignore[call-overload]
-                "#file", files=[{"name": "a.wav", "mimeType": "audio/wav", "buffer": silent.getvalue()}]
-            )
-            expect(page.locator("#said")).to_contain_text("silent")
-            assert "microphone" not in page.locator("#said").inner_text()
-            for other in ("#search", "#nope?x=1", "#toString", "#search?x=1"):
-                page.goto(address + other)
-                expect(page.locator("#found")).to_contain_text("11 clips and 12 utterances")
-                expect(page.locator("#said")).to_have_text("")
-            page.goto(f"{address}#search?id={first.utterance.id}")
-            expect(page.locator("#found")).to_contain_text("of 11 clips; ranked in")
-
-            page.route("**/api/errors*", lambda route: route.fulfill(json=with_long_words(route.fetch().json())))
-            page.set_viewport_size({"width": 375, "height": 800})
-            page.goto(address + "#errors?list=hardest")
-            expect(page.locator("#wrong > li").first).to_be_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= 375
-            assert errors == []
-    finally:
-        clip.with_suffix(".moved").rename(clip)
+        page.route("**/api/errors*", lambda route: route.fulfill(json=with_long_words(route.fetch().json())))
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.goto(address + "#errors?list=hardest")
+        expect(page.locator("#wrong > li").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        assert errors == []
 
 
 def with_long_words(errors: dict[str, Any]) -> dict[str, Any]:

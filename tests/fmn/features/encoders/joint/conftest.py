@@ -25,6 +25,7 @@ def pe_av(transformers: Any, folder: Path, seed: int = 0, **sampling: Any) -> Pa
     text = {"hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     codec = {"model_type": "dac", "downsampling_ratios": [4, 8], "encoder_hidden_size": 4, "codebook_dim": 8}
     pictures = {"architecture": "test_vit", "num_classes": 10, "global_pool": "avg", "initializer_range": 0.02}
+    pictures["model_args"] = {"depth": 1}
     audio = {"model_type": "pe_audio_encoder", "dac_config": codec | {"hidden_size": 16}, **sizes}
     video = {
         "model_type": "pe_video_encoder",

@@ -25,6 +25,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 def test_every_command_of_the_page(

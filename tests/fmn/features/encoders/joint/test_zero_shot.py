@@ -128,6 +128,7 @@ def gemma_vectors(transformers: Any, folder: Path, clips: list[Path], speech: li
 VECTORS: dict[str, Callable[..., tuple[Any, Any]]] = {"pe_av": pe_av_vectors, "embedding_gemma": gemma_vectors}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", list(VECTORS))
 def test_scores_are_the_cosines_of_the_model_in_every_command(
     transformers: Any, joint: dict[str, Path], here: Path, prefix: str
