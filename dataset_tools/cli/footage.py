@@ -56,6 +56,10 @@ class FootageOptions:
             "subfolder per class.",
         ),
     ] = None
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Folder of your own clips, with one subfolder per class.", file_okay=False),
+    ] = None
     videos: Annotated[
         Path | None, typer.Option("--videos", help="Folder of the videos of --annotations (default: its folder).")
     ] = None
@@ -93,6 +97,11 @@ class FootageOptions:
     ] = False
 
     @property
+    def own(self) -> Path | None:
+        """The annotations of own footage, or the folder of own clips; None: neither is given."""
+        return self.clips if self.annotations is None else self.annotations
+
+    @property
     def read_with(self) -> ListOptions:
         """Options for reading --annotations."""
         from dataset_tools.corpora.annotations.formats import ListOptions
@@ -111,24 +120,26 @@ class FootageOptions:
 
         read_with = self.read_with
         for name, value in {"videos": self.videos, **asdict(read_with)}.items():
-            if value is not None and self.annotations is None:
+            if value is not None and self.own is None:
                 raise InputError(
                     f"--{name.replace('_', '-')} goes with --annotations",
                     where=str(value),
                     expected="annotations for these videos",
                     next_step="add --annotations FILE; MPII Cooking 2 needs only --mpii",
                 )
-        if self.annotations is not None and self.mpii is not None:
+        given = {"--annotations": self.annotations, "--clips": self.clips, "--mpii": self.mpii}
+        sources = {option: str(path) for option, path in given.items() if path is not None}
+        if len(sources) > 1:
             raise InputError(
-                "--annotations and --mpii name two sources of footage",
-                where=f"{self.annotations}, {self.mpii}",
+                f"{' and '.join(sources)} name different sources of footage",
+                where=", ".join(sources.values()),
                 expected="one of them",
-                next_step="leave one out",
+                next_step="leave the others out",
             )
         corpus_root = os.environ.get(CORPUS_ENVIRONMENT)
-        if self.annotations is not None:
+        if self.own is not None:
             videos = None if self.videos is None else str(self.videos)
-            named = Footage("annotations", str(self.annotations), videos, read_with)
+            named = Footage("annotations", str(self.own), videos, read_with)
             source: Footage | None = with_remembered_options(place, named)
         elif self.mpii is not None:
             source = Footage("mpii", str(self.mpii))
@@ -165,7 +176,7 @@ class FootageOptions:
         from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
         source = self.source(place)
-        if source is not None and self.annotations is None and self.mpii is None:
+        if source is not None and self.own is None and self.mpii is None:
             terminal.say(f"  footage: {source.path}")
         if source is None or source.kind != "annotations":
             say_inherited(terminal, kept)
@@ -208,7 +219,7 @@ def _inherited_options(source: Footage, given: FootageOptions) -> dict[str, str]
 
     default = Path(source.path) if Path(source.path).is_dir() else Path(source.path).parent
     is_default = source.videos is None or Path(source.videos).resolve() == default.resolve()
-    videos = None if is_default or given.annotations is None else source.videos
+    videos = None if is_default or given.own is None else source.videos
     named = {"videos": given.videos, **asdict(given.read_with)}
     used = {"videos": videos, **asdict(source.read_with)}
     inherited = {name: str(value) for name, value in used.items() if value is not None and named[name] is None}

@@ -31,6 +31,26 @@ def place(request: pytest.FixtureRequest, footage: Path) -> Path:
     return footage.parent
 
 
+def test_a_folder_of_clips_is_the_same_footage_by_either_name(
+    footage: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    folder = footage.parent / "cut_carrot_knife"
+    folder.mkdir()
+    for video in footage.parent.glob("*.mp4"):
+        video.rename(folder / video.name)
+    refused = run_in("build", "--clips", footage, *PERSON, code=2)
+    assert "is a file" in " ".join(refused.output.split())
+    footage.unlink()
+    run_in("build", "--clips", footage.parent, *PERSON)
+    before = persons()
+    assert sorted(before.values()) == ["p1", "p2"]
+    told = run_in("build", "--annotations", footage.parent)  # with the options of the last build
+    assert r"--person '(p\d+)_'" in told.output
+    assert persons() == before
+    refused = run_in("build", "--clips", footage.parent, "--mpii", footage.parent, code=2)
+    assert "--clips and --mpii name different sources of footage" in " ".join(refused.output.split())
+
+
 @pytest.mark.parametrize("command", ["build", "retry"])
 def test_moved_annotations_are_read_with_the_options_of_the_last_build(
     command: str, place: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
