@@ -45,6 +45,8 @@ _JOINED = re.compile(r"(start|stop|end|begin)(s|ms|sec|seconds|time|zeit|frame|p
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+([.,]\d+)?(e-?\d+)?\s*(s|sec|secs|seconds|ms|min|f|fr|frames)?")
 _BARE = re.compile(r"\d+([.,]\d+)?")  # without a unit of time
+_BEGINS_AS_TIME = re.compile(r"\W*(f|fr|frames?|t)?\W*\d")
+"""What begins with a number, unlike ``line 5``."""
 _CLOCK = r"(\d+\s*[:hm]\s*)?\d{1,2}\s*(:\s*\d{2}|m\s*\d{1,2})([.,:;]\d+)?\s*s?"
 _CLOCKS = re.compile(rf"{_CLOCK}(\s*(-|–|—|to|bis|,|/)\s*{_CLOCK})?")
 _RANGES = re.compile(r"\d+(\.\d+\s*s?|\s*s)\s*(-|–|—|to|bis)\s*\d+(\.\d+)?\s*s?")
@@ -81,10 +83,8 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     Raises:
         ValueError: a column may hold times: by its name or its values, or as it is filled and videos occur repeatedly.
     """
-    values = {
-        name: [text for row in rows if (text := (row[name] or "").strip().lower()) and text not in _MISSING]
-        for name in unknown
-    }
+    written = {name: [text for row in rows if (text := (row[name] or "").strip().lower())] for name in unknown}
+    values = {name: [text for text in texts if text not in _MISSING] for name, texts in written.items()}
     clocks = [
         name
         for name in unknown
@@ -101,10 +101,11 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
     named = [
         name
         for name in unknown
-        if _names_times(name, may_be={*clocks, *numbers}) and (name in numeric or not values[name])
+        if (_names_times(name, may_be={*clocks, *numbers}) and (name in numeric or not values[name]))
+        or (_names_an_end(name) and any(map(_BEGINS_AS_TIME.match, values[name])))
     ]
     videos = [plain_text(row.get("video") or "") for row in rows]
-    filled = [name for name in numeric if len(values[name]) == len(rows) and not _is_of_others(name)]
+    filled = [name for name in numeric if len(written[name]) == len(rows) and not _is_of_others(name)]
     if named:
         found, why = named, "by name" if len(named) > 1 else "by its name"
     elif clocks:
@@ -123,14 +124,15 @@ def check_whole_videos(unknown: Sequence[str], rows: Sequence[Mapping[str, str |
 
 
 def _names_times(name: str, may_be: Collection[str]) -> bool:
-    """Whether a column is named like times: ``from``, ``start (s)``, ``clip_start``.
-
-    ``from_tray`` only if its values may be times.
-    """
+    """Whether a column is named like times: ``from``, ``start (s)``; ``from_tray`` only if its values may be times."""
     first, *others = _words(name)
-    named = [first, *(word for word in others if word not in _UNITS)]  # without the unit
-    is_end = named[-1] in _WORDS - _PREPOSITIONS
-    return is_end or (first in _WORDS and (len(named) == 1 or (name in may_be and not _is_of_others(name))))
+    return first in _WORDS and (_UNITS.issuperset(others) or (name in may_be and not _is_of_others(name)))
+
+
+def _names_an_end(name: str) -> bool:
+    """Whether a column is named like an end of an interval: ``clip_start``, ``action_end_s``; but ``bus_stop``, too."""
+    *_, last = [word for word in _words(name) if word not in _UNITS] or [""]
+    return last in _WORDS - _PREPOSITIONS
 
 
 def _is_of_others(name: str) -> bool:

@@ -64,6 +64,9 @@ def test_columns_that_are_named_as_ends_of_an_interval_are_refused_whatever_else
         ("video,span,label", ["a,0:01-0:02,wave", "b,0:03 - 0:05,wave"], "the column 'span' may hold times"),
         ("video,when,label", ["a,0:01,wave", "b,,wave"], "the column 'when' may hold times, such as '0:01'"),
         ("video,p,q,label", ["a,x,1,wave", "a.mp4,y,2,wave", "a,z,3,wave"], "the column 'q' may hold times"),
+        ("video,p,label", ["a,after 3,wave", "a,NA,wave"], "the column 'p' may hold times, as videos occur in several"),
+        ("video,p,label", ["a,3 s,wave", "a,-,wave"], "the column 'p' may hold times, as videos occur in several"),
+        ("video,clip_start,label", ["a,frame 3,wave", "b,NA,wave"], "the column 'clip_start' may hold times, by its"),
         ("video,p,label", ["a,3,wave", "a,then 5,wave"], "the column 'p' may hold times, as videos occur in several"),
         ("video,end,label", ["a,,wave"], "the column 'end' may hold times, by its name"),
         ("video,range,label", ["a,0.5-3.2,wave", "b,1 s to 3 s,wave"], "the column 'range' may hold times, such as"),
@@ -93,6 +96,8 @@ def test_columns_are_told_by_their_values_too(header: str, rows: list[str], foun
         ("video,goes_to,label", ["a,room 2,wave", "b,room 3,wave"]),
         ("video,front_end,label", ["a,left,wave", "b,right,wave"]),
         ("video,mood,label", ["a,-,wave", "a,NA,wave"]),
+        ("video,bus_stop,label", ["a,Line 5,wave", "b,Line 6,wave"]),
+        ("video,surface_finish,label", ["a,,wave", "b,NA,wave"]),
     ],
 )
 def test_other_columns_are_ignored_and_the_videos_are_whole(header: str, rows: list[str], tmp_path: Path) -> None:
