@@ -151,7 +151,9 @@ def written_memory(
 
 
 def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
-    model, score = loaded.model, loaded.config.model.score
+    model = loaded.model
+    used = model.config if isinstance(model, FeatureMemoryNetwork) else loaded.config
+    score = used.model.score  # that of fmn_no_memory is S1, whatever its config.json has
     if loaded.config.training.labels != "class":
         raise InputError(
             "The run was trained without class labels: its slots are clusters, which cannot be combined with classes",

@@ -189,6 +189,11 @@ def test_what_cannot_be_learned_right_is_refused(
     train(workspace / "manifests" / "fewer.jsonl", with_values(small, {"model.score": "cosine"}), cosine)
     with pytest.raises(InputError, match="reads no agreement"):
         learn_classes(cosine, pairs)
+    none = workspace / "runs" / "none"
+    unread = with_values(small, {"system": "fmn_no_memory", "model.score": "memory", "training.epochs": 1})
+    train(workspace / "manifests" / "fewer.jsonl", unread, none)
+    with pytest.raises(InputError, match=r"fmn_no_memory with model\.score=s1, which reads no agreement"):
+        learn_classes(none, pairs)
     with pytest.raises(InputError, match="contains another run"):
         learn_classes(run, pairs, out=cosine)
     manifest = workspace / "manifests" / "fewer.jsonl"
