@@ -123,7 +123,8 @@ def build_from_export(
         raise InputError(
             "--from-export cannot be combined with options that determine what is built",
             where="--from-export",
-            expected="only the location of the footage (--mpii, --annotations, --videos, --sentences) and --jobs",
+            expected="only the location of the footage (--mpii, --annotations, --clips, --videos, --sentences), and "
+            "--jobs",
             next_step="leave the others out: they are taken from the export",
         )
     rebuild = open_rebuild(folder, place)
