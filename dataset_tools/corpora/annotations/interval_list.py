@@ -171,9 +171,10 @@ class IntervalRows:
 
 
 def refusal(path: Path, found: str, expected: str, next_step: str, *, line: int | None = None) -> InputError:
-    """Returns the error of an annotation file that cannot be read at all, optionally because of one line."""
+    """Returns the error of an annotation file or folder that cannot be read at all, optionally because of one line."""
     where = path if line is None else f"{path}, line {line}"
-    return InputError(f"The annotation file {found}", where=where, expected=expected, next_step=next_step)
+    what = "The folder" if path.is_dir() else "The annotation file"
+    return InputError(f"{what} {found}", where=where, expected=expected, next_step=next_step)
 
 
 def read_content(path: Path, expected: str) -> bytes:

@@ -43,8 +43,8 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (("a.mp4",), "has no folder with videos in it; it has 0 folders and 1 file"),
-        (("cut/a.txt",), "has no folder with videos in it; it has 1 folder and 1 file"),
+        (("a.mp4",), "The folder has no folder with videos in it; it has 0 folders and 1 file"),
+        (("cut/a.txt",), "The folder has no folder with videos in it; it has 1 folder and 1 file"),
         (("cut/a.mp4", "cut/more/b.mp4"), "1 folder within the folders of classes: cut/more"),
         (("_/a.mp4",), "_/a.mp4: the label '_' has no words"),
         ((f"cut/{'a' * 160}.mp4",), "characters, at most 150"),
