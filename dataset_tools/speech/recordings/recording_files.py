@@ -106,8 +106,9 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
     if found.recordings:
         return found
     reasons = [*found.notes, *(one.message for one in found.mismatches)]
+    nothing = "There are no recordings to import" if source.exists() else "There is no such file or folder"
     raise InputError(
-        "; ".join(["There are no recordings to import", *first_of(reasons, _SHOWN)]),
+        "; ".join([nothing, *first_of(reasons, _SHOWN)]),
         where=source,
         expected="a folder of <class id>/<voice>_….wav or <clip id>.wav, or a CSV file that lists recordings",
         next_step="check the path and the names; fmn-data classes lists the classes",

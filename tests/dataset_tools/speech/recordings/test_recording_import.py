@@ -289,7 +289,7 @@ def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_imported(
 
 
 def test_no_such_source_is_refused(tmp_path: Path, load: Load) -> None:
-    with pytest.raises(InputError, match="no recordings to import"):
+    with pytest.raises(InputError, match="no such file or folder"):
         load(tmp_path / "nowhere", known_clips=[])
 
 
