@@ -79,14 +79,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_waiting_for_disks() -> Iterator[None]:
-    """Leaves out fsync, a tenth of all time, in this process; no test cuts the power, and commands keep it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", os.fstat)  # which refuses a bad descriptor, too
-        yield
-
-
 @pytest.fixture(scope="session")
 def workers_know_torch() -> None:
     """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""

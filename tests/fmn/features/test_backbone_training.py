@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, StoppedError
+from fmn.features import file_contents
 from fmn.features.backbone_training import (
     LabeledClip,
     TrainedStream,
@@ -61,8 +62,11 @@ def test_the_store_holds_what_the_clips_hold(
 
 
 def test_the_store_is_filled_once_and_names_failures(
-    movers: list[LabeledClip], store: SampleStore, tmp_path: Path
+    movers: list[LabeledClip], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(file_contents, "SETTLED_NS", 0)  # the clips may have been written a moment ago
+    store = SampleStore(tmp_path / "store", tiny)
+    assert store.fill([clip.media for clip in movers], jobs=2) == {}
     decoded: list[str] = []
 
     def note(stage: str, done: int, total: int, name: str = "") -> None:
@@ -138,11 +142,12 @@ def test_the_flow_stream_learns_direction_and_tells_it_in_other_clips(
     config = replace(tiny, width=1 / 8, resize="square", resize_px=72, crop_px=64)
     store = SampleStore(tmp_path / "larger", config)
     store.fill([clip.media for clip in movers])
-    # After 20 epochs, one of six seeds tells but three quarters of the other clips.
-    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=40, batch=8, label_smoothing=0.0))
+    # After 20 epochs, one of six seeds tells but three quarters of the other clips. After 40, each of 26 seeds tells
+    # all of them, with one thread and with two; but once, beside other tests, seed 0 told but half of them.
+    result = trained(movers, config, store, recipe=replace(RECIPE, epochs=80, batch=8, label_smoothing=0.0))
     assert result.losses[-1] < 0.1 < 0.5 < result.losses[0]
     assert result.accuracy == 100
-    assert len(result.losses) == 40
+    assert len(result.losses) == 80
 
 
 def test_jobs_change_nothing_and_the_seed_does(
