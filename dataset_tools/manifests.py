@@ -147,7 +147,7 @@ class UtteranceRow(FileRow, frozen=True, kw_only=True, tag="fmn.utterance/1"):
         clip: id of the clip whose description it speaks, or None.
         text: the sentence. text_source: where it comes from (``grammar``, ``annotations``, ``tacos``, ``review``,
             ``recording``).
-        language: ``en`` or ``zh``. voice: the speaker, human or synthetic.
+        language: its code of ISO 639, ``en``. voice: the speaker, human or synthetic.
         source: ``recorded`` or ``synthesized``. engine: name and version of the engine, or None.
         path: the wav (16 kHz mono PCM), relative to the workspace. sha256: of that file.
         duration_s: samples / sample_rate_hz.

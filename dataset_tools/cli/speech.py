@@ -83,12 +83,17 @@ def speech_import(
         Path,
         typer.Argument(
             help="Folder of <class id>/<voice>_….wav or <clip id>.* files, or a CSV with the columns path, class, clip,"
-            " voice, text, licence, accent, age_band, device."
+            " voice, text, licence, language, accent, age_band, device."
         ),
     ],
     language: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option("--language", help="Language of the recordings (default: en; known ones keep theirs)."),
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of recordings that do not state one, e.g. de (default: that of the last build, or zh for"
+            " Chinese sentences; known ones keep theirs).",
+        ),
     ] = None,
     licence: LicenceOption = "",
     renewed: Annotated[
@@ -106,13 +111,17 @@ def speech_import(
 
     Example: fmn-data speech import recordings-of-monday/
     """
-    from dataset_tools.speech.dataset_speech import import_dataset
+    from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
 
+    assumed = SpeechOptions()
+    if language is None:
+        assumed, _ = speech_options(SynthesisOptions(), last_build_of(place, terminal))
     summary = import_dataset(
         place,
         source,
         classes.load(place),
         language=language,
+        default_language=assumed.language,
         licence=licence,
         renewed=renewed or (),
         retry_died=retry,
@@ -288,6 +297,9 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         voices = [f"{voice} {number}" for voice, number in Counter(summary.voices).most_common()]
         if voices:
             terminal.say(f"  voices: {', '.join(first_of(voices, _SHOWN_VOICES))}")
+        if summary.assumed_languages:
+            languages = [f"{number} {language}" for language, number in sorted(summary.assumed_languages.items())]
+            terminal.say(f"  language not stated, assumed: {', '.join(languages)}; another: --language CODE")
     utterances = count_of(summary.utterances, "utterance")
     terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())

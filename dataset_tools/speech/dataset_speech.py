@@ -60,6 +60,7 @@ class SpeechSummary:
         failures: errors by utterance id or file.
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: further messages about the imported files. voices: number of recordings among them, by voice.
+        assumed_languages: number of new recordings by language, of those for which none was stated.
     """
 
     utterances: int
@@ -71,6 +72,7 @@ class SpeechSummary:
     mismatches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     voices: Mapping[str, int] = field(default_factory=dict)
+    assumed_languages: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -83,6 +85,7 @@ class SpeechSummary:
             "mismatches": list(self.mismatches),
             "notes": list(self.notes),
             "voices": dict(self.voices),
+            "assumed_languages": dict(self.assumed_languages),
         }
 
 
@@ -196,6 +199,7 @@ def import_dataset(
     classes: ClassFile,
     *,
     language: str | None = None,
+    default_language: str = "en",
     licence: str = "",
     renewed: Collection[str] = (),
     retry_died: bool = False,
@@ -219,6 +223,7 @@ def import_dataset(
             clips,
             ledger=ledger,
             language=language,
+            default_language=default_language,
             licence=licence,
             renewed=renewed,
             jobs=jobs,
@@ -241,6 +246,7 @@ def import_dataset(
         mismatches=imported.mismatches,
         notes=notes,
         voices=imported.voices,
+        assumed_languages=imported.assumed_languages,
     )
 
 

@@ -18,7 +18,14 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
 FOLDER = Path(__file__).parent
-LANGUAGES = {"en": "eng-Latn", "zh": "zho-Hans"}
+_CODES = (
+    "ar ara-Arab cs ces-Latn da dan-Latn de deu-Latn el ell-Grek en eng-Latn es spa-Latn fa fas-Arab fi fin-Latn"
+    " fr fra-Latn he heb-Hebr hi hin-Deva hu hun-Latn id ind-Latn it ita-Latn ja jpn-Jpan ko kor-Hang nl nld-Latn"
+    " no nor-Latn pl pol-Latn pt por-Latn ro ron-Latn ru rus-Cyrl sv swe-Latn th tha-Thai tr tur-Latn uk ukr-Cyrl"
+    " ur urd-Arab vi vie-Latn zh zho-Hans"
+)
+SCRIPTS = dict(zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True))
+"""Codes of MTEB (ISO 639-3 and script) by code of the data set; another language is ``und-Zyyy``, undetermined."""
 MEDIA = {"video": ("clips", Video), "audio": ("utterances", Audio)}
 
 
@@ -32,7 +39,7 @@ def _metadata(name: str, subset: str, category: str, description: str) -> Any:
         modalities=["audio", "video"],
         dataset={"path": str(FOLDER), "revision": "exported"},
         eval_splits=["test"],
-        eval_langs={subset: [LANGUAGES[language] for language in card["language"]]},
+        eval_langs={subset: sorted({SCRIPTS.get(language, "und-Zyyy") for language in card["language"]})},
         main_score="ndcg_at_10",
         is_public=False,
         bibtex_citation="",

@@ -50,11 +50,18 @@ def new_row(
 
 
 def as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
-    """Updates a known recording with the metadata stated now; missing values remain unchanged."""
+    """Updates a known recording with the metadata stated now; missing values remain unchanged.
+
+    Args:
+        row: of the recording.
+        found: the file and what is stated of it.
+        language: for files that do not state one; None: unchanged.
+        licence: for files that do not state one; empty: unchanged.
+    """
     utterance = row.utterance
     if found.text not in ("", utterance.text):  # the text describes the current clip
         utterance = msgspec.structs.replace(utterance, text=found.text, class_id=found.class_id)
-    utterance = msgspec.structs.replace(utterance, language=language or utterance.language)
+    utterance = msgspec.structs.replace(utterance, language=found.language or language or utterance.language)
     licence, name = found.licence or licence or row.licence, _speaker_name(found)
     if name in (msgspec.UNSET, found.voice):  # the voice may be stated instead of the name
         name = row.speaker_name

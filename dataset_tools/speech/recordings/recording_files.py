@@ -4,8 +4,8 @@ Supported layouts:
 
 - ``DIR/<class id>/<voice>_….wav``, optionally with the sentence in a ``.txt`` of the same name beside it;
 - ``DIR/<clip id>.wav`` or ``DIR/<voice>/<clip id>.wav``, likewise;
-- a CSV with the columns ``path,class,clip,voice,text,licence,accent,age_band,device``; paths are relative to the folder
-  of the CSV, and besides the path, a row needs only ``class`` or ``clip``.
+- a CSV with the columns ``path,class,clip,voice,text,licence,language,accent,age_band,device``; paths are relative to
+  the folder of the CSV, and besides the path, a row needs only ``class`` or ``clip``.
 
 The files of a folder count as audio by their suffix (`SOUND_SUFFIXES`); a CSV may list any audio format that FFmpeg
 reads. Files that cannot be matched are reported and skipped.
@@ -26,6 +26,7 @@ from dataset_tools.core.unicode_names import composed, in_unicode
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.recordings.recording_list import ListedFiles, read_list
 from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
+from dataset_tools.speech.recordings.spoken_languages import language_code
 from dataset_tools.speech.recordings.voice_names import voice_of
 
 SOUND_SUFFIXES = frozenset(
@@ -51,6 +52,7 @@ class FoundRecording:
         licence: empty if not stated. speaker: metadata of the speaker.
         is_whole_name: whether the voice is not stated, and the whole file name was taken for it.
         named: the speaker's name as written, empty if none is stated.
+        language: its code (`language_code`), empty if not stated.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class FoundRecording:
     speaker: SpeakerFacts = NOTHING_SAID
     is_whole_name: bool = False
     named: str = ""
+    language: str = ""
 
     def __str__(self) -> str:
         return in_unicode(str(self.path))
@@ -258,5 +261,14 @@ def _from_row(values: Mapping[str, str], files: ListedFiles, names: _Names) -> F
     name, is_whole_name = values["voice"] or of_file, not (values["voice"] or sign)
     speaker, text = SpeakerFacts(*(values[fact] for fact in SpeakerFacts.__struct_fields__)), values["text"]
     return FoundRecording(
-        file, class_id, clip_id, voice_of(name), text, values["licence"], speaker, is_whole_name, named=name
+        file,
+        class_id,
+        clip_id,
+        voice_of(name),
+        text,
+        values["licence"],
+        speaker,
+        is_whole_name,
+        named=name,
+        language=language_code(values["language"]) if values["language"] else "",
     )

@@ -45,6 +45,7 @@ from dataset_tools.speech.recordings.recording_files import (
 )
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.recordings.speaker_facts import facts_by_voice
+from dataset_tools.speech.recordings.spoken_languages import language_of, language_option
 
 _STAGE = "import"
 _Row = TypeVar("_Row")
@@ -63,6 +64,7 @@ class ImportSummary:
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: messages about files that are there already, about voices and about speakers.
         voices: number of recordings by voice, of all files that are now recordings of the data set, new or known.
+        assumed_languages: number of new recordings by language, of those for which none was stated.
         speakers: metadata of speakers, by voice; only of those with a recording.
     """
 
@@ -73,6 +75,7 @@ class ImportSummary:
     mismatches: tuple[str, ...]
     notes: tuple[str, ...]
     voices: Mapping[str, int]
+    assumed_languages: Mapping[str, int]
     speakers: Mapping[str, SpeakerFacts]
 
 
@@ -84,6 +87,7 @@ def import_recordings(
     *,
     ledger: Ledger,
     language: str | None = None,
+    default_language: str = "en",
     licence: str = "",
     renewed: Collection[str] = (),
     jobs: int = 1,
@@ -100,20 +104,24 @@ def import_recordings(
         classes: the class file.
         clips: the clips that recordings can belong to.
         ledger: open; gets a row ``recording/<utterance id>`` for each recording.
-        language: spoken language; None: English, or the known language of a recording.
+        language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
+            language of a recording, or that of its sentence (`language_of`).
+        default_language: of recordings whose sentence does not tell their language.
         licence: of the recordings that do not state one; empty: none, or the known licence.
         renewed: speakers, or voices, that withdrew their consent and renewed it.
         jobs: number of processes; does not affect the output.
         progress: progress callback.
 
     Raises:
-        InputError: there is nothing to import, or a voice withdrew its consent; nothing was written.
+        InputError: the language is not a code, there is nothing to import, or a voice withdrew its consent; nothing
+            was written.
     """
+    language = None if language is None else language_option(language)
     found = find_recordings(source, classes, clips)
     found.recordings, doubts = with_known_voices(workspace, found.recordings)
     check_consent(workspace, found.recordings, renewed)
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    current = _Import(workspace, ledger, language, licence)
+    current = _Import(workspace, ledger, language, default_language, licence)
     current.notes += [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
     current.sort_mismatches(found.mismatches)
     for recording in found.recordings:
@@ -134,6 +142,7 @@ def import_recordings(
         mismatches=tuple(current.mismatches),
         notes=tuple(current.notes),
         voices=Counter(sorted(current.rows[name].utterance.voice for name in used)),
+        assumed_languages=current.assumed_languages,
         speakers={voice: facts for voice, facts in speakers.items() if voice in voices},
     )
 
@@ -146,12 +155,15 @@ class _Import:
         tasks: recordings to import, by utterance id, in the order found. task_of: the same, by the file's SHA-256.
         twins: further files with the content of a task.
         written: what was written, by utterance id; also by an earlier import that was interrupted.
-        known, corrected, refused, mismatches, notes: see `ImportSummary`.
+        known, corrected, refused, mismatches, notes, assumed_languages: see `ImportSummary`.
         known_ids: recordings that were imported before from files with the same content, and need no task.
     """
 
-    def __init__(self, workspace: Workspace, ledger: Ledger, language: str | None, licence: str) -> None:
-        self._workspace, self._ledger, self._language, self._licence = workspace, ledger, language, licence
+    def __init__(
+        self, workspace: Workspace, ledger: Ledger, language: str | None, default_language: str, licence: str
+    ) -> None:
+        self._workspace, self._ledger = workspace, ledger
+        self._language, self._default_language, self._licence = language, default_language, licence
         self.rows = {row.id: row for row in listed_recordings(workspace)}
         self._known_as = {row.original_sha256: row.id for row in self.rows.values()}
         self.tasks: dict[str, ImportTask] = {}
@@ -163,6 +175,7 @@ class _Import:
         self.refused: dict[str, ToolkitError] = {}
         self.mismatches: list[str] = []
         self.notes: list[str] = []
+        self.assumed_languages: Counter[str] = Counter()
 
     def sort_mismatches(self, mismatches: Iterable[Mismatch]) -> None:
         """Tells known recordings, whose clip is not part of the data set any more, from files without a match."""
@@ -256,10 +269,16 @@ class _Import:
                 continue
             spoken = (task.found.clip_id, task.found.voice)
             takes[spoken] = take = takes.get(spoken, 0) + 1
-            row = new_row(task, written, self._workspace, self._language or "en", self._licence, take)
+            language = task.found.language or self._language or self._assumed_language(task.found)
+            row = new_row(task, written, self._workspace, language, self._licence, take)
             self.rows[utterance_id] = row
             added.append(row)
         return added
+
+    def _assumed_language(self, found: FoundRecording) -> str:
+        language = language_of(found.text, self._default_language)
+        self.assumed_languages[language] += 1
+        return language
 
     def _note_known(self, recording_id: str) -> None:
         self.known += 1

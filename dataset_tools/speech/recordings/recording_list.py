@@ -13,7 +13,7 @@ from dataset_tools.core.files import read_input
 from dataset_tools.core.unicode_names import composed
 from dataset_tools.manifests import SpeakerFacts
 
-_COLUMNS = ("path", "class", "clip", "voice", "text", "licence", *SpeakerFacts.__struct_fields__)
+_COLUMNS = ("path", "class", "clip", "voice", "text", "licence", "language", *SpeakerFacts.__struct_fields__)
 
 
 def read_list(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:

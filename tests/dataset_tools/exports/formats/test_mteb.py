@@ -105,6 +105,20 @@ def test_the_loader_of_mteb_finds_the_same_by_the_names_of_the_card(
         assert relevant == {(row[query]["id"], row[document]["id"]) for row in rows}
 
 
+def test_every_language_has_a_code_of_mteb(exported: ModuleType, tmp_path: Path) -> None:
+    from huggingface_hub import DatasetCard
+    from mteb.languages import check_language_code
+
+    for code in exported.SCRIPTS.values():
+        check_language_code(code)  # raises ValueError
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    card.data["language"] = ["de", "eu", "haw", "zh"]
+    card.save(tmp_path / "out" / "README.md")
+    for task in exported.TASKS:
+        metadata = exported._metadata(task.metadata.name, "a", "a2v", "")
+        assert metadata.eval_langs == {"a": ["deu-Latn", "und-Zyyy", "zho-Hans"]}
+
+
 def test_without_media_there_is_no_task(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     monkeypatch.setattr("dataset_tools.exports.exporting.make_recipe", lambda *_: None)  # of builds, not of a fixture
