@@ -30,7 +30,9 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
-from dataset_tools.speech.sentences.generation import check_words, note_on_letters
+from dataset_tools.speech.sentences.clip_sentences import note_on_language
+from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
+from dataset_tools.speech.synthesis import no_sentence, voices_in
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
@@ -94,7 +96,7 @@ def build_dataset(
             ),
         )
     if options.speech:
-        _check_speech(options.voices, classes)
+        corpus = replace(corpus, notes=(*corpus.notes, *_check_speech(options.voices, classes)))
     if dry_run:
         with TemporaryDirectory() as temporary:
             memory = Path(temporary) / "sources"
@@ -160,17 +162,20 @@ def _with_note_on_letters(corpus: Corpus, classes: ClassFile, options: BuildOpti
     return replace(corpus, notes=(*corpus.notes, *note_on_letters(used, options.voices.language)))
 
 
-def _check_speech(options: SpeechOptions, classes: ClassFile) -> None:
-    """Checks the speech options before the clips are cut, which takes long.
+def _check_speech(options: SpeechOptions, classes: ClassFile) -> tuple[str, ...]:
+    """Checks the speech options before the clips are cut, which takes long; returns warnings.
 
     Raises:
-        InputError: the engine does not exist, the class file lacks words of the language, or a sentence file cannot be
-            read.
+        InputError: the engine does not exist or does not speak the language, there are neither words nor sentences in
+            it, or a sentence file cannot be read.
     """
     check_words(classes, options.language)
-    open_engine(options.engine)
+    voices_in(options.language, open_engine(options.engine))
     if options.sentences:
-        read_sentences(options.sentences)
+        return note_on_language(read_sentences(options.sentences), options.language)
+    if options.language not in LANGUAGES:
+        raise no_sentence(options.language)
+    return ()
 
 
 def _cut(

@@ -9,8 +9,10 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, SpeechSummary, speak, write_utterances
+from dataset_tools.speech.sentences.clip_sentences import note_on_language
 
 
 def synthesize_dataset(
@@ -35,4 +37,5 @@ def synthesize_dataset(
         rows = write_utterances(workspace, clips, rows)
         record_speech(workspace, options, len(rows), failures)
         remember_sentences(workspace, options.sentences)
-    return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures)
+    notes = note_on_language(read_sentences(options.sentences), options.language) if options.sentences else ()
+    return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures, notes=notes)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,7 +77,13 @@ class SynthesisOptions:
         typer.Option("--voices", help="Speech engine: espeak (default), piper[:VOICE], coqui:MODEL, or your own."),
     ] = None
     language: Annotated[
-        Literal["en", "zh"] | None, typer.Option("--language", help="Language of the descriptions (default: en).")
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Language of the descriptions (default: en). Sentences are generated in en and zh; in another, such as"
+            " de, those of the annotations are spoken.",
+        ),
     ] = None
     sentences: SentencesOption = None
     augment: Annotated[
@@ -93,7 +99,10 @@ class SynthesisOptions:
 
     def given(self) -> dict[str, Any]:
         """Returns the fields of `SpeechOptions` that are given, without the sentence files."""
-        values = {"engine": self.voices, "language": self.language, "augment": self.augment, "seed": self.seed}
+        from dataset_tools.core.languages import language_option
+
+        language = None if self.language is None else language_option(self.language)
+        values = {"engine": self.voices, "language": language, "augment": self.augment, "seed": self.seed}
         return {name: value for name, value in values.items() if value is not None}
 
 

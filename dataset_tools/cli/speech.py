@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,8 @@ from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dataset_tools.corpora.mpii.tacos import SentenceSpans
+    from dataset_tools.last_build import LastBuild
     from dataset_tools.speech.dataset_speech import SpeechSummary
     from dataset_tools.speech.transcripts import TranscriptSummary
 
@@ -69,6 +71,8 @@ def speech_synthesize(
     summary = synthesize_dataset(
         place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
     )
+    for message in summary.notes:
+        terminal.warn(message)
     for licence in voice_licences(options.engine):
         terminal.say(f"  {licence}")
     _show_speech(terminal, "speak", summary, place)
@@ -219,9 +223,11 @@ def speech_record(
         Path | None, typer.Option("--consent", help="Consent text that speakers agree to (default: the shipped one).")
     ] = None,
     language: Annotated[
-        Literal["en", "zh"] | None,
+        str | None,
         typer.Option(
-            "--language", help="Language of sentences for clips without one (default: that of the last build, else en)."
+            "--language",
+            metavar="CODE",
+            help="Language of sentences for clips without one (default: that of the last build, else en).",
         ),
     ] = None,
     licence: LicenceOption = "",
@@ -246,10 +252,18 @@ def speech_record(
             expected="a consent text for speakers",
             next_step="save it as UTF-8",
         ) from error
-    options, kept = speech_options(SynthesisOptions(language=language), last_build_of(place, terminal))
+    last = last_build_of(place, terminal)
+    options, kept = speech_options(SynthesisOptions(language=language), last)
     if "language" in kept:
         terminal.say(f"  as in the last build: --language {options.language}")
-    booth = Booth(place, classes.load(place), language=options.language, licence=licence, consent=text)
+    booth = Booth(
+        place,
+        classes.load(place),
+        language=options.language,
+        sentences=_sentences_of_build(place, last, terminal),
+        licence=licence,
+        consent=text,
+    )
     before = len(booth.recorded())
 
     def announce(address: str) -> None:
@@ -284,6 +298,21 @@ def speech_forget(
     from dataset_tools.cli.forget import forget
 
     forget(terminal, place, voice, yes=yes, dry_run=dry_run)
+
+
+def _sentences_of_build(place: Workspace, last: LastBuild | None, terminal: Terminal) -> SentenceSpans | None:
+    """Reads the sentence files of the last build; warns if they are not there anymore."""
+    from dataset_tools.core.errors import InputError
+    from dataset_tools.corpora.mpii.tacos import read_sentences
+
+    if last is None:
+        return None
+    try:
+        files, _ = last_sentences(place, last, edited_ok=True)
+        return read_sentences(files) if files else None
+    except InputError as error:
+        terminal.warn(f"{error.found} ({error.where}): clips without a sentence get a generated one")
+        return None
 
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:

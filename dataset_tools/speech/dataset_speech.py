@@ -36,7 +36,7 @@ class SpeechOptions:
     """Options of speech synthesis.
 
     Attributes:
-        engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`). language: ``en`` or ``zh``.
+        engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`). language: its code, ``en``.
         sentences: TACoS files whose sentences are used before those of the grammar.
         seed: random seed.
         augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.errors import InputError, ToolkitError
+from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import partial_folder
 from dataset_tools.core.ledger import Ledger, failed, ok
@@ -31,6 +31,10 @@ from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
 _VERSION = 1  # version of the algorithm; if it changes, all utterances are made again
 _STAGE = "speak"
+_ADVICE = {
+    "expected": "a sentence of its interval: sentences are generated in English and Chinese only",
+    "next_step": "add sentences to the annotations, or choose --language en or zh",
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def synthesize(
         clips: all clips of the data set.
         classes: their class file.
         engine: an engine, or its specification for `open_engine`.
-        language: ``en`` or ``zh``.
+        language: its code; in languages other than English and Chinese, only clips with a sentence are spoken.
         seed: random seed of sentences, voices and renderings.
         jobs: number of processes; does not affect the output.
         ledger: open; gets a row ``utterance/<id>`` for each utterance.
@@ -103,16 +107,24 @@ def synthesize(
         The rows, sorted by id; and the errors of failed utterances, by id.
 
     Raises:
-        InputError: the engine cannot be used, or has no voice for the language; nothing was written.
+        InputError: the engine cannot be used or has no voice for the language, or no clip has a sentence in it; nothing
+            was written.
     """
     engine = open_engine(engine) if isinstance(engine, str) else engine
-    assignment = _assign(engine, language, clips)
+    assignment = assign_voices((clip.person for clip in clips), voices_in(language, engine))
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
-    tasks = [_task(clip, texts[clip.id], assignment, engine, seed, judged_bad, workspace) for clip in clips]
+    if clips and not texts:
+        raise no_sentence(language)
+    spoken = [clip for clip in clips if clip.id in texts]
+    tasks = [_task(clip, texts[clip.id], assignment, engine, seed, judged_bad, workspace) for clip in spoken]
     keys = {task.utterance_id: task.key(engine.version) for task in tasks}
 
     rows: list[UtteranceRow] = []
     failures: dict[str, ToolkitError] = {}
+    for clip in clips:
+        if clip.id not in texts:
+            failures[clip.id] = SampleError(f"{clip.id} has no sentence in the language {language!r}", **_ADVICE)
+            ledger.record(failed(f"utterance/{clip.id}", _STAGE, failures[clip.id]))
     todo: list[_Task] = []
     for task in tasks:
         done = ledger.finished(f"utterance/{task.utterance_id}", keys[task.utterance_id])
@@ -123,7 +135,8 @@ def synthesize(
         else:
             todo.append(task)
     note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
-    progress(_STAGE, len(rows) + len(failures), len(tasks), note)
+    total = len(tasks) + len(clips) - len(spoken)
+    progress(_STAGE, len(rows) + len(failures), total, note)
     for outcome in run_each(_speak, todo, jobs=jobs):
         task, key = outcome.item, keys[outcome.item.utterance_id]
         row_id = f"utterance/{task.utterance_id}"
@@ -135,19 +148,28 @@ def synthesize(
         elif outcome.error is not None:
             ledger.record(failed(row_id, _STAGE, outcome.error, key))
             failures[task.utterance_id] = outcome.error
-        progress(_STAGE, len(rows) + len(failures), len(tasks), note)
+        progress(_STAGE, len(rows) + len(failures), total, note)
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
-def _assign(engine: Engine, language: str, clips: Sequence[ClipRow]) -> VoiceAssignment:
-    voices = engine.voices(language)
-    if not voices:
-        raise InputError(
-            f"The engine {engine.name} has no voice for the language {language!r}",
-            expected="a language that it speaks",
-            next_step="choose another --language, or another engine with --voices",
-        )
-    return assign_voices((clip.person for clip in clips), voices)
+def no_sentence(language: str) -> InputError:
+    """Returns the error for a data set without any sentence in a language without grammar."""
+    return InputError(f"No clip has a sentence in the language {language!r}", **_ADVICE)
+
+
+def voices_in(language: str, engine: Engine) -> tuple[Voice, ...]:
+    """Returns the voices of an engine that speak a language.
+
+    Raises:
+        InputError: it has none, or cannot be used.
+    """
+    if voices := engine.voices(language):
+        return voices
+    raise InputError(
+        f"The engine {engine.name} has no voice for the language {language!r}",
+        expected="a language that it speaks",
+        next_step="choose another --language, or another engine with --voices",
+    )
 
 
 def _task(

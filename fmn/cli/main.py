@@ -168,7 +168,11 @@ def search(
         Path | None, typer.Option("--clip", help="Find utterances for this video file.", dir_okay=False)
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Find clips for this text (English or Chinese), which is spoken.")
+        str | None,
+        typer.Option(
+            "--text",
+            help="Find clips for this text, spoken in the language of most utterances, English or Chinese.",
+        ),
     ] = None,
     by_words: Annotated[
         bool, typer.Option("--by-words", help="Match the words of --text with the clips' sentences instead.")

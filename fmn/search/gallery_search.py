@@ -39,7 +39,7 @@ from fmn.search.search_results import (
     searched_manifest,
     sentences_of_clips,
 )
-from fmn.search.text_query import speak_query
+from fmn.search.text_query import main_language, speak_query
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
@@ -99,7 +99,7 @@ def search(
     rows = gallery_rows(manifest, kind, everything=everything, root=root)
     with TemporaryDirectory() as folder:
         if isinstance(query, str):
-            searched, note = speak_query(query, Path(folder), engine=voices)
+            searched, note = speak_query(query, Path(folder), main_language(manifest, root), engine=voices)
             doubts: tuple[str, ...] = (note,)
         elif kind == "clip":
             searched, doubts = query, clip_doubts(query)

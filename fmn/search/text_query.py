@@ -14,8 +14,10 @@ from itertools import groupby
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.languages import may_be_in
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engines.registry import open_engine
+from fmn.data.items import load_items
 from fmn.search.query_files import finish_query
 from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
 
@@ -34,12 +36,19 @@ def require_engine(name: str) -> None:
     open_engine(name)
 
 
-def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Path, str]:
+def main_language(manifest: Path, root: Path | None = None) -> str:
+    """Returns the language of most utterances of a manifest; of those with as many, the first one by its code."""
+    counts = Counter(row.language for row in load_items(manifest, root).utterances)
+    return min(counts, key=lambda language: (-counts[language], language))
+
+
+def speak_query(text: str, folder: Path, language: str = "en", *, engine: str = "espeak") -> tuple[Path, str]:
     """Synthesizes a text as `fmn-data build` does for descriptions, with the first voice of its language.
 
     Args:
-        text: English, or Chinese (Mandarin) if it contains a Chinese character.
+        text: in the language of the data set, or else English, or Chinese (Mandarin) if it has a Chinese character.
         folder: for the wav.
+        language: of the data set, its code.
         engine: name of the engine, as in `fmn-data build --voices`.
 
     Returns:
@@ -50,7 +59,8 @@ def speak_query(text: str, folder: Path, *, engine: str = "espeak") -> tuple[Pat
             language, or the speech is too short or too long.
         SampleError: the engine fails.
     """
-    language = _language_of(text)
+    if language in ("en", "zh") or not any(map(str.isalpha, text)) or not may_be_in(text, language):
+        language = _language_of(text)
     chosen = open_engine(engine)
     voices = chosen.voices(language)
     if not voices:

@@ -25,7 +25,7 @@ from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
 from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.search_results import QueryKind, searched_manifest
-from fmn.search.text_query import speak_query
+from fmn.search.text_query import main_language, speak_query
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
 from fmn.training.checkpoint import LoadedRun
@@ -92,6 +92,7 @@ class Queries:
             InputError: the features do not match the run.
         """
         self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
+        self._language = main_language(items.manifest, items.workspace)
         options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
         kinds: tuple[QueryKind, ...] = ("speech", "clip")
         listings = {kind: searched_manifest(items.manifest, kind, everything=everything) for kind in kinds}
@@ -215,7 +216,7 @@ class Queries:
     def _typed(self, text: str) -> Asked:
         if len(text) > LONGEST_TEXT:
             raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
-        wav, note = speak_query(text, self._folder, engine=self._voices)
+        wav, note = speak_query(text, self._folder, self._language, engine=self._voices)
         name = self.keep(wav.read_bytes())
         card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
         return self._encoded("speech", wav, card, None, (note,))

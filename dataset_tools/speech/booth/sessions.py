@@ -20,8 +20,10 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import clear_partial, partial_folder
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import reviews_path
+from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
+from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from dataset_tools.speech.audio.recording_quality import DECODED_S, Limits, judge, measure
 from dataset_tools.speech.booth.skips import Skips
@@ -32,6 +34,7 @@ from dataset_tools.speech.recordings.recording_files import FoundRecording
 from dataset_tools.speech.recordings.recording_import import add_recording
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, merge_recordings, read_recordings
 from dataset_tools.speech.sentences.clip_sentences import assign_texts
+from dataset_tools.speech.synthesis import no_sentence
 
 HELD_S = 180.0
 """Time for which a line is reserved for a speaker; the page renews the reservation every minute."""
@@ -73,11 +76,12 @@ class Booth:
         workspace: with clips.jsonl.
         classes: the class file of the data set.
         language: language of the sentences of clips that have none yet.
+        sentences: human-written sentences for these clips, if there are any.
         licence: of the recordings, as stated in their rows.
         consent: text that a speaker has to agree to before the first take.
 
     Raises:
-        InputError: there are no clips.
+        InputError: there are no clips, or no sentences in the language.
     """
 
     def __init__(
@@ -86,12 +90,14 @@ class Booth:
         classes: ClassFile,
         *,
         language: str = "en",
+        sentences: SentenceSpans | None = None,
         licence: str = "",
         consent: str = CONSENT,
     ) -> None:
         self.workspace = workspace
         self.classes = classes
         self.language = language
+        self.sentences = sentences
         self.licence = licence
         self.consents = Consents(workspace, consent)
         self._reading = threading.Lock()
@@ -103,6 +109,8 @@ class Booth:
                 expected="at least one clip",
                 next_step="run fmn-data build",
             )
+        if not self.lines:
+            raise no_sentence(language)
         self.skips = Skips(reviews_path(workspace).with_name("skips.jsonl"))
         self._held: dict[str, tuple[str, float]] = {}
 
@@ -129,7 +137,15 @@ class Booth:
         rows = [*(row for row in spoken if row.augmented is msgspec.UNSET), *_utterances(self.workspace)]
         class_of = {clip.id: clip.class_id for clip in clips.values()}  # rows of another class are outdated
         current = {row.clip: row for row in rows if row.text and class_of.get(row.clip or "") == row.class_id}
-        chosen = assign_texts(list(clips.values()), self.classes, language=self.language, seed=0)
+        reviews = read_reviews(reviews_path(self.workspace))
+        chosen = assign_texts(
+            list(clips.values()),
+            self.classes,
+            language=self.language,
+            seed=0,
+            sentences=self.sentences,
+            agreed=agreed_sentences(followed(reviews, clips.values())),
+        )
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in clips.values():
             if (row := current.get(clip.id)) is not None:

@@ -1,4 +1,4 @@
-"""espeak-ng voice engine (wheel `espeakng-loader`): eight English accents and Mandarin, in many voice variants.
+"""espeak-ng voice engine (wheel `espeakng-loader`): eight English accents, Mandarin and others, in many variants.
 
 espeak-ng (https://github.com/espeak-ng/espeak-ng, GPL-3.0) is loaded at run time, in separate processes.
 """
@@ -44,7 +44,7 @@ ACCENTS = {
 # - sound like another variant: mean log spectra less than 1 dB apart, with the same pitch (fast, Mike, m6, aunty,
 #   benjamin, klatt4, klatt5, klatt6, miguel, RicishayMax3, robert, steph2, steph3) or differing only in pitch (Gene2).
 # In Mandarin, all are recognized by the same classifier, except Marco (20 of 22) and RicishayMax2 (21).
-# None is silent: levels are -28 to -11 dBFS before normalization.
+# In other languages they were not measured. None is silent: levels are -28 to -11 dBFS before normalization.
 VARIANTS = (
     "", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Marco", "Mario", "Michael",
     "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax2", "Tweaky", "adam", "anika", "announcer", "antonio",
@@ -86,8 +86,9 @@ class EspeakEngine:
         return version("espeakng-loader")
 
     def voices(self, language: str) -> tuple[EspeakVoice, ...]:
-        """``en``: 8 accents × 62 variants; ``zh``: 62; other languages: none."""
-        return tuple(_voice(language, accent, name) for accent in ACCENTS.get(language, ()) for name in VARIANTS)
+        """``en``: 8 accents × 62 variants; other languages that espeak-ng speaks: 62."""
+        accents = ACCENTS.get(language, (language,) if language in _other_languages() else ())
+        return tuple(_voice(language, accent, name) for accent in accents for name in VARIANTS)
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
         """Writes the utterance to ``path`` at 22,050 Hz; ``seed`` varies rate and pitch slightly (see `Engine.speak`).
@@ -156,6 +157,11 @@ def _library_and_data() -> tuple[str, str]:
             next_step="pip install espeakng-loader, or choose another engine with --voices",
         ) from error
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+
+
+def _other_languages() -> set[str]:
+    """Returns the languages of the installed data; espeak-ng names their files by the codes of ISO 639."""
+    return {path.name for path in Path(_library_and_data()[1], "lang").rglob("*") if path.is_file()}
 
 
 class _Server:

@@ -16,7 +16,7 @@ class Voice:
 
     Attributes:
         id: characters a-z, 0-9, ``+`` and ``-``; used in file names and manifests.
-        language: ``en`` or ``zh``.
+        language: its code, ``en``.
         timbre: shared by voices that sound like the same speaker; two accents of one timbre are two voices. If the
             engine has enough timbres, each is used for only one person of the footage.
     """

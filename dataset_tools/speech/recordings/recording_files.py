@@ -22,11 +22,11 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input
+from dataset_tools.core.languages import language_code
 from dataset_tools.core.unicode_names import composed, in_unicode
 from dataset_tools.manifests import ClipRow, SpeakerFacts
 from dataset_tools.speech.recordings.recording_list import ListedFiles, read_list
 from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
-from dataset_tools.speech.recordings.spoken_languages import language_code
 from dataset_tools.speech.recordings.voice_names import voice_of
 
 SOUND_SUFFIXES = frozenset(

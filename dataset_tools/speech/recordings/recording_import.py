@@ -20,6 +20,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.languages import language_of, language_option
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.unicode_names import in_unicode
@@ -45,7 +46,6 @@ from dataset_tools.speech.recordings.recording_files import (
 )
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.recordings.speaker_facts import facts_by_voice
-from dataset_tools.speech.recordings.spoken_languages import language_of, language_option
 
 _STAGE = "import"
 _Row = TypeVar("_Row")

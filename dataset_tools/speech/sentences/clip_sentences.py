@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.clips.interval_selection import BOUNDARY_FRAMES
+from dataset_tools.core.count_of import count_of
+from dataset_tools.core.languages import may_be_in
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.corpora.mpii.tacos import SentenceSpans
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.sentences.generation import check_words, every_sentence
+from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, every_sentence
 from dataset_tools.speech.sentences.grammar import load_grammar
 
 _POOL = 200
@@ -46,16 +48,17 @@ def assign_texts(
     Args:
         clips: all clips of the data set, in any order.
         classes: their class file.
-        language: ``en`` or ``zh``.
+        language: its code; sentences are generated in English and Chinese only.
         seed: random seed of the choices.
         sentences: human-written sentences, if there are any.
         agreed: sentences from a review, by clip id, and whether an annotator wrote them.
 
     Returns:
-        The sentence by clip id.
+        The sentence by clip id, without clips for which there is none: in a language without grammar, those without a
+        human-written sentence.
 
     Raises:
-        InputError: the language has no grammar, or the class file lacks words in the language.
+        InputError: the class file lacks words in the language.
     """
     check_words(classes, language)
     by_class: dict[str, list[ClipRow]] = {}
@@ -67,10 +70,10 @@ def assign_texts(
         if not members:
             continue
         human = _human(action_class, members, classes, sentences, language)
-        every = every_sentence(action_class, classes, language=language, seed=seed)
+        every = every_sentence(action_class, classes, language=language, seed=seed) if language in LANGUAGES else []
         pool = every[: max(_POOL, 2 * len(members))]
         fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
-        fixed = {clip_id: agreement for clip_id, agreement in fixed.items() if _language(agreement[0]) == language}
+        fixed = {clip_id: agreement for clip_id, agreement in fixed.items() if may_be_in(agreement[0], language)}
         for clip_id, (sentence, is_written) in fixed.items():
             shown_as = human.get(clip_id, {}).get(sentence, "grammar")
             assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)
@@ -79,22 +82,29 @@ def assign_texts(
             if clip.id in fixed:
                 continue
             written = human.get(clip.id, {})
-            text = _unused(list(written), used, seed, clip)
-            source = "grammar" if text is None else written[text]
-            if text is None:
-                start = seed_of(seed, "text", clip.id) % len(pool)
-                text = _unused(pool, used, seed, clip) or pool[start]
-            used.add(text)
-            assigned[clip.id] = Text(text, source)
+            choices = ((list(written), used), (pool, used), (pool, ()), (list(written), ()))
+            texts = (_unused(sentences, others, seed, clip) for sentences, others in choices)
+            text = next((text for text in texts if text is not None), None)
+            if text is not None:
+                used.add(text)
+                assigned[clip.id] = Text(text, written.get(text, "grammar"))
     return assigned
 
 
-def _language(text: str) -> str:
-    """Returns ``zh`` for a sentence with Chinese characters, else ``en``."""
-    return "zh" if re.search("[\u3400-\u9fff]", text) else "en"
+def note_on_language(sentences: SentenceSpans, language: str) -> tuple[str, ...]:
+    """Returns a warning if intervals of a list have sentences, but none in the language; else nothing."""
+    others: dict[tuple[str, int, int], list[str]] = {}
+    for video in sorted(sentences.listed):
+        for start, end, text in sentences.spans[video]:
+            others.setdefault((video, start, end), []).append(text)
+    unused = [texts[0] for texts in others.values() if not any(may_be_in(text, language) for text in texts)]
+    if not unused:
+        return ()
+    number = count_of(len(unused), "interval has sentences", "intervals have sentences")
+    return (f"{number}, but none in {language!r} (such as {unused[0]!r}): state their language with --language",)
 
 
-def _unused(choices: Sequence[str], used: set[str], seed: int, clip: ClipRow) -> str | None:
+def _unused(choices: Sequence[str], used: Collection[str], seed: int, clip: ClipRow) -> str | None:
     """Returns the first unused choice, starting at a position derived from the id of the clip."""
     if not choices:
         return None
@@ -123,7 +133,7 @@ def _human(
             # The frame that a clip shared with the previous clip may have been removed.
             first = clip.start_frame - BOUNDARY_FRAMES
             own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
-            fitting[clip.id] = dict.fromkeys(sorted(text for text in own if _language(text) == language), "annotations")
-        elif language == "en":
+            fitting[clip.id] = dict.fromkeys(sorted(text for text in own if may_be_in(text, language)), "annotations")
+        elif language != "zh":  # Chinese has no spaces between words
             fitting[clip.id] = dict.fromkeys(sorted({text for *_, text in covering if subject.search(text)}), "tacos")
     return fitting

@@ -29,7 +29,7 @@ from fmn.search import gallery_search, query_files
 from fmn.search.gallery_search import Gallery, search
 from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.search_results import gallery_rows
-from fmn.search.text_query import search_words, speak_query
+from fmn.search.text_query import main_language, search_words, speak_query
 from fmn.training.checkpoint import load_run
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -222,6 +222,52 @@ def test_letters_of_the_alphabet_are_spoken_however_they_are_written(text: str, 
 )
 def test_units_and_iteration_marks_are_spoken(text: str, voice: str, tmp_path: Path) -> None:
     assert f"voice {voice}," in speak_query(text, tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "voice"),
+    [
+        ("Er schneidet die Möhre.", "de", "de"),
+        ("Он режет морковь.", "ru", "ru"),
+        ("他切胡萝卜。", "de", "cmn"),
+        ("He cuts the carrot.", "zh", "en"),
+    ],
+)
+def test_a_typed_query_is_spoken_in_the_language_of_the_data_set(
+    text: str, language: str, voice: str, tmp_path: Path
+) -> None:
+    assert f"voice {voice}," in speak_query(text, tmp_path, language)[1]
+    with pytest.raises(InputError, match="no word"):
+        speak_query("12!", tmp_path, language)
+
+
+def test_a_search_uses_the_language_of_most_utterances(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    assert main_language(manifest) == "en"
+    pairs = list(read_rows(manifest, SplitPairRow))
+    chosen = sorted({pair.utterance.id for pair in pairs})[:6]  # half of them
+    for number, language in ((6, "de"), (5, "en")):
+        german = [
+            msgspec.structs.replace(pair, utterance=msgspec.structs.replace(pair.utterance, language="de"))
+            if pair.utterance.id in chosen[:number]
+            else pair
+            for pair in pairs
+        ]
+        write_rows(manifest, german)
+        assert main_language(manifest) == language
+    write_rows(manifest, [pair for pair in german if pair.utterance.language == "de"])
+    spoken: list[str] = []
+
+    def speak(text: str, folder: Path, language: str, **_: object) -> None:
+        spoken.append(language)
+        raise InputError("Nothing is searched here")
+
+    monkeypatch.setattr(gallery_search, "speak_query", speak)
+    with pytest.raises(InputError, match="Nothing is searched"):
+        search(run, "Er schneidet die rote Möhre.", "speech", manifest)
+    assert spoken == ["de"]
 
 
 def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.mpii.tacos import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.sentences.clip_sentences import assign_texts
+from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_language
 from dataset_tools.speech.sentences.generation import every_sentence
 
 CARROT = "cut_carrot_knife"
@@ -66,6 +66,38 @@ def test_a_persons_english_sentence_is_not_spoken_in_chinese(
     clip = make_clip(CARROT, 7, 1, 101)
     texts = assign_texts([clip], classes, language="zh", seed=0, sentences=spans)
     assert texts[clip.id].source == "grammar"
+
+
+def listed(sentences: list[str]) -> SentenceSpans:
+    """Sentences of a list: each of one interval of fifty frames of a video."""
+    spans = [(100 * n + 1, 100 * n + 50, text) for n, text in enumerate(sentences) if text]
+    return SentenceSpans({"s07-d01": spans}, invalid=0, listed=frozenset({"s07-d01"}))
+
+
+def test_in_a_language_without_grammar_only_peoples_sentences_are_used(
+    classes: ClassFile, make_clip: Callable[..., ClipRow]
+) -> None:
+    clips = [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(4)]
+    spans = listed(["Er schält die Möhre.", "Er schält die Möhre.", "", "他在切胡萝卜。"])
+    texts = assign_texts(clips, classes, language="de", seed=0, sentences=spans)
+    assert texts == {clip.id: ("Er schält die Möhre.", "annotations") for clip in clips[:2]}
+    assert assign_texts(clips, classes, language="de", seed=0) == {}
+    said = assign_texts(clips, classes, language="de", seed=0, agreed={clips[2].id: ("Möhre schneiden", True)})
+    assert said == {clips[2].id: ("Möhre schneiden", "review")}
+
+
+def test_a_sentence_in_another_script_is_not_spoken_in_english(
+    classes: ClassFile, make_clip: Callable[..., ClipRow]
+) -> None:
+    clips = [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(3)]
+    spans = listed(["Он режет морковь.", "Add 5 µl of δ-carotene.", "Коли?"])
+    texts = assign_texts(clips, classes, language="en", seed=0, sentences=spans)
+    assert [texts[clip.id].source for clip in clips] == ["grammar", "annotations", "grammar"]
+    (note,) = note_on_language(spans, "en")
+    assert note.startswith("2 intervals have sentences, but none in 'en' (such as 'Он режет морковь.'): state")
+    assert note_on_language(spans, "ru") == ()
+    both = SentenceSpans({"a": [(1, 9, "他切。"), (1, 9, "He cuts.")]}, invalid=0, listed=frozenset({"a"}))
+    assert note_on_language(both, "en") == note_on_language(both, "zh") == ()
 
 
 @pytest.mark.real_data

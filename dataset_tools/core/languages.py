@@ -1,10 +1,11 @@
-"""Languages of recordings: ISO 639-1 codes such as ``de``, or three-letter codes (ISO 639-3) of those without one."""
+"""Languages of speech: ISO 639-1 codes such as ``de``, or three-letter codes (ISO 639-3) of those without one."""
 
 from __future__ import annotations
 
 import re
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.letters import is_latin
 
 _TWO_LETTERS = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo"
@@ -48,14 +49,26 @@ def language_option(stated: str) -> str:
 
 
 def language_of(text: str, default: str) -> str:
-    """Returns the language of a sentence for which none is stated: by its script, so only Chinese is told apart.
+    """Returns the language of a sentence for which none is stated: the default, unless the script is another.
+
+    Of the others, only Chinese, Japanese and Latin script (taken for English) are known; else ``und``, undetermined.
 
     Args:
         text: the sentence; empty: unknown.
         default: the language of the data set.
     """
-    if re.search("[\u3040-\u30ff]", text):  # Japanese, which has Chinese characters too
-        return "ja"
-    if re.search("[\u3400-\u9fff]", text):
-        return "zh"
-    return "en" if text and default == "zh" else default
+    if not text or may_be_in(text, default):
+        return default
+    return next((language for language in ("zh", "ja", "en") if may_be_in(text, language)), "und")
+
+
+def may_be_in(text: str, language: str) -> bool:
+    """Whether the script of a sentence is that of a language, which is known of a few languages only."""
+    if re.search("[\u3040-\u30ff]", text):  # kana
+        return language == "ja"
+    if re.search("[\u3400-\u9fff]", text):  # Chinese characters, which other languages of East Asia use too
+        return language in ("zh", "ja", "ko", "yue")
+    if language == "en":
+        letters = [letter for letter in text if letter.isalpha()]
+        return 2 * sum(map(is_latin, letters)) >= len(letters)  # "two µl of water" is English
+    return language not in ("zh", "ja", "yue")

@@ -18,7 +18,6 @@ from dataset_tools.manifests import ClipRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions
 from dataset_tools.speech.recordings.recording_import import ImportSummary
 from dataset_tools.speech.recordings.recording_rows import read_recordings
-from dataset_tools.speech.recordings.spoken_languages import ISO_639_1, language_code
 
 CARROT = "cut_carrot_knife"
 Load = Callable[..., ImportSummary]
@@ -27,26 +26,6 @@ Load = Callable[..., ImportSummary]
 def languages(summary: ImportSummary) -> dict[str, str]:
     """Language by file name of what was added."""
     return {row.name: row.utterance.language for row in summary.added}
-
-
-@pytest.mark.parametrize(
-    ("stated", "code"),
-    [("de", "de"), (" DE ", "de"), ("eng", "en"), ("cmn", "zh"), ("yue", "yue"), ("haw", "haw")],
-)
-def test_codes(stated: str, code: str) -> None:
-    assert language_code(stated) == code
-
-
-@pytest.mark.parametrize("stated", ["German", "jp", "en-US", "", "d", "de2"])
-def test_what_is_no_code_is_refused(stated: str) -> None:
-    with pytest.raises(ValueError, match="code of ISO 639, such as en, zh or de, without a region"):
-        language_code(stated)
-
-
-def test_the_codes_are_those_that_babel_knows() -> None:
-    babel = pytest.importorskip("babel")
-    known = {code for code in babel.Locale("en").languages if len(code) == 2}
-    assert known - {"sh"} == ISO_639_1  # Serbo-Croatian is deprecated
 
 
 def test_a_list_states_the_language_of_each_recording(

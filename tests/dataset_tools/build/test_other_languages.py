@@ -1,0 +1,115 @@
+"""A data set in a language without grammar: the sentences of the annotations are spoken or recorded in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dataset_tools.cli.main import app
+from dataset_tools.speech.booth import server
+from dataset_tools.speech.booth.sessions import Booth
+
+SENTENCES = ("Er schneidet die Möhre.", "Die Möhre wird geschält.", "Ben schält.", "")
+NAMES = ("p1-a_000001-000021", "p1-a_000031-000051", "p2-b_000001-000021", "p2-b_000031-000051")
+
+
+@pytest.fixture
+def german(footage: Path) -> Path:
+    """The list with a German sentence for each interval but the last."""
+    first, *rows = footage.read_text().splitlines()
+    texts = ("sentence", *SENTENCES)
+    footage.write_text("".join(f"{row},{text}\n" for row, text in zip((first, *rows), texts, strict=True)))
+    return footage
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command in the workspace ``w``."""
+    monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
+
+    def run(*arguments: object, code: int = 0) -> Result:
+        ended = CliRunner().invoke(app, [*map(str, arguments), "-w", str(tmp_path / "w")])
+        assert ended.exit_code == code, ended.output
+        return ended
+
+    return run
+
+
+def spoken(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
+    """Language, text and its source of the utterances, by clip."""
+    lines = (tmp_path / "w" / "manifests" / "utterances.jsonl").read_text().splitlines()
+    return {row["clip"]: (row["language"], row["text"], row["text_source"]) for row in map(json.loads, lines)}
+
+
+def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_without_one(
+    run: Callable[..., Result], german: Path, tmp_path: Path
+) -> None:
+    small = ("--annotations", german, "--short-side", 32)
+    said = run("build", *small, "--language", "de", code=1).output
+    assert "failed 1 ×: p2-b_000031-000051 has no sentence in the language 'de'" in said
+    assert spoken(tmp_path) == {
+        name: ("de", text, "annotations") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)
+    }
+    made = (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes()
+    run("retry", code=1)  # in the same language
+    assert (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes() == made
+    german.write_text(german.read_text().rstrip() + "Möhre!\n")
+    run("build", "--annotations", german)
+    assert spoken(tmp_path)[NAMES[3]] == ("de", "Möhre!", "annotations")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--language", "German"), "'German' is not a language"),
+        (("--language", "xh"), "The engine espeak has no voice for the language 'xh'"),
+        (("--language", "de", "--no-sentences"), "No clip has a sentence in the language 'de'"),
+    ],
+)
+def test_a_language_that_cannot_be_spoken_is_refused_before_anything_is_cut(
+    run: Callable[..., Result], german: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    said = run("build", "--annotations", german, "--short-side", 32, *options, code=2).output
+    assert message in " ".join(said.split())
+    assert not {"clips", "speech", "manifests"} & {path.name for path in (tmp_path / "w").glob("*")}
+
+
+def test_speech_in_a_language_without_sentences_leaves_the_earlier_speech(
+    run: Callable[..., Result], german: Path, tmp_path: Path
+) -> None:
+    run("build", "--annotations", german, "--short-side", 32)
+    before = spoken(tmp_path)
+    said = run("speech", "synthesize", "--language", "de", "--no-sentences", code=2).output
+    assert "No clip has a sentence in the language 'de'" in said
+    assert spoken(tmp_path) == before
+    german.write_text(german.read_text().replace("Ben schält.", "Бен чистит."))
+    said = " ".join(run("build", "--annotations", german).output.split())
+    told = "1 interval has sentences, but none in 'en' (such as 'Бен чистит.'): state their language with --language"
+    assert told in said
+    assert spoken(tmp_path)[NAMES[2]][2] == "grammar"
+    said = run("build", "--annotations", german, "--language", "ru", code=1).output
+    assert "has sentences, but none" not in said
+
+
+def test_the_booth_shows_the_sentences_of_the_list_also_without_speech(
+    run: Callable[..., Result], german: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Booth] = []
+    monkeypatch.setattr(server, "serve_booth", lambda booth, *_, **__: opened.append(booth))
+    run("build", "--annotations", german, "--short-side", 32, "--language", "de", "--no-speech")
+    run("speech", "record")
+    shown = {name: (line.sentence, line.language) for name, line in opened[0].lines.items()}
+    assert shown == {name: (text, "de") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)}
+    shutil.rmtree(tmp_path / "w" / "cache" / "sentences")
+    said = " ".join(run("speech", "record", "--language", "en").output.split())
+    assert "clips without a sentence get a generated one" in said
+    assert {line.language for line in opened[1].lines.values()} == {"en"}
+    said = run("speech", "record", code=2).output
+    assert "No clip has a sentence in the language 'de'" in said
