@@ -147,8 +147,8 @@ def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dic
     ):
         ks = range(1, min(MOST_K, matrix.shape[1]) + 1)
         of_class = query_metrics(matrix, classes, ks)
-        asked = np.any(partners, axis=1)
-        own = query_metrics(matrix[asked], partners[asked], ks).hits if asked.any() else {}
+        has_partner = np.any(partners, axis=1)
+        own = query_metrics(matrix[has_partner], partners[has_partner], ks).hits if has_partner.any() else {}
         by_chance, at_ceiling = chance(classes, partners, ks), ceiling(classes, partners, ks)
         systems = {"instance_hit": own, "class_hit": of_class.hits, "class_recall": of_class.recalls}
         found[direction] = {

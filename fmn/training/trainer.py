@@ -143,9 +143,9 @@ class TrainingLoop:
             ("audio_to_video", scores.T, match.T),
             ("video_to_audio", scores, match),
         ):
-            asked = relevant.any(axis=1)  # a query without relevant items has no metrics
-            found[f"{direction}_hit@1"] = recall_at_k(matrix[asked], relevant[asked], ks=(1,))[1]
-            found[f"{direction}_map"] = mean_average_precision(matrix[asked], relevant[asked])
+            has_relevant = relevant.any(axis=1)  # a query without relevant items has no metrics
+            found[f"{direction}_hit@1"] = recall_at_k(matrix[has_relevant], relevant[has_relevant], ks=(1,))[1]
+            found[f"{direction}_map"] = mean_average_precision(matrix[has_relevant], relevant[has_relevant])
         return found
 
     def _classes(self, clips: Indices, utterances: Indices) -> tuple[Indices, Indices]:
