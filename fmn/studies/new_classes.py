@@ -35,6 +35,7 @@ from fmn.models.retrieval_model import (
     encode_all_clips,
     encode_all_utterances,
     eval_mode,
+    fit_generator,
     score_matrix,
 )
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
@@ -58,7 +59,6 @@ from fmn.studies.validation_harness import (
     reformed,
     remove_stale,
     run_name,
-    writing_draw,
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
@@ -186,8 +186,8 @@ class _Trial:
         self.fold_0_codes = encoded_fold_0(self.model, harness)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
-        data, draw = harness.prepared.data, writing_draw(self.loaded)
-        self.model.fit_after_epoch(data, self.old_clips, self.old_utterances, draw)  # without fold 0
+        data, random = harness.prepared.data, fit_generator(self.seed, self.loaded.about.epoch)
+        self.model.fit_after_epoch(data, self.old_clips, self.old_utterances, random)  # without fold 0
 
     def rows(self, pairs: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
         """Returns name and figures of every row."""

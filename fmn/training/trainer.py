@@ -15,7 +15,13 @@ from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
-from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import (
+    RetrievalModel,
+    encode_all_clips,
+    encode_all_utterances,
+    fit_generator,
+    score_matrix,
+)
 from fmn.training.distributed import ALONE, Processes
 
 
@@ -86,7 +92,7 @@ class TrainingLoop:
                 self.data,
                 self.parts.train_clips,
                 self.parts.train_utterances,
-                training_generator(seed, "settle", number),
+                fit_generator(seed, number),
             )
         self.processes.copy_first(self.model)
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
