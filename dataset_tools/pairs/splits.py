@@ -18,9 +18,9 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.manifests import ClipRow, Side, UtteranceRow
+from dataset_tools.manifests import VALIDATION_FOLD, ClipRow, Side, UtteranceRow
 from dataset_tools.pairs.fitted_classes import FoldUnits, Unit, fit_every_class
-from dataset_tools.pairs.folds import FOLDS, VALIDATION_FOLD, Group, deal_folds
+from dataset_tools.pairs.folds import FOLDS, Group, deal_folds
 from dataset_tools.pairs.person_partition import partition_people
 from dataset_tools.pairs.same_content import Content, group_by_mark
 from dataset_tools.pairs.sides import Sides
