@@ -21,6 +21,10 @@ from dataset_tools.core.path_parts import FileName, RelativePath, Sha256, checke
 
 Side = Literal["train", "test"]
 SIDES: tuple[Side, ...] = ("train", "test")
+VALIDATION_FOLD = 0
+"""Fold of the training rows that is held out for validation; the others are trained on."""
+PREDICTIONS_FILE = "predictions.jsonl"
+"""Name of the file of a run's `PredictionRow` rows."""
 
 
 class ItemRow(Row, frozen=True, kw_only=True):
@@ -205,7 +209,7 @@ class SplitPairRow(Row, frozen=True, kw_only=True, tag="fmn.split-pair/1"):
         label: the class with its triplet ("class" in the file).
         clip, utterance: the whole rows. split: ``train`` or ``test``.
         fold: 0-4 in training rows, None in test rows: the smaller of the folds of clip and utterance, which are
-            assigned in the same way as the split. So no item of fold 0, the validation part, appears in a row of
+            assigned in the same way as the split. So no item of `VALIDATION_FOLD` appears in a row of
             another fold, and the fold of an item is the largest among its rows.
     """
 

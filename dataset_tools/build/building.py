@@ -79,22 +79,8 @@ def build_dataset(
     )
     reviews += renamed
     decisions = decide(reviews, "clip")
-    plan = plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
-    if not corpus.videos:
-        raise InputError(
-            "None of the videos is in the folder" if corpus.is_own else "There are no videos in the folder",
-            where=corpus.root,
-            expected=(
-                f"videos such as {corpus.annotations.intervals[0].video_file}, which {corpus.annotations.path} names"
-                if corpus.is_own
-                else "videos such as videos/s07-d72-cam-002.avi"
-            ),
-            next_step=(
-                "check the names in the list, and --videos"
-                if corpus.is_own
-                else "put the videos there; to try without them: fmn-data standin DIR"
-            ),
-        )
+    plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
+    _check_videos(corpus)
     if options.speech:
         corpus = replace(corpus, notes=(*corpus.notes, *_check_speech(options.voices, classes)))
     if dry_run:
@@ -103,12 +89,7 @@ def build_dataset(
             if (workspace.cache / "sources").is_dir():
                 copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
             opened = OpenedSources(corpus, memory, jobs, progress)
-            plan = plan_on_sources(opened, classes, options, decisions, set())
-        if not plan.clips:
-            raise _no_clip(plan, {}, corpus)
-        if options.speech:
-            corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
-        return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+            return _planned(opened, classes, options, decisions, renamed)
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
             # In case the first build is interrupted.
@@ -145,6 +126,26 @@ def build_dataset(
     return summary
 
 
+def _planned(
+    opened: OpenedSources,
+    classes: ClassFile,
+    options: BuildOptions,
+    decisions: Mapping[str, Decision],
+    renamed: Sequence[ReviewRow],
+) -> BuildSummary:
+    """Returns the summary of a dry run, which opens the videos of the plan, but cuts nothing.
+
+    Raises:
+        InputError: no clip can be cut.
+    """
+    plan, corpus = plan_on_sources(opened, classes, options, decisions, set()), opened.corpus
+    if not plan.clips:
+        raise _no_clip(plan, {}, corpus)
+    if options.speech:
+        corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
+    return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+
+
 def _contents(
     workspace: Workspace, corpus: Corpus, names: Collection[str], jobs: int, *, dry_run: bool, progress: Progress
 ) -> dict[str, str]:
@@ -160,6 +161,29 @@ def _with_note_on_letters(corpus: Corpus, classes: ClassFile, options: BuildOpti
     """Adds a warning if generated English sentences of the ``spoken`` classes have words in another script."""
     used = replace(classes, classes=tuple(one for one in classes.classes if one.id in spoken))
     return replace(corpus, notes=(*corpus.notes, *note_on_letters(used, options.voices.language)))
+
+
+def _check_videos(corpus: Corpus) -> None:
+    """Checks that there is a video to cut from.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not corpus.videos:
+        raise InputError(
+            "None of the videos is in the folder" if corpus.is_own else "There are no videos in the folder",
+            where=corpus.root,
+            expected=(
+                f"videos such as {corpus.annotations.intervals[0].video_file}, which {corpus.annotations.path} names"
+                if corpus.is_own
+                else "videos such as videos/s07-d72-cam-002.avi"
+            ),
+            next_step=(
+                "check the names in the list, and --videos"
+                if corpus.is_own
+                else "put the videos there; to try without them: fmn-data standin DIR"
+            ),
+        )
 
 
 def _check_speech(options: SpeechOptions, classes: ClassFile) -> tuple[str, ...]:

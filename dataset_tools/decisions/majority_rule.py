@@ -124,7 +124,7 @@ def _age(row: ReviewRow) -> tuple[str, int]:
     return row.time, row.label_studio.annotation
 
 
-def content_of(clip: ClipRow) -> str:
+def judged_sha256(clip: ClipRow) -> str:
     """SHA-256 of the file that a decision on a clip refers to: as shown on the page, before any trim."""
     return clip.sha256 if clip.decided_sha256 is UNSET else clip.decided_sha256
 
@@ -141,7 +141,7 @@ def still_refers(decision: Decision, clip: ClipRow, utterance: UtteranceRow | No
         utterance: the one that is shown with it now.
     """
     shown = decision.row.shown
-    same_file = content_of(clip) == decision.content_sha256
+    same_file = judged_sha256(clip) == decision.content_sha256
     cut_as_decided = decision.trim is not None and clip.trim == decision.trim
     same_class = clip.class_id in (shown.class_id, decision.class_id)
     new_words = decision.corrected and decision.sentence is None
@@ -154,7 +154,7 @@ def is_followed(decision: Decision, clip: ClipRow) -> bool:
     """Whether a clip in the data set already reflects the decision on it."""
     return (
         decision.verdict != "reject"
-        and content_of(clip) == decision.content_sha256
+        and judged_sha256(clip) == decision.content_sha256
         and clip.class_id == decision.class_id
         and clip.trim == decision.trim
     )

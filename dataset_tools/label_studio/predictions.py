@@ -12,9 +12,8 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.label_studio.connection import answers
 from dataset_tools.label_studio.tasks import Guess, Task, prefilled_class
-from dataset_tools.manifests import ClipRow, PredictionRow, read_rows
+from dataset_tools.manifests import PREDICTIONS_FILE, ClipRow, PredictionRow, read_rows
 
-PREDICTIONS_FILE = "predictions.jsonl"
 _PREDICTIONS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
 

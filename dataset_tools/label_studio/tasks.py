@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.decisions.majority_rule import content_of
+from dataset_tools.decisions.majority_rule import judged_sha256
 from dataset_tools.label_studio.labeling_config import KEEP, NO_OBJECT
 from dataset_tools.label_studio.media_urls import ShownVideo
 from dataset_tools.manifests import ClipRow, UtteranceRow
@@ -142,7 +142,7 @@ def make_task(
         **({} if video.source_frames is None else {"source_frames": list(video.source_frames)}),
         "interval": [clip.start_frame, clip.end_frame],
         "trim": None if clip.trim is None else list(clip.trim),
-        "clip_sha256": content_of(clip),
+        "clip_sha256": judged_sha256(clip),
         "source_sha256": video.source_sha256,
         "speech": "" if utterance is None else address(utterance.path),
         "utterance_id": None if utterance is None else utterance.id,

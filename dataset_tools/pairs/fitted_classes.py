@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.pairs.folds import VALIDATION_FOLD
+from dataset_tools.manifests import VALIDATION_FOLD, ClipRow, UtteranceRow
 from dataset_tools.pairs.same_content import Content
 from dataset_tools.pairs.sides import Sides
 

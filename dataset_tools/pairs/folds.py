@@ -1,15 +1,13 @@
-"""Validation folds of the training part: number of folds, and assignment of groups.
-
-Fold 0 is the validation split; the others are trained on.
-"""
+"""Validation folds of the training part: number of folds, and assignment of groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
 
+from dataset_tools.manifests import VALIDATION_FOLD
+
 FOLDS = 5
-VALIDATION_FOLD = 0
 Group = TypeVar("Group", str, tuple[str, str])
 
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.manifests import ClipRow, Side, UtteranceRow
+from dataset_tools.manifests import VALIDATION_FOLD, ClipRow, Side, UtteranceRow
 from dataset_tools.pairs.fitted_classes import FoldUnits, Unit, fit_every_class
-from dataset_tools.pairs.folds import FOLDS, VALIDATION_FOLD, Group, deal_folds
+from dataset_tools.pairs.folds import FOLDS, Group, deal_folds
 from dataset_tools.pairs.person_partition import partition_people
 from dataset_tools.pairs.same_content import Content, group_by_mark
 from dataset_tools.pairs.sides import Sides
@@ -195,31 +195,12 @@ def _with_utterances(
     free_folds: Mapping[Unit, int] | None = None,
 ) -> Sides:
     """Assigns utterances to the side of their clip, else of their voice, or to fill the share of their class."""
-    all_clips = {clip.id for clip in clips}
-    sides: dict[str, Side] = {}
-    folds: dict[str, int] = {}
-    dropped: Counter[str] = Counter()
-    free: list[UtteranceRow] = []
-    for utterance in utterances:
-        if utterance.clip is None:
-            free.append(utterance)
-        elif utterance.clip not in all_clips:
-            dropped["utterances whose clip is not in the data set"] += 1
-        elif utterance.clip not in clip_sides:
-            dropped["utterances of clips that were left out"] += 1
-        elif voice_sides and voice_sides[utterance.voice] != clip_sides[utterance.clip]:
-            dropped["utterances whose voice is on the other side of the split"] += 1
-        else:
-            sides[utterance.id] = clip_sides[utterance.clip]
-            if utterance.clip in clip_folds:
-                folds[utterance.id] = clip_folds[utterance.clip]
-    of_content = _majority_sides(sides, content)
-    for utterance_id in [name for name, side in sides.items() if side != of_content[content.utterances[name]]]:
-        del sides[utterance_id]
-        folds.pop(utterance_id, None)
-        dropped["utterances whose content is on the other side of the split"] += 1
+    sides, dropped = _sides_by_clip(clips, utterances, content, clip_sides, voice_sides)
+    of_content = {content.utterances[name]: side for name, side in sides.items()}
+    clip_of = {row.id: row.clip for row in utterances if row.clip is not None}
+    folds = {name: clip_folds[clip_of[name]] for name in sides if clip_of[name] in clip_folds}
     fold_of = {content.utterances[name]: folds[name] for name in sorted(folds, key=folds.__getitem__, reverse=True)}
-    for class_id, group in _by_class(free).items():
+    for class_id, group in _by_class([row for row in utterances if row.clip is None]).items():
         random = generator(seed, "split", "free utterances", class_id)
         wanted = round(test_share * sum(u.class_id == class_id for u in utterances))
         tested = sum(sides.get(u.id) == "test" for u in utterances if u.class_id == class_id)
@@ -235,6 +216,38 @@ def _with_utterances(
                 folds[utterance.id] = fold_of.setdefault(same, (voice_folds or {}).get(utterance.voice, fold))
     folds = {name: fold_of[content.utterances[name]] for name in folds}
     return Sides(dict(clip_sides), sides, dict(clip_folds), folds, dict(dropped))
+
+
+def _sides_by_clip(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    content: Content,
+    clip_sides: Mapping[str, Side],
+    voice_sides: Mapping[str, Side] | None,
+) -> tuple[dict[str, Side], Counter[str]]:
+    """Sides of the utterances that describe a clip, and the number of those dropped, by reason.
+
+    An utterance is on the side of its clip; it is dropped if its voice, or most of its content, is on the other side.
+    """
+    all_clips = {clip.id for clip in clips}
+    sides: dict[str, Side] = {}
+    dropped: Counter[str] = Counter()
+    for utterance in utterances:
+        if utterance.clip is None:
+            continue
+        if utterance.clip not in all_clips:
+            dropped["utterances whose clip is not in the data set"] += 1
+        elif utterance.clip not in clip_sides:
+            dropped["utterances of clips that were left out"] += 1
+        elif voice_sides and voice_sides[utterance.voice] != clip_sides[utterance.clip]:
+            dropped["utterances whose voice is on the other side of the split"] += 1
+        else:
+            sides[utterance.id] = clip_sides[utterance.clip]
+    of_content = _majority_sides(sides, content)
+    for utterance_id in [name for name, side in sides.items() if side != of_content[content.utterances[name]]]:
+        del sides[utterance_id]
+        dropped["utterances whose content is on the other side of the split"] += 1
+    return sides, dropped
 
 
 def _free_unit(content: str) -> Unit:

@@ -14,7 +14,7 @@ from dataset_tools.core.ledger import LedgerRow, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import disagreement
 from dataset_tools.decisions.journal import ReviewRow, Shown, read_reviews, reviews_path
-from dataset_tools.decisions.majority_rule import content_of, decide, outcome, votes_by_item
+from dataset_tools.decisions.majority_rule import decide, judged_sha256, outcome, votes_by_item
 from dataset_tools.manifests import SIDES, ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.speech.transcripts import transcript_warnings
 
@@ -132,7 +132,7 @@ def make_cards(
             clip.person,
             clip,
             clip.path,
-            judge_clip.judge(clip.id, {clip.sha256, content_of(clip)}, clip.review),
+            judge_clip.judge(clip.id, {clip.sha256, judged_sha256(clip)}, clip.review),
             split=splits.get(clip.id, "neither"),
         )
         for clip in clips

@@ -176,14 +176,15 @@ def plan(
             )
     if min(budget, seeds) < 1:
         raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
-    if (changes or {}).get("training.refit"):
+    changes = dict(changes or {})
+    if changes.get("training.refit"):
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",
             expected="a fold 0 that is not trained on: it selects the configuration of every system",
             next_step="leave training.refit out",
         )
     models = models and [find_system(name).name for name in models]
-    only = (changes or {}).get("system")
+    only = changes.get("system")
     if only is not None and {*(models or system_names())} != {str(only)}:
         raise InputError(
             f"The configuration is for one system, {only}, and would replace those of all others",
@@ -191,15 +192,7 @@ def plan(
             next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
         )
     train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
-    grids: dict[str, list[tuple[Changes, Config]]] = {}
-    for name in in_order(models or system_names()):
-        system = find_system(name)
-        base = with_values(system.adapt(preset(preset_name)), {"system": name, **(changes or {})})
-        if system.joint and not models and not may_be_joint(base):
-            continue
-        base = system.complete(base)
-        tried = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
-        grids[name] = [(each, with_capacity(config, len(items.classes))) for each, config in tried]
+    grids = _grids(models, preset_name, changes, len(items.classes))
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
     if any(len(grid[:trials]) > 1 for grid in grids.values()) and not train_val_split(items).validates:
@@ -227,13 +220,35 @@ def plan(
         test_sha256=sha256_of(test),
         folder=folder,
         preset=preset_name,
-        changes=dict(changes or {}),
+        changes=changes,
         candidates=candidates,
         are_named=bool(models),
         seeds=tuple(range(first, first + seeds)),
         root=root,
         device=str(device_named(device)),
     )
+
+
+def _grids(
+    models: Sequence[str] | None, preset_name: PresetName, changes: Changes, classes: int
+) -> dict[str, list[tuple[Changes, Config]]]:
+    """Returns the whole grid of each system: changes, and the configuration with them.
+
+    Without ``models``, all systems but those that need a joint encoder, if there is none.
+
+    Raises:
+        InputError: the changes are invalid for a system.
+    """
+    grids: dict[str, list[tuple[Changes, Config]]] = {}
+    for name in in_order(models or system_names()):
+        system = find_system(name)
+        base = with_values(system.adapt(preset(preset_name)), {"system": name, **changes})
+        if system.joint and not models and not may_be_joint(base):
+            continue
+        base = system.complete(base)
+        tried = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
+        grids[name] = [(each, with_capacity(config, classes)) for each, config in tried]
+    return grids
 
 
 def _digest(config: Config, train_sha256: str) -> str:

@@ -115,8 +115,8 @@ class _Corpus:
 
     def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
         """Mean over seeds and queries; None without queries."""
-        asked = self.counts(direction, metric).sum()
-        return float(self.sums(name, direction, metric, k).sum() / asked) if asked else None
+        queries = self.counts(direction, metric).sum()
+        return float(self.sums(name, direction, metric, k).sum() / queries) if queries else None
 
 
 def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) -> ConfidenceInterval:
@@ -139,8 +139,8 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
     """
     from scipy.stats import t
 
-    asked = counts.any(0)  # a class without queries is not a level
-    sums, counts = sums[:, asked], counts[:, asked]
+    has_queries = counts.any(0)  # a class without queries is not a level
+    sums, counts = sums[:, has_queries], counts[:, has_queries]
     if len(counts) < 2 or not (counts.sum(1) > 0).all():
         raise InputError(
             f"There is no interval over {count_of(len(counts), 'corpus', 'corpora')} with "

@@ -165,11 +165,11 @@ def _of_queries(
     scores: NDArray[np.float32], classes: NDArray[np.bool_], partners: NDArray[np.bool_]
 ) -> dict[str, dict[str, Floats]]:
     of_class = query_metrics(scores, classes)
-    asked = partners.any(axis=1)
+    has_partner = partners.any(axis=1)
     instance: dict[str, Floats] = {str(k): np.full(len(scores), np.nan) for k in KS}
-    if asked.any():
-        for k, hits in query_metrics(scores[asked], partners[asked]).hits.items():
-            instance[str(k)][asked] = 100 * hits
+    if has_partner.any():
+        for k, hits in query_metrics(scores[has_partner], partners[has_partner]).hits.items():
+            instance[str(k)][has_partner] = 100 * hits
     return {
         "instance_hit": instance,
         "class_hit": {str(k): 100 * values for k, values in of_class.hits.items()},
@@ -183,10 +183,10 @@ def _figures(measured: PerQuery) -> dict[str, Any]:
     """Mean and standard deviation over seeds, and the value of each seed; None where no query has a partner."""
 
     def of(values: Floats) -> dict[str, Any]:
-        asked = ~np.isnan(values[0])
-        if not asked.any():
+        counted = ~np.isnan(values[0])
+        if not counted.any():
             return {"mean": None, "sd": None, "values": []}
-        means = values[:, asked].mean(axis=1)
+        means = values[:, counted].mean(axis=1)
         deviation = float(means.std(ddof=1)) if len(means) > 1 else None
         return {"mean": float(means.mean()), "sd": deviation, "values": means.tolist()}
 
@@ -225,13 +225,13 @@ def _differences(one: PerQuery, other: PerQuery, items: Items) -> dict[str, Any]
 
 def _interval(values: Floats, factors: Factors) -> dict[str, Any] | None:
     """Interval of the mean of [seeds, queries]; None without queries."""
-    asked = ~np.isnan(values[0])
-    if not asked.any():
+    counted = ~np.isnan(values[0])
+    if not counted.any():
         return None
-    seeds, queries = values[:, asked].shape
-    labels: dict[str, Any] = {name: np.tile(np.asarray(column)[asked], seeds) for name, column in factors.items()}
+    seeds, queries = values[:, counted].shape
+    labels: dict[str, Any] = {name: np.tile(np.asarray(column)[counted], seeds) for name, column in factors.items()}
     labels["seed"] = np.repeat(np.arange(seeds), queries)
-    return interval_of_mean(values[:, asked].ravel(), labels).as_dict()
+    return interval_of_mean(values[:, counted].ravel(), labels).as_dict()
 
 
 def _described(entry: Entry) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def cache_features(
         contents = {one.name: one.sha256 for one in whole.media}
         if in_tasks:
             _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
-        done = _in_tasks(whole, jobs, progress) if in_tasks else _in_threads(whole, jobs, progress)
+        done = _in_tasks(whole, jobs, progress) if in_tasks else _cache_files(whole, jobs, progress)
         counts.append(len({*contents.values()} - {contents[name] for name in done[1]}))
         computed += done[0]
         failures |= done[1]
@@ -99,17 +99,20 @@ def cache_features(
     return CachedCount(clips, utterances, computed, failures)
 
 
-def _in_threads(task: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
+def _cache_files(task: _Task, jobs: int = 1, progress: Progress = silent) -> tuple[int, dict[str, str]]:
+    """Returns the number of computed features, and the reasons of failures by file name; also called in workers."""
     features = _extract(task, jobs, progress)
-    return features.computed, _failures_by_name(task, features)
+    return features.computed, {
+        media.name: features.failures[media.sha256].found for media in task.media if media.sha256 in features.failures
+    }
 
 
 def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
-    """Returns the number of computed features, and the reasons of failures by file name."""
+    """The same as `_cache_files`, in tasks of a few files."""
     stage, done, computed = _stage(whole), 0, 0
     failures: dict[str, str] = {}
     progress(stage, 0, len(whole.media))
-    with closing(run_each(_run, _split(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
+    with closing(run_each(_cache_files, _split(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
         for outcome in outcomes:
             if outcome.result is not None:
                 computed += outcome.result[0]
@@ -121,23 +124,11 @@ def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[st
     return computed, failures
 
 
-def _run(task: _Task) -> tuple[int, dict[str, str]]:
-    """Runs in a worker."""
-    features = _extract(task, 1)
-    return features.computed, _failures_by_name(task, features)
-
-
 def _extract(task: _Task, jobs: int, progress: Progress = silent) -> FeatureSet:
     options: dict[str, Any] = {"cache": task.cache, "device": str(find_device(task.device)), "jobs": jobs}
     if isinstance(task.config, VideoFeatureConfig):
         return extract_video(task.media, task.config, progress=progress, networks=_networks, **options)
     return extract_audio(task.media, task.config, progress=progress, networks=_networks, **options)
-
-
-def _failures_by_name(task: _Task, features: FeatureSet) -> dict[str, str]:
-    return {
-        media.name: features.failures[media.sha256].found for media in task.media if media.sha256 in features.failures
-    }
 
 
 def _split(task: _Task, size: int) -> Iterator[_Task]:

@@ -15,6 +15,7 @@ from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.unicode_names import composed
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
+    VALIDATION_FOLD,
     ClassLabel,
     ClipRow,
     SplitPairRow,
@@ -31,7 +32,6 @@ from fmn.features.media import Media
 Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
 
 NO_FOLD = -1
-VALIDATION_FOLD = 0
 
 
 class ItemIds(NamedTuple):

@@ -49,12 +49,12 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
         ``by_class``: by class id, its ``queries``, ``class_hit`` and ``class_recall`` by k and ``class_map``, percent.
     """
     of_class = query_metrics(scores, classes)
-    asked: Bools = np.any(partners, axis=1)
-    own = query_metrics(scores[asked], partners[asked]).hits if asked.any() else {}
+    has_partner: Bools = np.any(partners, axis=1)
+    own = query_metrics(scores[has_partner], partners[has_partner]).hits if has_partner.any() else {}
     every = np.full(len(scores), True)
     intervals: dict[str, Any] = {}
     for metric, values, entering in (
-        ("instance_hit", own, asked),
+        ("instance_hit", own, has_partner),
         ("class_hit", of_class.hits, every),
         ("class_recall", of_class.recalls, every),
     ):

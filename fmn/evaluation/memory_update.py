@@ -142,11 +142,11 @@ def scores_while_updating(
         for query in order.tolist():
             one = slice(query, query + 1)
             if asks_for_clips:
-                asked = {name: tensor[one] for name, tensor in utterances.items()}
-                scores = model.final_score(clips, asked, s1[:, one])[:, 0]
+                query_codes = {name: tensor[one] for name, tensor in utterances.items()}
+                scores = model.final_score(clips, query_codes, s1[:, one])[:, 0]
             else:
-                asked = {name: tensor[one] for name, tensor in clips.items()}
-                scores = model.final_score(asked, utterances, s1[one])[0]
+                query_codes = {name: tensor[one] for name, tensor in clips.items()}
+                scores = model.final_score(query_codes, utterances, s1[one])[0]
             found = int(scores.argmax())
             clip, utterance = (found, query) if asks_for_clips else (query, found)
             model.memory.write(

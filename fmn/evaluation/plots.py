@@ -19,7 +19,6 @@ from torch.nn import functional
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import matched_once
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features
@@ -32,7 +31,7 @@ from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Embeddings, score_matrix
+from fmn.models.retrieval_model import Embeddings, fit_generator, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import RunState, read_run_state, training_manifest
@@ -147,8 +146,8 @@ def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dic
     ):
         ks = range(1, min(MOST_K, matrix.shape[1]) + 1)
         of_class = query_metrics(matrix, classes, ks)
-        asked = np.any(partners, axis=1)
-        own = query_metrics(matrix[asked], partners[asked], ks).hits if asked.any() else {}
+        has_partner = np.any(partners, axis=1)
+        own = query_metrics(matrix[has_partner], partners[has_partner], ks).hits if has_partner.any() else {}
         by_chance, at_ceiling = chance(classes, partners, ks), ceiling(classes, partners, ks)
         systems = {"instance_hit": own, "class_hit": of_class.hits, "class_recall": of_class.recalls}
         found[direction] = {
@@ -189,7 +188,7 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     """
     items = learned.items
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
-    rng = training_generator(loaded.config.training.seed, "settle", "all")
+    rng = fit_generator(loaded.config.training.seed, "all")
     pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, rng)
     of_clips, of_utterances = all_codes(loaded, learned)
     space = model.config.memory.space

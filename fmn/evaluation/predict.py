@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, resolve, write_rows
+from dataset_tools.manifests import (
+    PREDICTIONS_FILE,
+    ClipRow,
+    PredictionRow,
+    UtteranceRow,
+    read_rows,
+    resolve,
+    write_rows,
+)
 from fmn.data.items import load_items
 from fmn.data.loading import extract_both, find_device
 from fmn.evaluation.class_vote import class_vote, ranked
@@ -25,7 +33,6 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.learned_classes import LearnedClasses
 
-PREDICTIONS_FILE = "predictions.jsonl"
 OWN_ONLY = "The training manifest has no other utterance of its class"
 
 

@@ -9,13 +9,12 @@ import numpy as np
 
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.seeds import training_generator
 from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.evaluation.run_manifests import unchanged_manifest
-from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, fit_generator, score_matrix
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
 from fmn.training.run_state import read_run_state
@@ -63,12 +62,12 @@ def _measured(
     system, device = find_system(name), find_device("cpu")
     config = load_config(run)
     config = system.complete(with_values(system.adapt(config), {"system": name, "options": {}}))
-    fitted, asked = (load_features(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
-    if asked.failures:
+    fitted, evaluated = (load_features(items, config, device=device, jobs=jobs, progress=progress) for items in parts)
+    if evaluated.failures:
         return None
     model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
     everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
-    model.fit_after_epoch(fitted.data, *everything, training_generator(config.training.seed, "settle", "all"))
-    clips = encode_all_clips(model, asked.data, np.arange(len(asked.items.clips)))
-    utterances = encode_all_utterances(model, asked.data, np.arange(len(asked.items.utterances)))
-    return measure(score_matrix(model, clips, utterances).numpy(), asked.items, metric_names=metric_names)
+    model.fit_after_epoch(fitted.data, *everything, fit_generator(config.training.seed, "all"))
+    clips = encode_all_clips(model, evaluated.data, np.arange(len(evaluated.items.clips)))
+    utterances = encode_all_utterances(model, evaluated.data, np.arange(len(evaluated.items.utterances)))
+    return measure(score_matrix(model, clips, utterances).numpy(), evaluated.items, metric_names=metric_names)

@@ -143,15 +143,15 @@ class FeatureMemory(nn.Module):
         _check_shapes("write", found, expected)
         classes = torch.full((rows,), -1, device=score.device) if classes is None else classes
         _check_shapes("write, classes", [tuple(classes.shape)], [(rows,)])
-        shown = (score > score_threshold).nonzero()[:, 0]
-        if not (torch.isfinite(video[shown]).all() and torch.isfinite(audio[shown]).all()):
+        chosen = (score > score_threshold).nonzero()[:, 0]
+        if not (torch.isfinite(video[chosen]).all() and torch.isfinite(audio[chosen]).all()):
             raise InputError(
                 "A pair to be written to the memory has values that are not finite",
                 expected="finite features",
                 next_step="a model that outputs NaN has diverged: train with a smaller learning rate",
             )
         slots = torch.full((rows,), -1)
-        for part in torch.split(shown, ROWS_AT_ONCE):
+        for part in torch.split(chosen, ROWS_AT_ONCE):
             slots[part.cpu()] = write_pairs(
                 self.rules,
                 (self.video_slots, self.audio_slots),
@@ -211,13 +211,14 @@ class FeatureMemory(nn.Module):
         Raises:
             InputError: the shapes do not match, ``reduce`` is unknown, or the temperature is not positive.
         """
-        found = [tuple(video.shape), tuple(audio.shape)]
-        _check_shapes("read", found, [(len(part), held.shape[1]) for part, held in self._with_slots(video, audio)])
+        both = (video, self.video_slots), (audio, self.audio_slots)
+        found = [tuple(rows.shape) for rows, _ in both]
+        _check_shapes("read", found, [(len(rows), slots.shape[1]) for rows, slots in both])
         _check_choice(reduce, Reduce)
         if not temperature > 0:
             raise InputError(f"The temperature of a read is {temperature}", expected="a number above 0")
         with torch.autocast(video.device.type, enabled=False):
-            of_video, of_audio = (_cosines(part, held[: self.size]) for part, held in self._with_slots(video, audio))
+            of_video, of_audio = (_cosines(rows, slots[: self.size]) for rows, slots in both)
             if self.size == 0:
                 return of_video.new_ones(len(video), len(audio))
             if reduce == "softmax":
@@ -269,9 +270,6 @@ class FeatureMemory(nn.Module):
             return video.new_ones(len(video), len(audio))
         of_video, of_audio = (self._by_class(share, "sum") for share in both)
         return of_video @ of_audio.T
-
-    def _with_slots(self, video: Tensor, audio: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-        return (video, self.video_slots), (audio, self.audio_slots)
 
     def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
         """[N, slots in use] → [N, G]: combines the slots of each class; slots without a class stay separate."""

@@ -61,10 +61,10 @@ def write_pairs(
     Returns:
         [B] int64 on the CPU: the slot that each pair was written to; −1: dropped.
     """
-    held, shown = [part.double() for part in slots], [part.double() for part in rows]
+    old, new = [part.double() for part in slots], [part.double() for part in rows]
     writing = _Writing(
         rules,
-        [_Products(*pair) for pair in zip(held, shown, strict=True)],
+        [_Products(*pair) for pair in zip(old, new, strict=True)],
         counts.cpu().numpy().copy(),
         slot_classes.cpu().numpy().copy(),
         classes.cpu().numpy(),
@@ -72,8 +72,8 @@ def write_pairs(
     went_to = [writing.write(row) for row in range(len(rows[0]))]
     kept = torch.from_numpy(writing.kept).to(counts.device)
     added = torch.from_numpy(writing.added).to(counts.device)
-    for buffer, before, new in zip(slots, held, shown, strict=True):
-        buffer.copy_(kept[:, None] * before + added @ new)
+    for buffer, old_slots, new_rows in zip(slots, old, new, strict=True):
+        buffer.copy_(kept[:, None] * old_slots + added @ new_rows)
     counts.copy_(torch.from_numpy(writing.counts))
     slot_classes.copy_(torch.from_numpy(writing.slot_classes))
     return torch.tensor(went_to, dtype=torch.int64)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.learned_layers import LearnedLayers
@@ -86,6 +88,14 @@ class RetrievalModel(nn.Module, ABC):
         self, data: ItemTensors, clips: Indices, utterances: Indices, generator: np.random.Generator
     ) -> None:
         """Called after an epoch, before scores are computed, with the items to fit: memories, closed forms."""
+
+
+def fit_generator(seed: int, epoch: int | Literal["all"]) -> np.random.Generator:
+    """The generator for `RetrievalModel.fit_after_epoch` after an epoch, or with ``all`` items, fold 0 included.
+
+    The name in its seed is an earlier one of the method; with another name, runs would change.
+    """
+    return training_generator(seed, "settle", epoch)
 
 
 def encode_all_clips(model: RetrievalModel, data: ItemTensors, clips: Indices) -> Embeddings:

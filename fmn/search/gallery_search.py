@@ -185,8 +185,8 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        asked, features = self.encode(query)
-        places, scores = self.best(asked, top)
+        codes, features = self.encode(query)
+        places, scores = self.best(codes, top)
         hits = tuple(
             hit_of(self.rows[place], rank, float(score), self._sentences)
             for rank, (place, score) in enumerate(zip(places, scores, strict=True), start=1)
@@ -219,19 +219,19 @@ class Gallery:
         space = joint_space(self.features, features)
         return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
 
-    def best(self, asked: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Returns the places in `rows` of the ``top`` rows with the highest scores for one query, and the scores.
+    def best(self, query: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Returns the places in `rows` of the ``top`` best rows for a query (its codes), and their scores.
 
         Sorted by descending score. With an index, only its candidates are scored, unless ``top`` exceeds a fifteenth of
         their number.
         """
         if self.index is None or not self._is_indexed(top):
-            scores = self.scores(asked)[:, 0]
+            scores = self.scores(query)[:, 0]
             best = best_of(scores, top)
             return best, scores[best]
         with threads(self._loaded.config.training.threads):
-            places = self.index.candidates(asked)
-        scores = self.scores(asked, places)[:, 0]
+            places = self.index.candidates(query)
+        scores = self.scores(query, places)[:, 0]
         best = best_of(scores, top)
         return places[best], scores[best]
 
@@ -241,17 +241,17 @@ class Gallery:
             return {name: part.to(self._device) for name, part in self.index.codes_of(places).items()}
         return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._codes.items()}
 
-    def scores(self, asked: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+    def scores(self, queries: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
         """[N, Q]: scores of the rows, or of those at some places, with each of Q queries, given by their codes."""
         if places is None and self.index is None:
-            return self._scores(asked, self._codes)
+            return self._scores(queries, self._codes)
         places = np.arange(len(self.rows)) if places is None else places
         starts = range(0, len(places), SCORED_AT_ONCE)
-        parts = (self._scores(asked, self.codes_of(places[start : start + SCORED_AT_ONCE])) for start in starts)
+        parts = (self._scores(queries, self.codes_of(places[start : start + SCORED_AT_ONCE])) for start in starts)
         return np.concatenate(list(parts))
 
-    def _scores(self, asked: Embeddings, codes: Embeddings) -> NDArray[np.float32]:
-        clips, utterances = (asked, codes) if self.kind == "clip" else (codes, asked)
+    def _scores(self, queries: Embeddings, rows: Embeddings) -> NDArray[np.float32]:
+        clips, utterances = (queries, rows) if self.kind == "clip" else (rows, queries)
         with threads(self._loaded.config.training.threads):
             scores: NDArray[np.float32] = score_matrix(self._loaded.model, clips, utterances).numpy()
         return scores.T if self.kind == "clip" else scores

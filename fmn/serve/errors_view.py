@@ -53,18 +53,18 @@ class Errors:
         galleries, tested = self._queries.galleries, self._queries.items.tested
         gallery, query_gallery = galleries[kind], galleries["clip" if kind == "speech" else "speech"]
         known = tested.clips | tested.utterances
-        places, asked = (
+        places, query_places = (
             np.array([place for place, row in enumerate(one.rows) if row.id in known])
             for one in (gallery, query_gallery)
         )
-        if not len(places) or not len(asked):
+        if not len(places) or not len(query_places):
             raise InputError(
                 "There is nothing to analyze: no clip or no utterance has features",
                 where=self._queries.items.manifest.name,
                 expected="features of some of its clips and utterances",
                 next_step="restore the files (fmn-data verify names them), and start fmn serve again",
             )
-        rows, queries = [gallery.rows[place] for place in places], [query_gallery.rows[place] for place in asked]
+        rows, queries = [gallery.rows[place] for place in places], [query_gallery.rows[place] for place in query_places]
         classes = sorted({row.class_id for row in (*rows, *queries)})
         of_rows, of_queries = (np.array([classes.index(row.class_id) for row in some]) for some in (rows, queries))
         clips_of_rows, clips_of_queries = (np.array([_clip_of(row) for row in some]) for some in (rows, queries))
@@ -72,7 +72,7 @@ class Errors:
         measured: list[QueryMetrics] = []
         for start in range(0, len(queries), TILE):
             some = slice(start, start + TILE)
-            scores = gallery.scores(query_gallery.codes_of(asked[some]), places).T
+            scores = gallery.scores(query_gallery.codes_of(query_places[some]), places).T
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))

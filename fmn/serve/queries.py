@@ -39,7 +39,7 @@ _BARS = 160
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class EncodedQuery:
     """An encoded query.
 
     Attributes:
@@ -152,41 +152,41 @@ class Queries:
             InputError: there is no such item or file, or it cannot be used.
             SampleError: a sound is rejected.
         """
-        asked = self._typed(text) if text else self._file(query) if query else self._item(id)
+        encoded = self._typed(text) if text else self._file(query) if query else self._item(id)
         started = time.perf_counter()
-        gallery = self.galleries[asked.kind]
-        order, scores = gallery.best(asked.codes, TOP)
+        gallery = self.galleries[encoded.kind]
+        order, scores = gallery.best(encoded.codes, TOP)
         ranking_s = time.perf_counter() - started
         rows = [gallery.rows[index] for index in order]
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
-            scores_of_all = gallery.scores(asked.codes).T
-            vote = class_vote(scores_of_all, self._numbers[asked.kind], len(self._classes))
+            scores_of_all = gallery.scores(encoded.codes).T
+            vote = class_vote(scores_of_all, self._numbers[encoded.kind], len(self._classes))
             voters = int(vote.neighbors[0])
             how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
             predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
-            own, other = ("audio", "video") if asked.kind == "speech" else ("video", "audio")
-            shares = self._slots.shares(own, asked.codes)[0]  # type: ignore[arg-type]
+            own, other = ("audio", "video") if encoded.kind == "speech" else ("video", "audio")
+            shares = self._slots.shares(own, encoded.codes)[0]  # type: ignore[arg-type]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
             predicted = _best(
                 shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
             )
         return {
-            "kind": asked.kind,
-            "query": asked.card,
+            "kind": encoded.kind,
+            "query": encoded.card,
             "taken_for": predicted,
             "hits": [
-                self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_relevance(asked.row, row)}
+                self.items.card(row) | {"rank": rank, "score": float(score), "why": why, **_relevance(encoded.row, row)}
                 for rank, (row, score, why) in enumerate(zip(rows, scores, reasons, strict=True), start=1)
             ],
             "gallery": len(gallery.rows),
-            "notes": list(asked.notes),
-            "embedding_ms": None if asked.embedding_s is None else 1000 * asked.embedding_s,
+            "notes": list(encoded.notes),
+            "embedding_ms": None if encoded.embedding_s is None else 1000 * encoded.embedding_s,
             "ranking_ms": 1000 * ranking_s,
         }
 
-    def _item(self, name: str) -> Asked:
+    def _item(self, name: str) -> EncodedQuery:
         try:
             row = self.items.find(name)
         except KeyError:
@@ -198,9 +198,9 @@ class Queries:
         if name not in self._places:
             return self._encoded(kind, self.items.file(row), card, row)
         searched, place = self._places[name]
-        return Asked(kind, self.galleries[searched].codes_of(np.array([place])), card, row)
+        return EncodedQuery(kind, self.galleries[searched].codes_of(np.array([place])), card, row)
 
-    def _file(self, name: str) -> Asked:
+    def _file(self, name: str) -> EncodedQuery:
         path = self.kept(name)
         if path is None:
             raise not_there("recording or file")
@@ -213,7 +213,7 @@ class Queries:
         wav, doubts = finish_query(path, self._folder)
         return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 
-    def _typed(self, text: str) -> Asked:
+    def _typed(self, text: str) -> EncodedQuery:
         if len(text) > LONGEST_TEXT:
             raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
         wav, note = speak_query(text, self._folder, self._language, engine=self._voices)
@@ -228,13 +228,13 @@ class Queries:
         card: dict[str, Any],
         row: ClipRow | UtteranceRow | None,
         notes: tuple[str, ...] = (),
-    ) -> Asked:
+    ) -> EncodedQuery:
         started = time.perf_counter()
         cache = None if row is not None else self._folder / "features"  # keeps no data of an external voice
         codes, features = self.galleries[kind].encode(path, cache=cache)
         seconds = time.perf_counter() - started
         feature_notes = (features.note,) if features.note else ()
-        return Asked(kind, codes, card, row, (*notes, *feature_notes), seconds)
+        return EncodedQuery(kind, codes, card, row, (*notes, *feature_notes), seconds)
 
 
 def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str], how: str) -> dict[str, Any]:
@@ -243,13 +243,13 @@ def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str]
     return {"how": how, "classes": [{"class": names[index], "share": float(shares[index])} for index in best]}
 
 
-def _relevance(asked: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
+def _relevance(query: ClipRow | UtteranceRow | None, hit: ClipRow | UtteranceRow) -> dict[str, Any]:
     """Returns whether a hit is of the query's class (None if that is unknown), and whether the two are a pair."""
-    if asked is None:
+    if query is None:
         return {"hit": None, "partner": False}
-    clip, utterance = (asked, hit) if isinstance(asked, ClipRow) else (hit, asked)
+    clip, utterance = (query, hit) if isinstance(query, ClipRow) else (hit, query)
     partner = isinstance(utterance, UtteranceRow) and utterance.clip == clip.id
-    return {"hit": asked.class_id == hit.class_id, "partner": partner}
+    return {"hit": query.class_id == hit.class_id, "partner": partner}
 
 
 def _is_clip(path: Path) -> bool:

@@ -42,11 +42,11 @@ class Samples:
             card_data(one, self._address) for one in read_cards(Workspace(self._items.workspace), clips, utterances)
         ]
         for card in cards:
-            if (asked := by_clip.get(card["id"])) is not None and asked["partner_rank"] is not None:
-                card["rank"] = asked["partner_rank"]
+            if (query := by_clip.get(card["id"])) is not None and query["partner_rank"] is not None:
+                card["rank"] = query["partner_rank"]
             for spoken in card.get("utterances", ()):
-                if (asked := by_speech.get(spoken["id"])) is not None and asked["partner_rank"] is not None:
-                    spoken |= {"score": asked["partner_score"], "rank": asked["partner_rank"]}
+                if (query := by_speech.get(spoken["id"])) is not None and query["partner_rank"] is not None:
+                    spoken |= {"score": query["partner_score"], "rank": query["partner_rank"]}
         return {"cards": cards}
 
     def file(self, path: str) -> Path | None:

@@ -106,7 +106,7 @@ def make_app(queries: Queries, token: str) -> web.Application:
         web.get("/{token}/api/samples", page.samples),
         web.get("/{token}/files/{path:.+}", page.listed),
         web.get("/{token}/media/{id}", page.media),
-        web.get("/{token}/queries/{id}", page.asked),
+        web.get("/{token}/queries/{id}", page.query_file),
     ]
     return guarded_application(token, routes, most_bytes=MOST_BYTES)
 
@@ -123,10 +123,10 @@ class _Page:
         return web.json_response(self._queries.state())
 
     async def search(self, request: web.Request) -> web.StreamResponse:
-        asked = {name: text for name, text in request.query.items() if name in ("id", "query", "text")}
-        if len(asked) != 1:
+        parameters = {name: text for name, text in request.query.items() if name in ("id", "query", "text")}
+        if len(parameters) != 1:
             raise web.HTTPBadRequest
-        return await self._answer(lambda: self._queries.answer(**asked))
+        return await self._answer(lambda: self._queries.answer(**parameters))
 
     async def query(self, request: web.Request) -> web.StreamResponse:
         content = await request.read()
@@ -148,7 +148,7 @@ class _Page:
         except (KeyError, ToolkitError) as error:  # unknown id, or the file is missing
             raise web.HTTPNotFound from error
 
-    async def asked(self, request: web.Request) -> web.StreamResponse:
+    async def query_file(self, request: web.Request) -> web.StreamResponse:
         return file_response(self._queries.kept(request.match_info["id"]))
 
     async def _answer(self, work: Callable[[], dict[str, Any]]) -> web.StreamResponse:

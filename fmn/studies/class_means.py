@@ -57,20 +57,20 @@ class ClassMeans(RetrievalModel):
         data: ItemTensors,
         old: tuple[Indices, Indices],
         new: tuple[Indices, Indices],
-        asked: tuple[Indices, Indices],
+        items: tuple[Indices, Indices],
     ) -> tuple[Embeddings, Embeddings]:
-        """Returns codes with ``shares`` [N, C] for the requested clips and utterances.
+        """Returns codes with ``shares`` [N, C] of some clips and utterances.
 
         Args:
             data: features of all items.
             old: training clips and utterances.
             new: clips and utterances of the new classes.
-            asked: the clips and utterances requested.
+            items: the clips and utterances to encode.
         """
         found = []
         for encode, classes, *indices in (
-            (encode_all_clips, data.clip_classes, old[0], new[0], asked[0]),
-            (encode_all_utterances, data.utterance_classes, old[1], new[1], asked[1]),
+            (encode_all_clips, data.clip_classes, old[0], new[0], items[0]),
+            (encode_all_utterances, data.utterance_classes, old[1], new[1], items[1]),
         ):
             vectors = [list(encode(self, data, part).values()) for part in indices]
             found.append({"shares": self.shares_of(vectors, [classes[data.on_device(part)] for part in indices])})
@@ -111,13 +111,13 @@ def _time_mean(audio: Sequences) -> Tensor:
 
 def _whitened_shares(vectors: list[list[Tensor]], classes: list[Tensor]) -> Tensor:
     """Like `_plain_shares`, with the memory of new classes."""
-    old, new, asked = vectors
+    old, new, items = vectors
     numbers = torch.unique(classes[1], return_inverse=True)[1]
-    return NewClassSide.fit(old, classes[0]).with_items(new, numbers).shares_of_all(asked)
+    return NewClassSide.fit(old, classes[0]).with_items(new, numbers).shares_of_all(items)
 
 
 def _plain_shares(vectors: Sequence[Sequence[Tensor]], classes: list[Tensor]) -> Tensor:
-    """Shares of all classes, old ones first, for the last of the vectors (old, new, asked)."""
+    """Shares of all classes, old ones first, for the last of the vectors (old, new, items)."""
     rows = [part for (part,) in vectors]
     mean, scale = rows[0].mean(0), rows[0].std(0, correction=0).clamp(min=1e-6)
     rows = [(part - mean) / scale for part in rows]

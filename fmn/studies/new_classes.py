@@ -35,6 +35,7 @@ from fmn.models.retrieval_model import (
     encode_all_clips,
     encode_all_utterances,
     eval_mode,
+    fit_generator,
     score_matrix,
 )
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
@@ -58,7 +59,6 @@ from fmn.studies.validation_harness import (
     reformed,
     remove_stale,
     run_name,
-    writing_draw,
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
@@ -183,11 +183,11 @@ class _Trial:
         self.new_classes = np.flatnonzero(new)
         self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
         self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
-        self.asked = encoded_fold_0(self.model, harness)
+        self.fold_0_codes = encoded_fold_0(self.model, harness)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
-        data, draw = harness.prepared.data, writing_draw(self.loaded)
-        self.model.fit_after_epoch(data, self.old_clips, self.old_utterances, draw)  # without fold 0
+        data, random = harness.prepared.data, fit_generator(self.seed, self.loaded.about.epoch)
+        self.model.fit_after_epoch(data, self.old_clips, self.old_utterances, random)  # without fold 0
 
     def rows(self, pairs: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
         """Returns name and figures of every row."""
@@ -213,7 +213,7 @@ class _Trial:
             baseline: a run of two_classifiers without the new classes.
         """
         data, parts, model = self.harness.prepared.data, self.harness.parts, self.model
-        asked = parts.validation_clips, parts.validation_utterances
+        fold_0 = parts.validation_clips, parts.validation_utterances
         old = self.old_clips, self.old_utterances
         classifiers = load_trained(baseline, self.harness).model
         assert isinstance(classifiers, TwoClassifiers)
@@ -235,7 +235,7 @@ class _Trial:
                 found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
                 model.new_classes = None
             for name, means in baselines.items():
-                codes = means.eval().with_shares(data, old, shown, asked)
+                codes = means.eval().with_shares(data, old, shown, fold_0)
                 found.append((prefix + name, self._figures(means, len(new), len(new), codes)))
         return found
 
@@ -287,11 +287,11 @@ class _Trial:
         model: RetrievalModel,
         written: int | None,
         shown: int | None,
-        asked: tuple[Embeddings, Embeddings] | None = None,
+        codes: tuple[Embeddings, Embeddings] | None = None,
     ) -> dict[str, Any]:
-        if asked is None:  # with step attention, codes depend on the slots
-            asked = encoded_fold_0(model, self.harness) if self.model.attention else self.asked
-        scores = score_matrix(model, *asked).numpy()
+        if codes is None:  # with step attention, codes depend on the slots
+            codes = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_codes
+        scores = score_matrix(model, *codes).numpy()
         held = self.harness.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
         found: dict[str, Any] = {"written": written, "shown": shown}

@@ -14,7 +14,6 @@ import torch
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress
-from dataset_tools.core.seeds import training_generator
 from fmn.config import Config, with_values
 from fmn.config_sections import decisive
 from fmn.data.batches import Indices
@@ -29,6 +28,7 @@ from fmn.models.retrieval_model import (
     RetrievalModel,
     encode_all_clips,
     encode_all_utterances,
+    fit_generator,
     score_matrix,
 )
 from fmn.systems import find_system
@@ -197,8 +197,8 @@ class TrainedHarness:
             encode_all_utterances(both, data, parts.train_utterances),
         )
         self._held = encoded_fold_0(both, harness)
-        draw = writing_draw(self.loaded)
-        self._written = data.rows_of_pairs(parts.train_clips, parts.train_utterances, draw)
+        random = fit_generator(self.loaded.config.training.seed, self.loaded.about.epoch)
+        self._written = data.rows_of_pairs(parts.train_clips, parts.train_utterances, random)
 
     def outcome(self, config: Config) -> ValidationResult:
         """Scores fold 0 in the form given by ``config``; its settings for network weights are ignored."""
@@ -266,11 +266,6 @@ def run_name(config: Config, features: str = "") -> str:
     values = decisive(config, of_run=True)
     text = json.dumps([values, features] if features else values, sort_keys=True)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{config.training.seed}"
-
-
-def writing_draw(loaded: LoadedRun) -> np.random.Generator:
-    """The generator of the pairs that training wrote to the memories after the epoch of the checkpoint."""
-    return training_generator(loaded.config.training.seed, "settle", loaded.about.epoch)
 
 
 def encoded_fold_0(model: RetrievalModel, harness: ValidationHarness) -> tuple[Embeddings, Embeddings]:

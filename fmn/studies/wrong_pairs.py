@@ -17,9 +17,9 @@ import numpy as np
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.manifests import SplitPairRow, write_rows
+from dataset_tools.manifests import VALIDATION_FOLD, SplitPairRow, write_rows
 from fmn.data.batches import Indices
-from fmn.data.items import VALIDATION_FOLD, Items
+from fmn.data.items import Items
 from fmn.data.pseudo_labels import spoken_pairs
 
 

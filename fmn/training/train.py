@@ -15,12 +15,13 @@ import torch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.seeds import training_generator, training_seed
+from dataset_tools.core.seeds import training_seed
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import with_pseudo_labels
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
+from fmn.models.retrieval_model import fit_generator
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
@@ -223,7 +224,7 @@ def _train(
         best = load_run(run, data.device)
         clips = np.union1d(parts.train_clips, parts.validation_clips)
         utterances = np.union1d(parts.train_utterances, parts.validation_utterances)
-        best.model.fit_after_epoch(data, clips, utterances, training_generator(config.training.seed, "settle", "all"))
+        best.model.fit_after_epoch(data, clips, utterances, fit_generator(config.training.seed, "all"))
         save_checkpoint(run, best.model, best.about)
     save_state(run, model, loop.optimizer, asdict(state))
     return state

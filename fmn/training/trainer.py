@@ -15,7 +15,13 @@ from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
-from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import (
+    RetrievalModel,
+    encode_all_clips,
+    encode_all_utterances,
+    fit_generator,
+    score_matrix,
+)
 from fmn.training.distributed import ALONE, Processes
 
 
@@ -86,7 +92,7 @@ class TrainingLoop:
                 self.data,
                 self.parts.train_clips,
                 self.parts.train_utterances,
-                training_generator(seed, "settle", number),
+                fit_generator(seed, number),
             )
         self.processes.copy_first(self.model)
         return figures | {"loss": sum(figures.values()), "pairs_per_s": self.pairs_per_epoch / seconds}
@@ -143,9 +149,9 @@ class TrainingLoop:
             ("audio_to_video", scores.T, match.T),
             ("video_to_audio", scores, match),
         ):
-            asked = relevant.any(axis=1)  # a query without relevant items has no metrics
-            found[f"{direction}_hit@1"] = recall_at_k(matrix[asked], relevant[asked], ks=(1,))[1]
-            found[f"{direction}_map"] = mean_average_precision(matrix[asked], relevant[asked])
+            has_relevant = relevant.any(axis=1)  # a query without relevant items has no metrics
+            found[f"{direction}_hit@1"] = recall_at_k(matrix[has_relevant], relevant[has_relevant], ks=(1,))[1]
+            found[f"{direction}_map"] = mean_average_precision(matrix[has_relevant], relevant[has_relevant])
         return found
 
     def _classes(self, clips: Indices, utterances: Indices) -> tuple[Indices, Indices]:

@@ -72,7 +72,11 @@ class Format:
     """An annotation format: its reader, whether a content is of it, and what it has.
 
     Attributes:
-        suffix: the usual suffix of its files. frame_base: number of the first frame, if it has frames.
+        read: reads a file; of the options, ``frame_base`` is set if the format has one.
+        detects: whether a file is of the format.
+        suffix: the usual suffix of its files, which `read_intervals` reads in a folder.
+        frame_base: number of the first frame in its files; None: its times are not frames.
+        has_tiers: whether ``tier`` applies to it.
     """
 
     read: Callable[[Path, ListOptions], IntervalList]
@@ -82,12 +86,17 @@ class Format:
     has_tiers: bool = False
 
 
+def _frame_base(options: ListOptions) -> int:
+    assert options.frame_base is not None  # read_intervals sets it
+    return options.frame_base
+
+
 FORMATS: Mapping[str, Format] = {
     "epic-kitchens": Format(
         lambda path, options: read_epic_kitchens(path), lambda content: "narration_id" in content.columns, ".csv"
     ),
     "csv": Format(
-        lambda path, options: read_interval_csv(path, frame_base=options.frame_base or 0),
+        lambda path, options: read_interval_csv(path, frame_base=_frame_base(options)),
         lambda content: bool(content.columns & COLUMNS),
         ".csv",
         frame_base=1,
@@ -110,7 +119,7 @@ FORMATS: Mapping[str, Format] = {
         lambda content: bool(content.keys) and "timestamps" in content.entry_keys,
     ),
     "label-studio": Format(
-        lambda path, options: read_label_studio(path, tier=options.tier, frame_base=options.frame_base or 0),
+        lambda path, options: read_label_studio(path, tier=options.tier, frame_base=_frame_base(options)),
         lambda content: not content.keys and "data" in content.entry_keys,
         frame_base=1,
         has_tiers=True,
@@ -122,7 +131,7 @@ FORMATS: Mapping[str, Format] = {
         has_tiers=True,
     ),
     "cvat": Format(
-        lambda path, options: read_cvat(path, frame_base=options.frame_base or 0),
+        lambda path, options: read_cvat(path, frame_base=_frame_base(options)),
         lambda content: content.root == "annotations",
         ".xml",
         frame_base=0,

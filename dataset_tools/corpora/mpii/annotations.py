@@ -1,4 +1,4 @@
-"""The annotation file of MPII Cooking 2: intervals of its videos.
+"""The annotation file of MPII Cooking 2; the types of intervals and annotations, which other footage uses as well.
 
 ``attributesAnnotations_MPII-Cooking-2.mat`` is MATLAB v7.3, that is HDF5. Its group ``annos`` holds cells of strings
 (arrays of object references to uint16 character arrays), numbers per interval, and ``iaMat``, attribute × interval.

@@ -20,14 +20,14 @@ _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and e
 
 @dataclass(frozen=True)
 class Corpus:
-    """A copy of MPII Cooking 2, or a synthetic (stand-in) corpus with the same layout.
+    """Annotated videos: MPII Cooking 2, a synthetic (stand-in) corpus with its layout, or the user's own footage.
 
     Attributes:
-        root: its folder.
+        root: the folder of the videos.
         annotations: the annotation file.
-        videos: video file by name without suffix.
+        videos: video file by name; without suffix in MPII's layout.
         splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, from experimentalSetup, else from the shipped
-            lists; empty for a synthetic corpus without experimentalSetup.
+            lists; empty for own footage, and for a synthetic corpus without experimentalSetup.
         standin: content of STANDIN.json if this is a synthetic corpus, else None.
         sentences: a file, or folder of files, of sentences in TACoS format, if there is one.
         notes: findings on points that the data leaves open, as full sentences.
