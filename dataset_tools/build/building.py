@@ -82,7 +82,7 @@ def build_dataset(
     plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     _check_videos(corpus)
     if options.speech:
-        corpus = replace(corpus, notes=(*corpus.notes, *_check_speech(options.voices, classes)))
+        corpus = replace(corpus, notes=(*corpus.notes, *_check_speech(options.voices, classes, reviews)))
     if dry_run:
         with TemporaryDirectory() as temporary:
             memory = Path(temporary) / "sources"
@@ -186,7 +186,7 @@ def _check_videos(corpus: Corpus) -> None:
         )
 
 
-def _check_speech(options: SpeechOptions, classes: ClassFile) -> tuple[str, ...]:
+def _check_speech(options: SpeechOptions, classes: ClassFile, reviews: Sequence[ReviewRow]) -> tuple[str, ...]:
     """Checks the speech options before the clips are cut, which takes long; returns warnings.
 
     Raises:
@@ -195,11 +195,10 @@ def _check_speech(options: SpeechOptions, classes: ClassFile) -> tuple[str, ...]
     """
     check_words(classes, options.language)
     voices_in(options.language, open_engine(options.engine))
-    if options.sentences:
-        return note_on_language(read_sentences(options.sentences), options.language)
-    if options.language not in LANGUAGES:
+    sentences = read_sentences(options.sentences)
+    if options.language not in LANGUAGES and not (sentences.listed or reviews):  # annotators may have written some
         raise no_sentence(options.language)
-    return ()
+    return note_on_language(sentences, options.language)
 
 
 def _cut(

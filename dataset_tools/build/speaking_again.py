@@ -37,5 +37,5 @@ def synthesize_dataset(
         rows = write_utterances(workspace, clips, rows)
         record_speech(workspace, options, len(rows), failures)
         remember_sentences(workspace, options.sentences)
-    notes = note_on_language(read_sentences(options.sentences), options.language) if options.sentences else ()
+    notes = note_on_language(read_sentences(options.sentences), options.language)
     return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures, notes=notes)

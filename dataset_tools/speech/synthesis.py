@@ -32,7 +32,7 @@ from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 _VERSION = 1  # version of the algorithm; if it changes, all utterances are made again
 _STAGE = "speak"
 _ADVICE = {
-    "expected": "a sentence of its interval: sentences are generated in English and Chinese only",
+    "expected": "a sentence in the annotations: in English and Chinese only, sentences are generated",
     "next_step": "add sentences to the annotations, or choose --language en or zh",
 }
 

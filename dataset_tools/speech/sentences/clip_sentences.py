@@ -134,6 +134,6 @@ def _human(
             first = clip.start_frame - BOUNDARY_FRAMES
             own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
             fitting[clip.id] = dict.fromkeys(sorted(text for text in own if may_be_in(text, language)), "annotations")
-        elif language != "zh":  # Chinese has no spaces between words
+        elif language == "en":  # as TACoS is
             fitting[clip.id] = dict.fromkeys(sorted({text for *_, text in covering if subject.search(text)}), "tacos")
     return fitting

@@ -82,6 +82,8 @@ def test_in_a_language_without_grammar_only_peoples_sentences_are_used(
     texts = assign_texts(clips, classes, language="de", seed=0, sentences=spans)
     assert texts == {clip.id: ("Er schält die Möhre.", "annotations") for clip in clips[:2]}
     assert assign_texts(clips, classes, language="de", seed=0) == {}
+    tacos = SentenceSpans({"s07-d01": [(1, 400, "He chops the carrot.")]}, invalid=0)  # which is English
+    assert assign_texts(clips, classes, language="de", seed=0, sentences=tacos) == {}
     said = assign_texts(clips, classes, language="de", seed=0, agreed={clips[2].id: ("Möhre schneiden", True)})
     assert said == {clips[2].id: ("Möhre schneiden", "review")}
 
