@@ -88,6 +88,24 @@ def workers_know_torch() -> None:
     server.ensure_running()
 
 
+@pytest.fixture(autouse=True)
+def state_of_torch() -> Iterator[None]:
+    """Where torch is imported already, each test leaves its threads, default type and deterministic flags as they were."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    threads, dtype, flags = torch.get_num_threads(), torch.get_default_dtype(), (cudnn.deterministic, cudnn.benchmark)
+    mode = torch.get_deterministic_debug_mode()
+    yield
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+    torch.set_deterministic_debug_mode(mode)
+    cudnn.deterministic, cudnn.benchmark = flags
+
+
 @pytest.fixture
 def peak_bytes() -> Callable[..., int]:
     """Measures the Python memory that a call needs at its peak: the least of three runs.
