@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine, for tests: a head and two more nodes, all of which work. Prints its address; kills nodes.
+"""A Ray cluster of this machine, for tests: three nodes that work, one the head. Prints its address; kills nodes.
 
 It is a process of its own, so that what Ray does to a process (warnings, threads, signals) is not done to the tests.
 """
@@ -17,7 +17,7 @@ MEMORY = 80 << 20
 
 
 def main() -> None:
-    # Commands ask for no logs (log_to_driver=False), and nothing scales: each such process would take a second to start.
+    # Commands ask for no logs (log_to_driver=False), and nothing scales: such processes take a second each to start.
     node = {"num_cpus": 1, "object_store_memory": MEMORY, "include_log_monitor": False}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False, "no_monitor": True})
     nodes = [cluster.add_node(**node) for _ in range(2)]

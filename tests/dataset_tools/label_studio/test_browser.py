@@ -27,9 +27,7 @@ SUBMIT = "[data-testid=bottombar-submit-button]"
 
 
 @pytest.fixture(scope="module")
-def signed_in(
-    label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]]
-) -> Iterator[BrowserContext]:
+def signed_in(label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]]) -> Iterator[BrowserContext]:
     """A Chromium that reaches nothing but this machine, signed in with e-mail address and password."""
     with chromium() as browser:
         context = browser.new_context(viewport={"width": 1440, "height": 860})
