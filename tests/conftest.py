@@ -90,7 +90,7 @@ def workers_know_torch() -> None:
 
 @pytest.fixture(autouse=True)
 def state_of_torch() -> Iterator[None]:
-    """Where torch is imported already, each test leaves its threads, default type and deterministic flags as they were."""
+    """Where torch is imported already, a test leaves its threads, default type and deterministic flags as they were."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -313,5 +313,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
-        if "transformers" in getattr(item, "fixturenames", ()):  # four seconds to import: in one worker only
+        fixtures = getattr(item, "fixturenames", ())
+        if "transformers" in fixtures:  # four seconds to import: in one worker only
             item.add_marker(pytest.mark.xdist_group("transformers"))
+        elif {"browser", "stage"} & set(fixtures) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))  # the tests of a file share a browser
