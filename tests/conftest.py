@@ -88,6 +88,24 @@ def workers_know_torch() -> None:
     server.ensure_running()
 
 
+@pytest.fixture(autouse=True)
+def state_of_torch() -> Iterator[None]:
+    """Where torch is imported already, a test leaves its threads, default type and deterministic flags as they were."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    threads, dtype, flags = torch.get_num_threads(), torch.get_default_dtype(), (cudnn.deterministic, cudnn.benchmark)
+    mode = torch.get_deterministic_debug_mode()
+    yield
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+    torch.set_deterministic_debug_mode(mode)
+    cudnn.deterministic, cudnn.benchmark = flags
+
+
 @pytest.fixture
 def peak_bytes() -> Callable[..., int]:
     """Measures the Python memory that a call needs at its peak: the least of three runs.
@@ -153,8 +171,8 @@ def small_corpus(shared: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus_of_three(shared: Callable[..., Path]) -> Path:
-    """A corpus of three intervals per class, seed 5."""
-    return shared("standin-3", lambda root: write_standin(root, seed=5, per_class=3, jobs=2))
+    """A corpus of three intervals per class, with the seed of the inputs of `make gpu`."""
+    return shared("standin-3", lambda root: write_standin(root, seed=8, per_class=3, jobs=2))
 
 
 @pytest.fixture(scope="session")
@@ -295,5 +313,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first: one that came last would keep a single worker busy while the others have nothing left."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
-        if "transformers" in getattr(item, "fixturenames", ()):  # four seconds to import: in one worker only
+        fixtures = getattr(item, "fixturenames", ())
+        if "transformers" in fixtures:  # four seconds to import: in one worker only
             item.add_marker(pytest.mark.xdist_group("transformers"))
+        elif {"browser", "stage"} & set(fixtures) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))  # the tests of a file share a browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -19,7 +20,9 @@ HEAVY = ("torch", "torchaudio", "cv2", "av", "h5py", "scipy", "label_studio_sdk"
 MOST_LINES = 350
 MOST_FLAT_FILES = 10
 
-FILES = {path: ast.parse(path.read_text("utf-8")) for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))}
+# In one worker: each that has one of these tests parses all files.
+pytestmark = pytest.mark.xdist_group("architecture")
+FILES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 
 
 def module_name(path: Path) -> str:
@@ -27,8 +30,13 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): tree for path, tree in FILES.items()}
+MODULES = {module_name(path): path for path in FILES}
 IS_PACKAGE = {module_name(path) for path in FILES if path.name == "__init__.py"}
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -43,7 +51,10 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield submodule if submodule in MODULES else str(node.module)
 
 
-IMPORTS = {name: {other for other in imported(tree) if other in MODULES} - {name} for name, tree in MODULES.items()}
+@functools.cache
+def imports_of(module: str) -> set[str]:
+    """The modules of both packages that a module imports."""
+    return {other for other in imported(parsed(MODULES[module])) if other in MODULES} - {module}
 
 
 def package_order() -> list[str]:
@@ -88,56 +99,59 @@ def test_every_package_is_listed_once() -> None:
     assert {unit_of(name) for name in MODULES if name not in IS_PACKAGE} == set(PACKAGE_ORDER)
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - IS_PACKAGE))
-def test_imports_point_one_way(module: str) -> None:
-    here = PACKAGE_ORDER.index(unit_of(module))
-    later = {unit_of(other) for other in IMPORTS[module]} & set(PACKAGE_ORDER[here + 1 :])
-    assert not later, f"docs/architecture.md lists them below {unit_of(module)}"
+def test_imports_point_one_way() -> None:
+    upward = {}
+    for module in set(MODULES) - IS_PACKAGE:
+        here = PACKAGE_ORDER.index(unit_of(module))
+        upward[module] = {unit_of(other) for other in imports_of(module)} & set(PACKAGE_ORDER[here + 1 :])
+    assert {module: later for module, later in upward.items() if later} == {}, "docs/architecture.md lists them below"
 
 
 def test_no_import_cycle_between_files() -> None:
-    assert cycle_in(IMPORTS) is None
+    assert cycle_in({name: imports_of(name) for name in MODULES}) is None
 
 
 def test_no_import_cycle_between_packages() -> None:
     arrows: dict[str, set[str]] = {}
-    for module, others in IMPORTS.items():
+    for module in MODULES:
         if module not in IS_PACKAGE:
-            arrows.setdefault(unit_of(module), set()).update(unit_of(other) for other in others)
+            arrows.setdefault(unit_of(module), set()).update(unit_of(other) for other in imports_of(module))
     assert cycle_in({name: others - {name} for name, others in arrows.items()}) is None
 
 
 def test_the_data_set_knows_nothing_of_the_model() -> None:
-    assert not [name for name in MODULES if name.startswith("dataset_tools") and any(map(_is_fmn, IMPORTS[name]))]
+    assert not [name for name in MODULES if name.startswith("dataset_tools") and any(map(_is_fmn, imports_of(name)))]
 
 
 def _is_fmn(module: str) -> bool:
     return module.split(".")[0] == "fmn"
 
 
-@pytest.mark.parametrize("module", sorted(name for name in MODULES if _is_fmn(name)))
-def test_the_model_knows_core_and_manifests_and_nothing_else_of_the_data_set(module: str) -> None:
-    known = {other for other in IMPORTS[module] if not _is_fmn(other)}
-    for importer, what in {
+def test_the_model_knows_core_and_manifests_and_nothing_else_of_the_data_set() -> None:
+    exceptions = {
         "fmn.data.items": "speech",
         "fmn.search.query_files": "speech",
         "fmn.search.text_query": "speech",
         "fmn.serve": "report",
-    }.items():  # who withdrew; what was said; what was typed; the cards
-        if module.startswith(importer):
-            known = {other for other in known if not other.startswith(f"dataset_tools.{what}.")}
-    assert {other for other in known if not other.startswith("dataset_tools.core")} <= {"dataset_tools.manifests"}
+    }  # who withdrew; what was said; what was typed; the cards
+    known = {}
+    for module in filter(_is_fmn, MODULES):
+        also = tuple(f"dataset_tools.{what}." for importer, what in exceptions.items() if module.startswith(importer))
+        others = {other for other in imports_of(module) if not _is_fmn(other)} - {"dataset_tools.manifests"}
+        known[module] = {other for other in others if not other.startswith(("dataset_tools.core", *also))}
+    assert {module: others for module, others in known.items() if others} == {}
 
 
 def test_manifests_re_exports_nothing() -> None:
     names = {
         alias.asname or alias.name
         for path in (*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"))
-        for node in ast.walk(FILES.get(path) or ast.parse(path.read_text("utf-8")))
+        if "dataset_tools.manifests" in path.read_text("utf-8")  # parsing takes longer
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module == "dataset_tools.manifests"
         for alias in node.names
     }
-    tree = MODULES["dataset_tools.manifests"]
+    tree = parsed(MODULES["dataset_tools.manifests"])
     defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     assigned = (target for node in tree.body for target in getattr(node, "targets", [getattr(node, "target", None)]))
     assert names <= defined | {target.id for target in assigned if isinstance(target, ast.Name)}
@@ -148,9 +162,9 @@ def test_few_files_lie_flat(package: str) -> None:
     assert len(list((ROOT / package).glob("*.py"))) <= MOST_FLAT_FILES
 
 
-@pytest.mark.parametrize("path", sorted(FILES), ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+def test_files_are_short() -> None:
+    lines = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in FILES}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("module", ["dataset_tools.cli.main", "fmn.cli.main", "cli"])
@@ -169,12 +183,14 @@ def required_packages() -> dict[str, str]:
     return dict(re.findall(r"^\| ([\w-]+).*\| `([\w/]+\.py)` \|$", text, flags=re.MULTILINE))
 
 
-def every_import(tree: ast.AST) -> Iterator[str]:
-    """Modules that a file imports by a statement or by name (``import_module("…")``)."""
-    yield from imported(tree)
-    for node in ast.walk(tree):
+@functools.cache
+def every_package(path: Path) -> set[str]:
+    """Packages from which a file imports, by a statement or by name (``import_module("…")``)."""
+    found = set(imported(parsed(path)))
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            yield from (str(one.value) for one in node.args if isinstance(one, ast.Constant))
+            found |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
+    return {module.split(".")[0] for module in found}
 
 
 def test_the_packages_that_may_have_to_be_replaced_are_listed() -> None:
@@ -185,12 +201,7 @@ def test_the_packages_that_may_have_to_be_replaced_are_listed() -> None:
 @pytest.mark.parametrize(("package", "path"), required_packages().items())
 def test_a_package_is_imported_in_the_one_file_that_is_said(package: str, path: str) -> None:
     name = IMPORT_NAMES.get(package, package)
-    users = {
-        str(file.relative_to(ROOT))
-        for file, tree in FILES.items()
-        if any(module.split(".")[0] == name for module in every_import(tree))
-    }
-    assert users == {path}
+    assert {str(file.relative_to(ROOT)) for file in FILES if name in every_package(file)} == {path}
 
 
 def test_the_wheel_holds_every_package() -> None:

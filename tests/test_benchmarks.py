@@ -6,7 +6,6 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    yield
-    torch.set_num_threads(usual)
 
 
 def printed_by(name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

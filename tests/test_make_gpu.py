@@ -70,11 +70,16 @@ def test_the_wheels_of_all_dependencies_include_those_that_are_usually_lacking()
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.xdist_group("make gpu")
-def test_every_step_runs_without_a_network_on_a_machine_that_has_the_usual_packages(place: Path) -> None:
-    tree, wheels = place / "tree", place / "wheels"
+def test_every_step_runs_without_a_network_on_a_machine_that_has_the_usual_packages(
+    place: Path, corpus_of_three: Path
+) -> None:
+    tree, wheels, standin = place / "tree", place / "wheels", place / "standin"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    shutil.copytree(corpus_of_three, standin)
     make("gpu-wheels", f"WHEELS={wheels}", f"GPU_PYTHON={VERSION}", folder=ROOT)
-    make("gpu-inputs", f"INPUTS={tree / 'gpu-inputs'}", f"INPUTS_ARGS={TINY}", "JOBS=2", folder=ROOT)
+    make(
+        "gpu-inputs", f"INPUTS={tree / 'gpu-inputs'}", f"INPUTS_ARGS={TINY} --standin {standin}", "JOBS=2", folder=ROOT
+    )
     python = without_what_is_lacking(place / "usual")
     before = (tree / "docs" / "benchmarks-gpu.md").read_bytes()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTEST", "FMN"))}

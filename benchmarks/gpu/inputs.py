@@ -37,12 +37,13 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=50, help="clips of each of its classes")
     parser.add_argument("--small-classes", type=int, default=4)
     parser.add_argument("--small-per-class", type=int, default=6)
+    parser.add_argument("--standin", type=Path, help="drawn here, unless it is there already; default: drawn anew")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     folder, jobs = options.folder.resolve(), options.jobs
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="gpu-inputs-") as temporary:
-        corpus, large = Path(temporary) / "standin", Path(temporary) / "large"
+        corpus, large = options.standin or Path(temporary) / "standin", Path(temporary) / "large"
         per_class = max(options.per_class, options.small_per_class)
         _data("standin", corpus, "--per-class", per_class, "--seed", SEED, "--jobs", jobs)
         _build(corpus, folder / "small", options.small_classes, options.small_per_class, jobs)

@@ -13,6 +13,8 @@ from pathlib import Path
 import h5py
 import pytest
 
+pytestmark = pytest.mark.xdist_group("bad input")  # in one worker: all compare with one build
+
 ONE_CLASS = """
 schema: fmn.classes/1
 actions:

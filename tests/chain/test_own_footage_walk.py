@@ -47,7 +47,7 @@ def run(commands: str, folder: Path) -> str:
     return done.stdout
 
 
-def draw(path: Path, hue: int, *, seconds: float, fps: int = 25) -> None:
+def draw(path: Path, hue: int, *, seconds: float, fps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = f"testsrc2=d={seconds}:s=96x72:r={fps},hue=h={hue}"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", pictures]
@@ -61,7 +61,7 @@ def commands_of(text: str) -> int:
 def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp_path: Path) -> None:
     for place, label in enumerate(CLASSES):
         for person in range(1, 6):
-            draw(tmp_path / "my-videos" / label / f"p{person}_1.mp4", 60 * place + 5 * person, seconds=1)
+            draw(tmp_path / "my-videos" / label / f"p{person}_1.mp4", 60 * place + 5 * person, seconds=1, fps=15)
         (tmp_path / "my-videos" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
     commands = block("From a folder of clips to a table")
     assert commands_of(commands) == 5

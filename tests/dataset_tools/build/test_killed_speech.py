@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 
+pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all start from one build
+
 SMALL = ("--classes", "10", "--short-side", "32", "--jobs", "1")
 
 DIES = """

@@ -17,6 +17,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.engines.espeak import EspeakEngine
 from dataset_tools.speech.recordings.consents import Consents
 
+pytestmark = pytest.mark.xdist_group("rebuilding speech")  # in one worker: most start from one build
+
 MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl")
 SMALL = ("--short-side", 32)
 SPLIT = ("pairs", "--split", "pairs", "--test-share", 0.5)

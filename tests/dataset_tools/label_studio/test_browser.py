@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
@@ -26,22 +26,33 @@ CLASSES = load_classes()
 SUBMIT = "[data-testid=bottombar-submit-button]"
 
 
-@pytest.fixture
-def page(label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]], tmp_path: Path) -> Iterator[Page]:
-    """A page of a Chromium that reaches nothing but this machine, signed in with e-mail address and password.
-
-    Its last picture, last-page.png in the test's folder, tells what went wrong.
-    """
+@pytest.fixture(scope="module")
+def signed_in(label_studio: Any, chromium: Callable[..., AbstractContextManager[Browser]]) -> Iterator[BrowserContext]:
+    """A Chromium that reaches nothing but this machine, signed in with e-mail address and password."""
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 860})
-        page.set_default_timeout(30_000)
+        context = browser.new_context(viewport={"width": 1440, "height": 860})
+        context.set_default_timeout(30_000)
+        page = context.new_page()
         page.goto(label_studio.target.url, wait_until="domcontentloaded")
         page.fill("input[name=email]", label_studio.email)
         page.fill("input[name=password]", label_studio.password)
         page.click("button[type=submit]")
         page.wait_for_url(re.compile(r"^(?!.*login)"), wait_until="commit")
-        yield page
-        page.screenshot(path=tmp_path / "last-page.png")
+        page.close()
+        yield context
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext, tmp_path: Path) -> Iterator[Page]:
+    """A page that remembers nothing of earlier ones.
+
+    Its last picture, last-page.png in the test's folder, tells what went wrong.
+    """
+    page = signed_in.new_page()
+    yield page
+    page.screenshot(path=tmp_path / "last-page.png")
+    page.evaluate("localStorage.clear()")
+    page.close()
 
 
 def task_is_open(page: Page, title: str) -> None:

@@ -31,6 +31,8 @@ from dataset_tools.speech.transcripts import (
     transcript_warnings,
 )
 
+pytestmark = pytest.mark.xdist_group("transcripts")  # in one worker: most start from the same recordings
+
 
 def transcripts_of(folder: Path) -> dict[Path, str]:
     (listing,) = (path for path in folder.iterdir() if path.name.endswith("transcription"))

@@ -18,7 +18,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exporting import export_dataset
 
-pytestmark = pytest.mark.filterwarnings("default")
+# mteb imports transformers: in the worker that has imported it.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.xdist_group("transformers")]
 Manifest = Callable[[Workspace, str], list[dict[str, Any]]]
 
 

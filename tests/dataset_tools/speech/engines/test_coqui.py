@@ -25,6 +25,8 @@ from dataset_tools.speech.engines.coqui import CoquiEngine
 from dataset_tools.speech.engines.registry import open_engine
 from dataset_tools.speech.synthesis import synthesize
 
+pytestmark = pytest.mark.xdist_group("coqui")  # in one worker: three seconds to import
+
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
