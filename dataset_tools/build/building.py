@@ -69,6 +69,7 @@ def build_dataset(
         InputError: an input is invalid; nothing was written.
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
+    _check_place(workspace, corpus)
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
@@ -141,6 +142,24 @@ def build_dataset(
         write_build(workspace, corpus, classes, options, summary, sources)
         remember_inputs(workspace, corpus, classes, options.voices.sentences)
     return summary
+
+
+def _check_place(workspace: Workspace, corpus: Corpus) -> None:
+    """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
+
+    Raises:
+        InputError: it does.
+    """
+    clips = workspace.clips.resolve()
+    if corpus.is_own and any(
+        path.resolve().is_relative_to(clips) for path in (corpus.annotations.path, *corpus.videos.values())
+    ):
+        raise InputError(
+            "The footage is in the folder that the workspace's clips are written to",
+            where=workspace.clips,
+            expected="footage in another folder",
+            next_step="move it to another folder, such as my-videos/, and name that; or name another workspace: -w DIR",
+        )
 
 
 def _contents(
