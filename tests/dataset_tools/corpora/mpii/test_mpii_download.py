@@ -21,7 +21,7 @@ from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, find_mat, open_corp
 def test_nothing_is_asked_for_without_consent(home: Any, tmp_path: Path, download: Callable) -> None:
     with pytest.raises(InputError, match="scientific purposes") as caught:
         download(tmp_path / "root", accept_licence=False)
-    assert caught.value.next_step == "read them there, then run the same command with --accept-licence"  # so its DIR is kept
+    assert caught.value.next_step == "read them there, then run the same command with --accept-licence"
     assert home.asked == []
     assert not (tmp_path / "root").exists()
 
