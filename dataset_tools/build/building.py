@@ -293,6 +293,9 @@ def _summary(
         notes=corpus.notes,
         without_times=tuple(without_times),
         with_sound=sum(clip.sound is True for clip in clips) if options and options.keep_audio else None,
+        with_sentence=sum(row.text_source == "tacos" and not row.augmented for row in utterances)
+        if options and options.speech and options.voices.sentences and not options.footage_sentences
+        else None,
         is_own=corpus.is_own,
         stand_in=corpus.standin,
         dry_run=dry_run,
