@@ -76,6 +76,7 @@ class BuildSummary:
         notes: messages of the annotation reader.
         without_times: full sentences about the videos that have no times.
         with_sound: number of clips with the audio of their video; None unless it was to be kept.
+        with_sentence: number of utterances with a sentence of the sentence files; None unless files were named.
         is_own: whether the footage is the user's own.
         stand_in: content of STANDIN.json if the footage is synthetic.
     """
@@ -92,6 +93,7 @@ class BuildSummary:
     notes: tuple[str, ...] = ()
     without_times: tuple[str, ...] = ()
     with_sound: int | None = None
+    with_sentence: int | None = None
     is_own: bool = False
     stand_in: Mapping[str, Any] | None = None
     dry_run: bool = False

@@ -71,6 +71,7 @@ def build_dataset(
         InputError: an input is invalid; nothing was written.
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
+    _check_place(workspace, corpus)
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
@@ -144,6 +145,24 @@ def _planned(
     if options.speech:
         corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
     return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+
+
+def _check_place(workspace: Workspace, corpus: Corpus) -> None:
+    """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
+
+    Raises:
+        InputError: it does.
+    """
+    clips = workspace.clips.resolve()
+    if corpus.is_own and any(
+        path.resolve().is_relative_to(clips) for path in (corpus.annotations.path, *corpus.videos.values())
+    ):
+        raise InputError(
+            "The footage is in the folder that the workspace's clips are written to",
+            where=workspace.clips,
+            expected="footage in another folder",
+            next_step="move it to another folder, such as my-videos/, and name that; or name another workspace: -w DIR",
+        )
 
 
 def _contents(
@@ -302,6 +321,9 @@ def _summary(
         notes=corpus.notes,
         without_times=tuple(without_times),
         with_sound=sum(clip.sound is True for clip in clips) if options and options.keep_audio else None,
+        with_sentence=sum(row.text_source == "tacos" and not row.augmented for row in utterances)
+        if options and options.speech and options.voices.sentences and not options.footage_sentences
+        else None,
         is_own=corpus.is_own,
         stand_in=corpus.standin,
         dry_run=dry_run,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -81,10 +81,10 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
     clips = list(_rows(workspace, "clips", ClipRow, problems))
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
-    hashes = {} if problems else {row.id: row.sha256 for row in items}
+    known = {} if problems else {row.id: _facts(row) for row in items}
     problems += check_files(items, workspace.root, jobs=jobs, progress=progress)
     pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
-    split, in_split = _check_split(workspace, hashes, problems)
+    split, in_split = _check_split(workspace, known, problems)
     rows = len(items) + pairs + in_split
     return VerifyReport(rows=rows, checked=len(items), split=split, problems=tuple(sorted(problems)))
 
@@ -102,12 +102,14 @@ def check_files(
     return problems
 
 
-def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[str]) -> tuple[str | None, int]:
+def _check_split(
+    workspace: Workspace, known: Mapping[str, tuple[str | None, ...]], problems: list[str]
+) -> tuple[str | None, int]:
     """Checks the split for train/test leaks; memory grows with the number of items, not of pairs.
 
     Args:
         workspace: train.jsonl and test.jsonl are optional.
-        hashes: SHA-256 of every clip and utterance of the data set, by id; empty: not known.
+        known: `_facts` of every clip and utterance of the data set, by id; empty: not known.
         problems: list to which problems are appended.
 
     Returns:
@@ -132,7 +134,7 @@ def _check_split(workspace: Workspace, hashes: dict[str, str], problems: list[st
             clips[pair.clip.id], utterances[pair.utterance.id] = pair.clip, pair.utterance
             for row in (pair.clip, pair.utterance):
                 sides[row.id].add(side)
-                if hashes and hashes.get(row.id) != row.sha256:
+                if known and known.get(row.id) != _facts(row):
                     outdated.add(row.id)
     content = _content(workspace, [*clips.values()], [*utterances.values()], problems)
     for item, same in (*content.clips.items(), *content.utterances.items()):
@@ -173,6 +175,13 @@ def _content(
     except ManifestError as error:
         problems.append(f"{error.where}: {error.found}")
         return content_of(clips, utterances)
+
+
+def _facts(row: ClipRow | UtteranceRow) -> tuple[str | None, ...]:
+    """Returns what pairs, splits and training depend on; not the verdict, which `fmn-data pairs` may ignore."""
+    if isinstance(row, ClipRow):
+        return row.sha256, row.class_id, row.person, row.dish
+    return row.sha256, row.class_id, row.clip, row.voice, row.text
 
 
 def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str, str]]:

@@ -83,7 +83,9 @@ def propose(
             "No interval has an action, a subject and an object of the class file",
             where=corpus.annotations.path,
             expected=f"annotations in the words of {base.path}",
-            next_step="map its words to the verbs and attributes of the annotation file",
+            next_step=f"draft a class file with: {corpus.draft_command}"
+            if corpus.draft_command
+            else "map its words to the verbs and attributes of the annotation file",
         )
     candidates = sorted(members, key=lambda one: one.id)
     chosen, proven = _solve(

@@ -154,6 +154,13 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     if summary.with_sound is not None:
         others = "; the videos of the others have none" if summary.with_sound < summary.clips else ""
         terminal.say(f"  clips with sound: {summary.with_sound:,} of {summary.clips:,}{others}")
+    if summary.with_sentence is not None:
+        terminal.say(f"  sentences from the files of --sentences: {summary.with_sentence:,}")
+        if not summary.with_sentence:
+            terminal.warn(
+                "no sentence of these files was used: each needs the name of a video, frames that contain those of a"
+                " clip, and the subject of its class; they are used for English only"
+            )
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)

@@ -39,7 +39,8 @@ class CuttingOptions:
         ),
     ] = None
     short_side: Annotated[
-        int | None, typer.Option("--short-side", min=16, help="Short side of the clips in pixels (default: 256).")
+        int | None,
+        typer.Option("--short-side", min=16, max=4320, help="Short side of the clips in pixels (default: 256)."),
     ] = None
     keep_audio: Annotated[
         bool | None,

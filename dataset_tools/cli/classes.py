@@ -52,6 +52,7 @@ def classes(
     from dataset_tools.build.opened_videos import with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
 
+    _check_given(options, footage, draft_from, propose, out)
     if out is not None and out.exists():
         raise InputError(
             "The class file already exists, and may contain manual edits",
@@ -80,6 +81,34 @@ def classes(
     terminal.result(
         {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
     )
+
+
+def _check_given(
+    options: ClassOptions, footage: FootageOptions, draft_from: Path | None, propose: int | None, out: Path | None
+) -> None:
+    """Refuses options that would have no effect.
+
+    Raises:
+        InputError: there are some.
+    """
+    if out is not None and draft_from is None and propose is None:
+        place = footage.own or "FILE"
+        raise InputError(
+            "--out names a class file, but none is drafted or proposed",
+            where=out,
+            expected="--from, or --propose",
+            next_step=f"draft one with: fmn-data classes --from {place} --out {out}; or leave --out out",
+        )
+    main, given = "--propose", {"--classes": options.count if propose is not None else None}
+    if draft_from is not None:
+        main, given = "--from", {"--propose": propose, "--class-file": options.class_file, **footage.sources}
+    if ignored := [option for option, value in given.items() if value is not None]:
+        raise InputError(
+            f"{main} does not use {' and '.join(ignored)}",
+            where=", ".join(f"{option} {given[option]}" for option in ignored),
+            expected="the annotations of --from only" if draft_from is not None else "the number of classes only once",
+            next_step=f"leave {'it' if len(ignored) == 1 else 'them'} out",
+        )
 
 
 def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None) -> None:

@@ -110,4 +110,9 @@ def download(
             expected="each video at its URL",
             next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
         )
-    terminal.next("fmn-data build --classes 20 --mpii", folder)
+    chosen: dict[str, object] = {"--classes": 20}
+    if videos == "needed":  # the videos of other options are not there
+        chosen = {"--classes": classes.count, "--class-file": classes.class_file, "--per-class": per_class}
+        chosen |= {"--shortfall": shortfall, "--seed": seed}
+    given = [str(word) for option, value in chosen.items() if value is not None for word in (option, value)]
+    terminal.next("fmn-data build", *given, "--mpii", folder)

@@ -102,6 +102,11 @@ class FootageOptions:
         return self.clips if self.annotations is None else self.annotations
 
     @property
+    def sources(self) -> dict[str, Path | None]:
+        """Locations of the footage, by option; at most one of them may be given."""
+        return {"--annotations": self.annotations, "--clips": self.clips, "--mpii": self.mpii}
+
+    @property
     def read_with(self) -> ListOptions:
         """Options for reading --annotations."""
         from dataset_tools.corpora.annotations.formats import ListOptions
@@ -127,8 +132,7 @@ class FootageOptions:
                     expected="annotations for these videos",
                     next_step="add --annotations FILE; MPII Cooking 2 needs only --mpii",
                 )
-        given = {"--annotations": self.annotations, "--clips": self.clips, "--mpii": self.mpii}
-        sources = {option: str(path) for option, path in given.items() if path is not None}
+        sources = {option: str(path) for option, path in self.sources.items() if path is not None}
         if len(sources) > 1:
             raise InputError(
                 f"{' and '.join(sources)} name different sources of footage",

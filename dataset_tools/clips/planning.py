@@ -75,7 +75,9 @@ def plan_clips(
             "No annotated interval belongs to any of the classes",
             where=corpus.annotations.path,
             expected=f"intervals of the classes of {classes.path}",
-            next_step="see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
+            next_step=f"draft a class file with: {corpus.draft_command}; or name yours with --class-file"
+            if corpus.draft_command
+            else "see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
         )
     taken: dict[str, list[Interval]] = defaultdict(list)
     samplers: dict[str, IntervalSampler] = {}

@@ -208,10 +208,11 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     if stopped is not None:
         return stopped
     if isinstance(raised, OSError):
+        remedy = "give this account access, or use another folder" if isinstance(raised, PermissionError) else "fix it"
         return StoppedError(
             f"Operating system error: {raised.strerror or raised}",
             where=raised.filename,
-            next_step="fix it and run the same command again: it resumes",
+            next_step=f"{remedy}; then run the same command again: it resumes",
         )
     kinds = {kind.__name__ for kind in type(raised).__mro__}
     if kinds & {"MemoryError", "OutOfMemoryError"} or "not enough memory" in str(raised):

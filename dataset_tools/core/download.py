@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import next_step_on_disk, write_bytes
 from dataset_tools.core.progress import Progress, silent
 
 TIMEOUT_S = 30.0
@@ -152,7 +152,11 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, malformed responses
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise _no_room(part, command, str(error.strerror)) from error
+            raise StoppedError(
+                f"The file cannot be written: {error.strerror}",
+                where=part.parent,
+                next_step=next_step_on_disk(error.strerror, command),
+            ) from error
         raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
 
 
@@ -189,15 +193,12 @@ def _refuse_web_page(response: Any, url: str, path: Path) -> None:
 def _need_room(part: Path, have: int, total: int | None, command: str) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
-        raise _no_room(part, command, f"{(total - have) / 1e9:.1f} GB remaining, {free / 1e9:.1f} GB are free")
-
-
-def _no_room(part: Path, command: str, found: str) -> StoppedError:
-    return StoppedError(
-        f"Not enough disk space for the file: {found}",
-        where=part.parent,
-        next_step=f"make room, then run {command} again to resume",
-    )
+        raise StoppedError(
+            "Not enough disk space for the file: "
+            f"{(total - have) / 1e9:.1f} GB remaining, {free / 1e9:.1f} GB are free",
+            where=part.parent,
+            next_step=f"make room, then run {command} again to resume",
+        )
 
 
 def _part_of(path: Path) -> Path:

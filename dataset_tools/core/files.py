@@ -82,11 +82,14 @@ def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedE
     found = os.strerror(code) if code in full else next((text for text in texts if text in str(error)), None)
     if found is None or isinstance(error, StoppedError):
         return None
-    return StoppedError(
-        f"The file cannot be written: {found}",
-        where=path,
-        next_step="make room, then run the same command again to resume",
-    )
+    return StoppedError(f"The file cannot be written: {found}", where=path, next_step=next_step_on_disk(found))
+
+
+def next_step_on_disk(found: str | None, command: str = "the same command") -> str:
+    """Returns what to do about a disk that is full or read-only, which ``found`` says in the system's words."""
+    if found == os.strerror(errno.EROFS):
+        return f"make the disk writable, or name another folder; then run {command} again"
+    return f"make room, then run {command} again to resume"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

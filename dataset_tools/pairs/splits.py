@@ -127,8 +127,8 @@ def split_mpii(
         raise InputError(
             "The official split is not known",
             where="manifests/build.json, official_split",
-            expected="the lists of experimentalSetup/, read by fmn-data build",
-            next_step="put experimentalSetup/ beside the videos and build again, or use --split items or person",
+            expected="the lists of experimentalSetup/, read by fmn-data build --mpii; own footage has none",
+            next_step="use --split items or person; or put experimentalSetup/ in the folder of --mpii, and build again",
         )
     dropped: Counter[str] = Counter()
     sequences = {clip.id: f"{clip.person}-{clip.dish}" for clip in clips}

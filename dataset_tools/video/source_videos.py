@@ -87,7 +87,7 @@ def read_sources(
     """
     sources: dict[str, Source] = {}
     failures: dict[str, ToolkitError] = {}
-    unread: dict[_Task, str] = {}
+    unread: dict[_Task, list[str]] = {}  # several names of one file, where they are symbolic links
     for name, path in sorted(videos.items()):
         place = path.resolve()
         task = _Task(place, memory / f"{place.stem}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.json")
@@ -97,17 +97,17 @@ def read_sources(
         elif not retry_died and (died := _recall_crash(task)) is not None:
             failures[name] = died
         else:
-            unread[task] = name
+            unread.setdefault(task, []).append(name)
     with closing(run_each(_read, unread, jobs=jobs)) as outcomes:
         for done, outcome in enumerate(outcomes, start=1):
-            name = unread[outcome.item]
+            names = unread[outcome.item]
             if outcome.result is not None:
-                sources[name] = outcome.result
+                sources |= dict.fromkeys(names, outcome.result)
             elif outcome.error is not None:
-                failures[name] = outcome.error
+                failures |= dict.fromkeys(names, outcome.error)
                 if isinstance(outcome.error, WorkerDiedError):
                     _note_crash(outcome.item, outcome.error)
-            progress("sources", done, len(unread), name)
+            progress("sources", done, len(unread), names[0])
     return sources, failures
 
 

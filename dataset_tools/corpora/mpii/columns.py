@@ -76,7 +76,7 @@ def read_columns(path: Path) -> Columns:
             "The annotation file cannot be used" + "".join(f"\n  - {problem}" for problem in problems),
             where=path,
             expected="a group `annos` as in attributesAnnotations_MPII-Cooking-2.mat",
-            next_step="check that it is that file and complete; to fetch it: fmn-data download --accept-licence",
+            next_step="check that it is that file and complete; to fetch it: fmn-data download DIR --accept-licence",
         ) from cause
     return columns
 

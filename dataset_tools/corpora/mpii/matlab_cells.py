@@ -61,7 +61,7 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
             "The file is empty" if not head else "The file is not a MATLAB v7.3 file: it has no HDF5 signature",
             where=path,
             expected=expected,
-            next_step="check the path, or fetch the file again with: fmn-data download --accept-licence",
+            next_step="check the path, or fetch the file again with: fmn-data download DIR --accept-licence",
         )
     try:
         file = h5py.File(path, "r", locking=False)  # some file systems (NFS) have no locks; reading needs none
@@ -70,7 +70,7 @@ def open_mat(path: Path) -> Iterator[h5py.File]:
             f"The file is truncated or damaged: {error}",
             where=path,
             expected=expected,
-            next_step="fetch it again with: fmn-data download --accept-licence",
+            next_step="fetch it again with: fmn-data download DIR --accept-licence",
         ) from error
     with file:
         yield file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,13 @@ class Corpus:
     def annotation_options(self) -> Mapping[str, Any]:
         """The options that the annotation file was read with, by name."""
         return {}
+
+    @property
+    def draft_command(self) -> str | None:
+        """The command that drafts a class file from the user's own annotations; None for MPII Cooking 2."""
+        if not self.is_own:
+            return None
+        return f"fmn-data classes --from {shlex.quote(str(self.annotations.path))} -o annotations/classes.yaml"
 
 
 def open_corpus(root: Path) -> Corpus:

@@ -25,7 +25,7 @@ from dataset_tools.corpora.mpii.unpacking import UNPACKED, unpack_archive
 
 HOME = "https://datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2/"
 LICENCE = "MPII Cooking 2 may be used for scientific purposes only, and may not be redistributed"
-COMMAND = "fmn-data download --accept-licence"
+_COMMAND = "the same command"
 ATTEMPTS = 6
 
 Part = Literal["annotations", "videos", "sentences"]
@@ -130,7 +130,7 @@ def download_corpus(
             f"The license has not been accepted: {LICENCE}",
             where=home,
             expected="your consent to the terms on that page",
-            next_step=f"read them there, then run: {COMMAND}",
+            next_step=f"read them there, then run {_COMMAND} with --accept-licence",
         )
     if without_passwords(home) != home:
         raise InputError(
@@ -165,7 +165,7 @@ def download_corpus(
                     _write_records(root, records)
             if file.is_archive and record.unpacked is None:
                 try:
-                    count = unpack_archive(path, file.part, root, record.url, COMMAND, progress)
+                    count = unpack_archive(path, file.part, root, record.url, _COMMAND, progress)
                 except InputError:
                     del records[file.name]  # later downloads need not match a damaged file
                     _write_records(root, records)
@@ -230,7 +230,7 @@ def _fetch(
         home + file.address,
         path,
         check=check,
-        command=COMMAND,
+        command=_COMMAND,
         attempts=attempts,
         timeout_s=timeout_s,
         progress=progress,

@@ -40,7 +40,8 @@ def read_sentence_table(path: Path) -> list[TableRow]:
         text = read_input(path).decode("utf-8-sig")
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _refusal(path, f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        found = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise _refusal(path, found, "check the path, and that it is text in UTF-8") from error
     numbered = [(number, [cell.strip() for cell in line]) for number, line in enumerate(lines, start=1) if any(line)]
     if not numbered:
         raise _refusal(path, "it has no rows")
@@ -84,10 +85,10 @@ def _row(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, in
     return video, int(start), int(end), sentence
 
 
-def _refusal(path: Path, found: str) -> InputError:
+def _refusal(path: Path, found: str, next_step: str = "correct it, or add such a header") -> InputError:
     return InputError(
         f"The table of sentences cannot be used: {found}",
         where=path,
         expected=_EXPECTED,
-        next_step="add such a header",
+        next_step=next_step,
     )

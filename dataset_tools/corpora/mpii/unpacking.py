@@ -62,7 +62,7 @@ def unpack_archive(path: Path, part: str, root: Path, url: str, command: str, pr
             f"The archive is damaged, and was removed: {error}",
             where=path,
             expected=f"the archive {url}",
-            next_step=f"download it again: {command}; if the error persists, report it to the publisher",
+            next_step=f"run {command} again to download it; if the error persists, report it to the publisher",
         ) from error
     for staged in sorted(one for one in staging.rglob("*") if one.is_file()):
         target = final / staged.relative_to(staging)

@@ -189,8 +189,10 @@ def test_sentence_files_are_used_again(run: Callable[..., Result], footage: Path
     people = tmp_path / "people.tsv"
     said = "She dices the carrot."
     people.write_text(f"video\tstart_frame\tend_frame\tsentence\np1_a.mp4\t1\t60\t{said}\n")
-    run("build", "--sentences", people)
+    used = run("build", "--sentences", people).output
     assert said in {row["text"] for row in rows(place)}
+    assert "sentences from the files of --sentences: 1" in used
+    assert "no sentence of these files was used" not in used
     for command in ("build", "retry", "build --dry-run", "speech synthesize"):
         ended = run(*command.split())
         assert command == "retry" or f"--sentences {people}" in told(ended)
@@ -199,6 +201,8 @@ def test_sentence_files_are_used_again(run: Callable[..., Result], footage: Path
     assert "with unchanged content" in " ".join(run("speech", "synthesize", code=2).output.split())
     run("build")
     assert "He dices the carrot." in {row["text"] for row in rows(place)}
+    people.write_text(people.read_text().replace("p1_a.mp4", "another.mp4"))
+    assert "no sentence of these files was used" in run("build").output
     people.unlink()
     for command in ("build", "speech synthesize"):
         refused = " ".join(run(*command.split(), code=2).output.split())
@@ -282,3 +286,8 @@ def test_the_help_says_how_to_undo_flags(monkeypatch: pytest.MonkeyPatch) -> Non
         ("--footage-sentences", "--no-sentences"),
     ):
         assert all(name in text for name in pair)
+
+
+def test_clips_of_a_size_that_no_codec_has_are_refused(run: Callable[..., Result], place: Path) -> None:
+    assert "less than or equal to 4320" in run("build", "--clips", place, "--short-side", 100_000, code=2).output
+    assert not place.exists()

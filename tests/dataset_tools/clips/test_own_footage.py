@@ -202,3 +202,15 @@ def test_english_sentences_with_words_in_other_scripts_are_said(
     assert "'切', '苹果'; build with --language zh, give English names" in note
     assert not notes("a.mp4,1,40,open,door,\n")
     assert len(notes("a.mp4,1,40,cut,apple,She slices it.\n")) == dry_run  # a dry run writes no sentences
+
+
+def test_footage_where_the_clips_are_written_is_refused(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    place = Workspace(tmp_path)
+    write_video(place.clips / "cut_carrot_knife" / "p1.mp4", 30)
+    (tmp_path / "linked").symlink_to(place.clips)
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (place.clips, tmp_path / "linked"):
+        corpus = open_own_footage(folder, CLASSES, memory=tmp_path.parent / f"{tmp_path.name}-memory" / "sources")
+        with pytest.raises(InputError, match="the folder that the workspace's clips are written to"):
+            build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    assert sorted(tmp_path.rglob("*")) == before

@@ -50,6 +50,10 @@ def test_bars_counts_times_and_note_fit_any_terminal(
             SafetensorError("I/O error: No space left on device (os error 28)"),
             "cannot be written: No space left on device",
         ),
+        (
+            PermissionError(13, "Permission denied", "clips"),
+            "give this account access, or use another folder; then run",
+        ),
         (MemoryError(), "There is not enough memory"),
         (ZeroDivisionError("division by zero"), "Unexpected error: ZeroDivisionError: division by zero"),
         (KeyboardInterrupt(), "Interrupted"),

@@ -46,6 +46,12 @@ def test_a_full_disk_stops_with_what_to_do(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_read_only_disk_is_not_said_to_be_full(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match="Read-only") as caught, written_whole(tmp_path / "a"):
+        raise OSError(errno.EROFS, "Read-only file system")
+    assert caught.value.next_step == "make the disk writable, or name another folder; then run the same command again"
+
+
 @pytest.mark.parametrize("kind", [SafetensorError, OSError, RuntimeError])
 def test_native_writers_that_meet_a_full_disk_stop_with_what_to_do(tmp_path: Path, kind: type[Exception]) -> None:
     with pytest.raises(StoppedError, match="No space left") as caught, written_whole(tmp_path / "a.bin"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -160,3 +161,40 @@ def test_persons_are_told_by_the_names_of_videos(tmp_path):
     for wrong in ("(", "p"):
         with pytest.raises(InputError, match="--person"):
             read_intervals(tmp_path, ListOptions(person=wrong))
+
+
+@pytest.mark.parametrize(
+    ("options", "found", "where"),
+    [
+        (["--annotations", "LIST", "-o", "OUT"], "--out names a class file, but none is drafted or proposed", "OUT"),
+        (["--from", "LIST", "--clips", "."], "--from does not use --clips", "--clips ."),
+        (["--from", "LIST", "--propose", "3"], "--from does not use --propose", "--propose 3"),
+        (["--annotations", "LIST", "--propose", "3", "--classes", "2"], "--propose does not use --classes", "2"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    options: list[str], found: str, where: str, listing: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.yaml"
+    places = {"LIST": str(listing), "OUT": str(out)}
+    command = ["classes", "-w", str(tmp_path), "--json", *(places.get(option, option) for option in options)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["found"] == found
+    assert places.get(where, where) in error["where"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", [["build"], ["classes", "--propose", "3"]])
+def test_footage_of_other_words_is_answered_with_the_command_that_drafts_its_classes(
+    command: list[str], tmp_path: Path
+) -> None:
+    listing = tmp_path / "my rows.csv"
+    listing.write_text("video,start_frame,end_frame,label\na.mp4,1,20,wave\n", "utf-8")
+    done = CliRunner().invoke(app, [*command, "-w", str(tmp_path), "--annotations", str(listing), "--json"])
+    assert done.exit_code == 2
+    draft = json.loads(done.stdout)["error"]["next"].partition("fmn-data ")[2].partition(";")[0].split(" -o ")[0]
+    out = tmp_path / "annotations" / "classes.yaml"
+    assert CliRunner().invoke(app, [*shlex.split(draft), "-o", str(out)]).exit_code == 0
+    assert [one.id for one in load_classes(out, count=None).classes] == ["show_wave"]

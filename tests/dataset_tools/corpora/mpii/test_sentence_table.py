@@ -47,3 +47,9 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path, content: str, found: str
     with pytest.raises(InputError, match=found) as refused:
         read_sentences(path)
     assert refused.value.where == str(path)
+
+
+def test_a_table_that_is_not_there_needs_another_path_and_no_header(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file") as refused:
+        read_sentences(tmp_path / "table.tsv")
+    assert refused.value.next_step == "check the path, and that it is text in UTF-8"

@@ -1,4 +1,4 @@
-"""A video that killed the worker process that read it is not read again, until the file changes or it is asked for."""
+"""Source videos are read once: under each of their names, and those that kill their reader until they change."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ def test_a_video_that_kills_its_reader(
     sources, failures = read_sources(videos, memory, jobs=1)
     assert list(sources) == ["a"]
     assert not failures
+
+
+def test_a_video_under_two_names_is_read_for_both(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path, damaged = write_video(tmp_path / "a.avi", 10), tmp_path / "b.avi"
+    damaged.write_bytes(b"no video")
+    (tmp_path / "c.avi").symlink_to("a.avi")
+    (tmp_path / "d.avi").symlink_to("b.avi")
+    videos = {name: tmp_path / f"{name}.avi" for name in "abcd"}
+    for _ in ("read", "remembered"):
+        sources, failures = read_sources(videos, tmp_path / "memory", jobs=1)
+        assert {name: source.path for name, source in sources.items()} == {"a": str(path), "c": str(path)}
+        assert failures.keys() == {"b", "d"}
