@@ -268,6 +268,7 @@ def _first_state(
         parameters=loop.parameters,
         processes=loop.processes.count,
         notes=notes,
+        slots_by_classes=True,
     )
 
 
