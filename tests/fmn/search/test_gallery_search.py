@@ -304,7 +304,8 @@ def test_what_is_doubtful_about_a_recording_is_told(
         searched.append(path.name)
         return hashes[path.name] if len(searched) == 1 else silent
 
-    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", hashed)
+    for module in ("query_preparation", "gallery_search"):
+        monkeypatch.setattr(f"fmn.search.{module}.sha256_of", hashed)
     soundfile.write(tmp_path / name, np.zeros(16_000), 16_000)
     told = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / name)])
     assert told.exit_code == 0, told.output
