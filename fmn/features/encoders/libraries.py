@@ -113,6 +113,6 @@ def no_weights_at(path: Path) -> InputError:
         "There is no such file of weights",
         where=path.absolute(),
         expected="a file; a relative path starts at the current folder",
-        next_step="check the path; for a run, start in the folder where it was trained, or write the absolute path into "
-        "its config.json",
+        next_step="check the path; for a run, start in the folder where it was trained, or write the absolute path "
+        "into its config.json",
     )

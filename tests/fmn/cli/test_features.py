@@ -52,7 +52,7 @@ def test_an_export_of_one_manifest_says_what_the_test_needs(
     assert exported.exit_code == 0
     assert (
         "  only of train.jsonl: fmn eval needs those of test.jsonl, too, which fmn features export RUN DIR includes\n"
-        "  next: fmn train --features made\n"
+        "  next: fmn train manifests/train.jsonl --features made\n"
     ) in exported.output
     train = ("train", "manifests/train.jsonl", "--epochs", 1, *small_settings)
     done(*train, "--run", "runs/read", "--features", "made")
