@@ -62,7 +62,7 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
 
 
 def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple[int, RowType | ManifestError]]:
-    schema = row_type.__struct_config__.tag
+    schema = str(row_type.__struct_config__.tag)
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
     for number, line in numbered_lines(path):
