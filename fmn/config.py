@@ -310,7 +310,8 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
                 raise InputError(f"{section!r} in {name!r} is a value, not a section of the configuration")
-        target[key] = value
+        if not (value == {} and sections and isinstance(target.get(key), dict)):  # `flattened`: it sets nothing
+            target[key] = value
     return config_from_dict(values)
 
 
@@ -338,8 +339,9 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
 
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Flattens nested dictionaries into one with dotted names."""
+    """Flattens nested dictionaries into one with dotted names; an empty section at the top has none."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= flattened(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value}
+        is_section = isinstance(value, Mapping) and (value or not path)
+        flat |= flattened(value, f"{path}{key}.") if is_section else {path + key: value}
     return flat

@@ -12,7 +12,7 @@ import typer
 from dataset_tools.cli.options import class_file_of, refuse_beside
 from dataset_tools.cli.push_options import ProjectOption, SelectionOptions, TaskOptions
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
-from dataset_tools.core.console import Terminal
+from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 
@@ -207,7 +207,7 @@ def annotate_serve(
     target = serve(place, port=port, progress=terminal.progress)
     _show_serve(terminal, place, target)
     terminal.result({"url": target.url, "login": str(login_file(place))})
-    terminal.next("fmn-data annotate")
+    terminal.next(f"fmn-data annotate{workspace_option(place.root)}")
 
 
 def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True) -> tuple[Target, bool]:

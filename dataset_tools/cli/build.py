@@ -29,7 +29,7 @@ from dataset_tools.cli.options import (
     warn_synthetic,
 )
 from dataset_tools.core.command import DryRunOption
-from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal, workspace_option
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
@@ -185,4 +185,5 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.say(f"  failed {reason}")
     terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
     if not summary.dry_run:
-        terminal.next("fmn-data annotate (human review), or fmn-data pairs")
+        of = workspace_option(place.root)
+        terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dataset_tools.core.console import Terminal
+from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
@@ -73,7 +73,8 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
         }
     )
     if not dry_run:
-        terminal.next("fmn-data speech synthesize to fill the gaps, then fmn-data pairs")
+        of = workspace_option(place.root)
+        terminal.next(f"fmn-data speech synthesize{of} to fill the gaps, then fmn-data pairs{of}")
 
 
 def _ask(terminal: Terminal, voice: str) -> None:

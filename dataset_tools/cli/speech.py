@@ -20,7 +20,7 @@ from dataset_tools.cli.build_options import (
 from dataset_tools.cli.footage import say_inherited
 from dataset_tools.cli.options import ClassOptions, LicenceOption, SynthesisOptions
 from dataset_tools.core.command import DEFAULT_JOBS, AddressOptions, CommandLine, DryRunOption, JobsOption
-from dataset_tools.core.console import Terminal
+from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
@@ -278,7 +278,7 @@ def speech_record(
         reasons = ", ".join(f"{number} × {reason}" for reason, number in sorted(skips.items()))
         terminal.say(f"  skipped: {reasons}; the sentences are in annotations/skips.jsonl")
     terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines), "skipped": skips})
-    terminal.next("fmn-data pairs")
+    terminal.next(f"fmn-data pairs{workspace_option(place.root)}")
 
 
 @speech_app.command("forget")

@@ -157,6 +157,11 @@ class Terminal:
         _print_json({"ok": self.exit_code == 0, "exit_code": self.exit_code, **self._result})
 
 
+def workspace_option(workspace: Path) -> str:
+    """Returns `` --workspace FOLDER`` for the text of a next command; empty if it is the current folder."""
+    return "" if workspace.resolve() == Path.cwd() else f" --workspace {shlex.quote(str(workspace))}"
+
+
 @contextmanager
 def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
     """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt."""

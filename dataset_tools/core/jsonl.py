@@ -62,7 +62,7 @@ def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> I
 
 
 def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple[int, RowType | ManifestError]]:
-    schema = row_type.__struct_config__.tag
+    schema = str(row_type.__struct_config__.tag)
     decoder, tagged = msgspec.json.Decoder(row_type), msgspec.json.Decoder(_Tagged)
     previous_id = None
     for number, line in numbered_lines(path):
@@ -77,13 +77,24 @@ def _read(path: Path, row_type: type[RowType], next_step: str) -> Iterator[tuple
                 f"The row cannot be read: {in_words(error)}",
                 where=f"{path}, line {number}",
                 expected=f"one {schema} object per line, sorted by id, each id once",
-                next_step=next_step,
+                next_step=f"choose a file of {schema} rows; docs/formats.md lists the files"
+                if _is_other(line, schema)
+                else next_step,
             )
             cannot_be_read.__cause__ = error
             yield number, cannot_be_read
             continue
         previous_id = row.id
         yield number, row
+
+
+def _is_other(line: bytes, schema: str) -> bool:
+    """Whether a line is a row of another kind than ``schema``, whatever its version."""
+    try:
+        found = msgspec.json.decode(line, type=_Tagged).schema
+    except (ValueError, RecursionError):
+        return False
+    return found.startswith("fmn.") and found.partition("/")[0] != schema.partition("/")[0]
 
 
 def count_rows(path: Path) -> int:

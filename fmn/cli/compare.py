@@ -105,6 +105,8 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     for name, tried in planned.candidates.items():
         table.add_row(name, find_system(name).summary, "; ".join(describe(each.changes) for each in tried))
     terminal.say(table)
+    for name, reason in planned.left_out.items():
+        terminal.warn(f"{name} is left out. {reason}.")
     terminal.closing(
         "dry run",
         f"would do up to {count_of(planned.runs, 'run')} of {count_of(len(planned.candidates), 'system')} "
@@ -116,5 +118,6 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
             "dry_run": True,
             "runs": planned.runs,
             "systems": {name: [dict(each.changes) for each in tried] for name, tried in planned.candidates.items()},
+            "systems_left_out": dict(planned.left_out),
         }
     )

@@ -93,7 +93,7 @@ def export(
     for test in left_out:
         only = f"  only of {options.manifest.name}: fmn eval needs those of {test.name}, too, "
         terminal.say(only + "which fmn features export RUN DIR includes")
-    terminal.next("fmn train --features", short(folder))
+    terminal.next("fmn train", short(manifests[0]), "--features", short(folder))
 
 
 def _run(options: ExportOptions) -> tuple[Config, list[Path]]:

@@ -27,12 +27,13 @@ def index(
 
     Example: fmn index runs/fmn-demo --all
     """
-    from fmn.search.prepare import KINDS, prepare_galleries
+    from fmn.search.prepare import prepare_galleries
+    from fmn.search.search_results import QUERY_KINDS
 
     found = prepare_galleries(
         options.folder(),
         options.manifest_or("test.jsonl"),
-        kinds=KINDS if query is None else (query,),
+        kinds=QUERY_KINDS if query is None else (query,),
         everything=everything,
         **options.compute,
         progress=terminal.progress,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.core.console import Terminal
+from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of
 from fmn.cli.options import RunOptions, short, show_failures
 
@@ -37,13 +37,15 @@ def predict(
 
     Example: fmn predict runs/fmn-demo
     """
+    from dataset_tools.manifests import workspace_of
     from fmn.evaluation.predict import predict as predict_run
     from fmn.evaluation.run_manifests import own_training_manifest
 
     folder = options.folder()
+    manifest = options.manifest or own_training_manifest(folder)
     found = predict_run(
         folder,
-        options.manifest or own_training_manifest(folder),
+        manifest,
         clips=clips,
         **options.compute,
         progress=terminal.progress,
@@ -53,4 +55,5 @@ def predict(
     show_failures(terminal, found.failures, lacking="prediction")
     show_failures(terminal, found.unused)
     terminal.result(found.as_dict())
-    terminal.next("fmn-data annotate push --from-run", short(folder))
+    of = workspace_option(workspace_of(manifest, options.root))
+    terminal.next(f"fmn-data annotate push{of} --from-run", short(folder))

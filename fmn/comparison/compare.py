@@ -51,6 +51,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     notes += _shared(train_items, test_items)
     caveats = [train_val_split(train_items).caveat, *_of_capacity(entries, len(train_items.classes))]
     notes += tuple(dict.fromkeys(filter(None, caveats)))
+    notes += tuple(f"{name} is left out. {reason}." for name, reason in comparison.left_out.items())
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
             del entries[name]

@@ -13,11 +13,11 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, preset, with_values
-from fmn.config_sections import decisive
+from fmn.config_sections import REFUSAL, decisive
 from fmn.data.items import load_items, train_val_split
 from fmn.data.loading import device_named
 from fmn.models.memory_capacity import with_capacity
-from fmn.models.system_interface import Changes, System, may_be_joint
+from fmn.models.system_interface import Changes, System
 from fmn.systems import find_system, system_names
 from fmn.training.run_state import check_patience
 
@@ -92,6 +92,7 @@ class Comparison:
         folder: output folder for runs and tables.
         preset: the preset that every system starts from. changes: values changed in all of them.
         candidates: by system, the configurations to try.
+        left_out: systems that cannot be trained with the changes, with the reason; only if the user named none.
         are_named: whether the user named the systems: then a system that does not suit the features fails, otherwise
             it is skipped.
         seeds: the seeds.
@@ -106,6 +107,7 @@ class Comparison:
     preset: PresetName
     changes: Changes
     candidates: Mapping[str, tuple[Candidate, ...]]
+    left_out: Mapping[str, str]
     are_named: bool
     seeds: tuple[int, ...]
     root: Path | None
@@ -166,8 +168,9 @@ def plan(
         device: ``auto``, or a torch device name; the device need not exist on this machine.
 
     Raises:
-        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system, or there is no
-            fold 0, but there are configurations to try or training.patience.
+        InputError: a manifest is missing, a system is unknown, the changes are invalid for a system (unless ``models``
+            is None: a system that cannot be trained with what fmn can is then left out), or there is no fold 0, but
+            there are configurations to try or training.patience.
     """
     for path in (train, test):
         if not path.is_file():
@@ -192,7 +195,7 @@ def plan(
             next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
         )
     train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
-    grids = _grids(models, preset_name, changes, len(items.classes))
+    grids, left_out = _grids(models, preset_name, changes, len(items.classes))
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
     if any(len(grid[:trials]) > 1 for grid in grids.values()) and not train_val_split(items).validates:
@@ -222,6 +225,7 @@ def plan(
         preset=preset_name,
         changes=changes,
         candidates=candidates,
+        left_out=left_out,
         are_named=bool(models),
         seeds=tuple(range(first, first + seeds)),
         root=root,
@@ -231,24 +235,37 @@ def plan(
 
 def _grids(
     models: Sequence[str] | None, preset_name: PresetName, changes: Changes, classes: int
-) -> dict[str, list[tuple[Changes, Config]]]:
-    """Returns the whole grid of each system: changes, and the configuration with them.
+) -> tuple[dict[str, list[tuple[Changes, Config]]], dict[str, str]]:
+    """Returns the whole grid of each system: changes, and the configuration with them; and why systems are left out.
 
-    Without ``models``, all systems but those that need a joint encoder, if there is none.
+    Without ``models``, all systems that can be trained with the changes; joint ones only with a joint encoder.
 
     Raises:
-        InputError: the changes are invalid for a system.
+        InputError: the changes are invalid for the reference, or for a system of ``models``.
     """
     grids: dict[str, list[tuple[Changes, Config]]] = {}
+    left_out: dict[str, str] = {}
+    if not models:
+        _base(find_system(REFERENCE), preset_name, changes)  # what it refuses is wrong, whatever the system
     for name in in_order(models or system_names()):
         system = find_system(name)
-        base = with_values(system.adapt(preset(preset_name)), {"system": name, **changes})
-        if system.joint and not models and not may_be_joint(base):
+        try:
+            base = _base(system, preset_name, changes)
+        except InputError as error:
+            if models:
+                raise
+            if not system.joint:
+                left_out[name] = error.found.removeprefix(REFUSAL)
             continue
-        base = system.complete(base)
         tried = [(each, system.complete(with_values(base, each))) for each in system.grid(base)]
         grids[name] = [(each, with_capacity(config, classes)) for each, config in tried]
-    return grids
+    return grids, left_out
+
+
+def _base(system: System, preset_name: PresetName, changes: Changes) -> Config:
+    """The system's complete configuration, before tuning."""
+    adapted = system.adapt(preset(preset_name))
+    return system.complete(with_values(adapted, {"system": system.name, **changes}))
 
 
 def _digest(config: Config, train_sha256: str) -> str:

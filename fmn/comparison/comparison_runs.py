@@ -230,6 +230,7 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     # Progress bars run threads, and a process with threads must not be forked.
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["__main__", __name__])  # torch is imported once, not by every worker
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=(known_encoders(),))
 
 

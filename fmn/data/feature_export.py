@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.items import load_items
@@ -58,6 +59,7 @@ def export_features(
         StoppedError: the disk is full, or the device fails.
     """
     chosen = find_device(device)
+    _check_alone(folder)
     loaded = [load_items(manifest, root) for manifest in manifests]
     clips = distinct(media for items in loaded for media in items.clip_media())
     spoken = distinct(media for items in loaded for media in items.utterance_media())
@@ -71,3 +73,20 @@ def export_features(
     save_feature_files(folder / AUDIO_FOLDER, audio)
     failures = {name: error.found for name, error in found.failures.items()}
     return ExportSummary(folder, len(video.values), len(audio.values), video.dim, audio.dim, failures)
+
+
+def _check_alone(folder: Path) -> None:
+    """Checks that the folder has no file of features beside which ``--features`` could not read an export.
+
+    Raises:
+        InputError: it has one.
+    """
+    for part in (VIDEO_FOLDER, AUDIO_FOLDER):
+        for file in (folder / f"{part}{suffix}" for suffix in (".npz", ".parquet")):
+            if file.exists():
+                raise InputError(
+                    f"The folder has {part} features already",
+                    where=file,
+                    expected="a new or empty folder, or an earlier export of the same items",
+                    next_step="choose another folder",
+                )

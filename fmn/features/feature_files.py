@@ -220,7 +220,7 @@ def _feature(item: Media, files: FeatureFiles) -> Feature | ToolkitError:
         return SampleError(
             f"There is no feature for {item.name}" if not names else f"There are two features for {item.name}",
             where=files.path,
-            expected=f"one named {item.name} or {item.sha256}",
+            expected=f"one named {' or '.join(dict.fromkeys((item.name, item.sha256)))}",
             next_step="add it, or omit the item" if not names else "delete one of them",
         )
     return _array(item, names.pop(), files)

@@ -17,6 +17,7 @@ from dataset_tools.core.download import fetch
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
+from fmn.features.encoders.libraries import no_weights_at
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -142,7 +143,7 @@ def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
         InputError: there is no such file, or it cannot be read as a state dict.
     """
     if not path.is_file():
-        raise InputError("There is no such file of weights", where=path, next_step="check the path")
+        raise no_weights_at(path)
     import torch
 
     state: Any

@@ -29,7 +29,7 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
-from fmn.search.query_files import clip_doubts, finish_query, known_speech
+from fmn.search.query_preparation import QUERY_FILES, prepared_query, unusable_query
 from fmn.search.search_results import (
     QueryKind,
     SearchResult,
@@ -39,12 +39,10 @@ from fmn.search.search_results import (
     searched_manifest,
     sentences_of_clips,
 )
-from fmn.search.text_query import main_language, speak_query
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 
-QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
 ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
@@ -73,7 +71,7 @@ def search(
         run: folder of a trained run.
         query: an audio file (to find clips) or a video file (to find utterances), in any format that FFmpeg reads; or,
             to find clips, a text, which is synthesized. A recording that is not of the data set is post-processed like
-            its utterances.
+            its utterances. If the run reads the user's own features, the file has to have one, and a text has none.
         kind: kind of the query, ``speech`` or ``clip``.
         manifest: its distinct clips or utterances are the gallery.
         top: number of results.
@@ -98,15 +96,8 @@ def search(
     loaded = load_run(run, chosen)
     rows = gallery_rows(manifest, kind, everything=everything, root=root)
     with TemporaryDirectory() as folder:
-        if isinstance(query, str):
-            searched, note = speak_query(query, Path(folder), main_language(manifest, root), engine=voices)
-            doubts: tuple[str, ...] = (note,)
-        elif kind == "clip":
-            searched, doubts = query, clip_doubts(query)
-        elif sha256_of(query) in known_speech(manifest, root):
-            searched, doubts = query, ()
-        else:
-            searched, doubts = finish_query(query, Path(folder), refuse=False)
+        prepared = prepared_query(query, kind, loaded.config, manifest, Path(folder), voices=voices, root=root)
+        searched, doubts = prepared
         listing = searched_manifest(manifest, kind, everything=everything)
         gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
         result = gallery.search(searched, top=top)
@@ -215,7 +206,7 @@ class Gallery:
         media, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
         features = self._extract([media], is_clip=is_clip, networks=self._networks, cache=cache)
         if error := features.failures.get(media.sha256):
-            raise InputError(error.found, where=query, expected=QUERY_FILES[self.kind], next_step="choose another file")
+            raise unusable_query(error, query, self.kind, self._loaded.config)
         space = joint_space(self.features, features)
         return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
 

@@ -12,10 +12,8 @@ from fmn.data.loading import find_device
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.search.gallery_index import import_faiss, indexable
 from fmn.search.gallery_search import INDEXED_FROM, Gallery
-from fmn.search.search_results import QueryKind, gallery_rows, searched_manifest
+from fmn.search.search_results import QUERY_KINDS, QueryKind, gallery_rows, searched_manifest
 from fmn.training.checkpoint import load_run
-
-KINDS: tuple[QueryKind, ...] = ("speech", "clip")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def prepare_galleries(
     run: Path,
     manifest: Path,
     *,
-    kinds: Sequence[QueryKind] = KINDS,
+    kinds: Sequence[QueryKind] = QUERY_KINDS,
     everything: bool = False,
     root: Path | None = None,
     device: str = "auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from fmn.data.items import load_items
 
 QueryKind = Literal["speech", "clip"]
+QUERY_KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
 from fmn.search.gallery_search import Gallery
 from fmn.search.query_files import clip_doubts, finish_query
-from fmn.search.search_results import QueryKind, searched_manifest
-from fmn.search.text_query import main_language, speak_query
+from fmn.search.query_preparation import own_features, spoken_query
+from fmn.search.search_results import QUERY_KINDS, QueryKind, searched_manifest
+from fmn.search.text_query import main_language
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
 from fmn.training.checkpoint import LoadedRun
@@ -94,8 +95,7 @@ class Queries:
         self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
         self._language = main_language(items.manifest, items.workspace)
         options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
-        kinds: tuple[QueryKind, ...] = ("speech", "clip")
-        listings = {kind: searched_manifest(items.manifest, kind, everything=everything) for kind in kinds}
+        listings = {kind: searched_manifest(items.manifest, kind, everything=everything) for kind in QUERY_KINDS}
         self.galleries = {
             kind: Gallery(loaded, items.rows(kind, everything=everything), kind, listing, **options)
             for kind, listing in listings.items()
@@ -210,13 +210,15 @@ class Queries:
         card: dict[str, Any] = {"id": None, "class": None, "media": f"queries/{name}"}
         if _is_clip(path):
             return self._encoded("clip", path, card, None, clip_doubts(path))
+        if own_features(self._loaded.config, "speech"):
+            return self._encoded("speech", path, card | _waveform(path), None)
         wav, doubts = finish_query(path, self._folder)
         return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 
     def _typed(self, text: str) -> EncodedQuery:
         if len(text) > LONGEST_TEXT:
             raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
-        wav, note = speak_query(text, self._folder, self._language, engine=self._voices)
+        wav, note = spoken_query(text, self._loaded.config, self._folder, self._language, engine=self._voices)
         name = self.keep(wav.read_bytes())
         card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
         return self._encoded("speech", wav, card, None, (note,))

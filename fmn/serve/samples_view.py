@@ -11,6 +11,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import resolve
 from dataset_tools.report.card_data import card_data
 from dataset_tools.report.cards import read_cards
+from fmn.search.search_results import QUERY_KINDS
 from fmn.serve.errors_view import Errors
 from fmn.serve.shown_items import ShownItems
 
@@ -34,9 +35,7 @@ class Samples:
         Raises:
             ManifestError: the ledger, reviews.jsonl or another file of the workspace cannot be read.
         """
-        by_speech, by_clip = (
-            {one["id"]: one for one in self._errors.of(kind)["queries"]} for kind in ("speech", "clip")
-        )
+        by_speech, by_clip = ({one["id"]: one for one in self._errors.of(kind)["queries"]} for kind in QUERY_KINDS)
         clips, utterances = list(self._items.clips.values()), list(self._items.utterances.values())
         cards = [
             card_data(one, self._address) for one in read_cards(Workspace(self._items.workspace), clips, utterances)

@@ -15,7 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
-from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note
+from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
@@ -36,6 +36,8 @@ class RunState:
             audio; empty in runs of earlier versions. own_features: digests of the user's own features, video and audio,
             by name (`fmn.training.own_features`).
         notes: caveats to show with the run's results.
+        slots_by_classes: whether the number of slots, if left out, depends on that of the classes; it was 50 in earlier
+            versions, whose runs lack this.
         epoch: epochs trained. finished: whether training has ended.
         seconds: wall time. cpu_seconds: CPU time of all cores, which other programs on the machine affect less.
         best: the figures of the epoch whose weights are in the checkpoint.
@@ -54,6 +56,7 @@ class RunState:
     features: list[str] = field(default_factory=list)
     own_features: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    slots_by_classes: bool = False
     epoch: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -221,16 +224,14 @@ def check_patience(config: Config, items: Items) -> None:
 
 
 def with_earlier_capacity(config: Config, run: Path) -> Config:
-    """Returns ``config``, with 50 slots if their number is left out and the existing run has 50 by default.
+    """Returns ``config``, with 50 slots if their number is left out and the run is of an earlier version and has 50.
 
-    This was the default of earlier versions, whatever the number of classes. A run of this version with fewer slots
-    than classes was configured so, and has a note that says it.
+    That was the default of earlier versions, whatever the number of classes.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
-    if config.memory.capacity is not None or state is None:
+    if config.memory.capacity is not None or state is None or state.slots_by_classes:
         return config
-    held = load_config(run)
-    if held.memory.capacity != PAPER_CAPACITY or capacity_note(held, state.classes) in state.notes:
+    if load_config(run).memory.capacity != PAPER_CAPACITY:
         return config
     return replace(config, memory=replace(config.memory, capacity=PAPER_CAPACITY))
 

@@ -19,7 +19,7 @@ from dataset_tools.core.seeds import training_seed
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
-from fmn.data.pseudo_labels import with_pseudo_labels
+from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.models.retrieval_model import fit_generator
 from fmn.systems import find_system
@@ -88,7 +88,8 @@ class TrainingPlan:
 
     Attributes:
         config: the complete configuration.
-        items: items of the manifest; with ``training.refit``, none are in fold 0.
+        items: items of the manifest; with ``training.refit``, none are in fold 0; with ``training.labels=pairs``, the
+            pairs are only those whose utterance was spoken for the clip.
     """
 
     config: Config
@@ -109,9 +110,9 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None, run:
     config = find_system(config.system).complete(config)
     config = config if run is None else with_earlier_capacity(config, run)
     items = load_items(manifest, root).required_to_train()
-    plan = TrainingPlan(
-        with_capacity(config, len(items.classes)), items.without_fold_0() if config.training.refit else items
-    )
+    items = items.without_fold_0() if config.training.refit else items
+    items = spoken_pairs(items) if config.training.labels == "pairs" else items
+    plan = TrainingPlan(with_capacity(config, len(items.classes)), items)
     check_patience(config, plan.items)
     return plan
 
@@ -269,6 +270,7 @@ def _first_state(
         parameters=loop.parameters,
         processes=loop.processes.count,
         notes=notes,
+        slots_by_classes=True,
     )
 
 

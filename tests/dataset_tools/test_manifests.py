@@ -71,6 +71,9 @@ def test_a_wrong_row_is_refused_with_file_line_and_field(tmp_path: Path, change:
         list(read_rows(path, PairRow))
     assert caught.value.where == f"{path}, line 2"
     assert named in caught.value.found
+    is_other = change == {"schema": "fmn.clip/1"}  # writing a manifest again does not make it one of the other kind
+    assert ("choose a file of fmn.pair/1 rows" in str(caught.value.next_step)) == is_other
+    assert ("write the manifest again" in str(caught.value.next_step)) != is_other
 
 
 @pytest.mark.parametrize("fold", [-1, 128, 10**18, 10**30, 1.5])

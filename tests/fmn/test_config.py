@@ -143,6 +143,11 @@ def test_values_of_a_file_are_those_of_tune_or_of_a_configuration(tmp_path: Path
     assert values_in(path) == {"memory.capacity": 9, "training.margin": 0.5}
     path.write_text(json.dumps(as_dict(DEMO)))
     assert with_values(PAPER, values_in(path)) == DEMO
+    path.write_text(json.dumps({"options": {}, "training": {"augment": {}}}))
+    assert with_values(DEMO, values_in(path)) == DEMO
+    path.write_text(json.dumps({"memory": {"capacity": {}}}))
+    with pytest.raises(InputError, match=r"memory\.capacity is \{\}"):
+        with_values(DEMO, values_in(path))
     for text in ("[1]", "{", '{"values": 3}'):
         path.write_text(text)
         with pytest.raises(InputError) as raised:

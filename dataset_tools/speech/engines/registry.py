@@ -33,12 +33,20 @@ def open_engine(spec: str) -> Engine:
     """Opens an engine by ``name`` (``espeak``) or ``name:options`` (``coqui:tts_models/en/vctk/vits``).
 
     Raises:
-        InputError: there is no such engine, or it cannot be used here (a missing dependency, a fault of its package).
+        InputError: there is no such engine, it does not take these options, or it cannot be used here (a missing
+            dependency, a fault of its package).
     """
     name, _, options = spec.partition(":")
     if name == "espeak":
         from dataset_tools.speech.engines.espeak import EspeakEngine
 
+        if options:
+            raise InputError(
+                f"The engine espeak takes no options: {options!r}",
+                where=f"--voices {spec}",
+                expected="espeak; it has voices for English and Mandarin, and the language of the text selects them",
+                next_step="use --voices espeak",
+            )
         return EspeakEngine()
     if name == "coqui":
         from dataset_tools.speech.engines.coqui import CoquiEngine

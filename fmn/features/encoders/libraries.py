@@ -105,3 +105,14 @@ def absent(encoder: str, error: Exception, *, expected: str, next_step: str) -> 
         expected=expected,
         next_step=next_step,
     )
+
+
+def no_weights_at(path: Path) -> InputError:
+    """Returns the error for a file of weights that does not exist; a run has its path as it was given."""
+    return InputError(
+        "There is no such file of weights",
+        where=path.absolute(),
+        expected="a file; a relative path starts at the current folder",
+        next_step="check the path; for a run, start in the folder where it was trained, or write the absolute path "
+        "into its config.json",
+    )

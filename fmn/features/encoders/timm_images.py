@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import NO_LICENCE, source_of, weights_digest
-from fmn.features.encoders.libraries import absent, check_hub, library, licence_on_card
+from fmn.features.encoders.libraries import absent, check_hub, library, licence_on_card, no_weights_at
 
 BATCH = 16
 
@@ -95,7 +95,7 @@ def _load(timm: Any, argument: str) -> Any:
             return timm.create_model(name, pretrained=True)
         path = Path(file).expanduser()
         if not path.is_file():
-            raise InputError("There is no such file of weights", where=path, next_step="check the path")
+            raise no_weights_at(path)
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except ToolkitError:
         raise

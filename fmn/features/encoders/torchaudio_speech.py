@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError, ToolkitError
 from fmn.features.encoders.interface import NO_LICENCE, Layer, read_layer, source_of, weights_digest
-from fmn.features.encoders.libraries import absent
+from fmn.features.encoders.libraries import absent, no_weights_at
 
 SHORTEST = 400
 """Samples required for one frame; a shorter utterance is zero-padded."""
@@ -76,7 +76,7 @@ def _load(bundle: Any, name: str, file: Path | None) -> nn.Module:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(bundle._path).name
     model = factory(**bundle._params)
     if file is not None and not file.is_file():
-        raise InputError("There is no such file of weights", where=file, next_step="check the path")
+        raise no_weights_at(file)
     try:
         state = bundle._get_state_dict({"progress": False}) if file is None else _state_in(file)
         model.load_state_dict(state)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError
 
-from dataset_tools.core.console import Terminal, command_context
+from dataset_tools.core.console import Terminal, command_context, workspace_option
 from dataset_tools.core.errors import InputError
 
 NOTE = "epoch 12/60  loss 1.234  5,678 pairs/s  validation hit@1 61/63, best epoch 10"
@@ -176,6 +177,15 @@ def test_names_of_folders_are_shown_as_they_are(name: str, capsys: pytest.Captur
         f"{name}, too",
         f"  next: fmn train '{name}' --preset demo",
     ]
+
+
+def test_a_next_command_names_another_workspace_than_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    assert workspace_option(Path("my data")) == " --workspace 'my data'"
+    assert workspace_option(Path()) == workspace_option(tmp_path) == ""
 
 
 def test_a_table_has_its_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,10 @@ def test_an_object_sets_the_values_that_it_names(
     assert config_of('training={"epochs": 7, "augment": {"noise": 0}}', 'memory={"update": 0.5}') == config_of(
         "training.epochs=7", "training.augment.noise=0", "memory.update=0.5"
     )
+    assert config_of('training={"epochs": 7, "augment": {}}') == config_of("training.epochs=7")
+    refused = fmn("train", "--set", 'memory={"capacity": {}, "temperature": 0.2}', "--dry-run")
+    assert refused.exit_code == 2
+    assert "memory.capacity is {}" in refused.output
     refused = fmn("compare", "--models", "lengths", "--set", 'training={"refit": true}', "--dry-run")
     assert refused.exit_code == 2
     assert "trains on fold 0 (training.refit)" in refused.output

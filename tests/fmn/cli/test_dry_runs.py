@@ -56,6 +56,22 @@ def test_a_dry_run_of_a_refit_is_without_validation(
     assert "on 100 pairs of 20 clips and 20 utterances, without validation" in planned.output
 
 
+def test_a_dry_run_without_class_labels_counts_the_spoken_pairs_only(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, made_features: dict[str, int], fmn: Callable, json_of: Callable
+) -> None:
+    monkeypatch.chdir(workspace)
+    rows = [json.loads(line) for line in (workspace / "manifests" / "train.jsonl").read_text().splitlines()]
+    spoken = [row for row in rows if row["utterance"]["clip"] == row["clip"]["id"]]
+    fitted = sum(row["fold"] != 0 for row in spoken)
+    planned = json_of(fmn("train", "--labels", "pairs", "--dry-run", "--json"))
+    assert planned["pairs"] == fitted < len(rows)
+    others = [json.dumps(row) for row in rows if row not in spoken]
+    (workspace / "manifests" / "others.jsonl").write_text("\n".join(others))
+    refused = fmn("train", "manifests/others.jsonl", "--labels", "pairs", "--dry-run")
+    assert refused.exit_code == 2
+    assert "No pair has a clip and an utterance that was spoken for it" in refused.output
+
+
 ABSENT = "cuda:99"
 """A device of another machine, for which a dry run plans."""
 DRY_RUNS = ("train", "compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2", "finetune")

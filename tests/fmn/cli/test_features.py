@@ -52,7 +52,7 @@ def test_an_export_of_one_manifest_says_what_the_test_needs(
     assert exported.exit_code == 0
     assert (
         "  only of train.jsonl: fmn eval needs those of test.jsonl, too, which fmn features export RUN DIR includes\n"
-        "  next: fmn train --features made\n"
+        "  next: fmn train manifests/train.jsonl --features made\n"
     ) in exported.output
     train = ("train", "manifests/train.jsonl", "--epochs", 1, *small_settings)
     done(*train, "--run", "runs/read", "--features", "made")
@@ -82,6 +82,12 @@ def test_where_one_folder_holds_other_files_nothing_is_exported(
     refused = fmn("features", "export", "manifests/train.jsonl", "made", *small_settings)
     assert refused.exit_code == 2
     assert [path.name for path in (files / "made").rglob("*")] == ["audio", "notes.txt"]
+    (files / "own").mkdir()
+    (files / "own" / "audio.npz").write_text("mine")  # --features own would refuse it beside an export
+    refused = fmn("features", "export", "manifests/train.jsonl", "own", *small_settings)
+    assert refused.exit_code == 2
+    assert "The folder has audio features already" in refused.output
+    assert [path.name for path in (files / "own").rglob("*")] == ["audio.npz"]
 
 
 def test_where_a_file_is_in_the_place_of_a_folder_nothing_is_exported(

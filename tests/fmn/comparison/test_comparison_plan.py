@@ -103,6 +103,35 @@ def test_a_longer_grid_brings_no_more_trials(
     assert {name: len(each) for name, each in tried.items()} == {"fmn": 4, "greedy": 4, "lengths": 1}
 
 
+def test_a_system_that_cannot_be_trained_is_left_out_unless_it_is_named(
+    planned: Callable[..., Comparison], workspace: Path
+) -> None:
+    """MusiCNN has no other loss than the triplet loss."""
+
+    def planned_with(changes: dict[str, object]) -> Comparison:
+        manifests = [workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test")]
+        return plan(*manifests, workspace / "runs", changes=changes, device="cpu")
+
+    off: dict[str, object] = {"training.triplet": "off"}
+    every, comparison = planned_with({}), planned_with(off)
+    assert every.candidates.keys() - comparison.candidates.keys() == {"musicnn"}
+    assert not every.left_out
+    [(name, reason)] = comparison.left_out.items()
+    assert (name, reason) == ("musicnn", "musicnn has no other loss than the triplet loss, and training.triplet is off")
+    with pytest.raises(InputError, match="musicnn has no other loss"):
+        planned("fmn", "musicnn", changes=off)
+    own = planned_with({"video.features": "video.npz", "audio.features": "audio.npz"})
+    assert own.left_out["one_frame"].startswith("video: features are of whole clips, but frames is 'middle'")
+    assert every.candidates.keys() - own.candidates.keys() == own.left_out.keys()
+    assert {"fmn", "kcca", "mean_colour", "musicnn"} < own.candidates.keys()
+    with pytest.raises(InputError, match=r"training\.tripelt is unknown"):
+        planned_with({"training.tripelt": "off"})
+    with pytest.raises(InputError, match=r"options\.ridge is unknown"):
+        planned_with({"options.ridge": 0.1})
+    noted = replace(planned("file_size", budget=1, seeds=1), left_out=comparison.left_out)
+    assert f"musicnn is left out. {reason}." in compare(noted).values["notes"]
+
+
 def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], workspace: Path) -> None:
     with pytest.raises(InputError, match="There is no system 'gpt'"):
         planned("fmn", "gpt")

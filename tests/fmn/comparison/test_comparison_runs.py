@@ -41,6 +41,17 @@ if __name__ == "__main__":
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+FORKED = """
+import os
+from pathlib import Path
+from fmn.comparison.comparison_runs import _pool
+
+if __name__ == "__main__":
+    with _pool(1) as pool:
+        parent = pool.submit(os.getppid).result()
+        print(parent != os.getpid() and "libtorch" in Path(f"/proc/{parent}/maps").read_text())
+"""
+
 
 def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
     first = compare(planned("fmn", "dcca")).values
@@ -213,6 +224,14 @@ def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> N
             return
         time.sleep(0.1)
     pytest.fail("the worker lives on")
+
+
+def test_workers_are_forks_of_a_process_that_has_imported_torch(tmp_path: Path) -> None:
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+    found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout == "True\n"
+    assert found.stderr == ""
 
 
 @pytest.mark.usefixtures("workers_know_torch")

@@ -49,7 +49,7 @@ def test_a_clip_that_no_other_utterance_can_be_compared_with_is_left_out(workspa
     assert "1 clip, 1 of them classified correctly" in result.output
     assert "1 file has no prediction, left out:" in result.output
     assert f"{described.clip.id}: The training manifest has no other utterance of its class" in result.output
-    assert f"next: fmn-data annotate push --from-run '{run}'" in result.output
+    assert f"next: fmn-data annotate push --workspace {workspace} --from-run '{run}'" in result.output
     (guess,) = read_rows(run / "predictions.jsonl", PredictionRow)
     assert (guess.id, guess.class_id, guess.confidence) == (other.id, described.label.id, 1)
     assert guess.uncertainty == 0.5  # of a single vote

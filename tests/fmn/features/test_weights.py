@@ -216,8 +216,10 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         weights.read_state(listed)
     with pytest.raises(InputError, match="cannot be read"):
         weights.read_state(text)
-    with pytest.raises(InputError, match="no such file"):
-        weights.read_state(tmp_path / "none.pt")
+    with pytest.raises(InputError, match="no such file") as missing:
+        weights.read_state(Path("none.pt"))
+    assert str(missing.value.where) == str(Path("none.pt").absolute())
+    assert "where it was trained" in str(missing.value.next_step)
 
 
 def test_old_checkpoints_without_batch_counters_load_and_heads_may_be_left_out() -> None:

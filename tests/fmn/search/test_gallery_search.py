@@ -25,7 +25,7 @@ from fmn.data.loading import load_features
 from fmn.evaluation import run_notes
 from fmn.evaluation.evaluate import all_scores
 from fmn.features.media import FeatureSet, Media
-from fmn.search import gallery_search, query_files
+from fmn.search import gallery_search, query_files, query_preparation
 from fmn.search.gallery_search import Gallery, search
 from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.search_results import gallery_rows
@@ -264,7 +264,7 @@ def test_a_search_uses_the_language_of_most_utterances(
         spoken.append(language)
         raise InputError("Nothing is searched here")
 
-    monkeypatch.setattr(gallery_search, "speak_query", speak)
+    monkeypatch.setattr(query_preparation, "speak_query", speak)
     with pytest.raises(InputError, match="Nothing is searched"):
         search(run, "Er schneidet die rote Möhre.", "speech", manifest)
     assert spoken == ["de"]
@@ -350,7 +350,8 @@ def test_what_is_doubtful_about_a_recording_is_told(
         searched.append(path.name)
         return hashes[path.name] if len(searched) == 1 else silent
 
-    monkeypatch.setattr("fmn.search.gallery_search.sha256_of", hashed)
+    for module in ("query_preparation", "gallery_search"):
+        monkeypatch.setattr(f"fmn.search.{module}.sha256_of", hashed)
     soundfile.write(tmp_path / name, np.zeros(16_000), 16_000)
     told = CliRunner().invoke(app, ["search", str(run), "--speech", str(tmp_path / name)])
     assert told.exit_code == 0, told.output

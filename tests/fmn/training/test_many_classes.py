@@ -18,6 +18,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory_capacity import capacity_note, with_capacity
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
+from fmn.training.run_state import RunState
 from fmn.training.train import plan_training, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -115,16 +116,21 @@ def test_50_slots_that_were_configured_are_not_taken_for_the_default(workspace: 
     with pytest.raises(InputError, match=r"memory\.capacity was 50, is 150"):
         train(manifest, with_values(few, {"memory.capacity": None}), run)
     assert train(manifest, few, run).already_finished
+    other = workspace / "runs" / "other"
+    fmn_without_memory = with_values(few, {"model.score": "s1"})  # has no note
+    assert not any("memory.capacity" in note for note in train(manifest, fmn_without_memory, other).notes)
+    with pytest.raises(InputError, match=r"memory\.capacity was 50, is 150"):
+        train(manifest, with_values(fmn_without_memory, {"memory.capacity": None}), other)
 
 
 def test_a_run_of_an_earlier_version_keeps_its_50_slots(
     workspace: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its config.json has the earlier default, which was not given, either; there was no note on it."""
+    """Its config.json has the earlier default, which was not given, either; its state lacks how a default is set."""
     manifest, run = workspace / "manifests" / "train.jsonl", workspace / "runs" / "one"
     config = with_values(config, {"training.epochs": 1})
     with monkeypatch.context() as patch:
-        patch.setattr(fmn.training.train, "_notes_of_values", lambda *_: ())
+        patch.setattr(fmn.training.train, "RunState", lambda slots_by_classes, **values: RunState(**values))
         train(manifest, with_values(config, {"memory.capacity": 50}), run)
     assert plan_training(manifest, config, run=run).config.memory.capacity == 50
     assert train(manifest, config, run).already_finished

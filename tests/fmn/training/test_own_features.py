@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes
+from fmn.search.gallery_search import search
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -104,3 +107,24 @@ def test_other_files_of_the_same_kind_are_not_taken_for_additions(workspace: Pat
         path.unlink()
     write(own, "video", names(rows(workspace, "test"))["video"], "folder", seed=1)
     assert any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
+
+
+def test_a_query_is_looked_up_by_the_file_that_was_given(workspace: Path, own: Path, small: Config) -> None:
+    """A recording that was post-processed first would have another SHA-256, which nobody knows."""
+    test = workspace / "manifests" / "test.jsonl"
+    every = names(rows(workspace, "train") + rows(workspace, "test"))
+    for part in every:
+        write(own, part, every[part], "folder")
+    run = workspace / "runs" / "one"
+    train(workspace / "manifests" / "train.jsonl", reading(own, small), run)
+    query = workspace / "query.wav"
+    soundfile.write(query, np.random.default_rng(0).normal(0, 0.1, 32_000), 16_000)
+    digest = hashlib.sha256(query.read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=r"There is no feature for query\.wav") as refused:
+        search(run, query, "speech", test)
+    assert refused.value.where == str(own / "audio")
+    assert digest in str(refused.value.expected)
+    write(own, "audio", {digest}, "folder")
+    assert [hit.rank for hit in search(run, query, "speech", test, top=2).hits] == [1, 2]
+    with pytest.raises(InputError, match="A typed text has no features"):
+        search(run, "cut the carrot", "speech", test)

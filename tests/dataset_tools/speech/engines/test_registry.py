@@ -32,6 +32,13 @@ def test_an_unknown_engine_is_refused_with_those_there_are(plain_engine: Callabl
     assert caught.value.expected == "one of espeak, coqui, piper, plain"
 
 
+def test_espeak_takes_no_options() -> None:
+    """A language or voice that was ignored would be a wrong one."""
+    assert open_engine("espeak").voices("en")
+    with pytest.raises(InputError, match="takes no options: 'fr'"):
+        open_engine("espeak:fr")
+
+
 def test_the_entry_point_of_the_docs_is_the_one_in_use() -> None:
     import dataset_tools.speech.engines.registry as module
 
