@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import write_bytes
+from dataset_tools.core.files import disk_error, write_bytes
 from dataset_tools.core.progress import Progress, silent
 
 TIMEOUT_S = 30.0
@@ -151,8 +151,10 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             next_step=f"download it yourself from its project and put it at {path}",
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, malformed responses
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_room(part, command, str(error.strerror)) from error
+        if (stopped := disk_error(error, part.parent)) is not None:
+            raise stopped from error
         raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
 
 

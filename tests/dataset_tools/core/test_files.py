@@ -46,6 +46,14 @@ def test_a_full_disk_stops_with_what_to_do(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_disk_that_cannot_be_written_to_is_not_called_full(tmp_path: Path) -> None:
+    for code, way_out in ((errno.EROFS, "make it writable"), (errno.EFBIG, "limit on file sizes")):
+        with pytest.raises(StoppedError, match=os.strerror(code)) as caught, written_whole(tmp_path / "a"):
+            raise OSError(code, os.strerror(code))
+        assert way_out in (caught.value.next_step or "")
+        assert "make room" not in (caught.value.next_step or "")
+
+
 @pytest.mark.parametrize("kind", [SafetensorError, OSError, RuntimeError])
 def test_native_writers_that_meet_a_full_disk_stop_with_what_to_do(tmp_path: Path, kind: type[Exception]) -> None:
     with pytest.raises(StoppedError, match="No space left") as caught, written_whole(tmp_path / "a.bin"):
