@@ -175,8 +175,9 @@ def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: Si
     ],
 )
 def test_a_consent_text_that_cannot_be_read_is_refused(
-    workspace: Workspace, tmp_path: Path, content: bytes | None, said: str
+    workspace: Workspace, tmp_path: Path, content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dataset_tools.speech.booth.server.serve_booth", lambda *_, **__: pytest.fail("served"))
     consent = tmp_path / "consent.txt"
     if content is not None:
         consent.write_bytes(content)
