@@ -191,7 +191,16 @@ def annotate_status(
 def annotate_serve(
     terminal: Terminal,
     place: Workspace,
-    port: Annotated[int | None, typer.Option("--port", help="Port on this machine (default: a free one).")] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Port on this machine (default: the previous one, else a free one).",
+        ),
+    ] = 0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the workspace's server instead.")] = False,
 ) -> None:
     """Start the workspace's Label Studio server on this machine; install it first if missing (90 s, 1 GB).
@@ -204,7 +213,7 @@ def annotate_serve(
     if stop:
         terminal.say("stopped" if stop_server(place) else "no server was running")
         return
-    target = serve(place, port=port, progress=terminal.progress)
+    target = serve(place, port=port or None, progress=terminal.progress)
     _show_serve(terminal, place, target)
     terminal.result({"url": target.url, "login": str(login_file(place))})
     terminal.next(f"fmn-data annotate{workspace_option(place.root)}")

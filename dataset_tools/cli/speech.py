@@ -236,22 +236,11 @@ def speech_record(
 
     Example: fmn-data speech record --licence CC-BY-4.0
     """
-    from dataset_tools.core.errors import InputError
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
-    from dataset_tools.speech.recordings.consents import CONSENT
+    from dataset_tools.speech.recordings.consents import CONSENT, read_consent_text
 
-    if consent is not None and not consent.is_file():
-        raise InputError("There is no such file", where=consent, expected="a consent text for speakers")
-    try:
-        text = CONSENT if consent is None else consent.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            "This is not text in UTF-8",
-            where=consent,
-            expected="a consent text for speakers",
-            next_step="save it as UTF-8",
-        ) from error
+    text = CONSENT if consent is None else read_consent_text(consent)
     last = last_build_of(place, terminal)
     options, kept = speech_options(SynthesisOptions(language=language), last)
     if "language" in kept:

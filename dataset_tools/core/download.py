@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import next_step_on_disk, write_bytes
+from dataset_tools.core.files import way_out, write_bytes
 from dataset_tools.core.progress import Progress, silent
 
 TIMEOUT_S = 30.0
@@ -151,11 +151,11 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
             next_step=f"download it yourself from its project and put it at {path}",
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, timeouts, resets, malformed responses
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise StoppedError(
                 f"The file cannot be written: {error.strerror}",
                 where=part.parent,
-                next_step=next_step_on_disk(error.strerror, command),
+                next_step=f"{way_out(error.errno)}, then run {command} again to resume",
             ) from error
         raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
 

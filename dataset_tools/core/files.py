@@ -71,25 +71,30 @@ def partial_folder(parent: Path) -> Iterator[Path]:
         yield folder
 
 
+_WAYS_OUT = {errno.EROFS: "make it writable", errno.EFBIG: "raise the limit on file sizes, or use another disk"}
+
+
+def way_out(code: int | None) -> str:
+    """What to do about a disk that cannot be written to, by the ``errno`` of the error."""
+    return _WAYS_OUT.get(code or 0, "make room")
+
+
 def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedError | None:
     """Converts an error about a full or read-only disk to a `StoppedError`; returns None for other errors.
 
     Writers in native code (safetensors, HDF5) raise exceptions of their own, which have no errno, only its text.
     """
     full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-    texts = [os.strerror(code) for code in full]
     code = error.errno if isinstance(error, OSError) else None
-    found = os.strerror(code) if code in full else next((text for text in texts if text in str(error)), None)
-    if found is None or isinstance(error, StoppedError):
+    if code not in full:
+        code = next((one for one in full if os.strerror(one) in str(error)), None)
+    if code is None or isinstance(error, StoppedError):
         return None
-    return StoppedError(f"The file cannot be written: {found}", where=path, next_step=next_step_on_disk(found))
-
-
-def next_step_on_disk(found: str | None, command: str = "the same command") -> str:
-    """Returns what to do about a disk that is full or read-only, which ``found`` says in the system's words."""
-    if found == os.strerror(errno.EROFS):
-        return f"make the disk writable, or name another folder; then run {command} again"
-    return f"make room, then run {command} again to resume"
+    return StoppedError(
+        f"The file cannot be written: {os.strerror(code)}",
+        where=path,
+        next_step=f"{way_out(code)}, then run the same command again to resume",
+    )
 
 
 def write_bytes(path: Path, content: bytes) -> None:

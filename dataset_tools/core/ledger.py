@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError, WorkerDiedError
-from dataset_tools.core.files import clear_partial, next_step_on_disk
+from dataset_tools.core.files import clear_partial, way_out
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
 from dataset_tools.core.path_parts import RelativePath, Sha256, in_words
 from dataset_tools.core.workspace_lock import workspace_lock
@@ -257,5 +257,5 @@ def _disk_error(path: Path, error: OSError) -> StoppedError | OSError:
     return StoppedError(
         f"The ledger cannot be written: {os.strerror(error.errno)}",
         where=path,
-        next_step=next_step_on_disk(error.strerror),
+        next_step=f"{way_out(error.errno)}, then run the same command again to resume",
     )

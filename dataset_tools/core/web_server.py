@@ -38,8 +38,16 @@ class Address:
         """TLS context; None without a certificate.
 
         Raises:
-            InputError: other machines can reach the host and there is no certificate, or it cannot be read.
+            InputError: other machines can reach the host or there is a key and there is no certificate, or it cannot be
+                read.
         """
+        if self.certificate is None and self.key is not None:
+            raise InputError(
+                "There is a private key, but no certificate",
+                where="--key",
+                expected="both, or neither: the page would be served without TLS",
+                next_step="add --cert FILE.pem, or leave out --key",
+            )
         if self.certificate is None:
             if not is_loopback(self.host):
                 raise InputError(

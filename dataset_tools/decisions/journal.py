@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from dataset_tools.core.errors import ManifestError, StoppedError
-from dataset_tools.core.files import next_step_on_disk, write_bytes
+from dataset_tools.core.files import way_out, write_bytes
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, Sha256, in_words
 from dataset_tools.core.workspace import Workspace
@@ -190,7 +190,7 @@ def append_reviews(path: Path, rows: Sequence[ReviewRow]) -> None:
                 raise StoppedError(
                     f"The decisions cannot be written: {os.strerror(error.errno)}",
                     where=path,
-                    next_step=next_step_on_disk(error.strerror, "fmn-data annotate pull"),
+                    next_step=f"{way_out(error.errno)}, then run fmn-data annotate pull again to resume",
                 ) from error
             raise
 

@@ -9,7 +9,7 @@ tombstones. Footage, annotation file and sentence files are not included, only i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
@@ -107,7 +107,7 @@ def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None
     output.add(f"{FOLDER}/{recipe.class_file}", partial(copyfile, _class_file(workspace)))
     recordings = listed_recordings(workspace)
     withheld = {row.id for row in recordings if row.utterance.voice not in rows.voices} | rows.withheld
-    reviews = _pseudonymous([row for row in read_reviews(reviews_path(workspace)) if row.id not in withheld])
+    reviews = _pseudonymous(_without_speech(read_reviews(reviews_path(workspace)), withheld))
     if reviews:
         lines = "".join(f"{msgspec.json.encode(row).decode()}\n" for row in reviews)
         output.add_text(f"{FOLDER}/annotations/reviews.jsonl", lines)
@@ -199,6 +199,17 @@ def _class_file(workspace: Workspace) -> Path:
 
 def _write_table(rows: ExportedRows, table: TableName, path: Path) -> None:
     write_jsonl(path, (one.row for one in rows.rows(table)))
+
+
+def _without_speech(reviews: list[ReviewRow], withheld: Collection[str]) -> list[ReviewRow]:
+    """Returns the decisions without those on withheld utterances, and without the sentences shown beside these."""
+    replace = msgspec.structs.replace
+    beside = {row.source[:2] for row in reviews if row.id in withheld}
+    return [
+        replace(row, shown=replace(row.shown, sentence="")) if row.source[:2] in beside else row
+        for row in reviews
+        if row.id not in withheld
+    ]
 
 
 def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:

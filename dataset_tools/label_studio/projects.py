@@ -1,8 +1,9 @@
 """The Label Studio project of a workspace: creation, lookup, and updates of its labeling configuration.
 
 Projects are recorded in annotations/label-studio/projects.json: for each server, the workspace's own project, which is
-pushed to, and others (those of ``--project``, and former ones), from which decisions are pulled, too. If the file is
-lost, no pulled decisions are: the project is found again by its title, and the next pull reads all annotations again.
+pushed to, and others (those of ``--project``, and former ones), from which decisions are pulled, too. Those of the
+workspace's own server stay recorded if its port changes (`addresses`). If the file is lost, no pulled decisions are:
+the project is found again by its title, and the next pull reads all annotations again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.connection import answers, server_name
 from dataset_tools.label_studio.labeling_config import same_config
 from dataset_tools.label_studio.tasks import PREFILL_VERSION
+from dataset_tools.label_studio.workspace_server import addresses
 
 
 class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,17 +65,17 @@ class Project:
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
     """Returns the record of the workspace's own project on a server."""
-    return _read(workspace).servers.get(server_name(url))
+    return _links(workspace, url).servers.get(server_name(url))
 
 
 def other_projects(workspace: Workspace, url: str) -> list[ProjectLink]:
     """Returns the records of the workspace's further projects on a server: those of ``--project``, and former ones."""
-    return _read(workspace).others.get(server_name(url), [])
+    return _links(workspace, url).others.get(server_name(url), [])
 
 
 def remember(workspace: Workspace, url: str, link: ProjectLink, *, as_own: bool = True) -> None:
     """Records a project on a server as the workspace's own; without ``as_own``, as a further one if it has another."""
-    links, server = _read(workspace), server_name(url)
+    links, server = _links(workspace, url), server_name(url)
     own = links.servers.get(server)
     others = {one.project: one for one in [*links.others.get(server, []), *([own] if own else []), link]}
     if as_own or own is None or own.project == link.project:
@@ -86,7 +88,7 @@ def remember(workspace: Workspace, url: str, link: ProjectLink, *, as_own: bool 
 
 def forget_project(workspace: Workspace, url: str, link: ProjectLink) -> None:
     """Removes the record of a further project."""
-    links, server = _read(workspace), server_name(url)
+    links, server = _links(workspace, url), server_name(url)
     links.others[server] = [one for one in links.others.get(server, []) if one.project != link.project]
     _write(workspace, links)
 
@@ -244,6 +246,20 @@ def _instructions(workspace: Workspace) -> str:
     own = workspace.annotations / "instructions.html"
     path = own if own.is_file() else shipped_file("instructions.html")
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _links(workspace: Workspace, url: str) -> _Links:
+    """Reads the records; those of the server at ``url`` under earlier addresses are listed under its current one."""
+    links, names = _read(workspace), addresses(workspace, url)
+    own = [links.servers.pop(name) for name in names if name in links.servers]
+    others = [link for name in names for link in links.others.pop(name, [])]
+    found: dict[int, ProjectLink] = {}
+    for link in (*own, *others):
+        found.setdefault(link.project, link)
+    if own:
+        links.servers[names[0]] = found.pop(own[0].project)
+    links.others[names[0]] = [found[project] for project in sorted(found)]
+    return links
 
 
 def _write(workspace: Workspace, links: _Links) -> None:

@@ -29,13 +29,14 @@ from dataset_tools.label_studio.annotation_queries import (
     tasks_with,
 )
 from dataset_tools.label_studio.annotation_rows import rows_of
-from dataset_tools.label_studio.connection import connect, server_name
+from dataset_tools.label_studio.connection import connect
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.labeling_config import control_targets
 from dataset_tools.label_studio.projects import Project, find_others, find_project, remember
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
+from dataset_tools.label_studio.workspace_server import addresses
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "pull"
@@ -74,9 +75,10 @@ def pull(
 
 def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSummary:
     """Pulls the decisions of one project."""
-    server = server_name(url)
+    server, *former = addresses(workspace, url)
     reviews = read_reviews(reviews_path(workspace))
-    earlier = [row for row in reviews if (row.label_studio.server, row.label_studio.project) == (server, found.id)]
+    here = [row for row in reviews if row.label_studio.server in (server, *former)]
+    earlier = [row for row in here if row.label_studio.project == found.id]
     known = live(earlier)
     news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
     withdrawn = withdrawn_utterances(workspace)
@@ -85,12 +87,12 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSu
     gone = _gone_from_tasks(known, news)
     names = annotator_names(client, url)
     rows, unreadable = _read(news.tasks.values(), server, names)
-    here, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
+    listed, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
     # If anything is new, check for completeness: a deletion can hide from the count that something is missing.
-    if gone or new_rows(rows, reviews, present=True) or len(here) != news.annotations:
+    if gone or new_rows(rows, reviews, present=True) or len(listed) != news.annotations:
         ids = annotation_ids(client, url, found.id)
         gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
-        late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in here})
+        late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in listed})
         missing = max(0, news.annotations - len(ids))
     sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
     if late:
@@ -98,7 +100,8 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSu
     new = new_rows(rows, reviews, present=True)
     summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
     summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
-    remember_unread(workspace, f"{server}/projects/{found.id}", summary.unread)
+    for name in (server, *former):
+        remember_unread(workspace, f"{name}/projects/{found.id}", summary.unread if name == server else 0)
     if news.cursor != found.link.cursor:
         remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor), as_own=False)
     return summary

@@ -36,12 +36,21 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
 
     Attributes:
         url, pid: address and process id of the server that was started last.
+        former: its earlier addresses (another port), latest first.
+        served: its document root; another one than the workspace's if that is a copy, or was moved since.
         account: its account; never changes, since it is created with the server's data.
     """
 
     account: Account
     url: str | None = None
     pid: int | None = None
+    former: tuple[str, ...] = ()
+    served: str | None = None
+
+    def runs_for(self, workspace: Workspace) -> bool:
+        """Whether it runs, and serves this workspace, not one of which this is a copy."""
+        is_own = self.served is None or Path(self.served).resolve() == served_folder(workspace).resolve()
+        return is_own and self.url is not None and knows(self.url, self.account)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
     if url:
         server_name(url)
         if record is not None and record.url == url.rstrip("/"):
-            return _own(workspace, record.account, url, key)
+            return _own(workspace, record, url, key)
         if not key:
             raise InputError(
                 "LABEL_STUDIO_URL is set, but LABEL_STUDIO_API_KEY is not",
@@ -84,9 +93,19 @@ def find_server(workspace: Workspace, environment: Mapping[str, str] = os.enviro
             )
         root = environment.get("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
         return Target(url, key, Path(root) if root else None)
-    if record is not None and record.url is not None and knows(record.url, record.account):
-        return _own(workspace, record.account, record.url)
+    if record is not None and record.url is not None and record.runs_for(workspace):
+        return _own(workspace, record, record.url)
     return None
+
+
+def addresses(workspace: Workspace, url: str) -> tuple[str, ...]:
+    """Returns the names of the server at ``url``: that of ``url`` and, of the workspace's own, those of earlier ports.
+
+    Projects and decisions are recorded by the name of their server; they stay its own if its port changes.
+    """
+    name, record = server_name(url), _read(workspace)
+    is_own = record is not None and record.url is not None and server_name(record.url) == name
+    return (name, *(record.former if record is not None and is_own else ()))
 
 
 def serve(
@@ -95,7 +114,8 @@ def serve(
     """Starts the workspace's server unless it is running, and returns its address and key.
 
     The server is installed first if missing (once for all workspaces), listens on this machine only, keeps its data in
-    cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped.
+    cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped. A copy
+    of the workspace gets a server of its own.
 
     Args:
         workspace: the workspace.
@@ -104,8 +124,8 @@ def serve(
         progress: progress callback for installation and start.
 
     Raises:
-        InputError: it is not installed and may not be, the port is taken, the record of its account was lost, or a link
-            leads out of the folders that it serves.
+        InputError: it is not installed and may not be, the port is taken, it runs on another port, the record of its
+            account was lost, or a link leads out of the folders that it serves.
         StoppedError: it cannot be installed or started.
     """
     home = _home(workspace)
@@ -113,8 +133,15 @@ def serve(
     home.chmod(0o700)
     with FileLock(home / ".lock"):
         record = _read(workspace)
-        if record is not None and record.url is not None and knows(record.url, record.account):
-            return _own(workspace, record.account, record.url)
+        if record is not None and record.url is not None and record.runs_for(workspace):
+            if port not in (None, urlsplit(record.url).port):
+                raise InputError(
+                    f"The workspace's server is running at {record.url}",
+                    where="--port",
+                    expected="no running server, or the port of the running one",
+                    next_step="stop it first: fmn-data annotate serve --stop",
+                )
+            return _own(workspace, record, record.url)
         if port is None and record is not None and record.url is not None:
             before = urlsplit(record.url).port  # keep the address if possible
             port = before if before is not None and is_free(before) else None
@@ -130,7 +157,8 @@ def serve(
             )
         install(venv, progress)
         account = new_account() if record is None else record.account
-        _write(workspace, ServerRecord(account=account))  # before the first start, which creates the account
+        if record is None:  # before the first start, which creates the account
+            _write(workspace, ServerRecord(account=account))
         _link_media(workspace)
         server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)
         if not knows(server.url, account):
@@ -141,14 +169,18 @@ def serve(
                 expected="the record that was written when the data were created",
                 next_step="restore that file from a backup: deleting the data would delete the annotators' work",
             )
-        _write(workspace, ServerRecord(account=account, url=server.url, pid=server.pid))
-    return _own(workspace, account, server.url)
+        before_now = () if record is None or record.url is None else (server_name(record.url), *record.former)
+        former = tuple(name for name in dict.fromkeys(before_now) if name != server_name(server.url))
+        served = str(served_folder(workspace))
+        record = ServerRecord(account=account, url=server.url, pid=server.pid, former=former, served=served)
+        _write(workspace, record)
+    return _own(workspace, record, server.url)
 
 
 def stop(workspace: Workspace) -> bool:
     """Stops the workspace's server; returns whether it was running."""
     record = _read(workspace)
-    if record is None or record.url is None or record.pid is None or not knows(record.url, record.account):
+    if record is None or record.url is None or record.pid is None or not record.runs_for(workspace):
         return False
     Server(record.url, record.pid).stop()
     return True
@@ -164,8 +196,9 @@ def served_folder(workspace: Workspace) -> Path:
     return Path(os.path.abspath(_home(workspace) / "served"))  # noqa: PTH100  # without resolving links
 
 
-def _own(workspace: Workspace, account: Account, url: str, api_key: str = "") -> Target:
-    return Target(url, api_key or account.api_key, served_folder(workspace), account.email)
+def _own(workspace: Workspace, record: ServerRecord, url: str, api_key: str = "") -> Target:
+    served = served_folder(workspace) if record.served is None else Path(record.served)
+    return Target(url, api_key or record.account.api_key, served, record.account.email)
 
 
 def _home(workspace: Workspace) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
+from pathlib import Path
 
 import msgspec
 
@@ -40,6 +41,27 @@ CONSENT = (
     "Taking part is free, you may stop at any time, and the owner of the data set removes your recordings when you ask."
 )
 _SHOWN = 3
+
+
+def read_consent_text(path: Path) -> str:
+    """Reads the text that speakers agree to.
+
+    Raises:
+        InputError: there is no such file, it is not text in UTF-8, or it is empty.
+    """
+    found = "The consent text is empty: speakers would agree to nothing" if path.is_file() else "There is no such file"
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError:
+        found, text = "This is not text in UTF-8", ""
+    if text.strip():
+        return text
+    raise InputError(
+        found,
+        where=path,
+        expected="a consent text for speakers",
+        next_step="correct it, or leave out --consent for the shipped text",
+    )
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ reads. Files that cannot be matched are reported and skipped.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -155,7 +156,7 @@ class _Names:
 
 def _in_folder(folder: Path, names: _Names) -> Found:
     found = Found()
-    paths = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_of_system(file))
+    paths = sorted(_files_in(folder, found))
     texts = {_beside(path): path for path in paths if path.suffix.lower() == ".txt"}
     spoken = {_beside(path) for path in paths if path.suffix.lower() in SOUND_SUFFIXES}
     for path in paths:
@@ -182,6 +183,29 @@ def _in_folder(folder: Path, names: _Names) -> Found:
     return found
 
 
+def _files_in(folder: Path, found: Found) -> Iterator[Path]:
+    """Yields the files in a folder and its subfolders, also in linked ones; adds a mismatch for what is no file."""
+
+    def add_unread(error: OSError) -> None:
+        shown = in_unicode(os.path.relpath(error.filename, folder))
+        found.mismatches.append(Mismatch(f"{shown}: the folder cannot be read: {error.strerror}"))
+
+    seen: set[str] = set()  # a link may lead to a folder that contains it
+    for parent, folders, names in os.walk(folder, onerror=add_unread, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for path in (Path(parent, name) for name in names):
+            if _is_of_system(path):
+                continue
+            if path.is_file():
+                yield path
+            else:
+                kind = "a link without a target" if path.is_symlink() else "not a regular file"
+                found.mismatches.append(Mismatch(f"{in_unicode(str(path.relative_to(folder)))}: {kind}"))
+
+
 def _is_of_system(path: Path) -> bool:
     """Whether a file is one that macOS or Windows adds to folders (``.DS_Store``, ``._…``), or another hidden one."""
     return path.name.startswith(".") or path.name.lower() in _OF_WINDOWS
@@ -195,7 +219,7 @@ def _beside(path: Path) -> tuple[Path, str]:
 def _by_name(path: Path, folder: Path, names: _Names) -> FoundRecording | None:
     clip_id, class_id = names.clip_id(path.stem), names.class_id(path.parent.name)
     if clip_id is not None:
-        name = path.parent.resolve().name
+        name = Path(os.path.abspath(path.parent)).name  # noqa: PTH100 - of the link, not of its target
         return FoundRecording(path, names.clip_classes[clip_id], clip_id, voice_of(name), named=name)
     if path.parent != folder and class_id is not None:
         name, sign, _ = path.stem.partition("_")

@@ -21,7 +21,7 @@ _POOL = 200
 
 
 class Text(NamedTuple):
-    """A sentence and its source: ``review``, ``annotations``, ``tacos`` or ``grammar``."""
+    """A sentence and its source: ``annotations``, ``tacos``, ``grammar``, or ``review`` for others of a review."""
 
     text: str
     source: str
@@ -71,11 +71,13 @@ def assign_texts(
             continue
         human = _human(action_class, members, classes, sentences, language)
         every = every_sentence(action_class, classes, language=language, seed=seed) if language in LANGUAGES else []
+        generated = set(every)
         pool = every[: max(_POOL, 2 * len(members))]
         fixed = {clip.id: agreed[clip.id] for clip in members if clip.id in agreed}
         fixed = {clip_id: agreement for clip_id, agreement in fixed.items() if may_be_in(agreement[0], language)}
         for clip_id, (sentence, is_written) in fixed.items():
-            shown_as = human.get(clip_id, {}).get(sentence, "grammar")
+            # Others were recorded, in the sentence files of an earlier build, or in its class file's words.
+            shown_as = human.get(clip_id, {}).get(sentence, "grammar" if sentence in generated else "review")
             assigned[clip_id] = Text(sentence, "review" if is_written else shown_as)
         used = {sentence for sentence, _ in fixed.values()}
         for clip in members:

@@ -28,6 +28,8 @@ def test_beyond_this_machine_it_needs_a_certificate(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "192.168.1.5", "::", "example.org"):
         with pytest.raises(InputError, match="there is no certificate"):
             Address(host=host).context()
+    with pytest.raises(InputError, match="private key, but no certificate"):  # it would be served without TLS
+        Address(key=tmp_path / "key.pem").context()
     (tmp_path / "cert.pem").write_text("nonsense")
     with pytest.raises(InputError, match="certificate cannot be used"):
         Address("0.0.0.0", 0, tmp_path / "cert.pem", tmp_path / "key.pem").context()

@@ -21,6 +21,7 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_p
 from dataset_tools.manifests import ClipRow, SpeakerFacts, read_rows
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recordings.consents import Consents
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 MANIFESTS = ("build.json", "clips.jsonl", "utterances.jsonl", "pairs.jsonl", "train.jsonl", "test.jsonl", "split.json")
 
@@ -71,6 +72,16 @@ def theirs(built: Path, tmp_path_factory: pytest.TempPathFactory, make_review: C
         lines.append(f"{voice}-private-name.wav,,{clips[number].id},{voice.title()},This is {voice}.")
     (spoken / "list.csv").write_text("\n".join(lines) + "\n")
     import_dataset(place, spoken / "list.csv", load_classes())
+    bens = next(row for row in read_recordings(place) if row.utterance.voice == "ben")
+    shown = {"class_id": clips[2].class_id, "sentence": "This is ben."}
+    judged = (clips[2].id, "clip", clips[2].sha256), (bens.id, "utterance", bens.utterance.sha256)
+    append_reviews(
+        reviews_path(place),
+        [
+            make_review(minute=2, annotation=2, id=name, item=item, content_sha256=sha256, shown=shown)
+            for name, item, sha256 in judged
+        ],
+    )
     Consents(place, "I agree.").admit("Anna", agreed=True, speaker=SpeakerFacts(accent="Scottish"))
     return place
 

@@ -100,3 +100,9 @@ def test_a_file_of_tasks_holds_those_of_the_named_clips(
     ended = run(workspace.root, "push", "--out", str(tmp_path / "tasks.json"), "--ids", clip, *media)
     assert ended.exit_code == 0, ended.output
     assert [task["data"]["clip_id"] for task in json.loads((tmp_path / "tasks.json").read_text())] == [clip]
+
+
+def test_a_port_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    ended = run(tmp_path, "serve", "--port", "99999")
+    assert ended.exit_code == 2
+    assert "65535" in ended.output

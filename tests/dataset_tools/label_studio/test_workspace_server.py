@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.media_urls import Addresses, refuse_links_out
+from dataset_tools.label_studio.projects import remembered_projects
+from dataset_tools.label_studio.pull import pull
+from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.server import (
     Account,
     install,
@@ -28,6 +34,9 @@ from dataset_tools.label_studio.workspace_server import Target, find_server, log
 
 running = pytest.mark.label_studio
 together = pytest.mark.xdist_group("label_studio")
+
+CLASSES = load_classes()
+MEDIA_URL = "http://127.0.0.1:9/media"
 
 
 @running
@@ -210,3 +219,94 @@ def test_a_record_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         serve(workspace)
     assert login_file(workspace).read_text() == "{"
+
+
+@running
+@together
+def test_projects_and_decisions_stay_those_of_the_server_when_its_port_changes(
+    label_studio: Any, make_workspace: Callable[..., Workspace]
+) -> None:
+    """Port A is recorded; the server restarts on B. Both projects are pulled, and a deletion is noticed."""
+    workspace = make_workspace(["cut_carrot_knife", "wash_apple"])
+    first, title = serve(workspace), "another project"
+    try:
+        project, other = (
+            push(workspace, url=first.url, api_key=first.api_key, classes=CLASSES, media_url=MEDIA_URL, options=one)
+            for one in (PushOptions(), PushOptions(project=title))
+        )
+        verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+        tasks = {pushed.project: _tasks(first, pushed.project) for pushed in (project, other)}
+        deleted = _post(first, f"/api/tasks/{tasks[project.project][0]}/annotations", {"result": [verdict]})["id"]
+        pull(workspace, url=first.url, api_key=first.api_key)
+        assert stop(workspace)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        second = serve(workspace, port=port)
+        assert second.url == f"http://127.0.0.1:{port}" != first.url
+        with pytest.raises(InputError, match="is running at"):
+            serve(workspace, port=port - 1)
+        httpx.delete(f"{second.url}/api/annotations/{deleted}", headers=_key(second)).raise_for_status()
+        _post(second, f"/api/tasks/{tasks[other.project][1]}/annotations", {"result": [verdict]})
+        pulled = pull(workspace, url=second.url, api_key=second.api_key)
+        assert (pulled.decided, pulled.deleted) == (1, 1)
+        assert remembered_projects(workspace) == [f"{second.url}/projects/{n}" for n in sorted(tasks)]
+        again = push(workspace, url=second.url, api_key=second.api_key, classes=CLASSES, media_url=MEDIA_URL)
+        assert (again.project, again.created) == (other.project, 0)
+    finally:
+        stop(workspace)
+
+
+def _key(target: Target) -> dict[str, str]:
+    return {"Authorization": f"Token {target.api_key}"}
+
+
+def _post(target: Target, path: str, content: dict[str, Any]) -> Any:
+    answer = httpx.post(target.url + path, json=content, headers=_key(target), timeout=60)
+    return answer.raise_for_status().json()
+
+
+def _tasks(target: Target, project: int | None) -> list[int]:
+    answer = httpx.get(f"{target.url}/api/tasks?project={project}&page_size=10", headers=_key(target), timeout=60)
+    return sorted(task["id"] for task in answer.json()["tasks"])
+
+
+def test_a_start_that_fails_keeps_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "venv" / "bin" / "label-studio"
+    packages = tmp_path / "venv" / "lib" / "python3.12" / "site-packages" / "label_studio-1.23.2.dist-info"
+    packages.mkdir(parents=True)
+    (packages / "RECORD").touch()
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("FMN_LABEL_STUDIO_VENV", str(tmp_path / "venv"))
+    workspace = Workspace(tmp_path / "set")
+    login_file(workspace).parent.mkdir(parents=True)
+    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
+    record = {"schema": "fmn.server/1", "account": account, "url": "http://127.0.0.1:9", "pid": 1}
+    login_file(workspace).write_text(json.dumps(record))
+    with pytest.raises(StoppedError, match="exited at once"):
+        serve(workspace)
+    assert json.loads(login_file(workspace).read_text())["url"] == "http://127.0.0.1:9"
+
+
+def test_a_copy_of_a_workspace_does_not_use_the_server_of_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would play the original's clips, and refuses the folders of the copy; `--stop` would stop it."""
+    original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
+    served = original.cache / "label-studio" / "served"
+    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
+    record = {"schema": "fmn.server/1", "account": account, "url": "http://127.0.0.1:9", "served": str(served)}
+    for workspace in (original, copy):
+        login_file(workspace).parent.mkdir(parents=True)
+        login_file(workspace).write_text(json.dumps({**record, "pid": 2**30}))
+    monkeypatch.setattr("dataset_tools.label_studio.workspace_server.knows", lambda *_: True)
+    (tmp_path / "link").symlink_to(original.root, target_is_directory=True)
+    for same in (original, Workspace(tmp_path / "link")):
+        found = find_server(same, {})
+        assert found is not None
+        assert found.document_root == served  # as the server knows it, not by another name
+    assert find_server(copy, {}) is None
+    assert not stop(copy)
+    assert stop(original)

@@ -166,12 +166,25 @@ def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: Si
     assert {row.utterance.clip: row.utterance.language for row in rows} == shown
 
 
-def test_a_consent_text_that_cannot_be_read_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("J’accepte.".encode("utf-16"), "not text in UTF-8"),
+        (b" \n", "The consent text is empty"),
+        (None, "There is no such file"),
+    ],
+)
+def test_a_consent_text_that_cannot_be_read_is_refused(
+    workspace: Workspace, tmp_path: Path, content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset_tools.speech.booth.server.serve_booth", lambda *_, **__: pytest.fail("served"))
     consent = tmp_path / "consent.txt"
-    consent.write_bytes("J’accepte.".encode("utf-16"))
+    if content is not None:
+        consent.write_bytes(content)
     ended = CliRunner().invoke(app, ["speech", "record", "-w", str(workspace.root), "--consent", str(consent)])
     assert ended.exit_code == 2
-    assert "not text in UTF-8" in ended.output
+    assert said in ended.output
+    assert "next:" in ended.output
 
 
 def raw_answer(host: str, port: int, content: bytes) -> bytes:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,6 +52,38 @@ def test_every_mismatch_is_named_and_the_rest_is_imported(
     assert f"(did you mean {clips[0].id}?)" in text
     assert "notes.docx: the suffix is not that of an audio file" in text
     assert "anna_09.txt: a sentence without a recording" in text
+
+
+def test_linked_folders_are_searched_and_what_is_no_file_is_named(
+    tmp_path: Path, clips: list[ClipRow], take: Callable[..., Path], load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Speakers' folders may lie on another disk; a folder that cannot be read must not be passed over in silence."""
+    source, elsewhere = tmp_path / "takes", tmp_path / "disk" / "session 7"
+    take(source / CARROT / "anna_01.wav", 200)
+    take(elsewhere / f"{clips[0].id}.wav", 210)
+    (source / "bob").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "back").symlink_to(source, target_is_directory=True)  # a circle
+    (source / CARROT / "carl_01.wav").symlink_to(tmp_path / "gone.wav")
+    os.mkfifo(source / CARROT / "dora_01.wav")
+    (source / "locked").mkdir()
+    scan = os.scandir
+
+    def refuse(path: Any) -> object:
+        if str(path).endswith("/locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    summary = load(source)
+    assert sorted((row.utterance.voice, row.utterance.clip) for row in summary.added) == [
+        ("anna", None),
+        ("bob", clips[0].id),
+    ]
+    assert sorted(summary.mismatches) == [
+        f"{CARROT}/carl_01.wav: a link without a target",
+        f"{CARROT}/dora_01.wav: not a regular file",
+        "locked: the folder cannot be read: Permission denied",
+    ]
 
 
 @pytest.mark.parametrize(

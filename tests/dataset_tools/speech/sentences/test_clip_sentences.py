@@ -116,3 +116,13 @@ def test_real_sentences(classes: ClassFile, make_clip: Callable[..., ClipRow], r
     assert assigned.source == "tacos"
     assert "carrot" in assigned.text.lower()
     assert text in [said for *_, said in spans.covering(sequence, clip.start_frame, clip.end_frame)]
+
+
+def test_an_agreed_sentence_is_called_by_its_source(classes: ClassFile, make_clip: Callable[..., ClipRow]) -> None:
+    """One is of the grammar, one was read by a speaker whose recording is gone; the annotators changed neither."""
+    clips = [make_clip(CARROT, 7, dish, 101) for dish in (1, 2)]
+    one = next(one for one in classes.classes if one.id == CARROT)
+    generated = every_sentence(one, classes, seed=3)[-1]
+    agreed = {clips[0].id: (generated, False), clips[1].id: ("Here goes Anna's carrot.", False)}
+    texts = assign_texts(clips, classes, language="en", seed=0, agreed=agreed)
+    assert texts == {clips[0].id: (generated, "grammar"), clips[1].id: ("Here goes Anna's carrot.", "review")}
