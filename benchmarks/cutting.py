@@ -42,7 +42,7 @@ from dataset_tools.clips.cutting import ClipCutter
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.corpus import Interval
 from dataset_tools.manifests import IntervalOrigin
 from dataset_tools.video.decoding import Picture, SourceVideo, _scaler
 from dataset_tools.video.source_videos import Source, read_sources

@@ -19,8 +19,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
-from dataset_tools.corpora.mpii.tacos import sentence_files
+from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.corpora.sentence_files import sentence_files
 from dataset_tools.speech.dataset_speech import SpeechOptions
 from dataset_tools.speech.engines.registry import voice_licences
 

@@ -13,7 +13,7 @@ from dataset_tools.build_record import BuildOptions, read_build
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import sentence_files
+from dataset_tools.corpora.sentence_files import sentence_files
 
 
 @dataclass(frozen=True)

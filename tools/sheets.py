@@ -16,7 +16,7 @@ import numpy as np
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import written_whole
-from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.corpus import Interval
 from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 from dataset_tools.corpora.standin.painter import Image
 

@@ -22,8 +22,8 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts

@@ -20,7 +20,8 @@ from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.formats import ListOptions
 from dataset_tools.corpora.annotations.own_footage import OwnCorpus
-from dataset_tools.corpora.mpii.mpii_corpus import STANDIN_NAME, Corpus, find_mat
+from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.corpora.mpii.mpii_corpus import STANDIN_NAME, find_mat
 
 INPUTS_SCHEMA = "fmn.inputs/1"
 Kind = Literal["annotations", "mpii", "standin"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN = 3

@@ -15,7 +15,7 @@ from dataset_tools.clips.planning import plan_clips
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.majority_rule import Decision
 from dataset_tools.video.source_videos import Source, read_sources
 

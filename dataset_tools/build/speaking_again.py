@@ -9,7 +9,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, SpeechSummary, speak, write_utterances
 from dataset_tools.speech.sentences.clip_sentences import note_on_language

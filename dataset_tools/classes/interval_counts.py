@@ -16,8 +16,7 @@ from dataset_tools.core.count_of import count_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 
 if TYPE_CHECKING:  # this module needs h5py, and only the type is used here
-    from dataset_tools.corpora.mpii.annotations import Interval
+    from dataset_tools.corpora.corpus import Interval
 
 PARTS = ("tools", "ingredients", "containers")
 

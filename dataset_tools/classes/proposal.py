@@ -28,8 +28,7 @@ from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
-    from dataset_tools.corpora.mpii.annotations import Interval
-    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.corpora.corpus import Corpus, Interval
 
 Item = tuple[str, str]  # ("action", "cut"), ("subject", "carrot"), ("object", "knife")
 

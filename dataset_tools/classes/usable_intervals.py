@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from dataset_tools.corpora.mpii.annotations import Interval
-    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.corpora.corpus import Corpus, Interval
 
 MIN_FRAMES = 15  # half a second: shorter intervals show no action
 

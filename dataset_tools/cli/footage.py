@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dataset_tools.build.inputs import Footage
     from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.corpora.annotations.formats import ListOptions
-    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.corpora.corpus import Corpus
 
 CORPUS_ENVIRONMENT = "MPII_COOKING2_ROOT"
 

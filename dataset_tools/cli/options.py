@@ -17,7 +17,7 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes.triplets import ClassFile
-    from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+    from dataset_tools.corpora.corpus import Corpus
 
 ClassFileOption = Annotated[
     Path | None,
@@ -108,7 +108,7 @@ class SynthesisOptions:
 
 def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
     """Returns the sentence files beside the footage, if any."""
-    from dataset_tools.corpora.mpii.tacos import sentence_files
+    from dataset_tools.corpora.sentence_files import sentence_files
 
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
 

@@ -25,7 +25,7 @@ from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dataset_tools.corpora.mpii.tacos import SentenceSpans
+    from dataset_tools.corpora.sentence_files import SentenceSpans
     from dataset_tools.last_build import LastBuild
     from dataset_tools.speech.dataset_speech import SpeechSummary
     from dataset_tools.speech.transcripts import TranscriptSummary
@@ -292,7 +292,7 @@ def speech_forget(
 def _sentences_of_build(place: Workspace, last: LastBuild | None, terminal: Terminal) -> SentenceSpans | None:
     """Reads the sentence files of the last build; warns if they are not there anymore."""
     from dataset_tools.core.errors import InputError
-    from dataset_tools.corpora.mpii.tacos import read_sentences
+    from dataset_tools.corpora.sentence_files import read_sentences
 
     if last is None:
         return None

@@ -10,7 +10,7 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 
 if TYPE_CHECKING:
-    from dataset_tools.corpora.mpii.annotations import Interval
+    from dataset_tools.corpora.corpus import Interval
     from dataset_tools.decisions.majority_rule import Decision
 
 

@@ -10,8 +10,7 @@ from dataset_tools.clips.clip_plan import Refusal
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus, Interval
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus, Interval
 from dataset_tools.manifests import WindowOrigin
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus, Interval
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.decisions.majority_rule import live
 

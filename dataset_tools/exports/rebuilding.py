@@ -17,7 +17,7 @@ from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
 from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows

@@ -16,7 +16,7 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts

@@ -18,7 +18,7 @@ from dataset_tools.core.ledger import Ledger, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.audio.loudness_normalization import Finish

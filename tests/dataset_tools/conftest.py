@@ -17,7 +17,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
 from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, WindowOrigin
 

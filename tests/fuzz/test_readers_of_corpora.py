@@ -19,8 +19,8 @@ from dataset_tools.corpora.annotations.formats import ListOptions, read_interval
 from dataset_tools.corpora.mpii import mpii_download
 from dataset_tools.corpora.mpii.annotations import read_mpii_annotations
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME, open_corpus
-from dataset_tools.corpora.mpii.tacos import read_sentences
 from dataset_tools.corpora.mpii.unpacking import unpack_archive
+from dataset_tools.corpora.sentence_files import read_sentences
 
 SHA256 = "0123456789abcdef" * 4
 

@@ -28,8 +28,7 @@ from dataset_tools.corpora.annotations.formats import DEFAULT_OPTIONS, ListOptio
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
 from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
-from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.video.source_videos import read_sources
 from dataset_tools.video.video_file import open_video, video_stream

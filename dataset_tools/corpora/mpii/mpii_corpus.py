@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.annotations import Annotations, read_mpii_annotations
+from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.corpora.mpii.annotations import read_mpii_annotations
 from dataset_tools.corpora.mpii.official_split import read_official_split
 
 MAT_NAME = "attributesAnnotations_MPII-Cooking-2.mat"
 STANDIN_NAME = "STANDIN.json"
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv")
 _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and experimentalSetup/"
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Annotated videos: MPII Cooking 2, a synthetic (stand-in) corpus with its layout, or the user's own footage.
-
-    Attributes:
-        root: the folder of the videos.
-        annotations: the annotation file.
-        videos: video file by name; without suffix in MPII's layout.
-        splits: sequences (``s07-d72``) by ``train``, ``val``, ``test``, from experimentalSetup, else from the shipped
-            lists; empty for own footage, and for a synthetic corpus without experimentalSetup.
-        standin: content of STANDIN.json if this is a synthetic corpus, else None.
-        sentences: a file, or folder of files, of sentences in TACoS format, if there is one.
-        notes: findings on points that the data leaves open, as full sentences.
-        is_own: whether it is the user's own footage, with a list of intervals.
-        frames: number of frames of each opened video, by name.
-    """
-
-    root: Path
-    annotations: Annotations
-    videos: dict[str, Path]
-    splits: dict[str, frozenset[str]]
-    standin: dict[str, Any] | None
-    sentences: Path | None
-    notes: tuple[str, ...] = ()
-    is_own: bool = False
-    frames: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def annotation_options(self) -> Mapping[str, Any]:
-        """The options that the annotation file was read with, by name."""
-        return {}
-
-    @property
-    def draft_command(self) -> str | None:
-        """The command that drafts a class file from the user's own annotations; None for MPII Cooking 2."""
-        if not self.is_own:
-            return None
-        return f"fmn-data classes --from {shlex.quote(str(self.annotations.path))} -o annotations/classes.yaml"
 
 
 def open_corpus(root: Path) -> Corpus:

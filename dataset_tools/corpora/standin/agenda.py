@@ -15,7 +15,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.corpus import Interval
 from dataset_tools.corpora.standin.cast import FRAME_RATE, Sequence
 from dataset_tools.corpora.standin.class_assignment import deal, needs
 from dataset_tools.corpora.standin.difficulty import Difficulty

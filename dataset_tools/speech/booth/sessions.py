@@ -20,7 +20,7 @@ from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import clear_partial, partial_folder
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed

@@ -12,7 +12,7 @@ from dataset_tools.clips.interval_selection import BOUNDARY_FRAMES
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.languages import may_be_in
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.manifests import ClipRow
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, every_sentence
 from dataset_tools.speech.sentences.grammar import load_grammar

@@ -17,8 +17,7 @@ from dataset_tools.classes.proposal import propose
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile, make_class
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 
 
 def _corpus(rows: list[tuple[str, int, str, str]], videos: tuple[str, ...] = ()) -> Corpus:

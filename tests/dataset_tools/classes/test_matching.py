@@ -8,7 +8,7 @@ import pytest
 
 from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.corpus import Interval
 
 
 def _interval(verb: str, *things: str, **roles: Any) -> Interval:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
-from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 
 
 @pytest.mark.parametrize(

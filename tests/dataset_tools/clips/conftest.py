@@ -15,8 +15,7 @@ import soundfile
 from dataset_tools.clips.encoding import encode
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, write_rows
 from dataset_tools.video.decoding import SourceVideo
 

@@ -16,7 +16,7 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions
 

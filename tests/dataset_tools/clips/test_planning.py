@@ -14,8 +14,7 @@ from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus, Interval
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 
 CLASSES = load_classes()

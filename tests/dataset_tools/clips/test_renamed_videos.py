@@ -14,8 +14,7 @@ from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.annotations import Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus, Interval
 from dataset_tools.decisions.journal import (
     LabelStudioIds,
     ReviewRow,

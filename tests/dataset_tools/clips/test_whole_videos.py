@@ -18,7 +18,7 @@ from dataset_tools.clips.planning import plan_clips
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions
 

@@ -16,8 +16,7 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.annotations import Annotations, Interval
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import push

@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.synthesis import synthesize
 
@@ -170,7 +170,7 @@ import msgspec
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.manifests import ClipRow
-from dataset_tools.corpora.mpii.tacos import SentenceSpans
+from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.speech.synthesis import synthesize
 from dataset_tools.core.workspace import Workspace
 

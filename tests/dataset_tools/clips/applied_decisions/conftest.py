@@ -15,7 +15,7 @@ from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions, BuildSummary
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 

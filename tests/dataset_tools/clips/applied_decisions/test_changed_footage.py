@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide, still_refers
 from dataset_tools.label_studio.review_status import status

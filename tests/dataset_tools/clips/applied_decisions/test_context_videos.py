@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.label_studio.context_videos import shown_videos
 
 

@@ -14,7 +14,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide, still_refers
 from dataset_tools.manifests import SplitPairRow, read_rows

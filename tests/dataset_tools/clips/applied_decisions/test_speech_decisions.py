@@ -13,7 +13,7 @@ import soundfile
 from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.manifests import ClipRow

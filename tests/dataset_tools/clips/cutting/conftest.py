@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
 
 VIDEOS: dict[str, dict[str, Any]] = {

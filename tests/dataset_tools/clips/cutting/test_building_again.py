@@ -17,7 +17,7 @@ from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 
 CLASSES = load_classes()
 OPTIONS = BuildOptions(per_class=8, short_side=64, speech=False)

@@ -10,7 +10,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.seconds import frames_between
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.video.frame_index import read_frame_index
 
 

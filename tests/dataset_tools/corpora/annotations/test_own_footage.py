@@ -15,7 +15,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"

@@ -15,7 +15,7 @@ from dataset_tools.corpora.annotations import video_names
 from dataset_tools.corpora.annotations.interval_list import ListedInterval
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.annotations.plain_text import plain_text
-from dataset_tools.corpora.mpii.mpii_corpus import Corpus
+from dataset_tools.corpora.corpus import Corpus
 
 HEADER = "video,start_frame,end_frame,action,subject,object\n"
 RECORDING = "Screen Recording 1.00.00\u202fPM.avi"

@@ -10,7 +10,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.annotations import Interval
+from dataset_tools.corpora.corpus import Interval
 from dataset_tools.corpora.standin.agenda import Agenda, AgendaItem, plan_agendas
 from dataset_tools.corpora.standin.cast import sequences
 from dataset_tools.corpora.standin.class_assignment import interval_counts

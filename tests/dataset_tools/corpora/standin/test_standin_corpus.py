@@ -17,7 +17,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 # As facts about the real file have them; roles' properties are further keys.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.corpora.mpii.tacos import SentenceSpans, read_sentences
+from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow
 from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_language
 from dataset_tools.speech.sentences.generation import every_sentence

@@ -16,7 +16,7 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
-from dataset_tools.corpora.mpii.sentence_table import read_sentence_table
+from dataset_tools.corpora.sentence_table import read_sentence_table
 
 Span = tuple[int, int, str]
 _VIDEO = re.compile(r"(s\d{2,3}-d\d{2,3})(-[A-Za-z0-9]+)*(\.\w+)?")

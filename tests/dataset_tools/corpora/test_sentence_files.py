@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.sentence_files import read_sentences
 
 
 def _file(folder: Path, content: object, name: str = "tacos.json") -> Path:

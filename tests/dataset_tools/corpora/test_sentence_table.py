@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.corpora.mpii.tacos import read_sentences
+from dataset_tools.corpora.sentence_files import read_sentences
 
 
 def test_a_header_names_the_columns_in_any_order(tmp_path: Path) -> None:
