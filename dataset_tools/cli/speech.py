@@ -109,6 +109,7 @@ def speech_import(
     retry: Annotated[
         bool, typer.Option("--retry", help="Retry recordings whose worker process died (e.g. out of memory).")
     ] = False,
+    dry_run: DryRunOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
 ) -> None:
     """Import recordings; each replaces a synthesized utterance in the data set.
@@ -129,12 +130,13 @@ def speech_import(
         licence=licence,
         renewed=renewed or (),
         retry_died=retry,
+        dry_run=dry_run,
         jobs=jobs,
         progress=terminal.progress,
     )
     for message in (*summary.mismatches, *summary.notes):
         terminal.warn(message)
-    if summary.added:
+    if summary.added and not dry_run:
         _check_imported(terminal, place, jobs)
     _show_speech(terminal, "import", summary, place)
 
@@ -306,7 +308,8 @@ def _sentences_of_build(place: Workspace, last: LastBuild | None, terminal: Term
 
 def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
     if stage == "import":
-        new = count_of(summary.added, "recording is", "recordings are")
+        is_new, are_new = ("would be", "would be") if summary.dry_run else ("is", "are")
+        new = count_of(summary.added, f"recording {is_new}", f"recordings {are_new}")
         corrected = f", {summary.corrected} of them with a new sentence, license, language or name"
         left = len(summary.failures) + len(summary.mismatches)
         left_out = f"; {count_of(left, 'file or row', 'files or rows')} not imported" if left else ""
@@ -319,7 +322,10 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
             languages = [f"{number} {language}" for language, number in sorted(summary.assumed_languages.items())]
             terminal.say(f"  language not stated, assumed: {', '.join(languages)}; another: --language CODE")
     utterances = count_of(summary.utterances, "utterance")
-    terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
+    if summary.dry_run:
+        terminal.say("  nothing was written")
+    else:
+        terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")

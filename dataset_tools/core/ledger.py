@@ -227,6 +227,21 @@ class Ledger:
         write_jsonl(self.path, (row for _, row in sorted(self.rows.items())))
 
 
+class DryRunLedger(Ledger):
+    """The ledger of a dry run: it is read without a lock, and rows that are recorded are kept in memory only."""
+
+    def __enter__(self) -> DryRunLedger:
+        self.rows = read_ledger(self.path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def record(self, row: LedgerRow) -> None:
+        """Keeps the row in memory."""
+        self.rows[row.id] = row
+
+
 def read_ledger(path: Path) -> dict[str, LedgerRow]:
     """The rows of a ledger by id, including those in the journal of a command that was killed or is still running.
 

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
-from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.ledger import DryRunLedger, Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.sentence_files import read_sentences
@@ -61,6 +61,7 @@ class SpeechSummary:
         mismatches: files and rows of a CSV that were not imported, a message each.
         notes: further messages about the imported files. voices: number of recordings among them, by voice.
         assumed_languages: number of new recordings by language, of those for which none was stated.
+        dry_run: whether nothing was written; utterances.jsonl is as before.
     """
 
     utterances: int
@@ -73,6 +74,7 @@ class SpeechSummary:
     notes: tuple[str, ...] = ()
     voices: Mapping[str, int] = field(default_factory=dict)
     assumed_languages: Mapping[str, int] = field(default_factory=dict)
+    dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -86,6 +88,7 @@ class SpeechSummary:
             "notes": list(self.notes),
             "voices": dict(self.voices),
             "assumed_languages": dict(self.assumed_languages),
+            "dry_run": self.dry_run,
         }
 
 
@@ -203,6 +206,7 @@ def import_dataset(
     licence: str = "",
     renewed: Collection[str] = (),
     retry_died: bool = False,
+    dry_run: bool = False,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> SpeechSummary:
@@ -215,7 +219,7 @@ def import_dataset(
             ``renewed``; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
+    with (DryRunLedger if dry_run else Ledger)(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(
             workspace,
             source,
@@ -226,12 +230,16 @@ def import_dataset(
             default_language=default_language,
             licence=licence,
             renewed=renewed,
+            dry_run=dry_run,
             jobs=jobs,
             progress=progress,
         )
-        note_speakers(workspace, imported.speakers)
-        rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
-        _drop_other_ids(workspace, ledger)
+        if dry_run:
+            rows = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow, missing_ok=True))
+        else:
+            note_speakers(workspace, imported.speakers)
+            rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
+            _drop_other_ids(workspace, ledger)
     notes = imported.notes
     if earlier_speech_path(workspace).is_file():
         told = "the last synthesis was interrupted: the speech that it has not replaced is used until it is run again"
@@ -247,6 +255,7 @@ def import_dataset(
         notes=notes,
         voices=imported.voices,
         assumed_languages=imported.assumed_languages,
+        dry_run=dry_run,
     )
 
 

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import msgspec
 
+from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.files import sha256_of, written_whole
+from dataset_tools.core.ledger import LedgerRow, failed, ok
+from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import Written, write_utterance
 from dataset_tools.speech.recordings.recording_files import FoundRecording
 from dataset_tools.speech.recordings.recording_rows import RecordingRow
+
+STAGE = "import"
 
 
 @dataclass(frozen=True)
@@ -89,3 +94,16 @@ def key_of(task: ImportTask, *stated: str) -> str:
     """Cache key: SHA-256 of everything that the WAV depends on."""
     inputs = [task.sha256, *stated, asdict(task.limits), asdict(task.settings)]
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+
+
+def ok_row(task: ImportTask, written: Written, workspace: Workspace) -> LedgerRow:
+    """Returns the ledger's row of a recording that was imported."""
+    row_id, values = f"recording/{task.utterance_id}", asdict(written)
+    return ok(row_id, STAGE, key_of(task), task.target, workspace.root, written.sha256, written=values)
+
+
+def failed_row(task: ImportTask, error: ToolkitError) -> LedgerRow:
+    """Returns the ledger's row of a recording that could not be imported."""
+    row = failed(f"recording/{task.utterance_id}", STAGE, error, key_of(task))
+    reason = {part: in_unicode(text) for part, text in error.as_dict().items()}  # paths may have any bytes
+    return msgspec.structs.replace(row, reason=reason)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli import speech
 from dataset_tools.cli.main import app
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, write_rows
 
@@ -117,3 +118,34 @@ def test_many_voices_are_shortened(tmp_path: Path, take: Callable[..., Path], co
     for number in range(12):
         take(tmp_path / "in" / CARROT / f"v{number:02d}_1.wav", 200 + 20 * number)
     assert "v09 1, and 2 more\n" in command(tmp_path / "in")[1]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_dry_run_says_what_the_import_does_and_writes_nothing(
+    tmp_path: Path, workspace: Workspace, take: Callable[..., Path], command: Command
+) -> None:
+    take(tmp_path / "in" / CARROT / "ann_1.wav", 200)
+    (tmp_path / "in" / CARROT / "ann_2.wav").write_bytes(b"no audio")
+    take(tmp_path / "in" / "cut_carot_knife" / "ann_3.wav", 250)
+    before = contents(tmp_path)
+    code, said = command(tmp_path / "in", "--dry-run", "--json")
+    planned = json.loads(said)
+    assert (code, planned["dry_run"], contents(tmp_path)) == (1, True, before)
+    code, said = command(tmp_path / "in", "--dry-run")
+    assert "1 recording would be new, 0 were known; 2 files or rows not imported" in said
+    assert "nothing was written" in said
+    assert contents(tmp_path) == before
+    code, said = command(tmp_path / "in", "--json")
+    done = json.loads(said)
+    assert (code, done["dry_run"]) == (1, False)
+    same = ("added", "known", "corrected", "mismatches", "notes", "voices", "assumed_languages", "failures")
+    assert {name: planned[name] for name in same} == {name: done[name] for name in same}
+    assert planned["added"] == 1
+    before = contents(tmp_path)
+    (workspace.recordings / f"{sha256_of(tmp_path / 'in' / CARROT / 'ann_1.wav')}.wav").unlink()  # copied again
+    code, said = command(tmp_path / "in", "--dry-run", "--licence", "CC0-1.0")
+    assert "0 recordings would be new, 1 was known, 1 of them with a new sentence, license" in said
+    assert contents(tmp_path).items() <= before.items()
