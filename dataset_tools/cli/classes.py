@@ -99,7 +99,8 @@ def _check_given(
             expected="--from, or --propose",
             next_step=f"draft one with: fmn-data classes --from {place} --out {out}; or leave --out out",
         )
-    main, given = "--propose", {"--classes": options.count if propose is not None else None}
+    main = "--propose"
+    given: dict[str, object] = {"--classes": options.count if propose is not None else None}
     if draft_from is not None:
         main, given = "--from", {"--propose": propose, "--class-file": options.class_file, **footage.sources}
     if ignored := [option for option, value in given.items() if value is not None]:
