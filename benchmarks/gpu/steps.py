@@ -63,7 +63,7 @@ def steps(device: str) -> list[Step]:
         tests("features", 1, 110),
         tests("commands", 2, 240),
         tests("baselines", 2, 230, "class_towers", "two_classifiers"),  # every test run trains all of them on the CPU
-        benchmark("training_demo", "training_loop", 60, (), few),
+        benchmark("training_demo", "training_loop", 60, (), (*few, *TINY_MODEL)),
         benchmark(
             "training_paper", "training_loop", 120, ("--preset", "paper"), ("--preset", "paper", *few, *TINY_MODEL)
         ),
