@@ -1,4 +1,4 @@
-"""Remembered build inputs, cache/inputs.json: the footage, class file and sentence files of a workspace.
+"""Remembered build inputs, workspace.json: the footage, class file and sentence files of a workspace.
 
 The record holds their paths, relative to the workspace if they lie in it, so that a copy of the workspace uses its own.
 Their content is recorded in build.json, which has no paths; without this record, a build must name its footage.
@@ -66,7 +66,7 @@ def own_class_file(workspace: Workspace) -> Path:
 
 
 def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile, sentences: Iterable[Path] = ()) -> None:
-    """Writes cache/inputs.json."""
+    """Writes workspace.json."""
     videos = _stored_path(corpus.root, workspace) if corpus.is_own else None
     read_with = corpus.read_with if isinstance(corpus, OwnCorpus) else ListOptions()
     footage = Footage(_kind(corpus), _stored_path(_place(corpus), workspace), videos, read_with)
@@ -77,14 +77,15 @@ def remember_inputs(workspace: Workspace, corpus: Corpus, classes: ClassFile, se
 
 
 def remember_sentences(workspace: Workspace, sentences: Iterable[Path]) -> None:
-    """Replaces the sentence files in cache/inputs.json, if that exists."""
+    """Replaces the sentence files in workspace.json, if that exists."""
     if (inputs := _stored(workspace)) is not None:
         files = tuple(_stored_path(path, workspace) for path in sentences)
         _write(workspace, msgspec.structs.replace(inputs, sentences=files))
 
 
 def _write(workspace: Workspace, inputs: Inputs) -> None:
-    write_bytes(_record(workspace), msgspec.json.format(msgspec.json.encode(inputs)) + b"\n")
+    write_bytes(workspace.root / "workspace.json", msgspec.json.format(msgspec.json.encode(inputs)) + b"\n")
+    _former_record(workspace).unlink(missing_ok=True)
 
 
 def read_inputs(workspace: Workspace) -> Inputs | None:
@@ -104,8 +105,9 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
 
 
 def _stored(workspace: Workspace) -> Inputs | None:
-    path = _record(workspace)
-    if not path.is_file():
+    places = (workspace.root / "workspace.json", _former_record(workspace))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         return None
     try:
         inputs = msgspec.json.decode(path.read_bytes(), type=Inputs)
@@ -116,7 +118,7 @@ def _stored(workspace: Workspace) -> Inputs | None:
             f"The record of the workspace's inputs cannot be read: {error}",
             where=path,
             expected=f"the JSON object of schema {INPUTS_SCHEMA} that fmn-data build writes",
-            next_step="delete it, and name the footage and the class file in the next build",
+            next_step="move it elsewhere, and name the footage and the class file in the next build",
         ) from error
     return inputs
 
@@ -312,7 +314,8 @@ def is_class_file_of_build(workspace: Workspace, classes: ClassFile) -> bool:
     return recorded.get("sha256") in (None, sha256_of(classes.path))
 
 
-def _record(workspace: Workspace) -> Path:
+def _former_record(workspace: Workspace) -> Path:
+    """Where unreleased versions wrote the record; a cache may be deleted."""
     return workspace.cache / "inputs.json"
 
 

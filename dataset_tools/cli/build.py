@@ -117,6 +117,7 @@ def retry(
     execution: ExecutionOptions,
     class_file: ClassFileOption = None,
     sentences: SentencesOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Retry the failed samples of the last build with its options; finished samples are kept.
 
@@ -128,6 +129,9 @@ def retry(
 
     place = execution.place(place)
     last = read_last_build(place)
+    if dry_run:
+        _show_failed(terminal, place)
+        return
     class_words = class_file_of(class_file, place, last.classes)
     recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
     corpus = footage.corpus(class_words, place, terminal, execution.jobs, recorded=recorded)
@@ -137,6 +141,18 @@ def retry(
             place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
         )
     _show_build(terminal, summary, place)
+
+
+def _show_failed(terminal: Terminal, place: Workspace) -> None:
+    from dataset_tools.core.ledger import DryRunLedger
+
+    with DryRunLedger(place.ledger) as ledger:
+        # Recordings are retried by their import, since their files are not in the workspace.
+        failed = [row for row in ledger.status("failed") if not row.id.startswith("recording/")]
+    for row in failed:
+        terminal.say(f"  {row.id}: {(row.reason or {}).get('found', '')}")
+    terminal.say(f"  {count_of(len(failed), 'failed sample')} would be retried")
+    terminal.result({"dry_run": True, "failures": {row.id: row.reason for row in failed}})
 
 
 def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:

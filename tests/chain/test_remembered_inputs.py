@@ -112,7 +112,7 @@ def test_no_data_set_is_replaced_by_one_of_other_footage(
 def test_data_of_unknown_footage_are_not_replaced_by_the_stand_in(run: Callable, listing: Path, tmp_path: Path) -> None:
     place = tmp_path / "w"
     assert run("fmn-data", "build", "-w", place, "--annotations", listing, *FEW).code == 0
-    (place / "cache" / "inputs.json").unlink()  # as of version 0.1.0
+    (place / "workspace.json").unlink()  # as of version 0.1.0
     ended = run("fmn-data", "build", "-w", place, *FEW)
     assert ended.code == 2
     assert "--annotations" in ended.err
@@ -195,7 +195,7 @@ def test_the_class_file_of_the_build_is_used_until_another_is_named(
         assert ended.code == 2
         assert str(words) in ended.err
         assert "--class-file" in ended.err
-    (place / "cache" / "inputs.json").unlink()
+    (place / "workspace.json").unlink()
     ended = run("fmn-data", "report", "-w", place)
     assert ended.code == 2
     assert words.name in ended.err

@@ -138,7 +138,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "split record": ("json", "manifests/split.json", lambda root: read_split(Workspace(root)), None),
     "inputs": (
         "json",
-        "cache/inputs.json",
+        "workspace.json",
         lambda root: read_inputs(Workspace(root)),
         lambda: json.dumps({"schema": "fmn.inputs/1", "footage": FOOTAGE, "class_file": None}).encode(),
     ),

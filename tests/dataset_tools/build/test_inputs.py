@@ -1,4 +1,4 @@
-"""What a workspace remembers of its footage, after moves, after builds that made nothing, and without its cache."""
+"""What a workspace remembers of its footage: after moves, after builds that made nothing, and without the record."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_videos_below_the_annotations_move_with_them(
 
 
 @pytest.mark.parametrize("command", ["build", "retry"])
-def test_a_copy_without_the_cache_reads_with_the_options_in_build_json(
+def test_a_copy_without_the_record_reads_with_the_options_in_build_json(
     command: str,
     place: Path,
     tmp_path: Path,
@@ -95,9 +95,26 @@ def test_a_copy_without_the_cache_reads_with_the_options_in_build_json(
     before = (tmp_path / "w" / "manifests" / "build.json").read_bytes()
     shutil.copytree(tmp_path / "w", tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "cache")
+    (tmp_path / "copy" / "workspace.json").unlink()
     run_in(command, "--annotations", place, workspace="copy")
     assert persons("copy") == persons("w")
     assert (tmp_path / "copy" / "manifests" / "build.json").read_bytes() == before
+
+
+def test_the_record_outlives_the_cache_and_is_found_where_it_was_before(
+    footage: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
+) -> None:
+    run_in("build", "--annotations", footage, *PERSON)
+    record, former = tmp_path / "w" / "workspace.json", tmp_path / "w" / "cache" / "inputs.json"
+    written = record.read_bytes()
+    shutil.rmtree(tmp_path / "w" / "cache")
+    run_in("build")
+    assert persons() == EXPECTED
+    former.parent.mkdir(exist_ok=True)
+    record.replace(former)
+    run_in("build")
+    assert persons() == EXPECTED
+    assert (record.read_bytes(), former.exists()) == (written, False)
 
 
 def test_options_in_build_json_that_are_none_are_refused(
@@ -105,6 +122,7 @@ def test_options_in_build_json_that_are_none_are_refused(
 ) -> None:
     run_in("build", "--annotations", footage, *PERSON)
     shutil.rmtree(tmp_path / "w" / "cache")
+    (tmp_path / "w" / "workspace.json").unlink()
     record = tmp_path / "w" / "manifests" / "build.json"
     text = record.read_text()
     assert r'"person": "(p\\d+)_"' in text
@@ -114,11 +132,11 @@ def test_options_in_build_json_that_are_none_are_refused(
         assert "recorded options of the annotation file cannot be used" in " ".join(told.output.split())
 
 
-def test_without_the_cache_other_footage_is_known_by_content_and_name(
+def test_without_the_record_other_footage_is_known_by_content_and_name(
     footage: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
 ) -> None:
     run_in("build", "--annotations", footage, *PERSON)
-    record = tmp_path / "w" / "cache" / "inputs.json"
+    record = tmp_path / "w" / "workspace.json"
     record.unlink()
     other = footage.with_name("other.csv")
     other.write_text(footage.read_text().replace("31,51", "31,50"))

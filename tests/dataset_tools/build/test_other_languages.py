@@ -58,6 +58,12 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
         name: ("de", text, "annotations") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)
     }
     made = (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes()
+    before = {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()}
+    would = json.loads(run("retry", "--dry-run", "--json").stdout)
+    assert list(would["failures"]) == [f"utterance/{NAMES[3]}"]
+    assert "fmn-data build again" in would["failures"][f"utterance/{NAMES[3]}"]["next"]
+    assert "1 failed sample would be retried" in run("retry", "--dry-run").output
+    assert {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()} == before
     run("retry", code=1)  # in the same language
     assert (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes() == made
     german.write_text(german.read_text().rstrip() + "Möhre!\n")

@@ -74,7 +74,7 @@ def place(tmp_path: Path, make_clip: Callable[..., ClipRow]) -> Workspace:
     write_rows(workspace.manifests / "clips.jsonl", [clip])
     (workspace.manifests / "test.jsonl").write_text('{"clip": {"path": "clips/s02-d02_000001-000050.mp4"}}\n')
     footage = {"kind": "mpii", "path": "/elsewhere"}
-    (workspace.cache / "inputs.json").write_text(json.dumps({"schema": "fmn.inputs/1", "footage": footage}))
+    (workspace.root / "workspace.json").write_text(json.dumps({"schema": "fmn.inputs/1", "footage": footage}))
     with Ledger(workspace.ledger) as ledger:
         for name, path in (("clip/new", KEPT[2]), (f"in-context/{OLD}", GONE["shown"][0])):
             ledger.record(LedgerRow(id=name, status="ok", stage="cut", path=path))
@@ -155,7 +155,7 @@ remove_unnamed(Workspace(Path({str(place.root)!r})),
 
 
 def test_the_standin_stays_where_it_is_the_footage_or_nothing_says_so(place: Workspace) -> None:
-    record = place.cache / "inputs.json"
+    record = place.root / "workspace.json"
     footage = {"kind": "standin", "path": "cache/standin"}
     record.write_text(json.dumps({"schema": "fmn.inputs/1", "footage": footage}))
     assert unnamed_files(place, ["standin"]) == []
