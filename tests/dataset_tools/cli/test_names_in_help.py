@@ -17,7 +17,7 @@ from dataset_tools.exports.rights import PARTS
 from dataset_tools.manifests import SpeakerFacts
 
 ROOT = Path(__file__).parents[3]
-COLUMNS = {"path", "class", "clip", "voice", "text", "licence", *SpeakerFacts.__struct_fields__}
+COLUMNS = {"path", "class", "clip", "voice", "text", "licence", "language", *SpeakerFacts.__struct_fields__}
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
