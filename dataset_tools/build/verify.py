@@ -125,10 +125,12 @@ def _check_split(
     utterances: dict[str, UtteranceRow] = {}
     sides: dict[str, set[str]] = defaultdict(set)
     counts: Counter[str] = Counter()
+    misplaced: Counter[str] = Counter()
     outdated: set[str] = set()
     for side in SIDES:
         for pair in _rows(workspace, side, SplitPairRow, problems):
             counts[side] += 1
+            misplaced[side] += pair.split != side
             for kind, name, item in _kinds(pair, record):
                 seen[kind, name].setdefault(side, item)
             clips[pair.clip.id], utterances[pair.utterance.id] = pair.clip, pair.utterance
@@ -151,6 +153,11 @@ def _check_split(
         + ", ".join(first_of([f"{name} ({where})" for name, where in sorted(found)], _SHOWN))
         + advice
         for kind, found in shared.items()
+    ]
+    problems += [
+        f"{side}.jsonl: {count_of(number, 'row is', 'rows are')} marked as of the other split; run fmn-data pairs again"
+        for side, number in misplaced.items()
+        if number
     ]
     if outdated:
         problems.append(

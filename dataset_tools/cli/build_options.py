@@ -25,6 +25,12 @@ Options = TypeVar("Options", "BuildOptions", "SpeechOptions")
 _NAMES = {"engine": "voices"}
 
 
+def _even(pixels: int | None) -> int | None:
+    if pixels is not None and pixels % 2:
+        raise typer.BadParameter(f"{pixels} is odd, but clips have an even number of pixels")
+    return pixels
+
+
 @dataclass(frozen=True)
 class CuttingOptions:
     """What a build cuts, and whether it speaks; None: not given."""
@@ -40,7 +46,13 @@ class CuttingOptions:
     ] = None
     short_side: Annotated[
         int | None,
-        typer.Option("--short-side", min=16, max=4320, help="Short side of the clips in pixels (default: 256)."),
+        typer.Option(
+            "--short-side",
+            min=16,
+            max=4320,
+            callback=_even,
+            help="Short side of the clips in pixels, an even number (default: 256).",
+        ),
     ] = None
     keep_audio: Annotated[
         bool | None,

@@ -199,3 +199,8 @@ def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:
 def test_nothing_to_verify(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data set to verify"):
         verify_dataset(Workspace(tmp_path))
+
+
+def test_rows_that_name_the_other_split_are_told(workspace: Workspace) -> None:
+    change(workspace, "test.jsonl", '"split":"test"', '"split":"train"')
+    assert problems(workspace) == ("test.jsonl: 1 row is marked as of the other split; run fmn-data pairs again",)
