@@ -87,7 +87,9 @@ def test_a_broken_row_is_named_and_the_rest_is_checked(workspace: Workspace) -> 
 def test_what_stands_on_both_sides_is_a_leak(workspace: Workspace) -> None:
     train = (workspace.manifests / "train.jsonl").read_text().splitlines()
     test = (workspace.manifests / "test.jsonl").read_text().splitlines()
-    (workspace.manifests / "test.jsonl").write_text("\n".join([train[0], *test]) + "\n")
+    (workspace.manifests / "test.jsonl").write_text(
+        "\n".join([train[0].replace('"split":"train"', '"split":"test"'), *test]) + "\n"
+    )
     found = problems(workspace)
     assert len(found) == 4
     assert all(problem.startswith("leak: ") for problem in found)
