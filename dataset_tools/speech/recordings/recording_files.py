@@ -196,6 +196,7 @@ def _files_in(folder: Path, found: Found) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        folders.sort(key=lambda name: (Path(parent, name).is_symlink(), name))  # a folder has its own name, if it can
         for path in (Path(parent, name) for name in names):
             if _is_of_system(path):
                 continue

@@ -86,6 +86,29 @@ def test_linked_folders_are_searched_and_what_is_no_file_is_named(
     ]
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_folder_that_a_link_leads_to_has_its_own_name(
+    turn: int,
+    tmp_path: Path,
+    clips: list[ClipRow],
+    take: Callable[..., Path],
+    load: Load,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In whatever order the disk lists the two."""
+    take(tmp_path / "takes" / "bob" / f"{clips[0].id}.wav", 200)
+    (tmp_path / "takes" / "anna").symlink_to("bob", target_is_directory=True)
+    walk = os.walk
+
+    def walk_in_turn(*arguments: Any, **options: Any) -> Any:
+        for parent, folders, names in walk(*arguments, **options):
+            folders[:] = sorted(folders)[::turn]
+            yield parent, folders, names
+
+    monkeypatch.setattr(os, "walk", walk_in_turn)
+    assert [row.utterance.voice for row in load(tmp_path / "takes").added] == ["bob"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
