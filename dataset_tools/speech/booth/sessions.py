@@ -127,7 +127,7 @@ class Booth:
     def _versions(self) -> list[tuple[int, int, int] | None]:
         """Detects changes of the files that lines are made of, without reading them."""
         manifests = [self.workspace.manifests / name for name in ("clips.jsonl", "utterances.jsonl")]
-        return [_version(path) for path in (*manifests, self.workspace.ledger)]
+        return [_version(path) for path in (*manifests, self.workspace.ledger, reviews_path(self.workspace))]
 
     def _lines(self, clips: Mapping[str, ClipRow]) -> dict[str, Line]:
         """Sentences to record, by clip id: the first of every class, then the second of every class, and so on."""

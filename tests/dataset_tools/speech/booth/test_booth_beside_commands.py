@@ -19,6 +19,7 @@ from dataset_tools.core.errors import SampleError
 from dataset_tools.core.files import PARTIAL
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.booth.server import make_app
 from dataset_tools.speech.booth.sessions import Booth
@@ -163,6 +164,21 @@ def test_a_take_is_filed_under_the_class_of_now(workspace: Workspace, stage: Sim
     row = booth.keep(WASH_CLIP, ann, WASH, stage.wav_bytes(tmp_path))
     assert (row.utterance.class_id, row.utterance.text) == ("cut_carrot_knife", WASH)
     assert row.id in {one.id for one in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+
+
+def test_a_page_that_is_loaded_shows_what_annotators_have_written(
+    workspace: Workspace, make_review: Callable[..., ReviewRow]
+) -> None:
+    """A clip that is not spoken yet has a generated sentence, until a pull brings another."""
+    clip = next(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    write_rows(workspace.manifests / "utterances.jsonl", [])
+    with Ledger(workspace.ledger) as ledger:
+        ledger.forget(list(ledger.rows))
+    booth = Booth(workspace, CLASSES)
+    shown, written = {"class_id": clip.class_id, "sentence": lines_of(booth)[clip.id]}, "Half of a carrot is left."
+    row = make_review(minute=1, id=clip.id, content_sha256=clip.sha256, shown=shown, sentence=written)
+    append_reviews(reviews_path(workspace), [row])
+    assert lines_of(booth)[clip.id] == written
 
 
 def test_a_page_that_is_loaded_shows_the_data_set_as_it_is_now(
