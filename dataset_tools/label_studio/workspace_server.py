@@ -47,10 +47,13 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
     former: tuple[str, ...] = ()
     served: str | None = None
 
+    def is_of(self, workspace: Workspace) -> bool:
+        """Whether it serves this workspace, not one of which this is a copy."""
+        return self.served is None or Path(self.served).resolve() == served_folder(workspace).resolve()
+
     def runs_for(self, workspace: Workspace) -> bool:
-        """Whether it runs, and serves this workspace, not one of which this is a copy."""
-        is_own = self.served is None or Path(self.served).resolve() == served_folder(workspace).resolve()
-        return is_own and self.url is not None and knows(self.url, self.account)
+        """Whether it runs, and serves this workspace."""
+        return self.is_of(workspace) and self.url is not None and knows(self.url, self.account)
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,8 @@ def serve(
                     next_step="stop it first: fmn-data annotate serve --stop",
                 )
             return _own(workspace, record, record.url)
-        if port is None and record is not None and record.url is not None:
-            before = urlsplit(record.url).port  # keep the address if possible
+        if port is None and record is not None and record.url is not None and record.is_of(workspace):
+            before = urlsplit(record.url).port  # keep the address if possible; a copy leaves it to the original
             port = before if before is not None and is_free(before) else None
         venv = server_venv()
         if not is_installed(venv) and not may_install:

@@ -310,3 +310,27 @@ def test_a_copy_of_a_workspace_does_not_use_the_server_of_the_original(
     assert find_server(copy, {}) is None
     assert not stop(copy)
     assert stop(original)
+
+
+def test_a_copy_of_a_workspace_leaves_the_port_to_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have one account: on the original's port, the original would take the copy's server for its own."""
+    original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
+    served = original.cache / "label-studio" / "served"
+    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
+    record = {"schema": "fmn.server/1", "account": account, "url": "http://127.0.0.1:9", "served": str(served)}
+    asked: list[int | None] = []
+
+    def start(*_: object, port: int | None, **__: object) -> None:
+        asked.append(port)
+        raise StoppedError("Nothing is started here")
+
+    module = "dataset_tools.label_studio.workspace_server"
+    monkeypatch.setattr(f"{module}.start", start)
+    for name, result in (("knows", False), ("is_free", True), ("is_installed", True), ("install", None)):
+        monkeypatch.setattr(f"{module}.{name}", lambda *_, result=result: result)
+    for workspace in (original, copy):
+        login_file(workspace).parent.mkdir(parents=True)
+        login_file(workspace).write_text(json.dumps({**record, "pid": 1}))
+        with pytest.raises(StoppedError, match="Nothing is started"):
+            serve(workspace)
+    assert asked == [9, None]
