@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,12 +93,12 @@ def _check_given(
         InputError: there are some.
     """
     if out is not None and draft_from is None and propose is None:
-        place = footage.own or "FILE"
+        place, file = (shlex.quote(str(path)) for path in (footage.own or "FILE", out))
         raise InputError(
             "--out names a class file, but none is drafted or proposed",
             where=out,
             expected="--from, or --propose",
-            next_step=f"draft one with: fmn-data classes --from {place} --out {out}; or leave --out out",
+            next_step=f"draft one with: fmn-data classes --from {place} --out {file}; or leave --out out",
         )
     main = "--propose"
     given: dict[str, object] = {"--classes": options.count if propose is not None else None}
