@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dataset_tools.classes.triplets import ActionClass, ClassFile
 
-if TYPE_CHECKING:  # this module needs h5py, and only the type is used here
+if TYPE_CHECKING:
     from dataset_tools.corpora.corpus import Interval
 
 PARTS = ("tools", "ingredients", "containers")

@@ -1,4 +1,4 @@
-"""TACoS: sentences for intervals of the videos of MPII Cooking 2, or of other videos in the same format.
+"""Files of sentences for intervals of videos: TACoS (of MPII Cooking 2), the same format for other videos, and tables.
 
 A file is a JSON object: ``{"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […],
 "fps": 29.4, "num_frames": n}}``. Videos may be named as in a list of intervals (``clips/a_01.mp4``) or as in ids.

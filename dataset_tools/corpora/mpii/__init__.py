@@ -1,1 +1,1 @@
-"""MPII Cooking 2 as it is distributed: annotations, videos, splits, sentences."""
+"""MPII Cooking 2 as it is distributed: annotations, videos, official split, download."""

@@ -44,7 +44,7 @@ def open_engine(spec: str) -> Engine:
             raise InputError(
                 f"The engine espeak takes no options: {options!r}",
                 where=f"--voices {spec}",
-                expected="espeak; it has voices for English and Mandarin, and the language of the text selects them",
+                expected="espeak alone: the language of the text selects its voices",
                 next_step="use --voices espeak",
             )
         return EspeakEngine()
