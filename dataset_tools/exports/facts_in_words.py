@@ -18,7 +18,7 @@ _TEXT_SOURCES = {
     "grammar": "generated from templates and word lists of the class file",
     "annotations": "taken from the annotations of the footage",
     "tacos": "from TACoS, written by annotators of the footage",
-    "review": "corrected by annotators",
+    "review": "written by annotators, or agreed with by them",
     "recording": "supplied with the recording",
 }
 
