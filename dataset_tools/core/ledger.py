@@ -129,10 +129,7 @@ class Ledger:
         with ExitStack() as entered:
             entered.enter_context(workspace_lock(self.root))
             self._clear_partial()
-            self.rows = read_ledger(self.path)
-            if self._retry_died:
-                for row in self.status("failed"):
-                    self._changed |= row.values.pop(_WORKER_DIED, None) is not None
+            self._read()
             if self._journal_path.exists():
                 self._compact()
             self._journal_path.unlink(missing_ok=True)  # in another user's workspace it may be a link to another file
@@ -215,6 +212,12 @@ class Ledger:
         """The rows with a status, sorted by id; ``kind`` is a prefix of the id, such as ``clip/``."""
         return [row for _, row in sorted(self.rows.items()) if row.status == status and row.id.startswith(kind)]
 
+    def _read(self) -> None:
+        self.rows = read_ledger(self.path)
+        if self._retry_died:
+            for row in self.status("failed"):
+                self._changed |= row.values.pop(_WORKER_DIED, None) is not None
+
     def _clear_partial(self) -> None:
         for folder in ("", "clips", "clips/in-context", "speech", "manifests", "recordings", "cache", "cache/sources"):
             clear_partial(self.root / folder)
@@ -231,7 +234,7 @@ class DryRunLedger(Ledger):
     """The ledger of a dry run: it is read without a lock, and rows that are recorded are kept in memory only."""
 
     def __enter__(self) -> DryRunLedger:
-        self.rows = read_ledger(self.path)
+        self._read()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import ManifestError, SampleError, StoppedError, WorkerDiedError
-from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok, read_ledger
+from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow, failed, ok, read_ledger
 from dataset_tools.manifests import PairRow
 
 
@@ -62,6 +62,11 @@ def test_what_killed_its_worker_is_known_until_its_inputs_change_or_it_is_asked_
         assert ledger.died("clip/c", "other") is None
         assert ledger.died("clip/d", "k") is None
         assert ledger.died("clip/e", "k") is None
+    before = path.read_bytes()
+    for retry_died in (False, True):
+        with DryRunLedger(path, retry_died=retry_died) as ledger:
+            assert (ledger.died("clip/c", "k") is None) == retry_died
+    assert path.read_bytes() == before
     with Ledger(path, retry_died=True) as ledger:
         assert ledger.died("clip/c", "k") is None
         assert len(ledger.status("failed")) == 2
