@@ -26,6 +26,7 @@ COMPARE_ARGS ?= --budget 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented_commands example_manifests references) \
   $(addprefix tests/dataset_tools/,test_manifests.py classes core/test_download.py corpora/annotations corpora/mpii decisions) \
+  $(wildcard tests/dataset_tools/corpora/test_sentence_*.py) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
 PYTEST_ARGS ?= -n $(WORKERS) --dist loadgroup
 DEVICE ?= cuda
