@@ -122,7 +122,7 @@ format: $(VENV)/.installed-lint
 test test-fast: export PYTHONDONTWRITEBYTECODE =
 test-fast: WORKERS ?= $(JOBS)
 # One worker more than cores: tests of servers, pages and killed commands wait for much of their time.
-test: WORKERS ?= $(shell expr $(JOBS) + 1)
+test: WORKERS ?= $(shell echo $$(( $(JOBS) + 1 )) )
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 

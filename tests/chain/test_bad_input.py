@@ -48,11 +48,11 @@ def undisturbed(run: Callable, drawn_corpus: Path, tmp_path_factory: pytest.Temp
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    """Every file that a build makes, but for locks and the memory of file times in the cache."""
+    """Every file that a build makes, but for the place of the footage, and locks and file times in the cache."""
     return {
         str(path.relative_to(place)): path.read_bytes()
         for path in sorted(place.rglob("*"))
-        if path.is_file() and "cache" not in path.parts
+        if path.is_file() and not {"cache", "workspace.json"} & {*path.parts}
     }
 
 

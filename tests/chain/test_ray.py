@@ -50,10 +50,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def contents(place: Path) -> dict[str, bytes]:
+    """Every file that a build makes, but for the cache and the place of the footage."""
     return {
         str(path.relative_to(place)): path.read_bytes()
         for path in sorted(place.rglob("*"))
-        if path.is_file() and "cache" not in path.relative_to(place).parts
+        if path.is_file() and not {"cache", "workspace.json"} & {*path.relative_to(place).parts}
     }
 
 

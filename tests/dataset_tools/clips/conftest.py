@@ -102,13 +102,13 @@ def dataset(
 
 @pytest.fixture(scope="session")
 def contents() -> Callable[[Workspace], dict[str, bytes]]:
-    """Every file in a workspace but for the cache, by its path there."""
+    """Every file in a workspace but for the cache and the place of the footage, by its path there."""
 
     def of(place: Workspace) -> dict[str, bytes]:
         return {
             str(path.relative_to(place.root)): path.read_bytes()
             for path in sorted(place.root.rglob("*"))
-            if path.is_file() and "cache" not in path.relative_to(place.root).parts
+            if path.is_file() and not {"cache", "workspace.json"} & {*path.relative_to(place.root).parts}
         }
 
     return of

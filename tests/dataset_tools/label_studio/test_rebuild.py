@@ -59,11 +59,13 @@ def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
 
 
 def contents(place: Workspace) -> dict[str, bytes]:
-    """Every file but for the cache, and but for the time up to which was pulled, which a pull may move on."""
+    """Every file but for the cache, the place of the footage, and the time up to which was pulled: a pull moves it on."""
     return {
         str(path.relative_to(place.root)): path.read_bytes()
         for path in sorted(place.root.rglob("*"))
-        if path.is_file() and "cache" not in path.relative_to(place.root).parts and path.name != "projects.json"
+        if path.is_file()
+        and "cache" not in path.relative_to(place.root).parts
+        and path.name not in ("projects.json", "workspace.json")
     }
 
 
