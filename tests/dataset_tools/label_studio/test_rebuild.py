@@ -59,7 +59,7 @@ def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
 
 
 def contents(place: Workspace) -> dict[str, bytes]:
-    """Every file but for the cache, the place of the footage, and the time up to which was pulled: a pull moves it on."""
+    """Every file but for the cache, the place of the footage, and the time of the last pull, which a pull moves on."""
     return {
         str(path.relative_to(place.root)): path.read_bytes()
         for path in sorted(place.root.rglob("*"))
