@@ -65,6 +65,20 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     assert spoken(tmp_path)[NAMES[3]] == ("de", "Möhre!", "annotations")
 
 
+def test_a_recorded_clip_needs_no_sentence(run: Callable[..., Result], german: Path, tmp_path: Path) -> None:
+    small = ("--annotations", german, "--short-side", 32, "--language", "de")
+    run("build", *small, code=1)
+    (voice,) = (tmp_path / "w" / "speech").glob(f"{NAMES[0]}_*.wav")
+    (tmp_path / "vera").mkdir()
+    shutil.copyfile(voice, tmp_path / "vera" / f"{NAMES[3]}.wav")
+    run("speech", "import", tmp_path / "vera")
+    assert set(spoken(tmp_path)) == set(NAMES)  # the recording of the last clip replaces that of no other
+    before = (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes()
+    run("build", *small)
+    assert (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes() == before
+    assert '"failed"' not in (tmp_path / "w" / "ledger.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
