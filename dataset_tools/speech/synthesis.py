@@ -33,7 +33,8 @@ _VERSION = 1  # version of the algorithm; if it changes, all utterances are made
 _STAGE = "speak"
 _ADVICE = {
     "expected": "a sentence in the annotations: in English and Chinese only, sentences are generated",
-    "next_step": "add sentences to the annotations, or choose --language en or zh",
+    "next_step": "add sentences to the annotations (with --clips, a .txt beside the video), choose --language en or zh,"
+    " or use recordings: fmn-data build --no-speech, then fmn-data speech import",
 }
 
 

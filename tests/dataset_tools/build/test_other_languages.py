@@ -13,6 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
+from dataset_tools.decisions.journal import ReviewRow, append_reviews
+from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.booth import server
 from dataset_tools.speech.booth.sessions import Booth
 
@@ -84,6 +86,7 @@ def test_a_recorded_clip_needs_no_sentence(run: Callable[..., Result], german: P
     [
         (("--language", "German"), "'German' is not a language"),
         (("--language", "xh"), "The engine espeak has no voice for the language 'xh'"),
+        (("--language", "ja"), "No clip has a sentence in the language 'ja'"),
         (("--language", "de", "--no-sentences"), "No clip has a sentence in the language 'de'"),
     ],
 )
@@ -127,3 +130,25 @@ def test_the_booth_shows_the_sentences_of_the_list_also_without_speech(
     assert {line.language for line in opened[1].lines.values()} == {"en"}
     said = run("speech", "record", code=2).output
     assert "No clip has a sentence in the language 'de'" in said
+
+
+def test_sentences_of_annotators_in_another_script_are_told(
+    run: Callable[..., Result], footage: Path, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    run("build", "--annotations", footage, "--short-side", 32, "--no-speech")
+    clips = {row.id: row for row in read_rows(tmp_path / "w" / "manifests" / "clips.jsonl", ClipRow)}
+    written = make_review(
+        id=NAMES[2],
+        content_sha256=clips[NAMES[2]].sha256,
+        minute=1,
+        sentence="Бен чистит.",
+        shown={"first_frame": 1, "frames": 21},
+    )
+    append_reviews(tmp_path / "w" / "annotations" / "reviews.jsonl", [written])
+    told = "1 sentence that an annotator wrote is not in 'en' (such as 'Бен чистит.'), and not used: see --language"
+    assert told in " ".join(run("build", "--speech").output.split())
+    assert {source for _, _, source in spoken(tmp_path).values()} == {"grammar"}
+    assert told in " ".join(run("speech", "synthesize").output.split())
+    assert told not in " ".join(run("speech", "synthesize", "--language", "ru", code=1).output.split())
+    assert spoken(tmp_path) == {NAMES[2]: ("ru", "Бен чистит.", "review")}
+    run("build", code=1)  # in this language, too
