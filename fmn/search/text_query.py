@@ -48,7 +48,7 @@ def speak_query(text: str, folder: Path, language: str = "en", *, engine: str = 
     Args:
         text: in the language of the data set, or else English, or Chinese (Mandarin) if it has a Chinese character.
         folder: for the wav.
-        language: of the data set, its code.
+        language: of the data set, its code; ``und``: not known.
         engine: name of the engine, as in `fmn-data build --voices`.
 
     Returns:
@@ -59,7 +59,7 @@ def speak_query(text: str, folder: Path, language: str = "en", *, engine: str = 
             language, or the speech is too short or too long.
         SampleError: the engine fails.
     """
-    if language in ("en", "zh") or not any(map(str.isalpha, text)) or not may_be_in(text, language):
+    if language in ("en", "zh", "und") or not any(map(str.isalpha, text)) or not may_be_in(text, language):
         language = _language_of(text)
     chosen = open_engine(engine)
     voices = chosen.voices(language)

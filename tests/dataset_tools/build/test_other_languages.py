@@ -67,6 +67,24 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     assert spoken(tmp_path)[NAMES[3]] == ("de", "Möhre!", "annotations")
 
 
+def test_windows_have_no_sentence(
+    run: Callable[..., Result], german: Path, tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    write_video(german.with_name("p3_c.mp4"), range(1, 181))
+    first, *rows = german.read_text().splitlines()
+    whole = "p3_c.mp4,1,180,cut,carrot,knife,Er schneidet lange."
+    german.write_text("\n".join([first, whole, *rows[2:3]]) + "\n")
+    windows = ("--shortfall", "windows", "--per-class", 3, "--short-side", 32, "--language", "de")
+    run("build", "--annotations", german, *windows, code=1)
+    assert set(spoken(tmp_path)) == {NAMES[2]}
+    assert "describe whole intervals, not windows" in (tmp_path / "w" / "ledger.jsonl").read_text()
+    german.write_text(f"{first}\n{whole}\n")
+    said = " ".join(run("build", "--annotations", german, *windows[:3], 2, code=2).output.split())
+    assert "--shortfall accept: sentences of the annotations describe whole intervals, not windows" in said
+    run("build", "--annotations", german, "--shortfall", "accept")
+    assert [text for _, text, _ in spoken(tmp_path).values()] == ["Er schneidet lange."]
+
+
 def test_a_recorded_clip_needs_no_sentence(run: Callable[..., Result], german: Path, tmp_path: Path) -> None:
     small = ("--annotations", german, "--short-side", 32, "--language", "de")
     run("build", *small, code=1)

@@ -231,6 +231,7 @@ def test_units_and_iteration_marks_are_spoken(text: str, voice: str, tmp_path: P
         ("Он режет морковь.", "ru", "ru"),
         ("他切胡萝卜。", "de", "cmn"),
         ("He cuts the carrot.", "zh", "en"),
+        ("He cuts the carrot.", "und", "en"),
     ],
 )
 def test_a_typed_query_is_spoken_in_the_language_of_the_data_set(
