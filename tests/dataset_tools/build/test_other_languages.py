@@ -150,6 +150,26 @@ def test_the_booth_shows_the_sentences_of_the_list_also_without_speech(
     assert "No clip has a sentence in the language 'de'" in said
 
 
+def test_the_booth_tells_of_sentences_that_it_does_not_show_and_does_not_call_cyrillic_ones_english(
+    run: Callable[..., Result], german: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Booth] = []
+    monkeypatch.setattr(server, "serve_booth", lambda booth, *_, **__: opened.append(booth))
+    german.write_text(german.read_text().replace("Ben schält.", "Бен чистит."))
+    run("build", "--annotations", german, "--short-side", 32, "--no-speech")
+    told = "1 interval has sentences, but none in 'en' (such as 'Бен чистит.'): state their language with --language"
+    assert told in " ".join(run("speech", "record").output.split())
+    assert told not in " ".join(run("speech", "record", "--language", "ru").output.split())
+    run("build", "--language", "de", code=1)
+    for name in ("manifests/utterances.jsonl", "ledger.jsonl"):  # as versions before 0.2.0 wrote it
+        path = tmp_path / "w" / name
+        path.write_text(path.read_text().replace('"language":"de"', '"language":"en"'))
+    for language, called in (("en", "und"), ("ru", "ru")):
+        run("speech", "record", "--language", language)
+        shown = {line.sentence: line.language for line in opened[-1].lines.values()}
+        assert (shown["Бен чистит."], shown[SENTENCES[0]]) == (called, "en")
+
+
 def test_sentences_of_annotators_in_another_script_are_told(
     run: Callable[..., Result], footage: Path, tmp_path: Path, make_review: Callable[..., ReviewRow]
 ) -> None:
