@@ -44,8 +44,8 @@ def open_engine(spec: str) -> Engine:
             raise InputError(
                 f"The engine espeak takes no options: {options!r}",
                 where=f"--voices {spec}",
-                expected="espeak; it has voices for English and Mandarin, and the language of the text selects them",
-                next_step="use --voices espeak",
+                expected="espeak; the language of the descriptions selects its voices",
+                next_step="use --voices espeak, and --language for another language",
             )
         return EspeakEngine()
     if name == "coqui":
