@@ -128,7 +128,8 @@ def synthesize(
     for clip in clips:
         if clip.id not in texts:
             advice = _ADVICE_ON_WINDOWS if isinstance(clip.origin, WindowOrigin) else _ADVICE
-            failures[clip.id] = SampleError(f"{clip.id} has no sentence in the language {language!r}", **advice)
+            found = f"The clip has no sentence in the language {language!r}"
+            failures[clip.id] = SampleError(found, where=clip.id, **advice)
             ledger.record(failed(f"utterance/{clip.id}", _STAGE, failures[clip.id]))
     todo: list[_Task] = []
     for task in tasks:

@@ -55,7 +55,7 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
 ) -> None:
     small = ("--annotations", german, "--short-side", 32)
     said = run("build", *small, "--language", "de", code=1).output
-    assert "failed 1 ×: p2-b_000031-000051 has no sentence in the language 'de'" in said
+    assert "failed 1 ×: The clip has no sentence in the language 'de' (p2-b_000031-000051)" in said
     assert spoken(tmp_path) == {
         name: ("de", text, "annotations") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)
     }
@@ -189,4 +189,5 @@ def test_sentences_of_annotators_in_another_script_are_told(
     assert told in " ".join(run("speech", "synthesize").output.split())
     assert told not in " ".join(run("speech", "synthesize", "--language", "ru", code=1).output.split())
     assert spoken(tmp_path) == {NAMES[2]: ("ru", "Бен чистит.", "review")}
-    run("build", code=1)  # in this language, too
+    said = " ".join(run("build", code=1).output.split())  # in this language, too
+    assert f"failed 3 ×, the first: The clip has no sentence in the language 'ru' ({NAMES[0]})" in said
