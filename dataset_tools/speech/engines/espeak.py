@@ -169,9 +169,18 @@ def _library_and_data() -> tuple[str, str]:
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
 
-def _other_languages() -> set[str]:
+@lru_cache(maxsize=1)
+def _other_languages() -> frozenset[str]:
     """Returns the languages of the installed data; espeak-ng names their files by the codes of ISO 639."""
-    return {path.name for path in Path(_library_and_data()[1], "lang").rglob("*") if path.is_file()}
+    data = Path(_library_and_data()[1])
+    files = [path for path in (data / "lang").rglob("*") if path.is_file()]
+    return frozenset(path.name for path in files if (data / f"{_dictionary(path)}_dict").is_file())
+
+
+def _dictionary(language: Path) -> str:
+    """Returns the name of a language's dictionary, which the data has not of all (of Faroese, for example)."""
+    stated = re.search(r"^dictionary\s+(\S+)", language.read_text(encoding="utf-8"), re.MULTILINE)
+    return stated[1] if stated else language.name
 
 
 class _Server:
