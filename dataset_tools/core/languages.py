@@ -9,9 +9,8 @@ from dataset_tools.core.letters import is_latin
 
 _KANA = re.compile("[\u3040-\u30fa\u30fc-\u30ff\uff66-\uff9f]")  # without the dot between parts of names (・)
 _WITH_KANA = frozenset(("ja", "ain", "ryu"))  # with Ainu, Okinawan
-_WITH_CHINESE_CHARACTERS = frozenset(
-    "zh ja ko ryu cdo cjy cnp cpx csp czh czo gan hak hnm hsn lzh mnp nan wuu yue".split()
-)
+_CHINESE = "zh cdo cjy cnp cpx csp czh czo gan hak hnm hsn lzh mnp nan wuu yue"
+_WITH_CHINESE_CHARACTERS = frozenset((*_CHINESE.split(), "ja", "ko", "ryu"))
 _TWO_LETTERS = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo"
     " es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka"

@@ -111,7 +111,8 @@ def notes_on_language(
     unused = [texts[0] for texts in others.values() if not any(may_be_in(text, language) for text in texts)]
     if unused:
         number = count_of(len(unused), "interval has sentences", "intervals have sentences")
-        notes.append(f"{number}, but none in {language!r} (such as {unused[0]!r}): state their language with --language")
+        found = f"{number}, but none in {language!r} (such as {unused[0]!r})"
+        notes.append(f"{found}: state their language with --language")
     unused = [text for _, (text, is_written) in sorted(agreed.items()) if is_written and not may_be_in(text, language)]
     if unused:
         number = count_of(len(unused), "sentence that an annotator wrote is", "sentences that annotators wrote are")

@@ -13,7 +13,10 @@ from dataset_tools.core.languages import ISO_639_1, language_code, language_of, 
 
 @pytest.mark.parametrize(
     ("stated", "code"),
-    [("de", "de"), (" DE ", "de"), ("eng", "en"), ("cmn", "zh"), ("yue", "yue"), ("haw", "haw"), ("deu", "de"), ("GER", "de")],
+    [
+        *(("de", "de"), (" DE ", "de"), ("deu", "de"), ("GER", "de")),
+        *(("eng", "en"), ("cmn", "zh"), ("yue", "yue"), ("haw", "haw")),
+    ],
 )
 def test_codes(stated: str, code: str) -> None:
     assert language_code(stated) == language_option(stated) == code

@@ -55,7 +55,10 @@ def pitch_hz(samples: np.ndarray, sample_rate_hz: int) -> float:
     return float(np.median(pitches)) if pitches else 0.0
 
 
-@pytest.mark.parametrize(("language", "count"), [("en", 8 * 62), ("zh", 62), ("fr", 62), ("no", 62), ("nb", 62), ("fo", 0), ("xh", 0)])
+@pytest.mark.parametrize(
+    ("language", "count"),
+    [("en", 8 * 62), ("zh", 62), ("fr", 62), ("no", 62), ("nb", 62), ("fo", 0), ("xh", 0)],
+)
 def test_voices_are_accents_times_variants(language: str, count: int) -> None:
     voices = EspeakEngine().voices(language)
     assert len({one.id for one in voices}) == count

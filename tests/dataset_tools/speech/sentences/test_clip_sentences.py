@@ -8,7 +8,7 @@ import pytest
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.sentences.clip_sentences import assign_texts, may_describe_a_clip, notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import assign_texts, notes_on_language
 from dataset_tools.speech.sentences.generation import every_sentence
 
 CARROT = "cut_carrot_knife"
