@@ -26,11 +26,11 @@ from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
-from dataset_tools.decisions.verdicts import with_verdicts
+from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
-from dataset_tools.speech.sentences.clip_sentences import note_on_language
+from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
 from dataset_tools.speech.synthesis import no_sentence, voices_in
 from dataset_tools.video.source_videos import read_sources
@@ -215,9 +215,10 @@ def _check_speech(options: SpeechOptions, classes: ClassFile, reviews: Sequence[
     check_words(classes, options.language)
     voices_in(options.language, open_engine(options.engine))
     sentences = read_sentences(options.sentences)
-    if options.language not in LANGUAGES and not (sentences.listed or reviews):  # annotators may have written some
+    agreed = agreed_sentences(decide(reviews, "clip"))
+    if options.language not in LANGUAGES and not may_describe_a_clip(sentences, agreed, options.language):
         raise no_sentence(options.language)
-    return note_on_language(sentences, options.language)
+    return notes_on_language(sentences, agreed, options.language)
 
 
 def _cut(

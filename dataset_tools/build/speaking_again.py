@@ -10,9 +10,11 @@ from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.sentence_files import read_sentences
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, SpeechSummary, speak, write_utterances
-from dataset_tools.speech.sentences.clip_sentences import note_on_language
+from dataset_tools.speech.sentences.clip_sentences import notes_on_language
 
 
 def synthesize_dataset(
@@ -37,5 +39,6 @@ def synthesize_dataset(
         rows = write_utterances(workspace, clips, rows)
         record_speech(workspace, options, len(rows), failures)
         remember_sentences(workspace, options.sentences)
-    notes = note_on_language(read_sentences(options.sentences), options.language)
+    agreed = agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
+    notes = notes_on_language(read_sentences(options.sentences), agreed, options.language)
     return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures, notes=notes)

@@ -241,20 +241,24 @@ def speech_record(
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
     from dataset_tools.speech.recordings.consents import CONSENT, read_consent_text
+    from dataset_tools.speech.sentences.clip_sentences import notes_on_language
 
     text = CONSENT if consent is None else read_consent_text(consent)
     last = last_build_of(place, terminal)
     options, kept = speech_options(SynthesisOptions(language=language), last)
     if "language" in kept:
         terminal.say(f"  as in the last build: --language {options.language}")
+    sentences = _sentences_of_build(place, last, terminal)
     booth = Booth(
         place,
         classes.load(place),
         language=options.language,
-        sentences=_sentences_of_build(place, last, terminal),
+        sentences=sentences,
         licence=licence,
         consent=text,
     )
+    for note in () if sentences is None else notes_on_language(sentences, {}, options.language):
+        terminal.warn(note)
     before = len(booth.recorded())
 
     def announce(address: str) -> None:

@@ -123,9 +123,11 @@ def speak(
             agreed=_agreed(workspace, clips),
             judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
         )
+        originals = _with_recordings(workspace, clips, classes, spoken)
+        recorded = {row.clip for row in originals if row.source == "recorded"}
+        failures = {name: error for name, error in failures.items() if name not in recorded}  # those without a sentence
         current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
         ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
-        originals = _with_recordings(workspace, clips, classes, spoken)
         copies, failed = augment(
             workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
         )

@@ -19,7 +19,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.sentence_files import SentenceSpans
-from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
@@ -33,7 +33,11 @@ _VERSION = 1  # version of the algorithm; if it changes, all utterances are made
 _STAGE = "speak"
 _ADVICE = {
     "expected": "a sentence in the annotations: in English and Chinese only, sentences are generated",
-    "next_step": "add sentences to the annotations and run fmn-data build again, or choose --language en or zh",
+    "next_step": "add sentences to the annotations (with --clips, a .txt beside the video) and build again; or choose"
+    " --language en or zh; or use recordings: fmn-data build --no-speech, then fmn-data speech import",
+}
+_ADVICE_ON_WINDOWS = _ADVICE | {
+    "next_step": "build with --shortfall accept: sentences of the annotations describe whole intervals, not windows",
 }
 
 
@@ -114,7 +118,7 @@ def synthesize(
     assignment = assign_voices((clip.person for clip in clips), voices_in(language, engine))
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     if clips and not texts:
-        raise no_sentence(language)
+        raise no_sentence(language, clips)
     spoken = [clip for clip in clips if clip.id in texts]
     tasks = [_task(clip, texts[clip.id], assignment, engine, seed, judged_bad, workspace) for clip in spoken]
     keys = {task.utterance_id: task.key(engine.version) for task in tasks}
@@ -123,7 +127,9 @@ def synthesize(
     failures: dict[str, ToolkitError] = {}
     for clip in clips:
         if clip.id not in texts:
-            failures[clip.id] = SampleError(f"{clip.id} has no sentence in the language {language!r}", **_ADVICE)
+            advice = _ADVICE_ON_WINDOWS if isinstance(clip.origin, WindowOrigin) else _ADVICE
+            found = f"The clip has no sentence in the language {language!r}"
+            failures[clip.id] = SampleError(found, where=clip.id, **advice)
             ledger.record(failed(f"utterance/{clip.id}", _STAGE, failures[clip.id]))
     todo: list[_Task] = []
     for task in tasks:
@@ -152,9 +158,12 @@ def synthesize(
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
-def no_sentence(language: str) -> InputError:
-    """Returns the error for a data set without any sentence in a language without grammar."""
-    return InputError(f"No clip has a sentence in the language {language!r}", **_ADVICE)
+def no_sentence(language: str, clips: Sequence[ClipRow] = ()) -> InputError:
+    """Returns the error for a data set without any sentence in a language without grammar; its clips, if known."""
+    are_windows = any(isinstance(clip.origin, WindowOrigin) for clip in clips)
+    return InputError(
+        f"No clip has a sentence in the language {language!r}", **(_ADVICE_ON_WINDOWS if are_windows else _ADVICE)
+    )
 
 
 def voices_in(language: str, engine: Engine) -> tuple[Voice, ...]:

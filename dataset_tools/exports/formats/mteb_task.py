@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent
 _CODES = (
     "ar ara-Arab cs ces-Latn da dan-Latn de deu-Latn el ell-Grek en eng-Latn es spa-Latn fa fas-Arab fi fin-Latn"
     " fr fra-Latn he heb-Hebr hi hin-Deva hu hun-Latn id ind-Latn it ita-Latn ja jpn-Jpan ko kor-Hang nl nld-Latn"
-    " no nor-Latn pl pol-Latn pt por-Latn ro ron-Latn ru rus-Cyrl sv swe-Latn th tha-Thai tr tur-Latn uk ukr-Cyrl"
-    " ur urd-Arab vi vie-Latn zh zho-Hans"
+    " nb nob-Latn no nor-Latn pl pol-Latn pt por-Latn ro ron-Latn ru rus-Cyrl sv swe-Latn th tha-Thai tr tur-Latn"
+    " uk ukr-Cyrl ur urd-Arab vi vie-Latn zh zho-Hans"
 )
 SCRIPTS = dict(zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True))
 """Codes of MTEB (ISO 639-3 and script) by code of the data set; another language is ``und-Zyyy``, undetermined."""

@@ -18,6 +18,7 @@ from dataset_tools.classes.triplets import ActionClass, ClassFile
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import clear_partial, partial_folder
+from dataset_tools.core.languages import language_of, may_be_in
 from dataset_tools.core.ledger import Ledger, read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.sentence_files import SentenceSpans
@@ -149,7 +150,9 @@ class Booth:
         by_class: dict[str, list[Line]] = defaultdict(list)
         for clip in clips.values():
             if (row := current.get(clip.id)) is not None:
-                by_class[clip.class_id].append(Line(clip, row.text, row.language))
+                # Before 0.2.0, sentences in all scripts but Chinese were English.
+                language = row.language if may_be_in(row.text, row.language) else language_of(row.text, self.language)
+                by_class[clip.class_id].append(Line(clip, row.text, language))
             elif clip.id in chosen and chosen[clip.id].text:
                 by_class[clip.class_id].append(Line(clip, chosen[clip.id].text, self.language))
         turns = zip_longest(*(by_class[name] for name in sorted(by_class)))

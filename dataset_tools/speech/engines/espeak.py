@@ -23,6 +23,7 @@ from typing import ClassVar
 
 import dataset_tools.speech.engines.espeak_server as server
 from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.languages import has_chinese_characters
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.speech.engines.interface import Voice
 
@@ -31,6 +32,7 @@ ACCENTS = {
     # Midlands, Caribbean. "en-shaw" differs from "en" only in how it reads Shavian letters.
     "en": ("en", "en-us", "en-us-nyc", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"),
     "zh": ("cmn",),  # Mandarin; Cantonese ("yue") is another language
+    "no": ("nb",),  # Norwegian: Bokmål
 }
 
 # The variants (timbres) in use: the default voice, "", and 61 of the 104 in espeak-ng 1.52. Each was measured on 22
@@ -94,12 +96,20 @@ class EspeakEngine:
         """Writes the utterance to ``path`` at 22,050 Hz; ``seed`` varies rate and pitch slightly (see `Engine.speak`).
 
         Raises:
-            SampleError: espeak-ng fails on this text, or does not answer within a minute.
+            SampleError: espeak-ng fails on this text, cannot read its script, or does not answer within a minute.
             InputError: espeak-ng is not installed.
         """
         assert isinstance(voice, EspeakVoice)
         if not text.strip():
             raise SampleError("The sentence to speak is empty", where=voice.id)
+        if voice.language not in ("en", "zh", "yue") and has_chinese_characters(text):
+            raise SampleError(  # it would say "Chinese letter" for each
+                f"espeak-ng cannot read Chinese characters in the language {voice.language!r}",
+                where=text,
+                expected="a sentence in the letters of the language, such as kana",
+                next_step="write them so, choose another engine with --voices, or have people record the sentences"
+                " (fmn-data speech record)",
+            )
         request = {
             "text": text,
             "voice": voice.espeak_name,
@@ -159,9 +169,18 @@ def _library_and_data() -> tuple[str, str]:
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
 
-def _other_languages() -> set[str]:
+@lru_cache(maxsize=1)
+def _other_languages() -> frozenset[str]:
     """Returns the languages of the installed data; espeak-ng names their files by the codes of ISO 639."""
-    return {path.name for path in Path(_library_and_data()[1], "lang").rglob("*") if path.is_file()}
+    data = Path(_library_and_data()[1])
+    files = [path for path in (data / "lang").rglob("*") if path.is_file()]
+    return frozenset(path.name for path in files if (data / f"{_dictionary(path)}_dict").is_file())
+
+
+def _dictionary(language: Path) -> str:
+    """Returns the name of a language's dictionary, which the data has not of all (of Faroese, for example)."""
+    stated = re.search(r"^dictionary\s+(\S+)", language.read_text(encoding="utf-8"), re.MULTILINE)
+    return stated[1] if stated else language.name
 
 
 class _Server:

@@ -119,7 +119,8 @@ class PiperEngine:
             for name, number in (speakers if len(speakers) > 1 else {"": None}).items():
                 one = "+".join(filter(None, (_slug(model.stem), _slug(name))))
                 found.append(PiperVoice(one, config.language, one, model=model.name, speaker=number))
-        return tuple(voice for voice in found if voice.language == language)
+        spoken = (language, "nb") if language == "no" else (language,)  # Norwegian: Bokmål
+        return tuple(voice for voice in found if voice.language in spoken)
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
         """Writes the utterance to ``path`` at the model's sample rate; ``seed`` determines durations and noise.

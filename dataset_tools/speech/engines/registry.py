@@ -45,7 +45,7 @@ def open_engine(spec: str) -> Engine:
                 f"The engine espeak takes no options: {options!r}",
                 where=f"--voices {spec}",
                 expected="espeak alone: the language of the text selects its voices",
-                next_step="use --voices espeak",
+                next_step="use --voices espeak, and --language for another language",
             )
         return EspeakEngine()
     if name == "coqui":

@@ -69,7 +69,8 @@ def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[R
 
     Of several takes of a clip by one voice, the last one is used. In each class, a recording replaces the synthesized
     utterance of its clip or, if that is already replaced, one that is chosen by a hash of its id. Thus a class keeps
-    its number of utterances until it has more recordings than that.
+    its number of utterances until it has more recordings than that. The first recording of a clip that has no
+    synthesized utterance replaces none.
 
     Returns:
         The rows of utterances.jsonl, sorted by id.
@@ -87,6 +88,7 @@ def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[R
         of_class = [utterance for utterance in recorded if utterance.class_id == class_id]
         clips = {utterance.clip for utterance in of_class}
         rest = [utterance for utterance in candidates if utterance.clip not in clips]
-        keep = max(0, len(candidates) - len(of_class))
+        unspoken = clips - {utterance.clip for utterance in candidates} - {None}
+        keep = max(0, len(candidates) - (len(of_class) - len(unspoken)))
         merged += sorted(rest, key=lambda utterance: seed_of(0, "keep", utterance.id))[:keep]
     return sorted(merged, key=lambda utterance: utterance.id)

@@ -93,17 +93,31 @@ def assign_texts(
     return assigned
 
 
-def note_on_language(sentences: SentenceSpans, language: str) -> tuple[str, ...]:
-    """Returns a warning if intervals of a list have sentences, but none in the language; else nothing."""
+def may_describe_a_clip(sentences: SentenceSpans, agreed: Mapping[str, tuple[str, bool]], language: str) -> bool:
+    """Whether a sentence of a list or a review is in the language, for clips that are not cut yet."""
+    listed = (text for video in sentences.listed for *_, text in sentences.spans[video])
+    return any(may_be_in(text, language) for text in (*listed, *(text for text, _ in agreed.values())))
+
+
+def notes_on_language(
+    sentences: SentenceSpans, agreed: Mapping[str, tuple[str, bool]], language: str
+) -> tuple[str, ...]:
+    """Returns warnings if intervals of a list have sentences, but none in the language, or annotators wrote others."""
+    notes = []
     others: dict[tuple[str, int, int], list[str]] = {}
     for video in sorted(sentences.listed):
         for start, end, text in sentences.spans[video]:
             others.setdefault((video, start, end), []).append(text)
     unused = [texts[0] for texts in others.values() if not any(may_be_in(text, language) for text in texts)]
-    if not unused:
-        return ()
-    number = count_of(len(unused), "interval has sentences", "intervals have sentences")
-    return (f"{number}, but none in {language!r} (such as {unused[0]!r}): state their language with --language",)
+    if unused:
+        number = count_of(len(unused), "interval has sentences", "intervals have sentences")
+        found = f"{number}, but none in {language!r} (such as {unused[0]!r})"
+        notes.append(f"{found}: state their language with --language")
+    unused = [text for _, (text, is_written) in sorted(agreed.items()) if is_written and not may_be_in(text, language)]
+    if unused:
+        number = count_of(len(unused), "sentence that an annotator wrote is", "sentences that annotators wrote are")
+        notes.append(f"{number} not in {language!r} (such as {unused[0]!r}), and not used: see --language")
+    return tuple(notes)
 
 
 def _unused(choices: Sequence[str], used: Collection[str], seed: int, clip: ClipRow) -> str | None:

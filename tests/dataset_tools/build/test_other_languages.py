@@ -13,6 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
+from dataset_tools.decisions.journal import ReviewRow, append_reviews
+from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.booth import server
 from dataset_tools.speech.booth.sessions import Booth
 
@@ -53,7 +55,7 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
 ) -> None:
     small = ("--annotations", german, "--short-side", 32)
     said = run("build", *small, "--language", "de", code=1).output
-    assert "failed 1 ×: p2-b_000031-000051 has no sentence in the language 'de'" in said
+    assert "failed 1 ×: The clip has no sentence in the language 'de' (p2-b_000031-000051)" in said
     assert spoken(tmp_path) == {
         name: ("de", text, "annotations") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)
     }
@@ -61,7 +63,7 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     before = {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()}
     would = json.loads(run("retry", "--dry-run", "--json").stdout)
     assert list(would["failures"]) == [f"utterance/{NAMES[3]}"]
-    assert "fmn-data build again" in would["failures"][f"utterance/{NAMES[3]}"]["next"]
+    assert "and build again" in would["failures"][f"utterance/{NAMES[3]}"]["next"]
     assert "1 failed sample would be retried" in run("retry", "--dry-run").output
     assert {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()} == before
     run("retry", code=1)  # in the same language
@@ -71,11 +73,44 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     assert spoken(tmp_path)[NAMES[3]] == ("de", "Möhre!", "annotations")
 
 
+def test_windows_have_no_sentence(
+    run: Callable[..., Result], german: Path, tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    write_video(german.with_name("p3_c.mp4"), range(1, 181))
+    first, *rows = german.read_text().splitlines()
+    whole = "p3_c.mp4,1,180,cut,carrot,knife,Er schneidet lange."
+    german.write_text("\n".join([first, whole, *rows[2:3]]) + "\n")
+    windows = ("--shortfall", "windows", "--per-class", 3, "--short-side", 32, "--language", "de")
+    run("build", "--annotations", german, *windows, code=1)
+    assert set(spoken(tmp_path)) == {NAMES[2]}
+    assert "describe whole intervals, not windows" in (tmp_path / "w" / "ledger.jsonl").read_text()
+    german.write_text(f"{first}\n{whole}\n")
+    said = " ".join(run("build", "--annotations", german, *windows[:3], 2, code=2).output.split())
+    assert "--shortfall accept: sentences of the annotations describe whole intervals, not windows" in said
+    run("build", "--annotations", german, "--shortfall", "accept")
+    assert [text for _, text, _ in spoken(tmp_path).values()] == ["Er schneidet lange."]
+
+
+def test_a_recorded_clip_needs_no_sentence(run: Callable[..., Result], german: Path, tmp_path: Path) -> None:
+    small = ("--annotations", german, "--short-side", 32, "--language", "de")
+    run("build", *small, code=1)
+    (voice,) = (tmp_path / "w" / "speech").glob(f"{NAMES[0]}_*.wav")
+    (tmp_path / "vera").mkdir()
+    shutil.copyfile(voice, tmp_path / "vera" / f"{NAMES[3]}.wav")
+    run("speech", "import", tmp_path / "vera")
+    assert set(spoken(tmp_path)) == set(NAMES)  # the recording of the last clip replaces that of no other
+    before = (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes()
+    run("build", *small)
+    assert (tmp_path / "w" / "manifests" / "utterances.jsonl").read_bytes() == before
+    assert '"failed"' not in (tmp_path / "w" / "ledger.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--language", "German"), "'German' is not a language"),
         (("--language", "xh"), "The engine espeak has no voice for the language 'xh'"),
+        (("--language", "ja"), "No clip has a sentence in the language 'ja'"),
         (("--language", "de", "--no-sentences"), "No clip has a sentence in the language 'de'"),
     ],
 )
@@ -119,3 +154,46 @@ def test_the_booth_shows_the_sentences_of_the_list_also_without_speech(
     assert {line.language for line in opened[1].lines.values()} == {"en"}
     said = run("speech", "record", code=2).output
     assert "No clip has a sentence in the language 'de'" in said
+
+
+def test_the_booth_tells_of_sentences_that_it_does_not_show_and_does_not_call_cyrillic_ones_english(
+    run: Callable[..., Result], german: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Booth] = []
+    monkeypatch.setattr(server, "serve_booth", lambda booth, *_, **__: opened.append(booth))
+    german.write_text(german.read_text().replace("Ben schält.", "Бен чистит."))
+    run("build", "--annotations", german, "--short-side", 32, "--no-speech")
+    told = "1 interval has sentences, but none in 'en' (such as 'Бен чистит.'): state their language with --language"
+    assert told in " ".join(run("speech", "record").output.split())
+    assert told not in " ".join(run("speech", "record", "--language", "ru").output.split())
+    run("build", "--language", "de", code=1)
+    for name in ("manifests/utterances.jsonl", "ledger.jsonl"):  # as versions before 0.2.0 wrote it
+        path = tmp_path / "w" / name
+        path.write_text(path.read_text().replace('"language":"de"', '"language":"en"'))
+    for language, called in (("en", "und"), ("ru", "ru")):
+        run("speech", "record", "--language", language)
+        shown = {line.sentence: line.language for line in opened[-1].lines.values()}
+        assert (shown["Бен чистит."], shown[SENTENCES[0]]) == (called, "en")
+
+
+def test_sentences_of_annotators_in_another_script_are_told(
+    run: Callable[..., Result], footage: Path, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    run("build", "--annotations", footage, "--short-side", 32, "--no-speech")
+    clips = {row.id: row for row in read_rows(tmp_path / "w" / "manifests" / "clips.jsonl", ClipRow)}
+    written = make_review(
+        id=NAMES[2],
+        content_sha256=clips[NAMES[2]].sha256,
+        minute=1,
+        sentence="Бен чистит.",
+        shown={"first_frame": 1, "frames": 21},
+    )
+    append_reviews(tmp_path / "w" / "annotations" / "reviews.jsonl", [written])
+    told = "1 sentence that an annotator wrote is not in 'en' (such as 'Бен чистит.'), and not used: see --language"
+    assert told in " ".join(run("build", "--speech").output.split())
+    assert {source for _, _, source in spoken(tmp_path).values()} == {"grammar"}
+    assert told in " ".join(run("speech", "synthesize").output.split())
+    assert told not in " ".join(run("speech", "synthesize", "--language", "ru", code=1).output.split())
+    assert spoken(tmp_path) == {NAMES[2]: ("ru", "Бен чистит.", "review")}
+    said = " ".join(run("build", code=1).output.split())  # in this language, too
+    assert f"failed 3 ×, the first: The clip has no sentence in the language 'ru' ({NAMES[0]})" in said

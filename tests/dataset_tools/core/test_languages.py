@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from string import ascii_lowercase
+
 import pytest
 
 from dataset_tools.core.errors import InputError
@@ -10,7 +13,10 @@ from dataset_tools.core.languages import ISO_639_1, language_code, language_of, 
 
 @pytest.mark.parametrize(
     ("stated", "code"),
-    [("de", "de"), (" DE ", "de"), ("eng", "en"), ("cmn", "zh"), ("yue", "yue"), ("haw", "haw")],
+    [
+        *(("de", "de"), (" DE ", "de"), ("deu", "de"), ("GER", "de")),
+        *(("eng", "en"), ("cmn", "zh"), ("yue", "yue"), ("haw", "haw")),
+    ],
 )
 def test_codes(stated: str, code: str) -> None:
     assert language_code(stated) == language_option(stated) == code
@@ -30,6 +36,18 @@ def test_the_codes_are_those_that_babel_knows() -> None:
     assert known - {"sh"} == ISO_639_1  # Serbo-Croatian is deprecated
 
 
+def test_no_language_has_two_codes() -> None:
+    pytest.importorskip("babel")
+    from babel.core import get_global
+
+    shorter = {code: short for code, short in get_global("language_aliases").items() if len(code) == 3}
+    shorter |= {"twi": "tw", "tgl": "tl"}  # one with Akan and Filipino in CLDR, not in ISO 639
+    for three in map("".join, product(ascii_lowercase, repeat=3)):
+        code = language_code(three)
+        assert code == three or code == shorter[three]
+    assert {language_code(code) for code in shorter} >= ISO_639_1
+
+
 @pytest.mark.parametrize(
     ("text", "languages"),
     [
@@ -40,10 +58,18 @@ def test_the_codes_are_those_that_babel_knows() -> None:
         ("", ["en", "de", "ru"]),
         ("2 + 2", ["en", "de", "ru"]),
         ("李 cuts.", ["zh", "ja"]),
+        ("ｶｯﾄ", ["ja"]),
+        ("约翰・史密斯切。", ["zh", "ja"]),
     ],
 )
 def test_scripts(text: str, languages: list[str]) -> None:
     assert [language for language in ("en", "zh", "de", "ja", "ru") if may_be_in(text, language)] == languages
+
+
+def test_languages_beside_mandarin_and_japanese_that_have_their_scripts() -> None:
+    assert all(may_be_in("她切。", language) for language in ("yue", "nan", "wuu", "hak", "ko"))
+    assert may_be_in("切ゆん", "ryu")
+    assert not may_be_in("切ゆん", "nan")
 
 
 @pytest.mark.parametrize(

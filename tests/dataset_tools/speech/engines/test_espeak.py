@@ -55,12 +55,23 @@ def pitch_hz(samples: np.ndarray, sample_rate_hz: int) -> float:
     return float(np.median(pitches)) if pitches else 0.0
 
 
-@pytest.mark.parametrize(("language", "count"), [("en", 8 * 62), ("zh", 62), ("fr", 62), ("xh", 0)])
+@pytest.mark.parametrize(
+    ("language", "count"),
+    [("en", 8 * 62), ("zh", 62), ("fr", 62), ("no", 62), ("nb", 62), ("fo", 0), ("xh", 0)],
+)
 def test_voices_are_accents_times_variants(language: str, count: int) -> None:
     voices = EspeakEngine().voices(language)
     assert len({one.id for one in voices}) == count
     assert all(re.fullmatch(r"[a-z0-9+-]+", one.id) for one in voices)
     assert len({one.timbre for one in voices}) == (62 if count else 0)
+
+
+def test_chinese_characters_are_not_spelled_out_in_japanese(tmp_path: Path) -> None:
+    japanese = EspeakEngine().voices("ja")[0]
+    assert len(spoken(tmp_path, japanese, "にんじんをきる。")[0])
+    with pytest.raises(SampleError, match="cannot read Chinese characters in the language 'ja'"):
+        spoken(tmp_path, japanese, "人参を切る。")
+    assert len(spoken(tmp_path, EspeakEngine().voices("yue")[0], "她切胡萝卜。")[0])
 
 
 def test_voices_spread_over_pitch_and_rate() -> None:

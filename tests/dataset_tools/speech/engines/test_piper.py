@@ -118,6 +118,12 @@ def test_a_data_set_in_its_voice(tmp_path: Path, make_clip: Callable[..., ClipRo
         synthesize(workspace, clips, classes, engine="piper", language="zh", ledger=ledger)
 
 
+def test_norwegian_is_bokmal(own_voice: Path) -> None:
+    change(own_voice, espeak={"voice": "nb"})
+    engine = open_engine(f"piper:{own_voice.parent}")
+    assert len(engine.voices("no")) == len(engine.voices("nb")) == 1
+
+
 def test_voices_languages_and_licences_come_from_the_files(own_voice: Path) -> None:
     place = f"piper:{own_voice.parent}"
     assert [voice.id for voice in open_engine(place).voices("en")] == ["my-voice"]

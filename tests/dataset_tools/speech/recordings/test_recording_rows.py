@@ -48,6 +48,16 @@ def test_recordings_take_the_place_of_synthesized_ones_one_for_one(
     assert rest == []
 
 
+def test_the_recording_of_a_clip_that_was_not_spoken_replaces_no_utterance_of_another(
+    make_utterance: Callable[..., UtteranceRow],
+) -> None:
+    synthesized = [make_utterance(CARROT, clip, "de") for clip in "ab"]
+    recorded = [make_utterance(CARROT, "c", voice) for voice in ("anna", "ben")]
+    of_anna = merge_recordings(synthesized, [recording(recorded[0])])
+    assert {row.id for row in of_anna} == {row.id for row in (*synthesized, recorded[0])}
+    assert len(merge_recordings(synthesized, map(recording, recorded))) == 3  # the second of the clip replaces one
+
+
 def test_of_several_takes_the_last_counts(make_utterance: Callable[..., UtteranceRow]) -> None:
 
     first = msgspec.structs.replace(make_utterance(CARROT, "c", "anna"), id="c_anna_b", source="recorded")

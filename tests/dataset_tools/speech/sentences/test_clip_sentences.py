@@ -8,7 +8,7 @@ import pytest
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_language
+from dataset_tools.speech.sentences.clip_sentences import assign_texts, notes_on_language
 from dataset_tools.speech.sentences.generation import every_sentence
 
 CARROT = "cut_carrot_knife"
@@ -95,11 +95,11 @@ def test_a_sentence_in_another_script_is_not_spoken_in_english(
     spans = listed(["Он режет морковь.", "Add 5 µl of δ-carotene.", "Коли?"])
     texts = assign_texts(clips, classes, language="en", seed=0, sentences=spans)
     assert [texts[clip.id].source for clip in clips] == ["grammar", "annotations", "grammar"]
-    (note,) = note_on_language(spans, "en")
+    (note,) = notes_on_language(spans, {}, "en")
     assert note.startswith("2 intervals have sentences, but none in 'en' (such as 'Он режет морковь.'): state")
-    assert note_on_language(spans, "ru") == ()
+    assert notes_on_language(spans, {}, "ru") == ()
     both = SentenceSpans({"a": [(1, 9, "他切。"), (1, 9, "He cuts.")]}, invalid=0, listed=frozenset({"a"}))
-    assert note_on_language(both, "en") == note_on_language(both, "zh") == ()
+    assert notes_on_language(both, {}, "en") == notes_on_language(both, {}, "zh") == ()
 
 
 @pytest.mark.real_data
