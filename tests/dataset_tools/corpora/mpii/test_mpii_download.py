@@ -28,7 +28,8 @@ def test_nothing_is_asked_for_without_consent(home: Any, tmp_path: Path, downloa
 
 @pytest.mark.parametrize("options", [[], ["--videos", "needed"]])
 def test_the_command_with_dry_run_says_what_would_be_fetched(tmp_path: Path, options: list[str]) -> None:
-    command = ["download", str(tmp_path / "there"), "--dry-run", "-w", str(tmp_path), *options]
+    nowhere = ["--home", "http://127.0.0.1:9/"]
+    command = ["download", str(tmp_path / "there"), "--dry-run", "-w", str(tmp_path), *nowhere, *options]
     assert CliRunner().invoke(app, command).exit_code == 2
     done = CliRunner().invoke(app, [*command, "--accept-licence"], env={"COLUMNS": "400"})
     assert done.exit_code == 0, done.output
