@@ -14,6 +14,7 @@ from dataset_tools.cli.push_options import ProjectOption, SelectionOptions, Task
 from dataset_tools.core.command import DEFAULT_JOBS, CommandLine, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def annotate_pull(
         Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead of a server.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Pull every ten seconds until interrupted.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Pull annotators' decisions into annotations/reviews.jsonl; repeated pulls add only changes.
 
@@ -158,21 +160,32 @@ def annotate_pull(
 
     if source is not None:
         refuse_beside("--from", {"--project": project, "--watch": watch})
-        _show_pull(terminal, place, pull_from_file(place, source))
+        _show_pull(terminal, place, pull_from_file(place, source, dry_run=dry_run))
         return
-    target, _ = _target(place, terminal, may_install=False)
-    if not watch:
-        _show_pull(
-            terminal,
-            place,
-            pull(place, url=target.url, api_key=target.api_key, project=project, progress=terminal.progress),
+    if watch and dry_run:
+        raise InputError(
+            "--watch pulls until it is interrupted, and a dry run pulls nothing",
+            where="--watch",
+            expected="--watch or --dry-run",
+            next_step="leave out one of them",
         )
+    target, _ = _target(place, terminal, may_install=False, may_start=not dry_run)
+    if not watch:
+        pulled = pull(
+            place,
+            url=target.url,
+            api_key=target.api_key,
+            project=project,
+            dry_run=dry_run,
+            progress=terminal.progress,
+        )
+        _show_pull(terminal, place, pulled)
         return
-    for pulled in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
-        if isinstance(pulled, Exception):
-            terminal.warn(pulled.found)
+    for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
+        if isinstance(news, Exception):
+            terminal.warn(news.found)
         else:
-            _show_pull(terminal, place, pulled)
+            _show_pull(terminal, place, news)
 
 
 @annotate_app.command("status")
@@ -224,7 +237,6 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
 
     Asks before Label Studio is installed. No server is started for a workspace without clips, or without the SDK.
     """
-    from dataset_tools.core.errors import InputError
     from dataset_tools.label_studio.connection import require_sdk
     from dataset_tools.label_studio.expected_tasks import read_items
     from dataset_tools.label_studio.workspace_server import find_server, serve
@@ -238,7 +250,7 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
         raise InputError(
             "No Label Studio server is running for this workspace, and a dry run does not start one",
             where=place.root,
-            expected="a server to compare tasks with",
+            expected="a server to compare with",
             next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
         )
     if not may_install and sys.stdin.isatty() and not terminal.as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dataset_tools.cli.options import ClassOptions, SeedOption
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
@@ -16,6 +17,9 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.corpora.mpii.mpii_download import DownloadSummary
+
+
+_SHOWN_FILES = 20
 
 
 class PartOption(StrEnum):
@@ -56,14 +60,17 @@ def download(
         bool,
         typer.Option("--verify-hashes", help="Check the hashes of existing files, not only their sizes."),
     ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Download and unpack MPII Cooking 2; an interrupted download resumes.
 
     Example: fmn-data download /data/mpii-cooking-2 --accept-licence --videos needed --classes 20
     """
+    from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
     from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
 
     parts = {part.value for part in only or PartOption}
+    videos_known = True
 
     def get(parts: set[str], names: tuple[str, ...] | None = None) -> DownloadSummary:
         return download_corpus(
@@ -73,6 +80,7 @@ def download(
             videos=names,
             home=HOME if home is None else home.rstrip("/") + "/",
             hash_again=verify_hashes,
+            dry_run=dry_run,
             progress=terminal.progress,
         )
 
@@ -80,17 +88,22 @@ def download(
         from dataset_tools.build.needed_videos import needed_videos
         from dataset_tools.build_record import BuildOptions
 
+        class_file = classes.load(place)
         summary = get((parts - {"videos"}) | {"annotations"})
-        options = BuildOptions(per_class=per_class, shortfall=shortfall, seed=seed)
-        names = needed_videos(folder, classes.load(place), options)
-        terminal.say(f"  {count_of(len(names), 'video is', 'videos are')} needed")
-        later = get({"videos"}, names)
-        fetched = len(summary.fetched) + len(later.fetched)
-        summary = later
+        videos_known = not dry_run or MAT_NAME not in summary.fetched
+        if videos_known:
+            options = BuildOptions(per_class=per_class, shortfall=shortfall, seed=seed)
+            names = needed_videos(folder, class_file, options)
+            terminal.say(f"  {count_of(len(names), 'video is', 'videos are')} needed")
+            summary = summary.and_then(get({"videos"}, names))
     else:
         summary = get(parts)
-        fetched = len(summary.fetched)
-    terminal.closing("download", f"{count_of(fetched, 'file')} fetched, {len(summary.files)} known", folder)
+    if dry_run:
+        _show_plan(terminal, summary, folder, videos_known=videos_known)
+        return
+    terminal.closing(
+        "download", f"{count_of(len(summary.fetched), 'file')} fetched, {len(summary.files)} known", folder
+    )
     if summary.unpacked:
         terminal.closing("unpack", count_of(summary.unpacked, "file"), folder)
     for sentence in summary.differing:
@@ -116,3 +129,23 @@ def download(
         chosen |= {"--shortfall": shortfall, "--seed": seed}
     given = [str(word) for option, value in chosen.items() if value is not None for word in (option, value)]
     terminal.next("fmn-data build", *given, "--mpii", folder)
+
+
+def _show_plan(terminal: Terminal, summary: DownloadSummary, folder: Path, *, videos_known: bool) -> None:
+    """Shows what would be downloaded; without ``videos_known``, also needed videos that are not in the summary."""
+    if not videos_known:
+        terminal.warn("the needed videos are not counted: which they are is known once the annotations are downloaded")
+    sizes = {name: "size unknown" if size is None else _size(size) for name, size in summary.sizes_bytes.items()}
+    for line in first_of([f"{name}, {size}" for name, size in sizes.items()], _SHOWN_FILES, "more: see --json"):
+        terminal.say(f"  {line}")
+    known = [size for size in summary.sizes_bytes.values() if size is not None]
+    others = f", and {count_of(len(sizes) - len(known), 'file')} of unknown size" if len(known) < len(sizes) else ""
+    files = count_of(len(sizes), "file")
+    terminal.closing("download", f"{files} would be fetched: {_size(sum(known))}{others}", folder)
+    if summary.to_unpack:
+        terminal.closing("unpack", f"{count_of(len(summary.to_unpack), 'archive')} would be unpacked", folder)
+    terminal.result({**summary.as_dict(), "videos_known": videos_known})
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"

@@ -11,6 +11,7 @@ import typer
 
 from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import own_sentences, warn_synthetic
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
@@ -59,6 +60,7 @@ def export(
             " unknown-footage, recordings-without-consent, recordings-of-minors. Repeatable.",
         ),
     ] = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Export for Hugging Face, WebDataset, Lhotse or MTEB, as Croissant or as CSV; an interrupted export resumes.
 
@@ -74,22 +76,22 @@ def export(
         options=FormatOptions(shard_bytes=_bytes(shard_size)),
         with_media=media,
         allowed=allow or (),
+        dry_run=dry_run,
         progress=terminal.progress,
     )
     warn_synthetic(terminal, summary.is_standin)
     for table, counts in summary.counts.items():
         terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
+    would = "would be " if dry_run else ""
     for part in summary.withheld:
         name = part.partition(":")[0]
         is_included = name in (allow or ()) and (media or name.startswith("recordings-"))
-        terminal.warn(f"included because of --allow: {part}" if is_included else f"withheld: {part}")
+        terminal.warn(f"{would}{'included because of --allow' if is_included else 'withheld'}: {part}")
     if summary.missing:
-        terminal.warn(
-            f"{count_of(summary.missing, 'recorded utterance is', 'recorded utterances are')} left out, and "
-            "cannot be rebuilt"
-        )
+        recordings = count_of(summary.missing, "recorded utterance")
+        terminal.warn(f"{recordings} {would}left out: recordings cannot be rebuilt")
     kept = f", {summary.kept} already complete" if summary.kept else ""
-    terminal.closing("export", f"{count_of(summary.written, 'file')} written{kept}", folder)
+    terminal.closing("export", f"{count_of(summary.written, 'file')} {would}written{kept}", folder)
     terminal.result({"folder": str(folder), **summary.as_dict()})
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from dataset_tools.core.errors import InputError, ManifestError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.item_sides import SPLITS, ItemSides, Split
@@ -70,6 +71,7 @@ class ExportedRows:
     Args:
         workspace: workspace of the data set.
         with_media: whether media files are included.
+        checks_media: whether `media` compares the content of files, for a dry run, which does not copy them.
         progress: progress callback, in rows read by `rows`.
 
     Attributes:
@@ -82,9 +84,12 @@ class ExportedRows:
         ManifestError: a row cannot be read.
     """
 
-    def __init__(self, workspace: Workspace, *, with_media: bool, progress: Progress = silent) -> None:
+    def __init__(
+        self, workspace: Workspace, *, with_media: bool, checks_media: bool = False, progress: Progress = silent
+    ) -> None:
         self.workspace = workspace
         self.with_media = with_media
+        self._checks_media = checks_media
         self._progress = progress
         self._done = 0
         self._labels: dict[str, ClassLabel] = {}
@@ -140,10 +145,13 @@ class ExportedRows:
         """Return the path of the file of a clip or an utterance.
 
         Raises:
-            ManifestError: the file is missing.
+            ManifestError: the file is missing, or (with ``checks_media``) its SHA-256 is not that of the row.
         """
         assert not isinstance(one.row, PairRow)
-        return resolve(self.workspace.root, one.row.path)
+        path = resolve(self.workspace.root, one.row.path)
+        if self._checks_media:
+            _check_content(path, sha256_of(path), one)
+        return path
 
     def copy_media(self, one: ExportedRow, output: OutputFolder, name: str = "") -> None:
         """Copy the file of a clip or an utterance to its `media_name`, or to ``name``, and check its SHA-256.

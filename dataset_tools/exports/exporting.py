@@ -19,6 +19,7 @@ from dataset_tools.exports.dataset_facts import gather_facts
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.planned_folder import PlannedFolder
 from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
@@ -37,6 +38,7 @@ class ExportSummary:
         withheld: parts that may not be redistributed without permission, one sentence each.
         missing: number of recorded utterances that an export without media leaves out; they cannot be rebuilt.
         is_standin: whether the footage is synthetic.
+        dry_run: whether nothing was written: ``written`` and ``kept`` are what an export would write and keep.
     """
 
     counts: Mapping[TableName, Mapping[Split, int]]
@@ -45,6 +47,7 @@ class ExportSummary:
     withheld: tuple[str, ...]
     missing: int
     is_standin: bool
+    dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,6 +61,7 @@ def export_dataset(
     options: FormatOptions | None = None,
     with_media: bool = True,
     allowed: Collection[str] = (),
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> ExportSummary:
     """Writes the clips, utterances and pairs of a data set into a folder, in the format of another library.
@@ -71,6 +75,7 @@ def export_dataset(
         options: options of the format.
         with_media: whether clips and utterances are included; otherwise a rebuild recipe is.
         allowed: parts of `dataset_tools.exports.rights.PARTS` to include although they are withheld by default.
+        dry_run: run all checks, including the hashes of the media, and count the files; write nothing.
         progress: progress callback, in rows read.
 
     Raises:
@@ -83,7 +88,7 @@ def export_dataset(
     write = find_format(format_name)
     _check_folder(workspace, folder)
     before = _hashes(workspace)
-    rows = ExportedRows(workspace, with_media=with_media, progress=progress)
+    rows = ExportedRows(workspace, with_media=with_media, checks_media=dry_run, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(rows, withheld, allowed)
     recipe = None if with_media else make_recipe(rows)
@@ -102,7 +107,7 @@ def export_dataset(
         "inputs": before,
         "toolkit": _toolkit_version(),
     }
-    with OutputFolder(folder, record) as output:
+    with (PlannedFolder if dry_run else OutputFolder)(folder, record) as output:
         declared = write(rows, output, replace(options, facts=facts))
         output.add_text(CARD, card(facts, declared or {}))
         if recipe is not None:
@@ -112,11 +117,11 @@ def export_dataset(
                 "The data set changed during the export",
                 where=workspace.manifests,
                 expected="manifests that do not change",
-                next_step="remove the folder, then export again",
+                next_step="remove the folder if it exists, then export again",
             )
     missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
-    return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in))
+    return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in), dry_run)
 
 
 def _check_folder(workspace: Workspace, folder: Path) -> None:

@@ -49,20 +49,13 @@ class OutputFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(
-                "There is a file where the folder should be",
-                where=self.root,
-                expected="a folder, or an unused name",
-                next_step="choose another folder",
-            ) from error
+            raise self._no_folder() from error
         with ExitStack() as entered:
-            handle = os.open(self.root, os.O_RDONLY)
-            entered.callback(os.close, handle)
-            self._lock(handle)
-            self._check_record()
+            self._open(entered)
+            if not (self.root / RECORD).is_file():
+                write_bytes(self.root / RECORD, self._record_content())
             for path in self.root.rglob(f"{PARTIAL}*"):
                 remove_partial(path)
-            self._known = _recorded_sums(self.root / SUMS)
             partial = entered.enter_context(written_whole(self.root / SUMS))
             self._sums = entered.enter_context(partial.open("w", encoding="utf-8"))
             entered.enter_context(self._copies)  # exited first: all copies are renamed before SHA256SUMS is
@@ -117,16 +110,37 @@ class OutputFolder:
     def _add(self, name: str, write: Callable[[], str], sha256: str | None = None) -> None:
         """Records the SHA-256 of a file; writes the file unless it exists with ``sha256``, or as recorded before."""
         assert self._sums is not None
-        path = self.root / name
-        known_name, known = next(self._known, (name, None))
-        expected = sha256 or (known if known_name == name else None)
-        digest = sha256_of(path) if path.is_file() and not path.is_symlink() else ""
-        if digest and expected in (None, digest):
+        digest = self._complete(name, sha256)
+        if digest:
             self.kept += 1
         else:
             digest = write()
             self.written += 1
         self._sums.write(f"{digest}  {name}\n")
+
+    def _complete(self, name: str, sha256: str | None) -> str:
+        """Returns the SHA-256 of the next file if it is complete, else an empty text. Called in the order of files."""
+        path = self.root / name
+        known_name, known = next(self._known, (name, None))
+        expected = sha256 or (known if known_name == name else None)
+        digest = sha256_of(path) if path.is_file() and not path.is_symlink() else ""
+        return digest if expected in (None, digest) else ""
+
+    def _open(self, held: ExitStack) -> None:
+        """Locks the existing folder for as long as ``held``, checks that it is of this export, and reads its sums."""
+        handle = os.open(self.root, os.O_RDONLY)
+        held.callback(os.close, handle)
+        self._lock(handle)
+        self._check_record()
+        self._known = _recorded_sums(self.root / SUMS)
+
+    def _no_folder(self) -> InputError:
+        return InputError(
+            "There is a file where the folder should be",
+            where=self.root,
+            expected="a folder, or an unused name",
+            next_step="choose another folder",
+        )
 
     def _lock(self, handle: int) -> None:
         with suppress(OSError):  # the file system does not support locks
@@ -140,8 +154,10 @@ class OutputFolder:
                     next_step="wait until it has finished, or choose another folder",
                 ) from None
 
+    def _record_content(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self._record)) + b"\n"
+
     def _check_record(self) -> None:
-        content = msgspec.json.format(msgspec.json.encode(self._record)) + b"\n"
         path = self.root / RECORD
         existing = path.read_bytes() if path.is_file() else None
         if existing is None and next((one for one in self.root.iterdir() if not one.name.startswith(PARTIAL)), None):
@@ -151,15 +167,13 @@ class OutputFolder:
                 expected="an empty folder, or an incomplete export of the same data set",
                 next_step="choose a new folder",
             )
-        if existing is not None and existing != content:
+        if existing is not None and existing != self._record_content():
             raise InputError(
                 f"The folder has another export: {_difference(existing, self._record)}",
                 where=path,
                 expected="the same data set in the same format with the same options",
                 next_step="choose a new folder, or remove this one first",
             )
-        if existing is None:
-            write_bytes(path, content)
 
 
 def _recorded_sums(path: Path) -> Iterator[tuple[str, str]]:

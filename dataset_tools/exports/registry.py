@@ -44,6 +44,7 @@ class FormatOptions:
 Writer = Callable[[ExportedRows, OutputFolder, FormatOptions], Mapping[str, Any] | None]
 """Writes every row into the folder; media only if ``ExportedRows.with_media`` is true.
 
+Files of the folder exist only for the functions that are passed to `OutputFolder.add`, which a dry run does not call.
 Returns entries of the format for the front matter of README.md, if any; that file is written afterwards.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 
-def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
-    """Appends the decisions in a JSON export of Label Studio that reviews.jsonl does not have.
+def pull_from_file(workspace: Workspace, export: Path, *, dry_run: bool = False) -> PullSummary:
+    """Appends the decisions in a JSON export of Label Studio that reviews.jsonl lacks (``dry_run``: only counts them).
 
     An export does not show deletions since an earlier one, so no decision is marked as deleted.
 
@@ -33,7 +34,7 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
     withdrawn = withdrawn_utterances(workspace)
     tasks = [without_withdrawn(task, withdrawn) for task in _exported(export)]
     rows = [row for task in tasks for row in _rows(export, task)]
-    with reviews_lock(workspace):
+    with nullcontext() if dry_run else reviews_lock(workspace):
         reviews = read_reviews(reviews_path(workspace))
         if rows and not _is_of_this_data_set(workspace, rows, reviews):
             raise _not_an_export(
@@ -41,7 +42,8 @@ def pull_from_file(workspace: Workspace, export: Path) -> PullSummary:
                 f"its {count_of(len(tasks), 'task is', 'tasks are')} of another data set: this one has none of "
                 f"their clips, such as {rows[0].id}, and none of their videos",
             )
-        return keep(workspace, "export", tasks, new_rows(rows, reviews, present=False))
+        new = new_rows(rows, reviews, present=False)
+        return keep(workspace, "export", tasks, new, earlier=reviews, dry_run=dry_run)
 
 
 def _exported(export: Path) -> list[dict[str, Any]]:

@@ -142,8 +142,8 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
     return Project(found.id, title, page, link, model_version=_model(found))
 
 
-def find_others(client: Any, workspace: Workspace, url: str) -> Iterator[Project]:
-    """Yields the workspace's further projects on a server, and removes the records of deleted ones."""
+def find_others(client: Any, workspace: Workspace, url: str, *, dry_run: bool = False) -> Iterator[Project]:
+    """Yields the workspace's further projects on a server; unless ``dry_run``, removes the records of deleted ones."""
     for link in other_projects(workspace, url):
         gone = InputError("The project no longer exists on the server", where=url)
         try:
@@ -151,7 +151,8 @@ def find_others(client: Any, workspace: Workspace, url: str) -> Iterator[Project
         except InputError as error:
             if error is not gone:
                 raise
-            forget_project(workspace, url, link)
+            if not dry_run:
+                forget_project(workspace, url, link)
 
 
 def _open(client: Any, url: str, link: ProjectLink, gone: InputError) -> Project:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +44,13 @@ _STAGE = "pull"
 
 
 def pull(
-    workspace: Workspace, *, url: str, api_key: str, project: str | None = None, progress: Progress = silent
+    workspace: Workspace,
+    *,
+    url: str,
+    api_key: str,
+    project: str | None = None,
+    dry_run: bool = False,
+    progress: Progress = silent,
 ) -> PullSummary:
     """Appends annotators' decisions since the last pull to annotations/reviews.jsonl.
 
@@ -56,6 +63,7 @@ def pull(
         url: address of the server.
         api_key: a token of the server.
         project: title of the only project to pull from; None for all that the workspace was pushed to or pulled from.
+        dry_run: only report what would be pulled; write nothing.
         progress: progress callback, called at the start and at the end.
 
     Raises:
@@ -64,16 +72,17 @@ def pull(
         StoppedError: the server cannot be reached, or the disk is full.
     """
     progress(_STAGE, 0, 1, "querying the server")
-    with connect(url, api_key) as client, reviews_lock(workspace):
-        summary = _pull(client, workspace, url, _existing(client, workspace, url, project))
+    with connect(url, api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
+        summary = _pull(client, workspace, url, _existing(client, workspace, url, project), dry_run=dry_run)
         if project is None:
-            for other in find_others(client, workspace, url):
-                summary = summary.and_also(_pull(client, workspace, url, _with_verdict(other, url)))
+            for other in find_others(client, workspace, url, dry_run=dry_run):
+                more = _pull(client, workspace, url, _with_verdict(other, url), dry_run=dry_run)
+                summary = summary.and_also(more)
     progress(_STAGE, 1, 1)
     return summary
 
 
-def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSummary:
+def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_run: bool) -> PullSummary:
     """Pulls the decisions of one project."""
     server, *former = addresses(workspace, url)
     reviews = read_reviews(reviews_path(workspace))
@@ -98,8 +107,11 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project) -> PullSu
     if late:
         rows, unreadable = _read(sent, server, names)
     new = new_rows(rows, reviews, present=True)
-    summary = keep(workspace, f"project-{found.id}", sent, new, [as_deleted(row) for row in gone])
+    deleted = [as_deleted(row) for row in gone]
+    summary = keep(workspace, f"project-{found.id}", sent, new, deleted, earlier=reviews, dry_run=dry_run)
     summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
+    if dry_run:
+        return summary
     for name in (server, *former):
         remember_unread(workspace, f"{name}/projects/{found.id}", summary.unread if name == server else 0)
     if news.cursor != found.link.cursor:

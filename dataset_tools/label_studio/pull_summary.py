@@ -11,15 +11,17 @@ from dataset_tools.core.count_of import count_of
 
 @dataclass(frozen=True)
 class PullSummary:
-    """Result of a pull.
+    """Result of a pull, or with ``dry_run`` its expected result.
 
     Attributes:
         decided: number of clips with a new or changed decision. deleted: number of decisions found to be deleted.
+        revised: number of clips, of those ``decided``, of which a decision that was pulled earlier has changed.
         rows: number of rows appended to reviews.jsonl.
         problems: decisions that cannot be used, each as ``(clip id, annotator, why)``.
-        raw: file with the server's response, or None if nothing was new.
+        raw: file with the server's response, or None if nothing was new or nothing was written.
         changed: decisions that were adjusted to be usable, each as ``(clip id, annotator, how)``.
         unread: number of decisions on the server that this pull could not read.
+        dry_run: whether nothing was written.
     """
 
     decided: int
@@ -29,6 +31,8 @@ class PullSummary:
     raw: Path | None
     changed: tuple[tuple[str, str, str], ...] = ()
     unread: int = 0
+    revised: int = 0
+    dry_run: bool = False
 
     def and_also(self, other: PullSummary) -> PullSummary:
         """Returns the combined result of this pull and a later one; `raw` is the last file."""
@@ -40,23 +44,28 @@ class PullSummary:
             raw=other.raw or self.raw,
             changed=self.changed + other.changed,
             unread=self.unread + other.unread,
+            revised=self.revised + other.revised,
+            dry_run=self.dry_run,
         )
 
     def text(self) -> str:
         """Returns the summary as one line of text."""
         parts = [count_of(self.decided, "decision")] if self.rows else []
+        parts += [f"{self.revised:,} of them changed"] if self.revised else []
         parts += [f"{self.deleted:,} deleted"] if self.deleted else []
         parts += [f"{len(self.problems):,} unusable"] if self.problems else []
         parts += [f"{self.unread:,} not read yet"] if self.unread else []
-        return ", ".join(parts) or "nothing new"
+        return f"{'would pull: ' if self.dry_run else ''}{', '.join(parts) or 'nothing new'}"
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "decided": self.decided,
+            "revised": self.revised,
             "deleted": self.deleted,
             "rows": self.rows,
             "problems": [{"clip": clip, "annotator": who, "problem": why} for clip, who, why in self.problems],
             "changed": [{"clip": clip, "annotator": who, "change": how} for clip, who, how in self.changed],
             "unread": self.unread,
             "raw": None if self.raw is None else str(self.raw),
+            "dry_run": self.dry_run,
         }

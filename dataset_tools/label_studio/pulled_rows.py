@@ -42,22 +42,38 @@ def keep(
     tasks: Iterable[dict[str, Any]],
     new: Sequence[ReviewRow],
     deleted: Sequence[ReviewRow] = (),
+    *,
+    earlier: Iterable[ReviewRow],
+    dry_run: bool,
 ) -> PullSummary:
-    """Writes the response of Label Studio to a file with ``source`` in its name, then appends the rows."""
+    """Writes the response of Label Studio to a file with ``source`` in its name, then appends the rows.
+
+    Args:
+        workspace: the workspace.
+        source: part of the name of the file.
+        tasks: the response.
+        new: rows of new and changed decisions.
+        deleted: rows of deleted decisions.
+        earlier: the rows that reviews.jsonl has, to count the changed decisions.
+        dry_run: only count; write nothing.
+    """
     raw = None
-    if new or deleted:
+    if (new or deleted) and not dry_run:
         touched = {row.label_studio.task for row in [*new, *deleted]}
         raw = workspace.annotations / "label-studio" / f"{_now().replace(':', '-')}_{source}.json"
         sent = [task for task in tasks if task["id"] in touched]
         write_bytes(raw, msgspec.json.format(msgspec.json.encode(sent), indent=1))
         append_reviews(reviews_path(workspace), [*new, *deleted])
+    known = {row.source for row in earlier}
     return PullSummary(
         decided=len({row.id for row in new if row.item == "clip"}),
+        revised=len({row.id for row in new if row.item == "clip" and row.source in known}),
         deleted=len({row.label_studio.annotation for row in deleted}),
         rows=len(new) + len(deleted),
         problems=tuple((row.id, row.annotator, f"{row.problem} ({_place(row)})") for row in new if row.problem),
         raw=raw,
         changed=tuple((row.id, row.annotator, f"{row.changed} ({_place(row)})") for row in new if row.changed),
+        dry_run=dry_run,
     )
 
 

@@ -9,7 +9,7 @@ difference from those is reported, but is not an error.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,23 +73,38 @@ class _Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """State of the corpus folder after a download.
+    """State of the corpus folder after a download, or with ``dry_run`` what a download would do.
 
     Attributes:
         files: SHA-256 by name. fetched: names of files downloaded by this call. unpacked: total number of files
             extracted from archives.
+        sizes_bytes: sizes of the ``fetched`` files by name; None if not known before the download (dry run).
         unchecked: names of files without a matching published hash: they were trusted on first use.
         differing: differences from the published hashes, as full sentences.
         refused: names of single videos that the server does not provide.
+        to_unpack: names of archives that a download would unpack (dry run).
+        dry_run: whether nothing was written; ``fetched`` are then the files that a download would request.
     """
 
     root: str
     files: dict[str, str]
     fetched: tuple[str, ...]
+    sizes_bytes: dict[str, int | None]
     unpacked: int
     unchecked: tuple[str, ...]
     differing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    to_unpack: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    def and_then(self, later: DownloadSummary) -> DownloadSummary:
+        """Returns the combined result of this download and a later one into the same folder."""
+        return replace(
+            later,
+            fetched=self.fetched + later.fetched,
+            sizes_bytes=self.sizes_bytes | later.sizes_bytes,
+            to_unpack=self.to_unpack + later.to_unpack,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,6 +120,7 @@ def download_corpus(
     hash_again: bool = False,
     attempts: int = ATTEMPTS,
     timeout_s: float = TIMEOUT_S,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> DownloadSummary:
     """Downloads and unpacks the parts into ``root``; resumes interrupted downloads, and keeps existing files.
@@ -118,6 +134,7 @@ def download_corpus(
         hash_again: whether to compare the hashes of existing files; otherwise only their sizes are compared.
         attempts: number of consecutive attempts without data before giving up.
         timeout_s: timeout in seconds for the server to send data.
+        dry_run: only report what would be downloaded and unpacked; ask no server, write nothing.
         progress: progress callback, in bytes of downloads and archives.
 
     Raises:
@@ -139,6 +156,8 @@ def download_corpus(
             expected="an address without them: DOWNLOADS.json stores it with the data, for everyone who gets a copy",
             next_step=f"download the files from there yourself into {root}, and run the command without --home",
         )
+    if dry_run:
+        return _plan(root, _files(parts, videos), hash_again)
     root.mkdir(parents=True, exist_ok=True)
     fetched: list[str] = []
     refused: list[str] = []
@@ -148,9 +167,7 @@ def download_corpus(
             path = root / file.name
             path.parent.mkdir(exist_ok=True)
             record = records.get(file.name)
-            if record is not None and record.unpacked is not None and not path.exists():
-                continue  # unpacked, and the archive was removed since: nothing to do
-            if record is None or not path.is_file() or _is_changed(path, record, hash_again):
+            if record is None or _is_missing(path, record, hash_again):
                 try:
                     _fetch(file, path, record, home, attempts, timeout_s, progress)
                 except InputError:
@@ -172,16 +189,32 @@ def download_corpus(
                     raise
                 records[file.name] = msgspec.structs.replace(record, unpacked=count)
                 _write_records(root, records)
+    return replace(_state(root, records, fetched), refused=tuple(refused))
+
+
+def _plan(root: Path, files: Sequence[Published], hash_again: bool) -> DownloadSummary:
+    """Returns what a download of ``files`` would do; see `download_corpus`."""
+    records = _read_records(root)
+    known = [(file, records.get(file.name)) for file in files]
+    fetched = [
+        file.name for file, record in known if record is None or _is_missing(root / file.name, record, hash_again)
+    ]
+    to_unpack = [file.name for file, record in known if file.is_archive and (record is None or record.unpacked is None)]
+    return replace(_state(root, records, fetched), to_unpack=tuple(to_unpack), dry_run=True)
+
+
+def _state(root: Path, records: Mapping[str, _Record], fetched: Sequence[str]) -> DownloadSummary:
+    sizes = {name: size for name, (size, _) in KNOWN.items()} | {name: one.size_bytes for name, one in records.items()}
     return DownloadSummary(
         root=str(root),
         files={name: record.sha256 for name, record in sorted(records.items())},
         fetched=tuple(fetched),
+        sizes_bytes={name: sizes.get(name) for name in fetched},
         unpacked=sum(record.unpacked or 0 for record in records.values()),
         unchecked=tuple(
             sorted(name for name, record in records.items() if KNOWN.get(name, (0, ""))[1] != record.sha256)
         ),
         differing=tuple(_differing(records)),
-        refused=tuple(refused),
     )
 
 
@@ -237,8 +270,15 @@ def _fetch(
     )
 
 
-def _is_changed(path: Path, record: _Record, hash_again: bool) -> bool:
-    return path.stat().st_size != record.size_bytes or (hash_again and sha256_of(path) != record.sha256)
+def _is_missing(path: Path, record: _Record, hash_again: bool) -> bool:
+    """Whether a file that was downloaded before has to be again."""
+    if not path.exists():
+        return record.unpacked is None  # an archive may be removed after it was unpacked
+    return (
+        not path.is_file()
+        or path.stat().st_size != record.size_bytes
+        or (hash_again and sha256_of(path) != record.sha256)
+    )
 
 
 def _read_records(root: Path) -> dict[str, _Record]:

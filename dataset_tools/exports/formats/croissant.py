@@ -8,6 +8,8 @@ wav, so no field has their content.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,14 +53,18 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
     """Write the tables and the media with `dataset_tools.exports.formats.csv_tables`, then croissant.json."""
     assert options.facts is not None
     csv_tables.write(rows, output, options)
+    output.add("croissant.json", partial(_write_description, rows, output, options.facts))
+
+
+def _write_description(rows: ExportedRows, output: OutputFolder, facts: DatasetFacts, path: Path) -> None:
     described = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        **_described(options.facts),
+        **_described(facts),
         "distribution": [one for table in TABLES for one in _distribution(table, rows, output)],
         "recordSet": [_record_set(table, with_media=rows.with_media and table in _MEDIA) for table in TABLES],
     }
-    output.add_text("croissant.json", msgspec.json.format(msgspec.json.encode(described)).decode() + "\n")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
 
 
 def _described(facts: DatasetFacts) -> dict[str, Any]:

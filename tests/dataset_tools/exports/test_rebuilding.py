@@ -114,6 +114,21 @@ def test_the_same_bytes_elsewhere(paired: Workspace, corpus: Path, tmp_path: Pat
     assert again.exit_code == 0, again.output
 
 
+def test_a_dry_run_says_what_an_export_without_media_writes_and_withholds(paired: Workspace, tmp_path: Path) -> None:
+    command = ("export", "csv", tmp_path / "out", "--no-media", "-w", paired.root)
+    before = {path: path.stat().st_mtime_ns for path in paired.root.rglob("*")}
+    planned = run(*command, "--dry-run")
+    said = json.loads(run(*command, "--dry-run", "--json").stdout)
+    assert {path: path.stat().st_mtime_ns for path in paired.root.rglob("*")} == before
+    assert not list(tmp_path.iterdir())
+    text = " ".join(planned.output.split())
+    assert "would be withheld: recordings-without-consent: 1 recorded utterance of ben" in text
+    assert "1 recorded utterance would be left out: recordings cannot be rebuilt" in text
+    wrote = run(*command, "--json")
+    assert json.loads(wrote.stdout) == {**said, "dry_run": False}
+    assert said["written"] == len((tmp_path / "out" / "SHA256SUMS").read_text().splitlines())
+
+
 def test_own_footage_is_read_with_the_options_of_the_export(corpus: Path, tmp_path: Path) -> None:
     videos = sorted(path.name for path in (corpus / "videos").iterdir())[:2]
     listing = tmp_path / "mine.csv"

@@ -36,10 +36,10 @@ def exported(data: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {"id": 3, "project": 2, "data": data, "annotations": [annotation]}
 
 
-def pulled(place: Workspace, content: Any) -> tuple[int, str]:
+def pulled(place: Workspace, content: Any, *options: str) -> tuple[int, str]:
     export = place.root / "export.json"
     export.write_text(json.dumps(content))
-    arguments = ["annotate", "pull", "--from", str(export), "--workspace", str(place.root)]
+    arguments = ["annotate", "pull", "--from", str(export), "--workspace", str(place.root), *options]
     ended = CliRunner().invoke(app, arguments)
     return ended.exit_code, " ".join(ended.output.split())
 
@@ -52,6 +52,38 @@ def test_decisions_of_this_data_set_come_once(place: Workspace) -> None:
     assert pulled(place, [exported(data_of(place)), mine])[0] == 0
     assert reviews_path(place).read_bytes() == content
     assert pulled(place, [])[0] == 0
+
+
+def test_a_dry_run_counts_what_the_pull_adds_and_writes_nothing(place: Workspace) -> None:
+    def files() -> dict[Path, bytes | None]:
+        return {path: path.read_bytes() if path.is_file() else None for path in place.root.rglob("*")}
+
+    def planned(content: Any) -> dict[str, Any]:
+        (place.root / "export.json").write_text(json.dumps(content))
+        before = files()
+        found = as_json(content, "--dry-run")
+        assert files() == before
+        return found
+
+    def as_json(content: Any, *options: str) -> dict[str, Any]:
+        code, output = pulled(place, content, "--json", *options)
+        assert code == 0
+        found: dict[str, Any] = json.loads(output[output.index("{") :])["pull"]
+        return found
+
+    first, later = data_of(place), {"updated_at": "2026-01-02T00:00:00Z", "id": 7}
+    for content, revised, said in (
+        ([exported(first)], 0, "would pull: 1 decision"),
+        ([exported(first, **later)], 1, "would pull: 1 decision, 1 of them changed"),
+    ):
+        expected = planned(content)
+        assert (expected["dry_run"], expected["decided"], expected["revised"]) == (True, 1, revised)
+        assert said in pulled(place, content, "--dry-run")[1]
+        wrote = as_json(content)
+        assert Path(wrote.pop("raw")).is_file()
+        assert wrote == {name: value for name, value in expected.items() if name != "raw"} | {"dry_run": False}
+        assert "would pull: nothing new" in pulled(place, content, "--dry-run")[1]
+    assert pulled(place, {"a": 1}, "--dry-run")[0] == 2
 
 
 def test_a_task_that_an_export_holds_twice_is_one_decision(place: Workspace) -> None:

@@ -26,7 +26,7 @@ def run(workspace: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["annotate", *arguments, "--workspace", str(workspace)])
 
 
-@pytest.mark.parametrize("arguments", [(), ("push",), ("push", "--dry-run"), ("pull",)])
+@pytest.mark.parametrize("arguments", [(), ("push",), ("push", "--dry-run"), ("pull",), ("pull", "--dry-run")])
 def test_no_server_is_started_for_a_workspace_without_clips(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ended = run(tmp_path, *arguments)
     assert ended.exit_code == 2
@@ -54,10 +54,11 @@ def test_no_server_is_started_that_could_not_be_used_without_the_sdk(
     assert "The Label Studio SDK is not installed" in ended.output
 
 
-def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace]) -> None:
+@pytest.mark.parametrize("command", ["push", "pull"])
+def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace], command: str) -> None:
     workspace = make_workspace(("cut_carrot_knife",))
     before = set(workspace.root.rglob("*"))
-    ended = run(workspace.root, "push", "--dry-run")
+    ended = run(workspace.root, command, "--dry-run")
     assert ended.exit_code == 2
     assert "fmn-data annotate serve" in ended.output
     assert set(workspace.root.rglob("*")) == before
@@ -70,6 +71,12 @@ def test_a_dry_run_writes_no_file_of_tasks(make_workspace: Callable[..., Workspa
     assert ended.exit_code == 0, ended.output
     assert json.loads(ended.stdout)["tasks"] == 2
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_does_not_watch(make_workspace: Callable[..., Workspace]) -> None:
+    ended = run(make_workspace(("cut_carrot_knife",)).root, "pull", "--watch", "--dry-run")
+    assert ended.exit_code == 2
+    assert "a dry run pulls nothing" in ended.output
 
 
 def test_options_of_a_server_are_refused_beside_a_file(

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,37 @@ def test_every_decision_comes_back_once_with_its_changes_and_deletions(
     assert pull(workspace, **label_studio.login).deleted == 1
     assert decide(read_reviews(reviews_path(workspace)), "clip") == {}
     assert pull(workspace, **label_studio.login).rows == 0
+
+
+def test_a_dry_run_says_what_the_pull_adds_and_writes_nothing(label_studio: Any, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace(THREE)
+    former = label_studio.push_all(workspace).project
+    current = label_studio.push_all(workspace, project="A new project").project
+    client = label_studio.client()
+    task, other, _ = label_studio.tasks_of(current).values()
+    changed, removed = (client.annotations.create(id=one.id, result=[verdict("accept")]) for one in (task, other))
+
+    def planned() -> PullSummary:
+        before = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
+        summary = pull(workspace, **label_studio.login, dry_run=True)
+        assert {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()} == before
+        assert (summary.raw, summary.dry_run) == (None, True)
+        return summary
+
+    def pulled() -> PullSummary:
+        return replace(pull(workspace, **label_studio.login), raw=None, dry_run=True)
+
+    said = planned()
+    assert (said.decided, said.revised, said.deleted) == (2, 0, 0)
+    assert pulled() == said
+    client.annotations.update(id=changed.id, result=[verdict("reject")])
+    client.annotations.delete(removed.id)
+    client.projects.delete(former)  # its record stays until it is found missing
+    said = planned()
+    assert (said.decided, said.revised, said.deleted) == (1, 1, 1)
+    assert said.text() == "would pull: 1 decision, 1 of them changed, 1 deleted"
+    assert pulled() == said
+    assert planned().text() == "would pull: nothing new"
 
 
 def test_a_decision_comes_though_its_task_seems_unchanged(label_studio: Any, make_workspace: MakeWorkspace) -> None:

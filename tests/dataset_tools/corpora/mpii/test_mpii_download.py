@@ -26,6 +26,28 @@ def test_nothing_is_asked_for_without_consent(home: Any, tmp_path: Path, downloa
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--videos", "needed"]])
+def test_the_command_with_dry_run_says_what_would_be_fetched(tmp_path: Path, options: list[str]) -> None:
+    nowhere = ["--home", "http://127.0.0.1:9/"]
+    command = ["download", str(tmp_path / "there"), "--dry-run", "-w", str(tmp_path), *nowhere, *options]
+    assert CliRunner().invoke(app, command).exit_code == 2
+    done = CliRunner().invoke(app, [*command, "--accept-licence"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0, done.output
+    assert f"{MAT_NAME}, 114.3 MB" in done.output
+    number = 3 if options else 4
+    assert f"{number} files would be fetched: 114.3 MB, and {number - 1} files of unknown size" in done.output
+    assert f"{number - 2} archive" in done.output
+    wrong = CliRunner().invoke(app, [*command, "--accept-licence", "--class-file", str(tmp_path / "none.yaml")])
+    assert wrong.exit_code == (2 if options else 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_class_file_is_refused_before_anything_is_fetched(home: Any, tmp_path: Path) -> None:
+    command = ["download", str(tmp_path / "there"), "--accept-licence", "--videos", "needed", "--home", home.url]
+    assert CliRunner().invoke(app, [*command, "--class-file", str(tmp_path / "none.yaml")]).exit_code == 2
+    assert (home.asked, (tmp_path / "there").exists()) == ([], False)
+
+
 @pytest.mark.parametrize("home", ["http://owner:s3cret@127.0.0.1:9/", "ftp://s3cret@127.0.0.1:9/"])
 def test_a_password_in_the_address_is_refused_and_neither_shown_nor_kept(home: str, tmp_path: Path) -> None:
     command = ["download", str(tmp_path / "there"), "--accept-licence", "--only", "sentences", "--home", home]
@@ -107,6 +129,45 @@ def test_a_file_that_others_had_otherwise_is_told_and_taken(
     assert download(tmp_path / "b", parts=("annotations",)).differing == ()
 
 
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_a_dry_run_names_what_the_download_fetches_and_asks_no_server(
+    home: Any, tmp_path: Path, download: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    names = {address.rpartition("/")[2]: len(content) for address, content in home.files.items()}
+    monkeypatch.setattr(mpii_download, "KNOWN", {MAT_NAME: (names[MAT_NAME], "")})
+
+    def planned(**options: Any) -> Any:
+        before, asked = contents(tmp_path), len(home.asked)
+        summary = download(root, dry_run=True, **options)
+        assert (contents(tmp_path), len(home.asked), summary.dry_run) == (before, asked, True)
+        return summary
+
+    archives = {name for name in names if name.endswith((".zip", ".tar.gz"))}
+    with pytest.raises(InputError, match="scientific purposes"):
+        planned(accept_licence=False)
+    said = planned()
+    assert said.sizes_bytes == {**dict.fromkeys(names), MAT_NAME: names[MAT_NAME]}
+    assert set(said.to_unpack) == archives
+    done = download(root)
+    assert (done.fetched, done.sizes_bytes, done.dry_run) == (said.fetched, names, False)
+    assert (planned().fetched, planned().to_unpack) == ((), ())
+
+    for name in archives:
+        (root / name).unlink()  # unpacked: not needed again
+    readme = root / "annos.mat-README.txt"
+    readme.write_bytes(readme.read_bytes()[::-1])
+    assert planned().fetched == ()
+    assert planned(hash_again=True).sizes_bytes == {readme.name: names[readme.name]}
+    assert download(root, hash_again=True).fetched == (readme.name,)
+    (root / "DOWNLOADS.json").write_text("[")
+    with pytest.raises(InputError, match="cannot be read"):
+        planned()
+
+
 @pytest.mark.slow
 def test_the_command_fetches_the_videos_that_the_build_cuts(
     home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_corpus: Path
@@ -117,9 +178,17 @@ def test_the_command_fetches_the_videos_that_the_build_cuts(
     root, place = tmp_path / "mpii", tmp_path / "workspace"
     chosen = ["--classes", "2", "--per-class", "1"]
     command = ["download", str(root), "-w", str(place), "--accept-licence", "--home", home.url, "--videos", "needed"]
+    assert "needed videos are not counted" in CliRunner().invoke(app, [*command, *chosen, "--dry-run"]).output
+    assert not root.exists()
+    assert CliRunner().invoke(app, [*command, *chosen, "--only", "annotations"]).exit_code == 0
+    before = contents(tmp_path)
+    dry = json.loads(CliRunner().invoke(app, [*command, *chosen, "--dry-run", "--json"]).stdout)
+    assert (dry["videos_known"], contents(tmp_path)) == (True, before)
     done = CliRunner().invoke(app, [*command, *chosen])
     assert done.exit_code == 0, done.output
     there = {path.name for path in (root / "videos").iterdir()}
+    assert set(dry["fetched"]) == {f"videos/{name}" for name in there} | {"TACoS-Multi-Level-1.0.zip"}
+    assert f"{len(dry['fetched'])} files fetched" in done.output
     assert 1 <= len(there) < len(list((small_corpus / "videos").iterdir()))
     (advice,) = (line.partition("fmn-data ")[2] for line in done.output.splitlines() if "next:" in line)
     built = CliRunner().invoke(app, [*shlex.split(advice), "-w", str(place), "--no-speech"])
