@@ -11,9 +11,8 @@ _KANA = re.compile("[\u3040-\u30fa\u30fc-\u30ff\uff66-\uff9f]")  # without the d
 _WITH_KANA = frozenset(("ja", "ain", "ryu"))  # with Ainu, Okinawan
 _CHINESE = "zh cdo cjy cnp cpx csp czh czo gan hak hnm hsn lzh mnp nan wuu yue"
 _WITH_CHINESE_CHARACTERS = frozenset((*_CHINESE.split(), "ja", "ko", "ryu"))
-_IN_LATIN_SCRIPT = frozenset(
-    ("af ca cs cy da de en es et eu fi fr ga gl hr hu id is it lt lv mt nb nl nn no pl pt ro sk sl sq sv tr vi").split()
-)
+_LATIN = "af ca cs cy da de en es et eu fi fr ga gl hr hu id is it lt lv mt nb nl nn no pl pt ro sk sl sq sv tr vi"
+_IN_LATIN_SCRIPT = frozenset(_LATIN.split())
 _IN_ANOTHER_SCRIPT = frozenset(("be", "bg", "el", "he", "hy", "ka", "ko", "mk", "ru", "th", "uk"))
 """Of languages that are often written in Latin script too, such as Hindi and Serbian, the script is not checked."""
 
