@@ -11,6 +11,11 @@ _KANA = re.compile("[\u3040-\u30fa\u30fc-\u30ff\uff66-\uff9f]")  # without the d
 _WITH_KANA = frozenset(("ja", "ain", "ryu"))  # with Ainu, Okinawan
 _CHINESE = "zh cdo cjy cnp cpx csp czh czo gan hak hnm hsn lzh mnp nan wuu yue"
 _WITH_CHINESE_CHARACTERS = frozenset((*_CHINESE.split(), "ja", "ko", "ryu"))
+_LATIN = "af ca cs cy da de en es et eu fi fr ga gl hr hu id is it lt lv mt nb nl nn no pl pt ro sk sl sq sv tr vi"
+_IN_LATIN_SCRIPT = frozenset(_LATIN.split())
+_IN_ANOTHER_SCRIPT = frozenset(("be", "bg", "el", "he", "hy", "ka", "ko", "mk", "ru", "th", "uk"))
+"""Of languages that are often written in Latin script too, such as Hindi and Serbian, the script is not checked."""
+
 _TWO_LETTERS = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo"
     " es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka"
@@ -87,12 +92,15 @@ def has_chinese_characters(text: str) -> bool:
 
 
 def may_be_in(text: str, language: str) -> bool:
-    """Whether the script of a sentence is that of a language, which is known of a few languages only."""
+    """Whether the script of a sentence is that of a language, which is known of some languages only."""
     if _KANA.search(text):
         return language in _WITH_KANA
     if has_chinese_characters(text):
         return language in _WITH_CHINESE_CHARACTERS
-    if language == "en":
-        letters = [letter for letter in text if letter.isalpha()]
-        return 2 * sum(map(is_latin, letters)) >= len(letters)  # "two µl of water" is English
+    letters = [letter for letter in text if letter.isalpha()]
+    latin = sum(map(is_latin, letters))
+    if language in _IN_LATIN_SCRIPT:
+        return 2 * latin >= len(letters)  # "two µl of water" is English
+    if language in _IN_ANOTHER_SCRIPT:
+        return 2 * latin <= len(letters)
     return language not in ("zh", "ja", "yue")
