@@ -82,15 +82,15 @@ def build_dataset(
     decisions = decide(reviews, "clip")
     plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     _check_videos(corpus)
-    if options.speech:
-        corpus = replace(corpus, notes=(*corpus.notes, *_check_speech(options.voices, classes, reviews)))
+    speech_notes = _check_speech(options.voices, classes, reviews) if options.speech else ()
     if dry_run:
         with TemporaryDirectory() as temporary:
             memory = Path(temporary) / "sources"
             if (workspace.cache / "sources").is_dir():
                 copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
             opened = OpenedSources(corpus, memory, jobs, progress)
-            return _planned(opened, classes, options, decisions, renamed)
+            summary = _planned(opened, classes, options, decisions, renamed)
+            return replace(summary, speech_notes=(*speech_notes, *summary.speech_notes))
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
             # In case the first build is interrupted.
@@ -110,7 +110,7 @@ def build_dataset(
                 workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
             )
             generated = {row.class_id for row in utterances if row.text_source == "grammar"}
-            corpus = _with_note_on_letters(corpus, classes, options, generated)
+            speech_notes += _note_on_letters(classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
         failures = _Failures(uncut, unspoken)
@@ -121,6 +121,7 @@ def build_dataset(
         write_rows(workspace.manifests / "utterances.jsonl", utterances)
         without_times = opened.without_times()
         summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, without_times, options)
+        summary = replace(summary, speech_notes=speech_notes)
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
         remember_inputs(workspace, corpus, classes, options.voices.sentences)
@@ -142,9 +143,10 @@ def _planned(
     plan, corpus = plan_on_sources(opened, classes, options, decisions, set()), opened.corpus
     if not plan.clips:
         raise _no_clip(plan, {}, corpus)
-    if options.speech:
-        corpus = _with_note_on_letters(corpus, classes, options, {clip.class_id for clip in plan.clips})
-    return _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+    summary = _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+    if not options.speech:
+        return summary
+    return replace(summary, speech_notes=_note_on_letters(classes, options, {clip.class_id for clip in plan.clips}))
 
 
 def _check_place(workspace: Workspace, corpus: Corpus) -> None:
@@ -176,10 +178,10 @@ def _contents(
     return {name: source.sha256 for name, source in sources.items()}
 
 
-def _with_note_on_letters(corpus: Corpus, classes: ClassFile, options: BuildOptions, spoken: Collection[str]) -> Corpus:
-    """Adds a warning if generated English sentences of the ``spoken`` classes have words in another script."""
+def _note_on_letters(classes: ClassFile, options: BuildOptions, spoken: Collection[str]) -> tuple[str, ...]:
+    """Returns a warning if generated English sentences of the ``spoken`` classes have words in another script."""
     used = replace(classes, classes=tuple(one for one in classes.classes if one.id in spoken))
-    return replace(corpus, notes=(*corpus.notes, *note_on_letters(used, options.voices.language)))
+    return note_on_letters(used, options.voices.language)
 
 
 def _check_videos(corpus: Corpus) -> None:

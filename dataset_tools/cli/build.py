@@ -159,8 +159,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     warn_synthetic(terminal, summary.stand_in is not None)
     for note in summary.notes:
         terminal.say(f"  {note}") if summary.is_own else logging.getLogger(__name__).info(note)
-    for video in summary.without_times:
-        terminal.warn(video)
+    for message in (*summary.speech_notes, *summary.without_times):
+        terminal.warn(message)
     would = " would be cut" if summary.dry_run else ""
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE

@@ -196,7 +196,7 @@ def test_english_sentences_with_words_in_other_scripts_are_said(
         options = BuildOptions(per_class=5, short_side=64, voices=voices)
         place = Workspace(tmp_path / "workspace")
         summary = build_dataset(place, corpus, classes, options, dry_run=dry_run, replace_footage=True)
-        return [note for note in summary.notes if "Latin" in note]
+        return [note for note in summary.speech_notes if "Latin" in note]
 
     (note,) = notes("a.mp4,1,40,cut,apple,\n")
     assert "'切', '苹果'; build with --language zh, give English names" in note
