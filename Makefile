@@ -28,7 +28,7 @@ FAST_TESTS ?= $(patsubst %,tests/test_%.py,architecture compatibility documented
   $(addprefix tests/dataset_tools/,test_manifests.py classes core/test_download.py corpora/annotations corpora/mpii decisions) \
   $(wildcard tests/dataset_tools/corpora/test_sentence_*.py) \
   $(addprefix tests/fmn/,test_config.py test_renamed_keys.py data metrics models)
-PYTEST_ARGS ?= -n $(WORKERS) --dist loadgroup
+PYTEST_ARGS ?= -n $(JOBS) --dist loadgroup
 DEVICE ?= cuda
 STEP ?= all
 WHEELS ?= gpu-wheels
@@ -120,9 +120,6 @@ format: $(VENV)/.installed-lint
 
 # Bytecode is written whatever the environment says: tests start a thousand processes, which would compile every module again.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
-test-fast: WORKERS ?= $(JOBS)
-# One worker more than cores: tests of servers, pages and killed commands wait for much of their time.
-test: WORKERS ?= $(shell echo $$(( $(JOBS) + 1 )) )
 test: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
