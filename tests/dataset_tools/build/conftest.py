@@ -26,6 +26,19 @@ def footage(tmp_path: Path, write_video: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command in the workspace ``w``."""
+    monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
+
+    def run(*arguments: object, code: int = 0) -> Result:
+        ended = CliRunner().invoke(app, [*map(str, arguments), "-w", str(tmp_path / "w")])
+        assert ended.exit_code == code, ended.output
+        return ended
+
+    return run
+
+
+@pytest.fixture
 def run_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs a command in the workspace ``w``; builds are small and silent."""
     monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)

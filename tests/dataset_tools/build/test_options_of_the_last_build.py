@@ -22,19 +22,6 @@ SMALL = ("--short-side", 32)
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in the workspace ``w``."""
-    monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
-
-    def run(*arguments: object, code: int = 0) -> Result:
-        ended = CliRunner().invoke(app, [*map(str, arguments), "-w", str(tmp_path / "w")])
-        assert ended.exit_code == code, ended.output
-        return ended
-
-    return run
-
-
-@pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "w"
 

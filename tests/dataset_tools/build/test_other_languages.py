@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from dataset_tools.cli.main import app
 from dataset_tools.decisions.journal import ReviewRow, append_reviews
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.booth import server
@@ -29,19 +27,6 @@ def german(footage: Path) -> Path:
     texts = ("sentence", *SENTENCES)
     footage.write_text("".join(f"{row},{text}\n" for row, text in zip((first, *rows), texts, strict=True)))
     return footage
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in the workspace ``w``."""
-    monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
-
-    def run(*arguments: object, code: int = 0) -> Result:
-        ended = CliRunner().invoke(app, [*map(str, arguments), "-w", str(tmp_path / "w")])
-        assert ended.exit_code == code, ended.output
-        return ended
-
-    return run
 
 
 def spoken(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
