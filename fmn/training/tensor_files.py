@@ -19,7 +19,7 @@ from fmn.renamed_keys import new_tensor_name
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
     """Writes a safetensors file; the same content yields the same bytes."""
     with written_whole(path) as partial:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial, header)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, header)
         _order_header(partial)
 
 
@@ -41,11 +41,11 @@ def load_tensors(path: Path, wanted: str, device: torch.device) -> tuple[dict[st
         InputError: the file cannot be read, or has another format.
     """
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != wanted:
                 raise wrong_format(path, header, wanted)
-            return {new_tensor_name(name): file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+            return {new_tensor_name(name): file.get_tensor(name).to(device) for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
 

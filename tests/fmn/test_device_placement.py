@@ -1,0 +1,72 @@
+"""Every tensor is on the model's device: training, evaluation and search on one that refuses tensors of the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from simulated_device import DEVICE, SimulatedDevice
+from typer.testing import CliRunner
+
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from fmn.cli.main import app
+from fmn.config import Config
+from fmn.data.items import load_items
+from fmn.data.loading import load_features
+from fmn.evaluation.evaluate import all_scores
+from fmn.systems import find_system, system_names
+from fmn.training.checkpoint import load_run
+from fmn.training.train import train
+
+pytestmark = [pytest.mark.usefixtures("made_features", "one_thread"), pytest.mark.xdist_group("simulated device")]
+
+
+@pytest.fixture
+def simulated() -> Iterator[str]:
+    with SimulatedDevice():
+        yield str(DEVICE)
+
+
+def few(config: Config, epochs: int = 1) -> Config:
+    return replace(config, training=replace(config.training, epochs=epochs, pairs_per_epoch=16))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in system_names() if not find_system(name).joint))
+def test_a_system_is_trained_and_scores_as_on_the_cpu(
+    name: str, workspace: Path, small: Config, tmp_path: Path, simulated: str
+) -> None:
+    config, manifests = few(replace(small, system=name)), workspace / "manifests"
+    train(manifests / "train.jsonl", config, tmp_path / "run", device=simulated)
+    items, scores = load_items(manifests / "test.jsonl"), []
+    for device in (DEVICE, torch.device("cpu")):
+        loaded = load_run(tmp_path / "run", device)
+        assert {tensor.device for tensor in loaded.model.state_dict().values()} <= {device}
+        scores.append(all_scores(loaded, load_features(items, config, device=device)))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_commands(workspace: Path, small: Config, simulated: str) -> None:
+    run, manifests = workspace / "runs" / "one", workspace / "manifests"
+    pairs = list(read_rows(manifests / "train.jsonl", SplitPairRow))
+    new, clips = pairs[-1].label.id, {pair.clip.id: pair.clip for pair in pairs}
+    write_rows(manifests / "old.jsonl", [pair for pair in pairs if pair.label.id != new])
+    write_rows(manifests / "new.jsonl", [pair for pair in pairs if pair.label.id == new])
+    write_rows(manifests / "clips.jsonl", [clips[name] for name in sorted(clips)])
+    train(manifests / "old.jsonl", few(small), run, device=simulated)
+    assert train(manifests / "old.jsonl", few(small, epochs=2), run, device=simulated).epochs == 2
+
+    def fmn(command: str, *arguments: object) -> None:
+        ended = CliRunner().invoke(app, [command, *map(str, arguments), "--device", simulated])
+        assert ended.exit_code == 0, (command, ended.output, ended.exception)
+
+    fmn("eval", run, "--update-memory", "--orders", 1)
+    fmn("learn", run, manifests / "new.jsonl")
+    fmn("eval", run)
+    for option, pattern in (("--speech", "speech/*.wav"), ("--clip", "clips/*.mp4")):
+        fmn("search", run, option, min(workspace.glob(pattern)), "--top", 3)
+    fmn("predict", run, "--clips", manifests / "clips.jsonl")
+    fmn("plot", run)
+    fmn("index", run)
