@@ -26,7 +26,7 @@ from dataset_tools.manifests import (
     resolve,
 )
 from dataset_tools.pairs.same_content import Content, content_of, interval_of, read_origins
-from dataset_tools.pairs.split_record import SplitRecord, read_split
+from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, read_split
 
 LENGTH_TOLERANCE_S = 1e-6
 MOST_PIXELS = 2**24
@@ -77,7 +77,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
             expected="clips.jsonl",
             next_step="build one with fmn-data build",
         )
-    problems: list[str] = []
+    problems = _missing_manifests(workspace)
     clips = list(_rows(workspace, "clips", ClipRow, problems))
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
@@ -108,7 +108,7 @@ def _check_split(
     """Checks the split for train/test leaks; memory grows with the number of items, not of pairs.
 
     Args:
-        workspace: train.jsonl and test.jsonl are optional.
+        workspace: train.jsonl and test.jsonl may be missing.
         known: `_facts` of every clip and utterance of the data set, by id; empty: not known.
         problems: list to which problems are appended.
 
@@ -165,7 +165,8 @@ def _check_split(
             + count_of(len(outdated), "clip or utterance in them differs", "clips or utterances in them differ")
             + f" from those of the data set: {', '.join(first_of(sorted(outdated), _SHOWN))}; run fmn-data pairs again"
         )
-    if record is not None and (record.train, record.test) != (counts["train"], counts["test"]):
+    are_there = all((workspace.manifests / f"{side}.jsonl").is_file() for side in SIDES)
+    if record is not None and are_there and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(
             f"split.json: it records {record.train} training and {record.test} test rows, but there are "
             f"{counts['train']} and {counts['test']}; run fmn-data pairs again"
@@ -204,6 +205,16 @@ def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str
         yield "voice", utterance.voice, utterance.id
     if record is not None and record.split == "mpii":
         yield "sequence", f"{clip.person}-{clip.dish}", clip.id
+
+
+def _missing_manifests(workspace: Workspace) -> list[str]:
+    """Names the manifests that a command wrote with its record, and that are not there any more."""
+    written = {"utterances": ("build.json", "build"), **dict.fromkeys(("pairs", *SIDES), (SPLIT_FILE, "pairs"))}
+    return [
+        f"{name}.jsonl: there is no such file, but it was written with {record}; run fmn-data {command} again"
+        for name, (record, command) in written.items()
+        if (workspace.manifests / record).is_file() and not (workspace.manifests / f"{name}.jsonl").is_file()
+    ]
 
 
 def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: list[str]) -> Iterator[RowType]:

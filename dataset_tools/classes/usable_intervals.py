@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from dataset_tools.corpora.corpus import Corpus, Interval
 
-MIN_FRAMES = 15  # half a second: shorter intervals show no action
+MIN_FRAMES = 15
+"""Minimum length of an interval at any frame rate: networks see frames, and too few of them show no action.
+
+It is half a second of MPII Cooking 2 (29.4 frames per second), and 1.5 s at 10 frames per second.
+"""
 
 
 def why_unusable(

@@ -275,6 +275,8 @@ def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
 
     terminal.closing("serve", f"Label Studio is running at {target.url}")
     terminal.say(f"  sign in as {target.email}; the password is in {login_file(place)}")
+    if target.replaced is not None:
+        terminal.say(f"  the workspace was moved: its server for {Path(target.replaced).parents[2]} was stopped")
 
 
 def _show_push(terminal: Terminal, pushed: PushSummary) -> None:

@@ -74,7 +74,9 @@ class SynthesisOptions:
 
     voices: Annotated[
         str | None,
-        typer.Option("--voices", help="Speech engine: espeak (default), piper[:VOICE], coqui:MODEL, or your own."),
+        typer.Option(
+            "--voices", help="Speech engine: espeak[:ACCENT] (default), piper[:VOICE], coqui:MODEL, or yours."
+        ),
     ] = None
     language: Annotated[
         str | None,

@@ -17,7 +17,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.connection import answers, connect
-from dataset_tools.label_studio.expected_tasks import Wanted, wanted_tasks
+from dataset_tools.label_studio.expected_tasks import Wanted, own_template, wanted_tasks
+from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.predictions import read_guesses, show_guesses, with_guesses
 from dataset_tools.label_studio.projects import (
     Project,
@@ -194,10 +195,19 @@ def push_to_file(
         Number of tasks that were written, or would be without ``dry_run``.
 
     Raises:
-        InputError: an input is wrong, ``path`` is an .xml file, or ``<name>.xml`` exists and is not a page.
+        InputError: an input is wrong, ``path`` is an .xml file, or a file of something else would be replaced.
     """
     page = path.with_suffix(".xml")
-    if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
+    if path != page and path.exists() and not (path.is_file() and _are_tasks(path.read_bytes())):
+        raise InputError(
+            "Another file is where the tasks would be written",
+            where=path,
+            expected="a new file, or tasks that an earlier push --out wrote, without annotations",
+            next_step="choose another name for --out",
+        )
+    own = own_template(workspace)
+    is_own = own is not None and page.exists() and page.samefile(own)
+    if page == path or is_own or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
         raise InputError(
             "The page would replace the tasks" if page == path else "Another file is where the page would be written",
             where=page,
@@ -220,6 +230,15 @@ def push_to_file(
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)
+
+
+def _are_tasks(content: bytes) -> bool:
+    """Whether a file has nothing but tasks as `push_to_file` writes them; an export has decisions, too."""
+    try:
+        tasks = msgspec.json.decode(content, type=list[dict[str, Any]])
+    except (ValueError, RecursionError):
+        return False
+    return all(is_ours(task) and task.keys() <= {"data", "predictions"} for task in tasks)
 
 
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:

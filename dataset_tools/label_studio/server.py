@@ -92,6 +92,11 @@ class Server:
     url: str
     pid: int
 
+    def is_running(self) -> bool:
+        """Whether the process still is this server: another process may have its id since."""
+        command = _command_of(self.pid)
+        return "label-studio" in command and f" --port {self.url.rpartition(':')[2]} " in f"{command} "
+
     def stop(self) -> None:
         """Terminates the server and waits until it has exited."""
         for stop_signal in (signal.SIGTERM, signal.SIGKILL):
@@ -254,6 +259,17 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _command_of(pid: int) -> str:
+    """Returns the command line of a process, its parts separated by spaces; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:  # no such process, or macOS
+        with suppress(OSError):
+            ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+            return subprocess.run(ps, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
+    return ""
 
 
 def _last_line(log: Path) -> str:

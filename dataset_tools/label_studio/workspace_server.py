@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from dataset_tools.label_studio.server import (
     start,
 )
 
+RECORD_NAME = "server.json"
+
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.server/1"):
     """cache/label-studio/server.json, readable by the owner only: how to reach the workspace's server.
@@ -55,6 +58,24 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
         """Whether it runs, and serves this workspace."""
         return self.is_of(workspace) and self.url is not None and knows(self.url, self.account)
 
+    def left_behind(self, workspace: Workspace) -> Server | None:
+        """Returns the server that still runs for the place that the workspace was moved from, where its data are gone.
+
+        It answers every request with an error. A workspace that is still in that place is the original of this copy.
+        """
+        if self.is_of(workspace) or self.served is None or self.url is None or self.pid is None:
+            return None
+        server = Server(self.url, self.pid)
+        return server if server.is_running() and not self._is_in(Path(self.served).parent / RECORD_NAME) else None
+
+    def _is_in(self, path: Path) -> bool:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=ServerRecord).account == self.account
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ValueError, RecursionError):
+            return True  # something is there; whether it is the original cannot be told
+
 
 @dataclass(frozen=True)
 class Target:
@@ -63,12 +84,14 @@ class Target:
     Attributes:
         document_root: root of the files that the server can serve, if known.
         email: e-mail address to sign in with, for the workspace's own server.
+        replaced: the document root of the server that was stopped for it, if the workspace was moved while that ran.
     """
 
     url: str
     api_key: str
     document_root: Path | None = None
     email: str | None = None
+    replaced: str | None = None
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"  # the key stays out of logs and tracebacks
@@ -118,7 +141,8 @@ def serve(
 
     The server is installed first if missing (once for all workspaces), listens on this machine only, keeps its data in
     cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped. A copy
-    of the workspace gets a server of its own.
+    of the workspace gets a server of its own; if the workspace was moved, the server that still runs for its earlier
+    place is stopped.
 
     Args:
         workspace: the workspace.
@@ -145,9 +169,6 @@ def serve(
                     next_step="stop it first: fmn-data annotate serve --stop",
                 )
             return _own(workspace, record, record.url)
-        if port is None and record is not None and record.url is not None and record.is_of(workspace):
-            before = urlsplit(record.url).port  # keep the address if possible; a copy leaves it to the original
-            port = before if before is not None and is_free(before) else None
         venv = server_venv()
         if not is_installed(venv) and not may_install:
             raise InputError(
@@ -163,6 +184,12 @@ def serve(
         if record is None:  # before the first start, which creates the account
             _write(workspace, ServerRecord(account=account))
         _link_media(workspace)
+        left = None if record is None else record.left_behind(workspace)
+        if left is not None:
+            left.stop()
+        if port is None and record is not None and record.url is not None and (left or record.is_of(workspace)):
+            before = urlsplit(record.url).port  # keep the address if possible; a copy leaves it to the original
+            port = before if before is not None and is_free(before) else None
         server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)
         if not knows(server.url, account):
             server.stop()
@@ -174,24 +201,27 @@ def serve(
             )
         before_now = () if record is None or record.url is None else (server_name(record.url), *record.former)
         former = tuple(name for name in dict.fromkeys(before_now) if name != server_name(server.url))
+        replaced = None if left is None or record is None else record.served
         served = str(served_folder(workspace))
         record = ServerRecord(account=account, url=server.url, pid=server.pid, former=former, served=served)
         _write(workspace, record)
-    return _own(workspace, record, server.url)
+    return dataclasses.replace(_own(workspace, record, server.url), replaced=replaced)
 
 
 def stop(workspace: Workspace) -> bool:
-    """Stops the workspace's server; returns whether it was running."""
+    """Stops the workspace's server, also one that still runs for an earlier place; returns whether it was running."""
     record = _read(workspace)
-    if record is None or record.url is None or record.pid is None or not record.runs_for(workspace):
+    if record is None or record.url is None or record.pid is None:
         return False
-    Server(record.url, record.pid).stop()
-    return True
+    server = Server(record.url, record.pid) if record.runs_for(workspace) else record.left_behind(workspace)
+    if server is not None:
+        server.stop()
+    return server is not None
 
 
 def login_file(workspace: Workspace) -> Path:
     """Returns the file with e-mail address and password for the browser, readable by the owner only."""
-    return _home(workspace) / "server.json"
+    return _home(workspace) / RECORD_NAME
 
 
 def served_folder(workspace: Workspace) -> Path:

@@ -132,10 +132,7 @@ def common_items(items: Items, scores: Mapping[str, list[Scores]]) -> Items:
     every = [each for several in scores.values() for each in several]
     clips = set.intersection(*(set(each.clips) for each in every)) if every else set()
     utterances = set.intersection(*(set(each.utterances) for each in every)) if every else set()
-    lost = {row.sha256 for row in items.clips if row.id not in clips}
-    return (
-        items.without(lost | {row.sha256 for row in items.utterances if row.id not in utterances}) if every else items
-    )
+    return items.of_ids(clips, utterances) if every else items
 
 
 def measured_queries(several: list[Scores], items: Items) -> PerQuery:

@@ -92,7 +92,7 @@ def cache_features(
         if in_tasks:
             _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
         done = _in_tasks(whole, jobs, progress) if in_tasks else _cache_files(whole, jobs, progress)
-        counts.append(len({*contents.values()} - {contents[name] for name in done[1]}))
+        counts.append(len({sha256 for name, sha256 in contents.items() if name not in done[1]}))
         computed += done[0]
         failures |= done[1]
     clips, utterances = counts
@@ -103,7 +103,7 @@ def _cache_files(task: _Task, jobs: int = 1, progress: Progress = silent) -> tup
     """Returns the number of computed features, and the reasons of failures by file name; also called in workers."""
     features = _extract(task, jobs, progress)
     return features.computed, {
-        media.name: features.failures[media.sha256].found for media in task.media if media.sha256 in features.failures
+        media.name: error.found for media in task.media if (error := features.failure_of(media)) is not None
     }
 
 

@@ -134,10 +134,10 @@ class Items:
         self.clip_media()
         self.utterance_media()
 
-    def without(self, sha256s: set[str]) -> Items:
-        """Returns these items and pairs without the items whose SHA-256 is in ``sha256s`` (their features failed)."""
-        keep_clips = np.array([row.sha256 not in sha256s for row in self.clips], dtype=bool)
-        keep_utterances = np.array([row.sha256 not in sha256s for row in self.utterances], dtype=bool)
+    def of_ids(self, clips: Set[str], utterances: Set[str]) -> Items:
+        """Returns those of the clips and utterances whose ids are given, and the pairs between them."""
+        keep_clips = np.array([row.id in clips for row in self.clips], dtype=bool)
+        keep_utterances = np.array([row.id in utterances for row in self.utterances], dtype=bool)
         return self.kept(keep_clips, keep_utterances)
 
     def kept(self, keep_clips: NDArray[np.bool_], keep_utterances: NDArray[np.bool_]) -> Items:

@@ -130,7 +130,10 @@ def load_features(
         clips, utterances, config, items.workspace, device=device, jobs=jobs, progress=progress, networks=networks
     )
     video, audio = found.video, found.audio
-    left = items.without(video.failures.keys() | audio.failures.keys())
+    left = items.of_ids(
+        {media.name for media in clips if video.failure_of(media) is None},
+        {media.name for media in utterances if audio.failure_of(media) is None},
+    )
     if not len(left.pairs):
         raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
     data = found.tensors(left.clips, left.utterances, left.clip_classes, left.utterance_classes, device)
@@ -171,10 +174,10 @@ def extract_both(
     video = extract_video(clips, config.video, **options)
     audio = extract_audio(utterances, config.audio, **options)
     failures = {
-        media.name: found.failures[media.sha256]
+        media.name: error
         for media_list, found in ((clips, video), (utterances, audio))
         for media in media_list
-        if media.sha256 in found.failures
+        if (error := found.failure_of(media)) is not None
     }
     return BothFeatures(video, audio, failures)
 

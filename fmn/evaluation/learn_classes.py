@@ -222,15 +222,17 @@ def _copy_run(run: Path, out: Path) -> None:
             expected=f"a folder next to {run}",
             next_step=f"use such a folder: --out {shlex.quote(str(run.resolve().parent / out.name))}",
         )
-    if (out / CHECKPOINT_FILE).is_file():
-        if sha256_of(out / CHECKPOINT_FILE) == sha256_of(run / CHECKPOINT_FILE):
-            return
+    present = [name for name in (CONFIG_FILE, CHECKPOINT_FILE) if (out / name).exists()]
+    other = next((name for name in present if sha256_of(out / name) != sha256_of(run / name)), None)
+    if other is not None:
         raise InputError(
-            "The folder contains another run",
+            f"The folder contains the {other} of another run, or of something else",
             where=out,
             expected=f"a copy of {run}, or no run",
             next_step="specify another folder",
         )
+    if CHECKPOINT_FILE in present:
+        return
     for name in (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE):
         if (run / name).is_file():
             with written_whole(out / name) as partial:

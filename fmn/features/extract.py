@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -230,21 +231,23 @@ def _collected(
     """Reads cached features and caches computed ones, rejects those that are not finite, and orders all like the items.
 
     The file of a cached feature has to have the content that it was computed from, like the file of one to compute. Of
-    several files with the same SHA-256, one is computed and all are checked.
+    several files with the same SHA-256, all are checked, and one with that content is computed.
     """
     from fmn.features.cache import CachedFeatures
 
     files = distinct(items)
     order = dict.fromkeys(item.sha256 for item in files)
     found = {key for key in order if store.get(key) is not None}
-    first = {item.sha256: item for item in reversed(files)}
-    to_check = [item for item in files if item.sha256 in found or item is not first[item.sha256]]
+    copies = Counter(item.sha256 for item in files)
+    to_check = [item for item in files if item.sha256 in found or copies[item.sha256] > 1]
     unknown = [item for item in to_check if not store.contents.is_known(item)]
-    failures: dict[str, ToolkitError] = {}
+    changed: dict[tuple[str, Path], ToolkitError] = {}
     for number, (item, error) in enumerate(overlapped(store.contents.error, unknown, jobs), start=1):
         if error is not None:
-            failures[item.sha256] = error
+            changed[item.sha256, item.path] = error
         progress("file contents", number, len(unknown), item.name)
+    first = {item.sha256: item for item in reversed(files) if (item.sha256, item.path) not in changed}
+    failures = {key: error for (key, _), error in changed.items() if key not in first}
     found -= failures.keys()
     missing = [first[key] for key in order if key not in found and key not in failures]
     cached, done = len(found), len(found) + len(failures)
@@ -271,6 +274,7 @@ def _collected(
         source=store.source,
         computed=len(found) - cached,
         note=note,
+        changed={key: error for key, error in changed.items() if key[0] in first},
     )
 
 

@@ -66,7 +66,8 @@ class FeatureSet:
         dim: size of a clip's vector; number of values per frame of an utterance's sequence.
         values: sha256 → float32 ``[dim]`` or ``[windows, dim]`` (video), ``[frames, dim]`` (audio). All finite.
             Extracted features are read from the cache on each access.
-        failures: sha256 → error. An item is in exactly one of the two.
+        failures: sha256 → error. A content is in exactly one of the two.
+        changed: (sha256, path) → error of a file of other content than its sha256 says, if another file is as it says.
         source: digest of everything that determines the values: configuration, weights, library versions.
         computed: number of features computed in this call; the others were in the cache.
         note: caveats of results with these features, or None.
@@ -86,6 +87,11 @@ class FeatureSet:
     band: int | None = None
     space: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[tuple[str, Path], ToolkitError] = field(default_factory=dict)
+
+    def failure_of(self, item: Media) -> ToolkitError | None:
+        """Returns why an item has no feature here, or None if it has one."""
+        return self.failures.get(item.sha256) or self.changed.get((item.sha256, item.path))
 
 
 def joint_space(video: FeatureSet, audio: FeatureSet) -> str:

@@ -53,21 +53,23 @@ class SampleStore:
         mapped: NDArray[Any] = np.load(self.path(sha256, stream), mmap_mode="r")
         return mapped
 
-    def fill(self, items: Sequence[Media], *, jobs: int = 1, progress: Progress = silent) -> dict[str, ToolkitError]:
+    def fill(
+        self, items: Sequence[Media], *, jobs: int = 1, progress: Progress = silent
+    ) -> dict[tuple[str, Path], ToolkitError]:
         """Decodes the clips that are not stored yet, and checks the content of all files.
 
         Returns:
-            The failures, by SHA-256.
+            The failures, by SHA-256 and path.
 
         Raises:
             StoppedError: the disk is full.
         """
         clear_partial(self._folder)
         unknown = [item for item in distinct(items) if not (self._is_stored(item) and self._contents.is_known(item))]
-        failures: dict[str, ToolkitError] = {}
+        failures: dict[tuple[str, Path], ToolkitError] = {}
         for done, (item, error) in enumerate(overlapped(self._decode, unknown, jobs), start=1):
             if error is not None:
-                failures[item.sha256] = error
+                failures[item.sha256, item.path] = error
             progress("frames and flow", done, len(unknown), item.name)
         return failures
 

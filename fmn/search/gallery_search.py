@@ -152,7 +152,7 @@ class Gallery:
         self._jobs, self._progress = jobs or default_jobs(), progress
         media, self.failures = _files_of(rows, self._workspace)
         self.features = self._extract(media, is_clip=kind == "speech")
-        self.failures |= {one.name: error for one in media if (error := self.features.failures.get(one.sha256))}
+        self.failures |= {one.name: error for one in media if (error := self.features.failure_of(one))}
         self.rows = [row for row in rows if row.id not in self.failures]
         if not self.rows:
             first = next(iter(self.failures.items()), None)

@@ -92,8 +92,10 @@ def finetune(
     cache = items.workspace / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
-    failures = {media.name: broken[media.sha256].found for media in every if media.sha256 in broken}
-    clips, validation = ([clip for clip in part if clip.media.sha256 not in broken] for part in (clips, validation))
+    failures = {media.name: broken[key].found for media in every if (key := (media.sha256, media.path)) in broken}
+    clips, validation = (
+        [clip for clip in part if (clip.media.sha256, clip.media.path) not in broken] for part in (clips, validation)
+    )
     about = {
         "label": "action",
         "manifest_sha256": sha256_of(manifest),

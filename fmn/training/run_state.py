@@ -166,7 +166,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
 
     Raises:
         InputError: the run has another configuration (except for the number of epochs), another manifest or another
-            number of processes; or there is no run, and ``resume`` requires one.
+            number of processes; there is no run, and ``resume`` requires one; or the folder is not that of a run.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
     if state is None:
@@ -177,6 +177,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
                 expected="an interrupted run",
                 next_step="leave out --resume to start a new run, or specify another folder with --run",
             )
+        _refuse_other_folder(run)
         return None
     elsewhere = "specify another folder with --run" + (" and leave out --resume" if resume else "")
     differences = _differences(as_dict(load_config(run)), as_dict(config))
@@ -205,6 +206,20 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             next_step=elsewhere,
         )
     return state
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """Refuses a folder whose config.json training would replace, although it is not that of a run."""
+    try:
+        if (folder / CONFIG_FILE).exists():
+            load_config(folder)
+    except InputError as error:
+        raise InputError(
+            f"The {CONFIG_FILE} in this folder is not that of a run, and would be replaced: {error.found}",
+            where=folder / CONFIG_FILE,
+            expected="a new folder, or that of a run",
+            next_step="specify another folder with --run",
+        ) from error
 
 
 def check_patience(config: Config, items: Items) -> None:

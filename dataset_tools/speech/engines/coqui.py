@@ -70,14 +70,17 @@ class CoquiEngine:
         return f"{version('coqui-tts')} {Path(self.model).name} {digest[:16]}"
 
     def voices(self, language: str) -> tuple[CoquiVoice, ...]:
-        """Returns all speakers of the model if it supports the language; a local model is assumed to support any.
+        """Returns all speakers of the model if it supports the language; one that names no language supports any.
 
         Raises:
             InputError: the extra is not installed, there is no such model, or its weights cannot be loaded.
         """
         if not self._speaks(language):
             return ()
-        speakers = _load(self.model).speakers or [None]
+        model = _load(self.model)
+        if model.is_multi_lingual and _own_code(model, language) is None:
+            return ()
+        speakers = model.speakers or [None]
         names = [_slug(speaker) for speaker in speakers]
         stem = _slug(Path(self.model).name if _is_local(self.model) else self.model.removeprefix("tts_models/"))
         ids = [f"{stem}+{name}" if name else stem for name in names]
@@ -100,7 +103,7 @@ class CoquiEngine:
 
         assert isinstance(voice, CoquiVoice)
         model = _load(self.model)
-        language = voice.language if model.is_multi_lingual else None
+        language = _own_code(model, voice.language) if model.is_multi_lingual else None
         with _quietly(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
             try:
@@ -122,6 +125,16 @@ class CoquiEngine:
             return True
         spoken = self.model.split("/")[1]
         return spoken in ("multilingual", "multi-dataset") or spoken.partition("-")[0] == language
+
+
+def _own_code(model: Any, language: str) -> str | None:
+    """Returns a multilingual model's name of a language: its code, or its code with a region; None: it has none.
+
+    XTTS v2 has ``zh-cn`` and no ``zh``, YourTTS ``fr-fr`` and ``pt-br``.
+    """
+    names: list[str] = model.languages or []
+    regional = (name for name in names if name.lower().partition("-")[0] == language)
+    return language if language in names else next(regional, None)
 
 
 def _slug(text: str | None) -> str:

@@ -76,10 +76,32 @@ class EspeakVoice(Voice):
 
 @dataclass(frozen=True)
 class EspeakEngine:
-    """espeak-ng's voices: every accent with every variant, each with its own pitch and rate."""
+    """espeak-ng's voices: every accent with every variant, each with its own pitch and rate.
 
+    Attributes:
+        accent: the only accent to use, as named by espeak-ng in lower case (``pt-br``); None: those of the language.
+    """
+
+    accent: str | None = None
     name: str = "espeak"
     licences: ClassVar[tuple[str, ...]] = ("spoken by espeak-ng, loaded at run time (GPL-3.0-or-later)",)
+
+    @classmethod
+    def from_options(cls, options: str) -> EspeakEngine:
+        """Creates the engine for ``espeak:OPTIONS``: an accent, such as ``pt-br``; those of the language if empty.
+
+        Raises:
+            InputError: the installed data have no such accent.
+        """
+        accent = options.lower()
+        if accent and accent not in _installed():
+            raise InputError(
+                f"espeak-ng has no accent {options!r}",
+                where=f"--voices espeak:{options}",
+                expected="one of " + ", ".join(sorted(name for name in _installed() if "-" in name)),
+                next_step="choose one of these, or use espeak alone: the language of the text selects its voices",
+            )
+        return cls(accent or None)
 
     @cached_property
     def version(self) -> str:
@@ -88,8 +110,11 @@ class EspeakEngine:
         return version("espeakng-loader")
 
     def voices(self, language: str) -> tuple[EspeakVoice, ...]:
-        """``en``: 8 accents × 62 variants; other languages that espeak-ng speaks: 62."""
-        accents = ACCENTS.get(language, (language,) if language in _other_languages() else ())
+        """``en``: 8 accents × 62 variants; other languages that espeak-ng speaks, or the only accent to use: 62."""
+        accents = ACCENTS.get(language, (language,) if language in _installed() else ())
+        if self.accent is not None:
+            is_of_language = self.accent in accents or self.accent.partition("-")[0] in accents
+            accents = (self.accent,) if is_of_language else ()
         return tuple(_voice(language, accent, name) for accent in accents for name in VARIANTS)
 
     def speak(self, text: str, voice: Voice, *, path: Path, seed: int) -> None:
@@ -170,17 +195,21 @@ def _library_and_data() -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _other_languages() -> frozenset[str]:
-    """Returns the languages of the installed data; espeak-ng names their files by the codes of ISO 639."""
+def _installed() -> frozenset[str]:
+    """Returns the languages and accents of the installed data, in lower case.
+
+    espeak-ng names their files by the codes of ISO 639, for an accent with its region. Those of a transliteration
+    (``cmn-latn-pinyin``) are left out: they cannot read the usual script.
+    """
     data = Path(_library_and_data()[1])
-    files = [path for path in (data / "lang").rglob("*") if path.is_file()]
-    return frozenset(path.name for path in files if (data / f"{_dictionary(path)}_dict").is_file())
+    files = [path for path in (data / "lang").rglob("*") if path.is_file() and "-Latn" not in path.name]
+    return frozenset(path.name.lower() for path in files if (data / f"{_dictionary(path)}_dict").is_file())
 
 
 def _dictionary(language: Path) -> str:
     """Returns the name of a language's dictionary, which the data has not of all (of Faroese, for example)."""
     stated = re.search(r"^dictionary\s+(\S+)", language.read_text(encoding="utf-8"), re.MULTILINE)
-    return stated[1] if stated else language.name
+    return stated[1] if stated else language.name.partition("-")[0]
 
 
 class _Server:

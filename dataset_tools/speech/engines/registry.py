@@ -40,14 +40,7 @@ def open_engine(spec: str) -> Engine:
     if name == "espeak":
         from dataset_tools.speech.engines.espeak import EspeakEngine
 
-        if options:
-            raise InputError(
-                f"The engine espeak takes no options: {options!r}",
-                where=f"--voices {spec}",
-                expected="espeak alone: the language of the text selects its voices",
-                next_step="use --voices espeak, and --language for another language",
-            )
-        return EspeakEngine()
+        return EspeakEngine.from_options(options)
     if name == "coqui":
         from dataset_tools.speech.engines.coqui import CoquiEngine
 

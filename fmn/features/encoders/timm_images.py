@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,7 @@ class TimmImages:
     def _use(self, timm: Any, model: Any, device: str, licence: str) -> None:
         """Sets up a loaded model; ``licence`` is the fallback if timm states none."""
         settings = timm.data.resolve_model_data_config(model)
-        classes = getattr(model, "num_classes", 0)
-        if classes:  # the model then outputs what the classifier would get
-            model.reset_classifier(0)
+        self._place(model, device, settings["mean"], settings["std"])
         self.licence = model.pretrained_cfg.get("license") or licence
         self.size_px = int(settings["input_size"][1])
         self.source = source_of(
@@ -55,11 +54,16 @@ class TimmImages:
             mean=settings["mean"],
             std=settings["std"],
         )
+        self.dim = self.encode(np.zeros((1, self.size_px, self.size_px, 3), np.uint8)).shape[1]
+
+    def _place(self, model: Any, device: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Puts a loaded model on its device, for pixels normalized by ``mean`` and ``std`` of the channels."""
+        if getattr(model, "num_classes", 0):  # without its classifier, it outputs what that would get
+            model.reset_classifier(0)
         self._device = torch.device(device)
         self._model = model.eval().to(self._device)
-        self._mean = torch.tensor(settings["mean"], device=self._device)[:, None, None]
-        self._std = torch.tensor(settings["std"], device=self._device)[:, None, None]
-        self.dim = self.encode(np.zeros((1, self.size_px, self.size_px, 3), np.uint8)).shape[1]
+        self._mean = torch.tensor(mean, device=self._device)[:, None, None]
+        self._std = torch.tensor(std, device=self._device)[:, None, None]
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:

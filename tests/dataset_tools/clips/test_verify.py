@@ -103,6 +103,7 @@ def record(place: Workspace, split: SplitName, train: int = 2) -> None:
         place.manifests,
         SplitRecord(split=split, test_share=0.5, seed=0, reviewed=False, train=train, test=2, dropped={}),
     )
+    (place.manifests / "pairs.jsonl").touch()
 
 
 def in_both(place: Workspace, field: str, value: str) -> None:
@@ -193,9 +194,21 @@ def test_rows_that_say_something_else_of_the_same_file_are_told(
 
 
 def test_a_broken_record_of_the_split_is_named(workspace: Workspace) -> None:
+    (workspace.manifests / "pairs.jsonl").touch()
     (workspace.manifests / "split.json").write_text('{"schema":"fmn.split/1","split":"dice"}')
     (problem,) = problems(workspace)
     assert "split.json: The record of the split cannot be read" in problem
+
+
+@pytest.mark.parametrize("name", ["utterances", "pairs", "train", "test"])
+def test_a_manifest_that_was_written_and_is_missing_is_named(workspace: Workspace, name: str) -> None:
+    record(workspace, "items")
+    (workspace.manifests / "build.json").write_text("{}")
+    assert problems(workspace) == ()
+    (workspace.manifests / f"{name}.jsonl").unlink()
+    by, command = ("build.json", "build") if name == "utterances" else ("split.json", "pairs")
+    there = f"{name}.jsonl: there is no such file, but it was written with {by}; run fmn-data {command} again"
+    assert problems(workspace) == (there,)
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
+from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, read_rows
@@ -171,8 +172,40 @@ def test_the_page_replaces_no_file_of_something_else(place: Workspace, tmp_path:
         assert (code, mine.read_text()) == (2, content)
         assert "Another file" in said
         assert not (tmp_path / "cvat.json").exists()
+    own = place.annotations / "labeling.xml"  # the workspace's own page, which lists no classes
+    own.parent.mkdir(exist_ok=True)
+    template = shipped_file("labeling.xml").read_text()
+    own.write_text(template)
+    code, said = push(str(own.with_suffix(".json")))
+    assert (code, own.read_text()) == (2, template)
+    own.unlink()
     assert push("tasks.xml")[0] == 2
     assert not (tmp_path / "tasks.xml").exists()
     for _ in range(2):  # an earlier page is replaced
         assert push("tasks.json")[0] == 0
     assert (tmp_path / "tasks.xml").read_text().startswith("<View")
+
+
+def test_tasks_replace_no_file_of_something_else(place: Workspace, tmp_path: Path) -> None:
+    """Above all no export, which has decisions of people, and no file of the workspace."""
+
+    def push(path: Path) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["annotate", "push", "--out", str(path), "-w", str(place.root)])
+        return done.exit_code, " ".join(done.output.split())
+
+    decided = [{"id": 1, "annotations": [{"result": []}], "data": {"clip_id": "s01-d01_000001-000002"}}]
+    for name, content in (("mine.json", "{}"), ("export.json", json.dumps(decided)), ("notes.txt", "cut a carrot")):
+        mine = tmp_path / name
+        mine.write_text(content)
+        code, said = push(mine)
+        assert (code, mine.read_text()) == (2, content)
+        assert "Another file is where the tasks" in said
+        assert not mine.with_suffix(".xml").exists()
+    rows = (place.manifests / "clips.jsonl").read_bytes()
+    assert push(place.manifests / "clips.jsonl")[0] == 2
+    assert (place.manifests / "clips.jsonl").read_bytes() == rows
+    tasks = tmp_path / "tasks.json"
+    assert push(tasks)[0] == 0
+    first = tasks.read_bytes()
+    assert push(tasks)[0] == 0  # earlier tasks are replaced
+    assert tasks.read_bytes() == first

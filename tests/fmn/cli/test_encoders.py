@@ -161,6 +161,9 @@ def test_the_preset_light_through_train_eval_and_search(
     assert done("eval", folder)["metrics"]["audio_to_video"]["queries"] == 12
     about = load_run(folder, torch.device("cpu")).about
     assert (about.video_dim, about.audio_dim) == (1280, 96)
+    with monkeypatch.context() as patch:  # all features are cached: timm, which takes seconds, is not imported
+        patch.setattr("fmn.features.encoders.light_images.library", lambda *_: pytest.fail("timm is imported"))
+        assert done("eval", folder)["metrics"]["audio_to_video"]["queries"] == 12
     utterance = next((files / "speech").glob("s06-d02*.wav"))
     assert len(done("search", folder, "--speech", utterance)["hits"]) == 10
 

@@ -194,8 +194,14 @@ def test_what_cannot_be_learned_right_is_refused(
     train(workspace / "manifests" / "fewer.jsonl", unread, none)
     with pytest.raises(InputError, match=r"fmn_no_memory with model\.score=s1, which reads no agreement"):
         learn_classes(none, pairs)
-    with pytest.raises(InputError, match="contains another run"):
+    with pytest.raises(InputError, match=r"config\.json of another run"):
         learn_classes(run, pairs, out=cosine)
+    for path in cosine.iterdir():  # a folder that is no run, such as a model of Hugging Face
+        path.unlink()
+    (cosine / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="or of something else"):
+        learn_classes(run, pairs, out=cosine)
+    assert (cosine / "config.json").read_text() == "{}"
     manifest = workspace / "manifests" / "fewer.jsonl"
     content = manifest.read_bytes()
     write_rows(manifest, list(read_rows(manifest, SplitPairRow))[1:])

@@ -89,12 +89,14 @@ def test_files_of_one_sha256_are_all_checked(clips: list[Media], tmp_path: Path)
         cache = tmp_path / f"cache {cached}"
         if cached:
             extract_video(clips, SIZES, cache=cache)
-        for items in ([clips[0], other], [other, clips[0]]):
-            refused = extract_video(items, SIZES, cache=cache)
-            assert (len(refused.values), list(refused.failures)) == (0, [clips[0].sha256])
-            assert "The content of other has changed" in refused.failures[clips[0].sha256].found
         shared = extract_video([clips[0], same], SIZES, cache=cache)
         assert (shared.computed, list(shared.values)) == (not cached, [clips[0].sha256])
+        for items in ([clips[0], other], [other, clips[0]]):
+            found = extract_video(items, SIZES, cache=cache)
+            assert (list(found.values), found.failures, found.failure_of(clips[0])) == ([clips[0].sha256], {}, None)
+            assert "The content of other has changed" in str(found.failure_of(other))
+        refused = extract_video([other, replace(other, path=clips[1].path)], SIZES, cache=cache)
+        assert (len(refused.values), list(refused.failures), refused.changed) == (0, [clips[0].sha256], {})
 
 
 def test_files_are_hashed_once(clips: list[Media], tmp_path: Path, hashed: list[str]) -> None:
@@ -144,3 +146,5 @@ def test_decoded_samples_are_of_the_files(clips: list[Media], tiny: VideoFeature
         (error,) = SampleStore(tmp_path / cache, tiny).fill([copied, clips[1]]).values()
         assert isinstance(error, SampleError)
         assert "The content of copied has changed" in error.found
+        same = SampleStore(tmp_path / cache, tiny).fill([copied, clips[0]])  # of its SHA-256, and as it says
+        assert list(same) == [(copied.sha256, copied.path)]

