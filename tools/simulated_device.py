@@ -9,7 +9,9 @@ Torch's fake tensors check devices, too, but hold no values, and training depend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import torch
@@ -60,6 +62,9 @@ class SimulatedTensor(Tensor):
     def __repr__(self) -> str:  # type: ignore[override]
         return f"simulated({self.held})"
 
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, operation: Any, types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -67,24 +72,32 @@ class SimulatedTensor(Tensor):
         return _run(operation, args, kwargs or {})
 
 
-class SimulatedDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is entered, tensors can be created on, and moved to, the device ``simulated``."""
-
-    def __enter__(self) -> SimulatedDevice:
-        # Otherwise Module.to() keeps its parameters, which cannot become simulated ones.
-        self._overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
-        torch.__future__.set_overwrite_module_params_on_conversion(True)
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
-
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operation: Any, types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return _run(operation, args, kwargs or {})
+
+
+@contextmanager
+def simulated_device() -> Iterator[torch.device]:
+    """Inside, tensors can be created on, and moved to, the device that it yields, in threads that start there, too."""
+    run = Thread.run
+    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+
+    def run_in_mode(thread: Thread) -> None:
+        with _Mode():
+            run(thread)
+
+    Thread.run = run_in_mode  # type: ignore[method-assign]
+    # Otherwise Module.to() changes its parameters in place, and these cannot become simulated tensors.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        with _Mode():
+            yield DEVICE
+    finally:
+        Thread.run = run  # type: ignore[method-assign]
+        torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
 
 def _run(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -290,12 +290,12 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
         found = {(row.sha256, index[row.class_id]): number for number, row in reversed(list(enumerate(rows)))}
         fresh = sorted(number for key, number in found.items() if key not in known)  # first id of each content
         every = [*old, *((rows[number].sha256, rows[number].id) for number in fresh)]
-        of = torch.tensor([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=torch.int64)
         order = sorted(range(len(every)), key=lambda at: every[at][0])
-        at_fresh = data.on_device(np.array(fresh, dtype=np.int64))
+        of = data.on_device(np.array([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=np.int64))
+        at_order, at_fresh = (data.on_device(np.array(places, dtype=np.int64)) for places in (order, fresh))
         added = held.with_items([vector[at_fresh] for vector in vectors[side]], of)
-        joined = (torch.cat([earlier, new])[order] for earlier, new in zip(held.rows, added.rows, strict=True))
-        sides[side] = NewClassSide(held.parts, tuple(joined), of[order].to(data.device))
+        joined = (torch.cat([earlier, new])[at_order] for earlier, new in zip(held.rows, added.rows, strict=True))
+        sides[side] = NewClassSide(held.parts, tuple(joined), of[at_order])
         names[side] = tuple(every[at][1] for at in order)
         contents[side] = tuple(every[at][0] for at in order)
     return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, sides)

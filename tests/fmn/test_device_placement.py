@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from simulated_device import DEVICE, SimulatedDevice
+from simulated_device import simulated_device
 from typer.testing import CliRunner
 
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.usefixtures("made_features", "one_thread"), pytest.mar
 
 
 @pytest.fixture
-def simulated() -> Iterator[str]:
-    with SimulatedDevice():
-        yield str(DEVICE)
+def simulated() -> Iterator[torch.device]:
+    with simulated_device() as device:
+        yield device
 
 
 def few(config: Config, epochs: int = 1) -> Config:
@@ -36,30 +36,30 @@ def few(config: Config, epochs: int = 1) -> Config:
 
 @pytest.mark.parametrize("name", sorted(name for name in system_names() if not find_system(name).joint))
 def test_a_system_is_trained_and_scores_as_on_the_cpu(
-    name: str, workspace: Path, small: Config, tmp_path: Path, simulated: str
+    name: str, workspace: Path, small: Config, tmp_path: Path, simulated: torch.device
 ) -> None:
     config, manifests = few(replace(small, system=name)), workspace / "manifests"
-    train(manifests / "train.jsonl", config, tmp_path / "run", device=simulated)
+    train(manifests / "train.jsonl", config, tmp_path / "run", device=str(simulated))
     items, scores = load_items(manifests / "test.jsonl"), []
-    for device in (DEVICE, torch.device("cpu")):
+    for device in (simulated, torch.device("cpu")):
         loaded = load_run(tmp_path / "run", device)
         assert {tensor.device for tensor in loaded.model.state_dict().values()} <= {device}
         scores.append(all_scores(loaded, load_features(items, config, device=device)))
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
-def test_commands(workspace: Path, small: Config, simulated: str) -> None:
+def test_commands(workspace: Path, small: Config, simulated: torch.device) -> None:
     run, manifests = workspace / "runs" / "one", workspace / "manifests"
     pairs = list(read_rows(manifests / "train.jsonl", SplitPairRow))
     new, clips = pairs[-1].label.id, {pair.clip.id: pair.clip for pair in pairs}
     write_rows(manifests / "old.jsonl", [pair for pair in pairs if pair.label.id != new])
     write_rows(manifests / "new.jsonl", [pair for pair in pairs if pair.label.id == new])
     write_rows(manifests / "clips.jsonl", [clips[name] for name in sorted(clips)])
-    train(manifests / "old.jsonl", few(small), run, device=simulated)
-    assert train(manifests / "old.jsonl", few(small, epochs=2), run, device=simulated).epochs == 2
+    train(manifests / "old.jsonl", few(small), run, device=str(simulated))
+    assert train(manifests / "old.jsonl", few(small, epochs=2), run, device=str(simulated)).epochs == 2
 
     def fmn(command: str, *arguments: object) -> None:
-        ended = CliRunner().invoke(app, [command, *map(str, arguments), "--device", simulated])
+        ended = CliRunner().invoke(app, [command, *map(str, arguments), "--device", str(simulated)])
         assert ended.exit_code == 0, (command, ended.output, ended.exception)
 
     fmn("eval", run, "--update-memory", "--orders", 1)
