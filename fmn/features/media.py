@@ -68,7 +68,8 @@ class FeatureSet:
             Extracted features are read from the cache on each access.
         failures: sha256 → error. An item is in exactly one of the two.
         source: digest of everything that determines the values: configuration, weights, library versions.
-        computed: number of features computed in this call; the others were in the cache.
+        computed: number of features computed in this call, or to be computed after a dry run; the others were in the
+            cache.
         note: caveats of results with these features, or None.
         band: number of adjacent values of an audio frame that form one band (MFCC of one order, one layer); None: all.
         trained_on: sha256 of the media on which the network was trained, as far as is known.
