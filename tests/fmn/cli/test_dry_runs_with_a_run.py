@@ -11,21 +11,12 @@ import numpy as np
 import pytest
 
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from tests.fmn.conftest import clip_row, label_of, utterance_row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file and folder below ``folder``: times of its last change, and the content of files."""
-    return {
-        str(path): (path.lstat().st_mtime_ns, path.lstat().st_ctime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in (folder, *folder.rglob("*"))
-    }
-
-
 @pytest.fixture
-def dry(fmn: Callable, tmp_path: Path) -> Callable[..., Any]:
+def dry(fmn: Callable, tmp_path: Path, tree: Callable) -> Callable[..., Any]:
     """Runs a command with --dry-run and gives its result, after checking that nothing was written."""
 
     def run(*arguments: object, exit_code: int = 0) -> Any:
@@ -79,7 +70,9 @@ def cached(workspace: Path) -> int:
     return sum(1 for path in (workspace / "cache" / "features").glob("*/*/*.npy") if path.parts[-3] != "contents")
 
 
-def test_an_evaluation_writes_what_its_dry_run_said(trained: Path, dry: Callable, said: Callable, fmn: Callable) -> None:
+def test_an_evaluation_writes_what_its_dry_run_said(
+    trained: Path, dry: Callable, said: Callable, fmn: Callable
+) -> None:
     planned = said("eval", "runs/one", "--trec", "trec")
     items = {row.clip.id for row in read_rows(trained / "manifests" / "test.jsonl", SplitPairRow)}
     new = sum(unknown(trained))
@@ -151,11 +144,16 @@ def test_plots_and_predictions_are_those_that_were_said(trained: Path, said: Cal
     assert (planned["clips"], planned["files"]) == (found["clips"], [found["path"]])
 
 
-def test_prepared_galleries_are_those_that_were_said(trained: Path, said: Callable, dry: Callable, done: Callable) -> None:
+def test_prepared_galleries_are_those_that_were_said(
+    trained: Path, said: Callable, dry: Callable, done: Callable
+) -> None:
     planned = said("index", "runs/one")
     clips, utterances = unknown(trained)
     assert planned["to_extract"] == clips + utterances
-    assert f"12 clips and 12 utterances; up to {clips + utterances} features would be extracted" in dry("index", "runs/one").output
+    assert (
+        f"12 clips and 12 utterances; up to {clips + utterances} features would be extracted"
+        in dry("index", "runs/one").output
+    )
     wav = next((trained / "speech").iterdir())
     assert said("search", "runs/one", "--speech", wav)["to_extract"] == clips
     before = cached(trained)
@@ -174,7 +172,10 @@ def test_features_are_extracted_and_exported_as_was_said(
     planned = said(*extract)
     counts, new = tuple(map(len, contents(trained, "train", "test"))), sum(unknown(trained))
     assert (planned["clips"], planned["utterances"], planned["computed"]) == (*counts, new)
-    assert f"up to {new} features of {counts[0]} clips and {counts[1]} utterances would be extracted" in dry(*extract).output
+    assert (
+        f"up to {new} features of {counts[0]} clips and {counts[1]} utterances would be extracted"
+        in dry(*extract).output
+    )
     exported = said("features", "export", "runs/one", "made")
     assert (exported["clips"], exported["utterances"], exported["to_extract"]) == (*counts, new)
     on_ray = said(*extract, "--engine", "ray", "--address", "10.0.0.1:6379")  # does not connect
@@ -189,40 +190,39 @@ def test_features_are_extracted_and_exported_as_was_said(
 
 @pytest.mark.usefixtures("made_features")
 def test_classes_are_learned_as_was_said(
-    run: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, said: Callable, dry: Callable, done: Callable
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable,
+    dry: Callable,
+    done: Callable,
+    small_settings: list[str],
 ) -> None:
+    """Of class 3, two items of each kind are learned first, and a third one later."""
     monkeypatch.chdir(workspace)
-    for name, indices in (("new", range(2)), ("more", range(3))):
-        rows = [
-            SplitPairRow(
-                id=f"{clip_row(4, left).id}__{utterance_row(4, right).id}",
-                label=label_of(4),
-                clip=clip_row(4, left),
-                utterance=utterance_row(4, right),
-                split="train",
-                fold=None,
-            )
-            for left in indices
-            for right in indices
-        ]
-        write_rows(workspace / "manifests" / f"{name}.jsonl", sorted(rows, key=lambda row: row.id))
-        for row in rows:
-            (workspace / row.clip.path).write_text(f"clip {row.clip.id}")
-            (workspace / row.utterance.path).write_text(f"utterance {row.utterance.id}")
+    rows = list(read_rows(workspace / "manifests" / "train.jsonl", SplitPairRow))
+    new = [row for row in rows if row.label.id == "wash_thing3"]
+    persons = sorted({row.clip.person for row in new})[:3]
+    parts = {"old": [row for row in rows if row not in new]}
+    for name, count in (("new", 2), ("more", 3)):
+        spoken = {row.clip.id for row in new if row.clip.person in persons[:count]}
+        parts[name] = [row for row in new if {row.clip.id, row.utterance.clip} <= spoken]
+    for name, of_part in parts.items():
+        write_rows(workspace / "manifests" / f"{name}.jsonl", of_part)
+    done("train", "manifests/old.jsonl", "--epochs", 1, *small_settings, "--run", "runs/one")
     learn = ("learn", "runs/one", "manifests/new.jsonl", "--out", "runs/two")
     planned = said(*learn)["result"]
-    assert planned == {"run": "runs/two", "classes": ["wash_thing4"], "clips": 2, "utterances": 2, "added": 4}
+    assert planned == {"run": "runs/two", "classes": ["wash_thing3"], "clips": 2, "utterances": 2, "added": 4}
     found = done(*learn)
-    assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing4"]}
+    assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing3"]}
     assert said(*learn)["result"]["added"] == 0
     more = ("learn", "runs/two", "manifests/more.jsonl")
-    assert "would learn wash_thing4: 2 new items among 3 clips and 3 utterances" in dry(*more).output
+    assert "would learn wash_thing3: 2 new items among 3 clips and 3 utterances" in dry(*more).output
     planned = said(*more)["result"]
     found = done(*more)
     assert {name: found[name] for name in planned} == planned
     other = dry("learn", "runs/one", "manifests/more.jsonl", "--out", "elsewhere/two", exit_code=2)
     assert "A run records its training manifest relative to its own folder" in other.output
-    (workspace / "manifests" / "train.jsonl").unlink()
+    (workspace / "manifests" / "old.jsonl").unlink()
     lost = dry("learn", "runs/one", "manifests/new.jsonl", exit_code=2)
     assert "The training manifest of the run is missing" in lost.output
 
