@@ -49,7 +49,7 @@ def predict(
     manifest = options.manifest or own_training_manifest(folder)
     if dry_run:
         planned, unused = plan_prediction(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)
-        show_dry_run(terminal, planned, "predict the classes with", "prediction", unused=unused)
+        show_dry_run(terminal, planned, "predict classes from", "prediction", unused=unused)
         show_failures(terminal, unused)
         return
     found = predict_run(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)

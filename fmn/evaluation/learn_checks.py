@@ -69,24 +69,11 @@ def new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
     return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
 
 
-def check_features(
-    loaded: LoadedRun,
-    manifest: Path,
-    failures: Mapping[str, ToolkitError],
-    sources: tuple[str, str],
-    own: tuple[Mapping[str, str], Mapping[str, str]],
-) -> None:
-    """Checks that all items of a manifest have features, which are like those of the training.
-
-    Args:
-        loaded: the run.
-        manifest: the file of the items.
-        failures: errors of the items without features.
-        sources: digests that identify the features, video and audio; empty: not known.
-        own: their `FeatureSet.own`.
+def check_complete(manifest: Path, failures: Mapping[str, ToolkitError]) -> None:
+    """Checks that all items of a manifest have features.
 
     Raises:
-        InputError: they have not.
+        InputError: there are ``failures``, the errors of items without features.
     """
     if failures:
         name, error = next(iter(failures.items()))
@@ -97,13 +84,17 @@ def check_features(
             expected="features for all pairs",
             next_step="remove their pairs from the manifest, or replace the files",
         )
-    check_sources(loaded, sources, own)
 
 
 def check_sources(
     loaded: LoadedRun, sources: tuple[str, str], own: tuple[Mapping[str, str], Mapping[str, str]]
 ) -> None:
-    """Checks that features are like those of the training; arguments: `check_features`.
+    """Checks that features are like those of the training.
+
+    Args:
+        loaded: the run.
+        sources: digests that identify the features, video and audio; empty: not known.
+        own: their `FeatureSet.own`.
 
     Raises:
         InputError: they are not.

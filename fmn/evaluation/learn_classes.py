@@ -25,7 +25,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features, usable_device
 from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.evaluation.learn_checks import (
-    check_features,
+    check_complete,
     check_sources,
     joined_classes,
     memory_network,
@@ -98,8 +98,9 @@ def learn_classes(
     memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     prepared = load_features(items, source.config, device=chosen, jobs=jobs, progress=progress)
-    check_features(source, pairs, prepared.failures, prepared.sources, prepared.own)
+    check_complete(pairs, prepared.failures)
     check_fit(source, prepared.data)
+    check_sources(source, prepared.sources, prepared.own)
     folder = out or run
     with run_lock(folder):
         if needs_copy(run, folder):
@@ -139,8 +140,9 @@ def plan_learning(
     memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     items, found = plan_features(items, source.config, **options)
-    check_features(source, pairs, found.failures, found.sources, found.own)
+    check_complete(pairs, found.failures)
     check_sizes(source, found.video.dim, found.audio.dim)
+    check_sources(source, found.sources, found.own)
     folder = out or run
     loaded = source if needs_copy(run, folder) else load_run(folder, cpu)
     to_extract = found.computed

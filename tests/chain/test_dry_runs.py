@@ -103,6 +103,15 @@ def test_no_dry_run_writes_anything(place: Path, dry: Callable, run: Callable) -
         assert found["dry_run"] is True, arguments
 
 
+def test_commands_without_a_dry_run_write_nothing(place: Path, run: Callable, tree: Callable) -> None:
+    before = tree(place.parent)
+    for name in WRITE_NOTHING:
+        ended = run("fmn-data", *name.split()[1:], "-w", place)
+        assert ended.code == (2 if name == "data speech voices" else 0), ended.err  # each voice speaks too little
+    assert run("fmn-data", "verify", "--untrusted", place).code in (0, 2)
+    assert tree(place.parent) == before
+
+
 def test_what_a_command_refuses_its_dry_run_refuses(place: Path, dry: Callable, run: Callable) -> None:
     (place.parent / "report").mkdir()
     (place.parent / "report" / "index.html").write_text("mine")
