@@ -25,11 +25,9 @@ def show_dry_run(terminal: Terminal, found: DryRun, doing: str, lacking: str = "
     numbers = ((found.clips, "clip"), (found.utterances, "utterance"))
     items = " and ".join(count_of(number, name) for number, name in numbers if number) or "nothing"
     first = f"; up to {count_of(found.to_extract, 'feature')} would be extracted first" if found.to_extract else ""
-    several = len(found.files) > 1
-    where = (found.files[0].parent if several else found.files[0]) if found.files else None
-    terminal.closing("dry run", f"would {doing} {items}{first}", where and short(where))
-    if several:
-        terminal.say(f"  would write {', '.join(path.name for path in found.files)}")
+    terminal.closing("dry run", f"would {doing} {items}{first}")
+    if found.files:
+        terminal.say(f"  would write {', '.join(str(short(path)) for path in found.files)}")
     for note in found.notes:
         terminal.warn(note)
     show_failures(terminal, found.failures, lacking)

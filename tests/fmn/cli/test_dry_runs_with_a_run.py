@@ -77,7 +77,9 @@ def test_an_evaluation_writes_what_its_dry_run_said(
     items = {row.clip.id for row in read_rows(trained / "manifests" / "test.jsonl", SplitPairRow)}
     new = sum(unknown(trained))
     assert (planned["clips"], planned["utterances"], planned["to_extract"]) == (len(items), len(items), new)
-    assert f"up to {new} features would be extracted first" in dry("eval", "runs/one").output
+    shown = dry("eval", "runs/one").output
+    assert f"up to {new} features would be extracted first" in shown
+    assert "would write runs/one/metrics.json\n" in shown
     before = {path for path in trained.rglob("*") if path.is_file()}
     assert fmn("eval", "runs/one", "--trec", "trec").exit_code == 0
     written = {path for path in trained.rglob("*") if path.is_file()} - before
