@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,25 @@ def said(dry: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     return run
 
 
-@pytest.fixture
-def trained(files: Path, monkeypatch: pytest.MonkeyPatch, done: Callable, small_settings: list[str]) -> Path:
-    """A workspace with a run on files that play, whose training features are cached; those of the test are not."""
-    monkeypatch.chdir(files)
-    done("train", "manifests/train.jsonl", "--epochs", 1, *small_settings, "--run", "runs/one")
+@pytest.fixture(scope="module")
+def trained_once(
+    shared_files: Path, tmp_path_factory: pytest.TempPathFactory, done: Callable, small_settings: list[str]
+) -> Path:
+    """What `trained` is a copy of."""
+    files = Path(shutil.copytree(shared_files, tmp_path_factory.mktemp("trained") / "workspace"))
+    done("train", files / "manifests" / "train.jsonl", "--epochs", 1, *small_settings, "--run", files / "runs" / "one")
     rows = list(read_rows(files / "manifests" / "test.jsonl", SplitPairRow))
     for name in ("clip", "utterance"):
         items = {row.id: row for row in (getattr(pair, name) for pair in rows)}
         write_rows(files / "manifests" / f"{name}s.jsonl", [items[key] for key in sorted(items)])
+    return files
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a run on files that play, whose training features are cached; those of the test are not."""
+    files = Path(shutil.copytree(trained_once, tmp_path / "workspace"))
+    monkeypatch.chdir(files)
     return files
 
 
