@@ -127,8 +127,8 @@ class ItemTensors:
         """Returns ``indices`` as a tensor on the device of the features; the copy is asynchronous."""
         tensor = torch.from_numpy(np.ascontiguousarray(indices))
         if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     def utterances(self, indices: Indices) -> Sequences:
         """Returns the utterances ``indices`` [B], zero-padded to the longest of them."""
