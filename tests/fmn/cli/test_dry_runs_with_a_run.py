@@ -81,6 +81,13 @@ def cached(workspace: Path) -> int:
     return sum(1 for path in (workspace / "cache" / "features").glob("*/*/*.npy") if path.parts[-3] != "contents")
 
 
+@pytest.mark.usefixtures("trained")
+def test_the_dry_runs_of_trainings_write_nothing_either(said: Callable) -> None:
+    other = ("compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2", "finetune")
+    for command in ("train --run runs/two", "train --resume --run runs/one", *other):
+        said(*command.split())
+
+
 def test_an_evaluation_writes_what_its_dry_run_said(
     trained: Path, dry: Callable, said: Callable, fmn: Callable
 ) -> None:
