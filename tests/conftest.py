@@ -106,6 +106,17 @@ def state_of_torch() -> Iterator[None]:
     cudnn.deterministic, cudnn.benchmark = flags
 
 
+@pytest.fixture(scope="session")
+def tree() -> Callable[[Path], dict[str, tuple[int, int, bytes]]]:
+    """Gives every file and folder below a folder: times of its last change, and the content of files."""
+
+    def entry(path: Path) -> tuple[int, int, bytes]:
+        found = path.lstat()
+        return found.st_mtime_ns, found.st_ctime_ns, path.read_bytes() if path.is_file() else b""
+
+    return lambda folder: {str(path): entry(path) for path in (folder, *folder.rglob("*"))}
+
+
 @pytest.fixture
 def peak_bytes() -> Callable[..., int]:
     """Measures the Python memory that a call needs at its peak: the least of three runs.

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from shutil import copytree
-from tempfile import TemporaryDirectory
 
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
+from dataset_tools.build.opened_videos import memory_of
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
@@ -84,10 +82,7 @@ def build_dataset(
     _check_videos(corpus)
     speech_notes = _check_speech(options.voices, classes, reviews) if options.speech else ()
     if dry_run:
-        with TemporaryDirectory() as temporary:
-            memory = Path(temporary) / "sources"
-            if (workspace.cache / "sources").is_dir():
-                copytree(workspace.cache / "sources", memory)  # a dry run writes nothing
+        with memory_of(workspace, dry_run=True) as memory:
             opened = OpenedSources(corpus, memory, jobs, progress)
             summary = _planned(opened, classes, options, decisions, renamed)
             return replace(summary, speech_notes=(*speech_notes, *summary.speech_notes))

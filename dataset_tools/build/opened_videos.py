@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN = 3
+
+
+@contextmanager
+def memory_of(workspace: Workspace, *, dry_run: bool) -> Iterator[Path]:
+    """Yields the cache folder of the video contents: that of the workspace, or in a dry run a temporary copy of it."""
+    kept = workspace.cache / "sources"
+    if not dry_run:
+        yield kept
+        return
+    with TemporaryDirectory() as temporary:
+        copied = Path(temporary) / "sources"
+        if kept.is_dir():
+            copytree(kept, copied)
+        yield copied
 
 
 def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Progress = silent) -> Corpus:

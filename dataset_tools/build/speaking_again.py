@@ -6,7 +6,7 @@ from dataset_tools.build.inputs import remember_sentences
 from dataset_tools.build_record import read_build, record_speech
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.ledger import Ledger
+from dataset_tools.core.ledger import DryRunLedger, Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.sentence_files import read_sentences
@@ -23,9 +23,12 @@ def synthesize_dataset(
     options: SpeechOptions,
     *,
     jobs: int = 1,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> SpeechSummary:
     """Synthesizes descriptions of the clips in clips.jsonl, writes utterances.jsonl and updates build.json.
+
+    With ``dry_run``, it only checks, and counts the utterances and the files to be made.
 
     Raises:
         InputError: there are no clips yet, the class file lacks their classes, build.json cannot be read, or the engine
@@ -34,11 +37,16 @@ def synthesize_dataset(
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
     read_build(workspace)  # raises before the long synthesis
-    with Ledger(workspace.ledger) as ledger:
-        rows, failures = speak(workspace, clips, classes, options, jobs=jobs, ledger=ledger, progress=progress)
-        rows = write_utterances(workspace, clips, rows)
-        record_speech(workspace, options, len(rows), failures)
-        remember_sentences(workspace, options.sentences)
+    with (DryRunLedger if dry_run else Ledger)(workspace.ledger) as ledger:
+        rows, failures = speak(
+            workspace, clips, classes, options, jobs=jobs, ledger=ledger, dry_run=dry_run, progress=progress
+        )
+        if not dry_run:
+            rows = write_utterances(workspace, clips, rows)
+            record_speech(workspace, options, len(rows), failures)
+            remember_sentences(workspace, options.sentences)
     agreed = agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
     notes = notes_on_language(read_sentences(options.sentences), agreed, options.language)
-    return SpeechSummary(len(rows), sum(row.source == "recorded" for row in rows), failures, notes=notes)
+    recorded = sum(row.source == "recorded" for row in rows)
+    to_make = sum(len(ledger.status("skipped", kind)) for kind in ("utterance/", "copy/")) if dry_run else 0
+    return SpeechSummary(len(rows), recorded, failures, notes=notes, dry_run=dry_run, to_make=to_make)

@@ -44,13 +44,14 @@ def annotate(
     ] = None,
     yes: YesOption = False,
     jobs: JobsOption = DEFAULT_JOBS,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Find or start a server, push, pull, and show the project's address. Users see the help text of the group."""
     from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.push import push
 
     classes = class_file_of(tasks.class_file, place)
-    target, started = _target(place, terminal, may_install=yes)
+    target, started = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
         url=target.url,
@@ -60,12 +61,24 @@ def annotate(
         document_root=target.document_root,
         options=tasks.push_options(SelectionOptions()),
         jobs=jobs,
+        dry_run=dry_run,
         progress=terminal.progress,
     )
     _show_push(terminal, pushed)
-    pulled = pull(place, url=target.url, api_key=target.api_key, project=tasks.project, progress=terminal.progress)
-    _show_pull(terminal, place, pulled)
+    if pushed.project is not None:  # else this is a dry run, which makes no project to pull from
+        pulled = pull(
+            place,
+            url=target.url,
+            api_key=target.api_key,
+            project=tasks.project,
+            dry_run=dry_run,
+            progress=terminal.progress,
+        )
+        _show_pull(terminal, place, pulled)
     _show_status(terminal, place)
+    if dry_run:
+        terminal.result({"dry_run": True})
+        return
     if open_page or (open_page is None and started and sys.stdout.isatty() and not terminal.as_json):
         _open(pushed.address)
 

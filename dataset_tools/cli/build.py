@@ -61,7 +61,7 @@ def build(
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
     from dataset_tools.build.building import build_dataset
-    from dataset_tools.build.inputs import drawn_standin, is_footage_of_build, known_class_file, own_class_file
+    from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engines.registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
@@ -84,7 +84,7 @@ def build(
         kept |= kept_sentences
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
-    if dry_run and source is None and not drawn_standin(place).is_dir():
+    if dry_run and footage.would_draw_standin(place):
         terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
         terminal.result({"dry_run": True, "clips": None})
         return

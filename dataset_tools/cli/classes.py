@@ -10,7 +10,7 @@ import typer
 
 from dataset_tools.cli.footage import FootageOptions
 from dataset_tools.cli.options import ClassOptions, class_file_of, warn_synthetic
-from dataset_tools.core.command import DEFAULT_JOBS
+from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
@@ -45,12 +45,13 @@ def classes(
             "--out", "-o", help="Write the drafted or proposed class file here; an existing file is never overwritten."
         ),
     ] = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Count intervals, seconds, persons and dishes per class; draft a class file from annotations, or propose one.
 
     Example: fmn-data classes --from intervals.csv --classes 20 -o annotations/classes.yaml
     """
-    from dataset_tools.build.opened_videos import with_opened_videos
+    from dataset_tools.build.opened_videos import memory_of, with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
 
     _check_given(options, footage, draft_from, propose, out)
@@ -62,11 +63,16 @@ def classes(
             next_step="choose another name with --out, or move the file away",
         )
     if draft_from is not None:
-        _draft(terminal, draft_from, footage.read_with, options.count, out)
+        _draft(terminal, draft_from, footage.read_with, options.count, out, dry_run=dry_run)
         return
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
-    corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS)
-    corpus = with_opened_videos(corpus, place.cache / "sources", jobs=DEFAULT_JOBS, progress=terminal.progress)
+    if dry_run and footage.would_draw_standin(place):
+        terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its intervals counted")
+        terminal.result({"dry_run": True, "classes": None})
+        return
+    corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS, dry_run=dry_run)
+    with memory_of(place, dry_run=dry_run) as memory:
+        corpus = with_opened_videos(corpus, memory, jobs=DEFAULT_JOBS, progress=terminal.progress)
     warn_synthetic(terminal, corpus.standin is not None)
     for note in corpus.notes:
         terminal.say(f"  {note}")
@@ -77,10 +83,15 @@ def classes(
 
         proposal = find(corpus, class_words, count=propose, per_class=per_class)
         support = proposal.support
-        _show_proposal(terminal, proposal, out)
+        _show_proposal(terminal, proposal, out, dry_run=dry_run)
     terminal.say(support_table(support))
     terminal.result(
-        {"classes": [row.as_dict() for row in support], "stand_in": corpus.standin, "notes": list(corpus.notes)}
+        {
+            "dry_run": dry_run,
+            "classes": [row.as_dict() for row in support],
+            "stand_in": corpus.standin,
+            "notes": list(corpus.notes),
+        }
     )
 
 
@@ -113,7 +124,9 @@ def _check_given(
         )
 
 
-def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None) -> None:
+def _draft(
+    terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None, *, dry_run: bool
+) -> None:
     """Drafts a class file from annotations, without opening a video."""
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
@@ -135,6 +148,7 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
         terminal.say(f"  {draft.left_out:,} of {belong} to other triplets.")
     terminal.result(
         {
+            "dry_run": dry_run,
             "classes": [row.as_dict() for row in draft.counts],
             "clusters": list(draft.clusters),
             "left_out": draft.left_out,
@@ -144,18 +158,27 @@ def _draft(terminal: Terminal, listing: Path, read_with: ListOptions, count: int
     if out is None:
         terminal.say("Write the class file with -o annotations/classes.yaml.")
         return
+    if dry_run:
+        _show_unwritten(terminal, len(draft.counts), out)
+        return
     remarks = {row.class_id: count_of(row.intervals, "interval") for row in draft.counts}
     write_classes(out, draft.classes, heading=f"Drafted by fmn-data classes --from {listing.name}.", remarks=remarks)
     terminal.closing("classes", count_of(len(draft.counts), "class", "classes"), out)
 
 
-def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None) -> None:
+def _show_unwritten(terminal: Terminal, count: int, out: Path) -> None:
+    terminal.closing("dry run", f"{count_of(count, 'class', 'classes')} would be written", out)
+
+
+def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None, *, dry_run: bool) -> None:
     for sentence in proposal.uncovered:
         terminal.warn(sentence)
     if not proposal.proven:
         terminal.warn("the search ran out of time: there may be a better set")
     terminal.result({"uncovered": list(proposal.uncovered), "proven": proposal.proven})
-    if out is not None:
+    if out is not None and dry_run:
+        _show_unwritten(terminal, len(proposal.classes.classes), out)
+    elif out is not None:
         from dataset_tools.classes.writer import write_classes
 
         write_classes(out, proposal.classes, heading="Proposed by fmn-data classes --propose.")

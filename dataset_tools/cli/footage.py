@@ -151,6 +151,12 @@ class FootageOptions:
             source = known_footage(place, Path(corpus_root) if corpus_root else None)
         return replace(source, read_with=read_with) if source is not None and self.forget_options else source
 
+    def would_draw_standin(self, place: Workspace) -> bool:
+        """Whether `corpus` would render the synthetic corpus, which a dry run cannot read yet."""
+        from dataset_tools.build.inputs import drawn_standin
+
+        return self.source(place) is None and not drawn_standin(place).is_dir()
+
     def corpus(
         self,
         classes: ClassFile,

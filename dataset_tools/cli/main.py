@@ -48,6 +48,7 @@ def standin(
         Literal["easy", "standard", "hard"], typer.Option(help="How hard the classes are to tell apart.")
     ] = "standard",
     jobs: JobsOption = DEFAULT_JOBS,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Write the synthetic (stand-in) corpus: rendered kitchen scenes in MPII Cooking 2's layout.
 
@@ -56,10 +57,16 @@ def standin(
     from dataset_tools.corpora.standin.standin_corpus import write_standin
 
     summary = write_standin(
-        folder, seed=seed, per_class=per_class, difficulty=difficulty, jobs=jobs, progress=terminal.progress
+        folder,
+        seed=seed,
+        per_class=per_class,
+        difficulty=difficulty,
+        jobs=jobs,
+        dry_run=dry_run,
+        progress=terminal.progress,
     )
     terminal.closing("standin", summary.text(), folder)
-    terminal.result({"standin": summary.as_dict()})
+    terminal.result({"dry_run": dry_run, "standin": summary.as_dict()})
 
 
 app.command(rich_help_panel=FOOTAGE)(download)
@@ -131,7 +138,7 @@ def pairs(
         )
     for leak in summary.leaks:
         terminal.warn(f"leak: {leak} is in both training and test")
-    terminal.result(summary.as_dict())
+    terminal.result({"dry_run": dry_run, **summary.as_dict()})
     if not dry_run:
         # The default preset's video network was trained on rendered kitchens only (docs/encoders.md).
         preset = ("--preset", "light") if read_build(place).get("own_footage") else ()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.cli.options import ClassFileOption, class_file_of, warn_synthetic
-from dataset_tools.core.command import DEFAULT_JOBS, JobsOption
+from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption, JobsOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.workspace import Workspace
@@ -23,6 +23,7 @@ def report(
     ] = None,
     class_file: ClassFileOption = None,
     jobs: JobsOption = DEFAULT_JOBS,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Write an HTML report: counts, durations, shortfalls, failures, thumbnails and audio of every class.
 
@@ -32,11 +33,13 @@ def report(
     from dataset_tools.report.page import write_report
 
     classes = class_file_of(class_file, place)
-    summary = write_report(place, classes, out, jobs=jobs, progress=terminal.progress)
+    summary = write_report(place, classes, out, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     if not is_class_file_of_build(place, classes):
         terminal.warn(f"the data set was built with another class file than {classes.path}, or another version of it")
     warn_synthetic(terminal, summary.is_standin)
     shown = f"{count_of(summary.clips, 'clip')}, {count_of(summary.utterances, 'utterance')}"
+    if dry_run:
+        shown += f" would be shown, after drawing {count_of(summary.to_draw, 'thumbnail')}"
     terminal.closing("report", shown, summary.page)
     if summary.missing:
         terminal.warn(f"missing: {', '.join(first_of(summary.missing, 3))}")

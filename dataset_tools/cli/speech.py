@@ -48,6 +48,7 @@ def speech_synthesize(
         bool, typer.Option("--forget-options", help="Use only the options that are given, not those of the last build.")
     ] = False,
     jobs: JobsOption = DEFAULT_JOBS,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Synthesize the descriptions of existing clips, with other voices or in another language.
 
@@ -68,9 +69,8 @@ def speech_synthesize(
         sentences, kept_sentences = last_sentences(place, last, edited_ok=False)
         kept |= kept_sentences
     say_inherited(terminal, as_typed(kept))
-    summary = synthesize_dataset(
-        place, class_file, replace(options, sentences=sentences), jobs=jobs, progress=terminal.progress
-    )
+    options = replace(options, sentences=sentences)
+    summary = synthesize_dataset(place, class_file, options, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     for message in summary.notes:
         terminal.warn(message)
     for licence in voice_licences(options.engine):
@@ -147,6 +147,7 @@ def speech_check(
     place: Workspace,
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
     jobs: JobsOption = DEFAULT_JOBS,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Warn about recordings that may not match their sentence (English only; needs the extra transcripts).
 
@@ -154,7 +155,7 @@ def speech_check(
     """
     from dataset_tools.speech.transcripts import check_transcripts
 
-    summary = check_transcripts(place, recorded=not synthesized, jobs=jobs, progress=terminal.progress)
+    summary = check_transcripts(place, recorded=not synthesized, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     _show_check(terminal, summary, place)
     terminal.result(summary.as_dict())
     terminal.some_failed(
@@ -212,6 +213,7 @@ def _show_check(terminal: Terminal, summary: TranscriptSummary, place: Workspace
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
     text = f"{count_of(len(summary.rows), 'utterance')}, {len(doubtful)} may not match their sentence"
+    text += f"; {summary.to_check} more would be checked" if summary.dry_run else ""
     terminal.closing("check", text, place.manifests / "transcripts.jsonl")
 
 
@@ -326,8 +328,13 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
             languages = [f"{number} {language}" for language, number in sorted(summary.assumed_languages.items())]
             terminal.say(f"  language not stated, assumed: {', '.join(languages)}; another: --language CODE")
     utterances = count_of(summary.utterances, "utterance")
-    if summary.dry_run:
+    if summary.dry_run and stage == "import":
         terminal.say("  nothing was written")
+    elif summary.dry_run:
+        made = count_of(summary.to_make, "file")
+        terminal.closing(
+            stage, f"{utterances}, {summary.recorded} of them recorded; {made} would be made", place.speech
+        )
     else:
         terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
     terminal.result(summary.as_dict())

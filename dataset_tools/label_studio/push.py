@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def push(
     """
     progress(_STAGE, 0, 1, "querying the server")
     guesses = {} if options.from_run is None else read_guesses(options.from_run)
-    with connect(url, api_key) as client, reviews_lock(workspace):
+    with connect(url, api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
         wanted = wanted_tasks(
             workspace,
             classes,

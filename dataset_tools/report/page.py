@@ -20,7 +20,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.classes.known_classes import check_known
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.jsonl import count_rows
 from dataset_tools.core.ledger import read_ledger
@@ -33,7 +33,7 @@ from dataset_tools.report.card_data import SCRIPTS, STYLE, card_data
 from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.statistics import Statistics, describe_dataset, loudness_of
-from dataset_tools.report.thumbnails import spread, thumbnail_name, write_thumbnails
+from dataset_tools.report.thumbnails import spread, thumbnail_name, without_thumbnail, write_thumbnails
 from dataset_tools.speech.recordings.consents import Withdrawal, read_speakers, read_withdrawals
 from dataset_tools.speech.recordings.speaker_facts import count_speakers
 from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
@@ -53,6 +53,7 @@ class ReportSummary:
         missing: files of clips and utterances that do not exist.
         without_picture: why existing clips have no thumbnail, by id.
         withdrawn: tombstones of the speakers who withdrew their consent.
+        dry_run: whether nothing was written; ``to_draw``: then, the number of thumbnails that would be drawn.
     """
 
     page: str
@@ -65,6 +66,8 @@ class ReportSummary:
     without_picture: Mapping[str, str]
     withdrawn: tuple[Withdrawal, ...]
     is_standin: bool
+    dry_run: bool = False
+    to_draw: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,11 +79,13 @@ def write_report(
     folder: Path | None = None,
     *,
     jobs: int = 1,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> ReportSummary:
     """Writes ``index.html`` and ``thumbnails/`` to ``folder`` (default: report/ in the workspace).
 
-    Clips and utterances are linked, not copied: the page stays with its workspace, and marks missing files.
+    Clips and utterances are linked, not copied: the page stays with its workspace, and marks missing files. With
+    ``dry_run``, everything is checked, but nothing is written.
 
     Raises:
         InputError: there is no data set in the workspace, a manifest or build.json cannot be read, the class file lacks
@@ -106,15 +111,21 @@ def write_report(
     if folder is not None:
         _refuse_other(folder)
     folder = folder or workspace.root / "report"
-    for place in (folder, folder / "thumbnails"):
-        clear_partial(place)
+    pictures_folder = folder / "thumbnails"
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
-    failures = write_thumbnails(shown, workspace.root, folder / "thumbnails", jobs=jobs, progress=progress)
+    to_draw, failures = 0, dict[str, ToolkitError]()
+    if dry_run:
+        to_draw = len(without_thumbnail(shown, pictures_folder))
+    else:
+        for place in (folder, pictures_folder):
+            clear_partial(place)
+        failures = write_thumbnails(shown, workspace.root, pictures_folder, jobs=jobs, progress=progress)
     pictures = {clip.id: f"thumbnails/{thumbnail_name(clip)}" for clip in shown if clip.id not in failures}
     media = {row.path for row in clips} | {row.path for row in utterances}
     missing = sorted(path for path in media if not (workspace.root / path).is_file())
     page = _page(statistics, cards, built, workspace, folder, pictures=pictures, missing=missing)
-    write_bytes(folder / "index.html", page.encode())
+    if not dry_run:
+        write_bytes(folder / "index.html", page.encode())
     return ReportSummary(
         page=str(folder / "index.html"),
         clips=len(clips),
@@ -128,6 +139,8 @@ def write_report(
         },
         withdrawn=read_withdrawals(workspace),
         is_standin=built.get("stand_in") is not None,
+        dry_run=dry_run,
+        to_draw=to_draw,
     )
 
 

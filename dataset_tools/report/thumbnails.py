@@ -44,14 +44,18 @@ def write_thumbnails(
     for stale in folder.glob("[0-9a-f]" * 16 + ".jpg"):
         if stale.name not in wanted:
             stale.unlink()
-    tasks = [_Task(clip, workspace, folder / thumbnail_name(clip)) for clip in clips]
-    tasks = [task for task in tasks if not task.target.exists()]
+    tasks = [_Task(clip, workspace, folder / thumbnail_name(clip)) for clip in without_thumbnail(clips, folder)]
     failures: dict[str, ToolkitError] = {}
     for done, outcome in enumerate(run_each(_draw, tasks, jobs=jobs) if tasks else (), start=1):
         if outcome.error is not None:
             failures[outcome.item.clip.id] = outcome.error
         progress("pictures", done, len(tasks), outcome.item.clip.id)
     return failures
+
+
+def without_thumbnail(clips: Sequence[ClipRow], folder: Path) -> list[ClipRow]:
+    """Returns the clips that have no thumbnail in the folder yet."""
+    return [clip for clip in clips if not (folder / thumbnail_name(clip)).exists()]
 
 
 def spread(clips: Sequence[ClipRow], count: int) -> list[ClipRow]:

@@ -19,7 +19,7 @@ from dataset_tools.core.audio_decoding import Samples, Sound, decode
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
-from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
@@ -76,6 +76,7 @@ def augment(
     ranges: Ranges | None = None,
     jobs: int = 1,
     ledger: Ledger,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Writes augmented copies of the utterances that describe a clip, as ``speech/<utterance id>_augN.wav``.
@@ -88,6 +89,7 @@ def augment(
         ranges: ranges of the parameters.
         jobs: number of processes; does not affect the output.
         ledger: open; gets a row ``copy/<id>`` for each copy.
+        dry_run: write nothing, as in `dataset_tools.speech.synthesis.synthesize`.
         progress: progress callback.
 
     Returns:
@@ -110,6 +112,11 @@ def augment(
             failures[task.copy_id] = died
         else:
             todo.append(task)
+    if dry_run:
+        for task in todo:
+            ledger.record(LedgerRow(id=f"copy/{task.copy_id}", status="skipped", stage=_STAGE))
+            rows.append(msgspec.structs.replace(task.original, id=task.copy_id, sha256="", augmented=task.done))
+        todo = []
     if tasks:
         progress(_STAGE, len(rows) + len(failures), len(tasks))
     for outcome in run_each(_copy, todo, jobs=jobs):

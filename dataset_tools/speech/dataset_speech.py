@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class SpeechSummary:
         notes: further messages about the imported files. voices: number of recordings among them, by voice.
         assumed_languages: number of new recordings by language, of those for which none was stated.
         dry_run: whether nothing was written; utterances.jsonl is as before.
+        to_make: after the dry run of a synthesis, number of audio files that it would write.
     """
 
     utterances: int
@@ -75,6 +77,7 @@ class SpeechSummary:
     voices: Mapping[str, int] = field(default_factory=dict)
     assumed_languages: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
+    to_make: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -89,6 +92,7 @@ class SpeechSummary:
             "voices": dict(self.voices),
             "assumed_languages": dict(self.assumed_languages),
             "dry_run": self.dry_run,
+            "to_make": self.to_make,
         }
 
 
@@ -100,15 +104,18 @@ def speak(
     *,
     jobs: int,
     ledger: Ledger,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Synthesizes a description of every clip; returns all utterances of the data set, including recordings.
+
+    With ``dry_run``, nothing is written (`dataset_tools.speech.synthesis.synthesize`).
 
     Raises:
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
     sentences = read_sentences(options.sentences) if options.sentences else None
-    with replacing_speech(workspace, ledger):
+    with nullcontext() if dry_run else replacing_speech(workspace, ledger):
         spoken, failures = synthesize(
             workspace,
             clips,
@@ -122,6 +129,7 @@ def speak(
             sentences=sentences,
             agreed=_agreed(workspace, clips),
             judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
+            dry_run=dry_run,
         )
         originals = _with_recordings(workspace, clips, classes, spoken)
         recorded = {row.clip for row in originals if row.source == "recorded"}
@@ -129,7 +137,14 @@ def speak(
         current = {f"utterance/{row.id}" for row in spoken} | {f"utterance/{name}" for name in failures}
         ledger.forget([name for name in ledger.rows if name.startswith("utterance/") and name not in current])
         copies, failed = augment(
-            workspace, originals, copies=options.augment, seed=options.seed, jobs=jobs, ledger=ledger, progress=progress
+            workspace,
+            originals,
+            copies=options.augment,
+            seed=options.seed,
+            jobs=jobs,
+            ledger=ledger,
+            dry_run=dry_run,
+            progress=progress,
         )
     return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
 

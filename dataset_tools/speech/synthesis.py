@@ -14,7 +14,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import partial_folder
-from dataset_tools.core.ledger import Ledger, failed, ok
+from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
@@ -86,6 +86,7 @@ def synthesize(
     sentences: SentenceSpans | None = None,
     agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
     judged_bad: Mapping[str, int] = MappingProxyType({}),
+    dry_run: bool = False,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Synthesizes one description of every clip, ``speech/<clip id>_<voice id>.wav``.
 
@@ -106,6 +107,8 @@ def synthesize(
         agreed: sentences that annotators agreed with, by clip id (`dataset_tools.decisions.verdicts`).
         judged_bad: number of rejected renderings by utterance id (see the same module). The clip gets the next voice of
             its person, or another rendering if all voices were rejected.
+        dry_run: synthesize nothing: utterances to be synthesized have an empty ``sha256``, and are skipped in the
+            ledger, which has to be a `DryRunLedger`.
 
     Returns:
         The rows, sorted by id; and the errors of failed utterances, by id.
@@ -140,6 +143,13 @@ def synthesize(
             failures[task.utterance_id] = died
         else:
             todo.append(task)
+    of_engine = f"{engine.name} {engine.version}"
+    if dry_run:
+        unknown = Written(duration_s=0.0, sha256="", quality={})
+        for task in todo:
+            ledger.record(LedgerRow(id=f"utterance/{task.utterance_id}", status="skipped", stage=_STAGE))
+            rows.append(_row(task, unknown, workspace, language, of_engine))
+        todo = []
     note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
     total = len(tasks) + len(clips) - len(spoken)
     progress(_STAGE, len(rows) + len(failures), total, note)
@@ -147,7 +157,7 @@ def synthesize(
         task, key = outcome.item, keys[outcome.item.utterance_id]
         row_id = f"utterance/{task.utterance_id}"
         if outcome.result is not None:
-            row = _row(task, outcome.result, workspace, language, f"{engine.name} {engine.version}")
+            row = _row(task, outcome.result, workspace, language, of_engine)
             values = msgspec.to_builtins(row)
             ledger.record(ok(row_id, _STAGE, key, task.target, workspace.root, row.sha256, row=values))
             rows.append(row)

@@ -9,7 +9,7 @@ Measured (`docs/recording.md`): reliable for whole sentences read by people, poo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,11 +68,19 @@ class TranscriptRow(Row, frozen=True, kw_only=True, tag="fmn.transcript/1"):
 
 @dataclass(frozen=True)
 class TranscriptSummary:
-    """Result of a check. Attributes: skipped: reasons by utterance that cannot be checked. failures: by utterance."""
+    """Result of a check.
+
+    Attributes:
+        rows: those of transcripts.jsonl.
+        skipped: reasons by utterance that cannot be checked. failures: by utterance.
+        dry_run: whether nothing was checked and written; ``to_check``: then, the number of utterances to be checked.
+    """
 
     rows: tuple[TranscriptRow, ...]
     skipped: dict[str, str]
     failures: dict[str, ToolkitError]
+    dry_run: bool = False
+    to_check: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -80,6 +88,8 @@ class TranscriptSummary:
             "doubtful": {row.id: row.score for row in self.rows if row.warning},
             "skipped": self.skipped,
             "failures": {name: error.as_dict() for name, error in self.failures.items()},
+            "dry_run": self.dry_run,
+            "to_check": self.to_check,
         }
 
 
@@ -96,7 +106,12 @@ class _Task:
 
 
 def check_transcripts(
-    workspace: Workspace, *, recorded: bool = True, jobs: int = 1, progress: Progress = silent
+    workspace: Workspace,
+    *,
+    recorded: bool = True,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
 ) -> TranscriptSummary:
     """Checks the utterances of a data set and writes transcripts.jsonl; valid earlier scores are kept.
 
@@ -107,6 +122,7 @@ def check_transcripts(
         workspace: of the data set.
         recorded: whether to check only recordings, not synthesized utterances.
         jobs: number of processes; does not affect the scores.
+        dry_run: only count the utterances to be checked.
         progress: progress callback.
 
     Raises:
@@ -129,6 +145,8 @@ def check_transcripts(
             skipped[one.id] = reason
         else:
             todo.append(_Task(one, workspace.root / one.path, others))
+    if dry_run:
+        return TranscriptSummary(_current(workspace, known), skipped, {}, dry_run=True, to_check=len(todo))
     progress("check", 0, len(todo))
     try:
         for done, outcome in enumerate(run_each(_score, todo, jobs=jobs), start=1):
@@ -239,12 +257,15 @@ def transcripts_lock(workspace: Workspace) -> Iterator[None]:
 def _write(workspace: Workspace, found: dict[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
     """Adds rows to the file; writes and returns those that are valid now, since speakers may have withdrawn."""
     with transcripts_lock(workspace):
-        rows = {row.id: row for row in _read(workspace)} | found
-        now = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
-        same = ((rows.get(one.id), one) for one in sorted(now, key=lambda one: one.id))
-        current = tuple(row for row, one in same if row is not None and _is_current(row, one))
+        current = _current(workspace, {row.id: row for row in _read(workspace)} | found)
         write_rows(transcripts_path(workspace), current)
     return current
+
+
+def _current(workspace: Workspace, rows: Mapping[str, TranscriptRow]) -> tuple[TranscriptRow, ...]:
+    now = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    same = ((rows.get(one.id), one) for one in sorted(now, key=lambda one: one.id))
+    return tuple(row for row, one in same if row is not None and _is_current(row, one))
 
 
 def _is_current(row: TranscriptRow, one: UtteranceRow) -> bool:

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
+from fmn.cli.dry_run import show_dry_run
 from fmn.cli.options import RunOptions, check_used, short, show_failures, titled
 
 
@@ -39,12 +41,13 @@ def evaluate(
             "--trec-top", min=1, help="Number of best items per query in the run files of --trec (default: 1000)."
         ),
     ] = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Evaluate retrieval in both directions: clips for an utterance, and utterances for a clip.
 
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
-    from fmn.evaluation.evaluate import UPDATED
+    from fmn.evaluation.evaluate import UPDATED, plan_evaluation
     from fmn.evaluation.evaluate import evaluate as evaluate_run
     from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, chosen_table, class_table, results_table
     from fmn.evaluation.sanity_baselines import trivial_rows
@@ -54,6 +57,17 @@ def evaluate(
     check_used("--trec-top", trec_top, is_used=trec is not None, needed="--trec")
     names = () if metrics is None else parse_metrics(metrics)
     folder, chosen = options.folder(), options.manifest_or("test.jsonl")
+    if dry_run:
+        planned = plan_evaluation(
+            folder,
+            chosen,
+            **options.compute,
+            updates_memory=update_memory,
+            trec=trec,
+            progress=terminal.progress,
+        )
+        show_dry_run(terminal, planned, "evaluate")
+        return
     found = evaluate_run(
         folder,
         chosen,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.core.command import AddressOption, CommandLine, EngineOption, engine_running
+from dataset_tools.core.command import AddressOption, CommandLine, DryRunOption, EngineOption, engine_running
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
 from fmn.cli.options import TrainingOptions, short, show_failures
@@ -41,7 +42,7 @@ class ExtractOptions(ExportOptions):
 
 
 @app.command()
-def extract(terminal: Terminal, options: ExtractOptions) -> None:
+def extract(terminal: Terminal, options: ExtractOptions, dry_run: DryRunOption = False) -> None:
     """Extract all features into the workspace's cache, which training and all other commands use.
 
     On a Ray cluster, every node needs the toolkit installed and the workspace mounted at the same path.
@@ -53,10 +54,15 @@ def extract(terminal: Terminal, options: ExtractOptions) -> None:
     is_run = options.manifest.is_dir()
     config, manifests = _run(options) if is_run else (options.config(), _with_test(options.manifest.resolve()))
     on_ray = options.engine == "ray"
-    with engine_running(options.engine, options.address, options.jobs):
-        found = cache_features(manifests, config, **options.compute, in_tasks=on_ray, progress=terminal.progress)
+    with nullcontext() if on_ray and dry_run else engine_running(options.engine, options.address, options.jobs):
+        found = cache_features(
+            manifests, config, **options.compute, in_tasks=on_ray, dry_run=dry_run, progress=terminal.progress
+        )
     items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
-    sizes = f"{items} have features, {found.computed} of them new"
+    if dry_run:
+        sizes = f"up to {count_of(found.computed, 'feature')} of {items} would be extracted"
+    else:
+        sizes = f"{items} have features, {found.computed} of them new"
     terminal.closing("features", sizes, "cache/features")
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
@@ -74,6 +80,7 @@ def export(
             file_okay=False,
         ),
     ],
+    dry_run: DryRunOption = False,
 ) -> None:
     """Export the features of all clips and utterances as .npy files, the format that --features reads.
 
@@ -83,8 +90,15 @@ def export(
 
     is_run = options.manifest.is_dir()
     config, manifests = _run(options) if is_run else (options.config(), [options.manifest])
-    found = export_features(manifests, config, folder, **options.compute, progress=terminal.progress)
+    found = export_features(manifests, config, folder, **options.compute, dry_run=dry_run, progress=terminal.progress)
     utterances = count_of(found.utterances, "utterance")
+    if dry_run:
+        first = f"; up to {count_of(found.to_extract, 'feature')} would be extracted first" if found.to_extract else ""
+        exported = f"the features of {count_of(found.clips, 'clip')} and {utterances} would be written{first}"
+        terminal.closing("dry run", exported, short(folder))
+        show_failures(terminal, found.failures)
+        terminal.result(found.as_dict())
+        return
     sizes = f"{count_of(found.clips, 'clip')} [{found.video_dim}] and {utterances} [T, {found.audio_dim}]"
     terminal.closing("features", sizes, short(folder))
     show_failures(terminal, found.failures)

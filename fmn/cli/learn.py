@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
+from fmn.cli.dry_run import show_dry_run
 from fmn.cli.options import ComputeOptions, short
 
 
@@ -31,6 +33,7 @@ def learn(
     skip_known: Annotated[
         bool, typer.Option("--skip-known", help="Skip pairs of classes that the run was trained on.")
     ] = False,
+    dry_run: DryRunOption = False,
     *,
     options: ComputeOptions,
 ) -> None:
@@ -38,8 +41,15 @@ def learn(
 
     Example: fmn learn runs/fmn-demo manifests/new.jsonl --out runs/fmn-more
     """
-    from fmn.evaluation.learn_classes import learn_classes
+    from fmn.evaluation.learn_classes import learn_classes, plan_learning
 
+    if dry_run:
+        planned, result = plan_learning(
+            run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress
+        )
+        classes = ", ".join(result.classes)
+        show_dry_run(terminal, planned, f"learn {classes}: {result.added} new items among", result=result.as_dict())
+        return
     found = learn_classes(run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress)
     items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
     terminal.closing(

@@ -12,6 +12,7 @@ from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
 from fmn.cli.compare import compare
+from fmn.cli.dry_run import show_dry_run
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
@@ -35,7 +36,7 @@ from fmn.cli.serve import serve
 from fmn.cli.studies import COMMANDS
 
 if TYPE_CHECKING:
-    from fmn.search.search_results import SearchResult
+    from fmn.search.search_results import QueryKind, SearchResult
     from fmn.training.run_state import RunState
     from fmn.training.train import RunSummary, TrainingPlan
 
@@ -182,13 +183,16 @@ def search(
     ] = None,
     everything: AllOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of results.")] = 10,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Find the clips that match a spoken or typed description, or the utterances that match a clip.
 
     Example: fmn search runs/fmn-demo --speech question.wav --top 10
     """
     from dataset_tools.core.errors import InputError
+    from fmn.data.dry_run import DryRun
     from fmn.search.gallery_search import search as search_run
+    from fmn.search.prepare import plan_search
 
     queries = [query for query in (speech, clip, text) if query is not None]
     if len(queries) != 1 or (by_words and text is None):
@@ -205,18 +209,17 @@ def search(
         from fmn.search.text_query import search_words
 
         result = search_words(text, manifest, top=top, everything=everything, root=options.root)
+        if dry_run:  # it would only be shown
+            show_dry_run(terminal, DryRun(result.gallery, 0, 0), "search")
+            return
     else:
-        result = search_run(
-            options.folder(),
-            queries[0],
-            "speech" if clip is None else "clip",
-            manifest,
-            top=top,
-            everything=everything,
-            voices=voices or "espeak",
-            **options.compute,
-            progress=terminal.progress,
-        )
+        kind: QueryKind = "speech" if clip is None else "clip"
+        how: dict[str, Any] = {"everything": everything, "voices": voices or "espeak", **options.compute}
+        if dry_run:
+            planned = plan_search(options.folder(), queries[0], kind, manifest, **how, progress=terminal.progress)
+            show_dry_run(terminal, planned, "search")
+            return
+        result = search_run(options.folder(), queries[0], kind, manifest, top=top, **how, progress=terminal.progress)
     _show_search(terminal, result, f"“{text}”" if text is not None else short(Path(result.query)))
 
 
@@ -231,14 +234,25 @@ def download_weights(
     backbone: Annotated[
         Literal["i3d", "i3d_r50", "all"], typer.Option("--backbone", help="Backbone to download weights for.")
     ] = "i3d",
+    dry_run: DryRunOption = False,
 ) -> None:
     """Download and verify pretrained weights; an interrupted download resumes.
 
     Example: fmn weights download
     """
-    from fmn.features.weights import PUBLISHED, download, weights_folder
+    from fmn.features.weights import PUBLISHED, download, missing_weights, weights_folder
 
     names = [name for name in PUBLISHED if backbone in ("all", name[0])]
+    if dry_run:
+        missing = missing_weights(names)
+        for one in missing:
+            terminal.say(f"  {one.url}, license {one.licence}")
+        known = len(names) - len(missing)
+        what = f"{count_of(len(missing), 'file')} would be fetched (size unknown), {known} known"
+        terminal.closing("dry run", what, weights_folder())
+        files = [str(weights_folder() / one.file) for one in missing]
+        terminal.result({"dry_run": True, "files": files, "known": known})
+        return
     paths = download(names, progress=terminal.progress)
     terminal.closing("weights", f"{count_of(len(paths), 'file')}, checked", weights_folder())
     terminal.result({"files": [str(path) for path in paths]})

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal, workspace_option
 from dataset_tools.core.count_of import count_of
+from fmn.cli.dry_run import show_dry_run
 from fmn.cli.options import RunOptions, short, show_failures
 
 
@@ -32,24 +34,25 @@ def predict(
             "--clip-manifest", help="Manifest of the clips to classify (default: clips.jsonl next to the manifest)."
         ),
     ] = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Predict the class of every clip, with an uncertainty, for `fmn-data annotate push --from-run`.
 
     Example: fmn predict runs/fmn-demo
     """
     from dataset_tools.manifests import workspace_of
+    from fmn.evaluation.predict import plan_prediction
     from fmn.evaluation.predict import predict as predict_run
     from fmn.evaluation.run_manifests import own_training_manifest
 
     folder = options.folder()
     manifest = options.manifest or own_training_manifest(folder)
-    found = predict_run(
-        folder,
-        manifest,
-        clips=clips,
-        **options.compute,
-        progress=terminal.progress,
-    )
+    if dry_run:
+        planned, unused = plan_prediction(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)
+        show_dry_run(terminal, planned, "predict classes from", "prediction", unused=unused)
+        show_failures(terminal, unused)
+        return
+    found = predict_run(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)
     agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
     show_failures(terminal, found.failures, lacking="prediction")

@@ -19,7 +19,7 @@ from dataset_tools.core.execution import run_each
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.items import load_items
-from fmn.data.loading import default_jobs, feature_cache, find_device
+from fmn.data.loading import default_jobs, feature_cache, usable_device
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, distinct
@@ -33,12 +33,16 @@ _networks: Networks = {}
 
 @dataclass(frozen=True)
 class CachedCount:
-    """Result of `cache_features`: distinct contents with features, how many were computed now, and failures by name."""
+    """Result of `cache_features`: distinct contents with features, how many were computed now, and failures by name.
+
+    After a dry run: how many would be computed, and the failures that are known before.
+    """
 
     clips: int
     utterances: int
     computed: int
     failures: dict[str, str]
+    dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,6 +54,7 @@ class _Task:
     config: VideoFeatureConfig | AudioFeatureConfig
     cache: Path
     device: str
+    dry_run: bool = False
 
 
 def cache_features(
@@ -60,6 +65,7 @@ def cache_features(
     device: str = "auto",
     jobs: int | None = None,
     in_tasks: bool = False,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> CachedCount:
     """Computes the features of all clips and utterances of some manifests that are missing in the workspace's cache.
@@ -72,6 +78,7 @@ def cache_features(
         jobs: workers; None: one per core.
         in_tasks: runs tasks of `dataset_tools.core.execution.run_each`, possibly on a cluster; if a worker crashes,
             only the file that caused the crash is lost. False: runs in threads of this process.
+        dry_run: only check and count (`fmn.features.extract.extract_video`).
         progress: progress callback.
 
     Raises:
@@ -87,16 +94,16 @@ def cache_features(
         ([one for items in loaded for one in items.clip_media()], config.video),
         ([one for items in loaded for one in items.utterance_media()], config.audio),
     ):
-        whole = _Task(tuple(distinct(media)), part, cache, device)
+        whole = _Task(tuple(distinct(media)), part, cache, device, dry_run)
         contents = {one.name: one.sha256 for one in whole.media}
-        if in_tasks:
+        if in_tasks and not dry_run:
             _extract(replace(whole, media=()), jobs)  # fails early if the networks cannot be loaded
-        done = _in_tasks(whole, jobs, progress) if in_tasks else _cache_files(whole, jobs, progress)
+        done = _in_tasks(whole, jobs, progress) if in_tasks and not dry_run else _cache_files(whole, jobs, progress)
         counts.append(len({sha256 for name, sha256 in contents.items() if name not in done[1]}))
         computed += done[0]
         failures |= done[1]
     clips, utterances = counts
-    return CachedCount(clips, utterances, computed, failures)
+    return CachedCount(clips, utterances, computed, failures, dry_run)
 
 
 def _cache_files(task: _Task, jobs: int = 1, progress: Progress = silent) -> tuple[int, dict[str, str]]:
@@ -125,7 +132,8 @@ def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[st
 
 
 def _extract(task: _Task, jobs: int, progress: Progress = silent) -> FeatureSet:
-    options: dict[str, Any] = {"cache": task.cache, "device": str(find_device(task.device)), "jobs": jobs}
+    device = str(usable_device(task.device, dry_run=task.dry_run))
+    options: dict[str, Any] = {"cache": task.cache, "device": device, "jobs": jobs, "dry_run": task.dry_run}
     if isinstance(task.config, VideoFeatureConfig):
         return extract_video(task.media, task.config, progress=progress, networks=_networks, **options)
     return extract_audio(task.media, task.config, progress=progress, networks=_networks, **options)

@@ -68,6 +68,21 @@ class BothFeatures:
     audio: FeatureSet
     failures: dict[str, ToolkitError]
 
+    @property
+    def sources(self) -> tuple[str, str]:
+        """Digests of everything that determines the video and the audio features."""
+        return self.video.source, self.audio.source
+
+    @property
+    def own(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """`FeatureSet.own` of the video and the audio features."""
+        return self.video.own, self.audio.own
+
+    @property
+    def computed(self) -> int:
+        """Number of features that were computed, or after a dry run would be; the others were in the cache."""
+        return self.video.computed + self.audio.computed
+
     def tensors(
         self,
         clips: Sequence[ClipRow],
@@ -130,12 +145,7 @@ def load_features(
         clips, utterances, config, items.workspace, device=device, jobs=jobs, progress=progress, networks=networks
     )
     video, audio = found.video, found.audio
-    left = items.of_ids(
-        {media.name for media in clips if video.failure_of(media) is None},
-        {media.name for media in utterances if audio.failure_of(media) is None},
-    )
-    if not len(left.pairs):
-        raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
+    left = _with_features(items, found, config)
     data = found.tensors(left.clips, left.utterances, left.clip_classes, left.utterance_classes, device)
     caveats = (
         video.note,
@@ -144,7 +154,39 @@ def load_features(
         _seen_before(left, video.trained_on),
     )
     notes = tuple(note for note in caveats if note)
-    return FeatureDataset(left, data, found.failures, (video.source, audio.source), notes, (video.own, audio.own))
+    return FeatureDataset(left, data, found.failures, found.sources, notes, found.own)
+
+
+def plan_features(
+    items: Items, config: Config, *, jobs: int | None = None, progress: Progress = silent
+) -> tuple[Items, BothFeatures]:
+    """Returns what `load_features` would load, of a dry run: nothing is computed or written.
+
+    Returns:
+        The items, without those that cannot have features as far as is known; and the features (`extract_both`).
+
+    Raises:
+        InputError: as `load_features`.
+    """
+    media = items.clip_media(), items.utterance_media()
+    device = torch.device("cpu")
+    found = extract_both(*media, config, items.workspace, device=device, jobs=jobs, progress=progress, dry_run=True)
+    return _with_features(items, found, config), found
+
+
+def _with_features(items: Items, found: BothFeatures, config: Config) -> Items:
+    """Returns the items that have features.
+
+    Raises:
+        InputError: no pair has.
+    """
+    left = items.of_ids(
+        {media.name for media in items.clip_media() if found.video.failure_of(media) is None},
+        {media.name for media in items.utterance_media() if found.audio.failure_of(media) is None},
+    )
+    if not len(left.pairs):
+        raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
+    return left
 
 
 def extract_both(
@@ -157,8 +199,11 @@ def extract_both(
     jobs: int | None = None,
     progress: Progress = silent,
     networks: Networks | None = None,
+    dry_run: bool = False,
 ) -> BothFeatures:
     """Computes the features of files, or reads them from the workspace's cache; the other arguments: `load_features`.
+
+    ``dry_run``: computes and writes nothing (`fmn.features.extract.extract_video`).
 
     Raises:
         InputError: the weights or an encoder cannot be used.
@@ -170,6 +215,7 @@ def extract_both(
         "jobs": jobs or default_jobs(),
         "progress": progress,
         "networks": networks,
+        "dry_run": dry_run,
     }
     video = extract_video(clips, config.video, **options)
     audio = extract_audio(utterances, config.audio, **options)
@@ -251,6 +297,18 @@ def device_named(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise _device_error(name, error) from error
+
+
+def usable_device(name: str, *, dry_run: bool) -> torch.device:
+    """`find_device`; in a dry run, the CPU after checking the name (`device_named`).
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if not dry_run:
+        return find_device(name)
+    device_named(name)
+    return torch.device("cpu")
 
 
 def _device_error(name: str, error: Exception) -> InputError:

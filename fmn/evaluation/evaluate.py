@@ -15,13 +15,14 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
+from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import BothFeatures, FeatureDataset, find_device, load_features, plan_features, usable_device
 from fmn.evaluation.breakdown import details, factors_of
-from fmn.evaluation.memory_update import measure_while_updating
+from fmn.evaluation.memory_update import measure_while_updating, updatable
 from fmn.evaluation.run_manifests import TEST, own_test_manifest
 from fmn.evaluation.run_notes import notes_of
-from fmn.evaluation.trec_files import TREC_TOP, write_trec_files
+from fmn.evaluation.trec_files import TREC_TOP, trec_paths, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
@@ -156,6 +157,41 @@ def evaluate(
     )
 
 
+def plan_evaluation(
+    run: Path,
+    manifest: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    updates_memory: bool = False,
+    trec: Path | None = None,
+    progress: Progress = silent,
+) -> DryRun:
+    """Returns what `evaluate` would do, after its checks; computes and writes nothing. Arguments and errors: there."""
+    loaded, items, found = plan_use(run, manifest, root=root, device=device, jobs=jobs, progress=progress)
+    if updates_memory:
+        updatable(loaded)
+    return DryRun.of(items, found, (run / metrics_file(run, manifest), *(trec_paths(trec) if trec else ())))
+
+
+def plan_use(
+    run: Path, manifest: Path, *, root: Path | None, device: str, jobs: int | None, progress: Progress
+) -> tuple[LoadedRun, Items, BothFeatures]:
+    """Loads a run and the items of a manifest for a dry run, and checks that they match.
+
+    Returns:
+        The run, on the CPU; the items that have features or may get some; and the features (`plan_features`).
+
+    Raises:
+        InputError: there is no such run, the manifest is invalid, or the two do not match.
+    """
+    loaded = load_run(run, usable_device(device, dry_run=True))
+    items, found = plan_features(load_items(manifest, root), loaded.config, jobs=jobs, progress=progress)
+    check_sizes(loaded, found.video.dim, found.audio.dim)
+    return loaded, items, found
+
+
 def write_metrics(path: Path, metrics: Metrics, manifest: Path) -> None:
     """Writes metrics with the name and the SHA-256 of the manifest that they were measured on."""
     of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
@@ -230,8 +266,18 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
     Raises:
         InputError: they do not match.
     """
-    found = (data.video_dim, data.audio_dim)
+    check_sizes(loaded, data.video_dim, data.audio_dim)
+    loaded.model.check(data)
+
+
+def check_sizes(loaded: LoadedRun, video_dim: int, audio_dim: int) -> None:
+    """Checks the sizes of features as `check_fit` does; 0: the size is not known.
+
+    Raises:
+        InputError: they do not match.
+    """
     wanted = (loaded.about.video_dim, loaded.about.audio_dim)
+    found = (video_dim or wanted[0], audio_dim or wanted[1])
     if found != wanted:
         raise InputError(
             f"The features have sizes {found[0]} and {found[1]}; in training they had {wanted[0]} and {wanted[1]}",
@@ -239,4 +285,3 @@ def check_fit(loaded: LoadedRun, data: ItemTensors) -> None:
             expected="the configuration that the run was trained with",
             next_step="restore its config.json, or train again",
         )
-    loaded.model.check(data)

@@ -6,7 +6,6 @@ and `fmn predict` read alongside the run's own memories.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +16,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataset_tools.core.count_of import count_of
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import Indices, ItemTensors
-from fmn.data.items import Items, load_items
-from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
-from fmn.evaluation.evaluate import check_fit
+from fmn.data.dry_run import DryRun
+from fmn.data.items import load_items
+from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features, usable_device
+from fmn.evaluation.evaluate import check_fit, check_sizes
+from fmn.evaluation.learn_checks import (
+    check_complete,
+    check_sources,
+    joined_classes,
+    memory_network,
+    needs_copy,
+    new_contents,
+    new_items,
+    training_items,
+)
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
@@ -34,9 +42,7 @@ from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses, save_learned_classes
-from fmn.training.own_features import has_same_features
 from fmn.training.run_lock import run_lock
-from fmn.training.run_state import read_run_state, training_manifest
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,15 @@ def learn_classes(
     """
     chosen = find_device(device)
     source = load_run(run, chosen)
-    _network(source)
-    items = _new_items(load_items(pairs, root), source, skip_known=skip_known)
+    memory_network(source)
+    items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     prepared = load_features(items, source.config, device=chosen, jobs=jobs, progress=progress)
-    _check_features(source, prepared)
+    check_complete(pairs, prepared.failures)
+    check_fit(source, prepared.data)
+    check_sources(source, prepared.sources, prepared.own)
     folder = out or run
     with run_lock(folder):
-        if folder.resolve() != run.resolve():
+        if needs_copy(run, folder):
             _copy_run(run, folder)
         loaded = load_run(folder, chosen)
         with threads(loaded.config.training.threads):
@@ -107,6 +115,51 @@ def learn_classes(
             save_learned_classes(folder, learned)
     counts = [len(learned.items[side]) for side in SIDES]
     return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
+
+
+@encoders_loaded_once()
+def plan_learning(
+    run: Path,
+    pairs: Path,
+    *,
+    out: Path | None = None,
+    skip_known: bool = False,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> tuple[DryRun, LearnSummary]:
+    """Returns what `learn_classes` would do, after its checks; computes and writes nothing. Arguments, errors: there.
+
+    Returns:
+        The dry run; and the result, if it succeeds.
+    """
+    cpu = usable_device(device, dry_run=True)
+    options: dict[str, Any] = {"jobs": jobs, "progress": progress}
+    source = load_run(run, cpu)
+    memory_network(source)
+    items = new_items(load_items(pairs, root), source, skip_known=skip_known)
+    items, found = plan_features(items, source.config, **options)
+    check_complete(pairs, found.failures)
+    check_sizes(source, found.video.dim, found.audio.dim)
+    check_sources(source, found.sources, found.own)
+    folder = out or run
+    loaded = source if needs_copy(run, folder) else load_run(folder, cpu)
+    to_extract = found.computed
+    if loaded.learned is None:
+        _, of_training = plan_features(training_items(loaded, root)[1], loaded.config, **options)
+        check_sources(loaded, of_training.sources, of_training.own)
+        to_extract += of_training.computed
+    classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
+    clips, utterances = (len(loaded.learned.items[side]) if loaded.learned else 0 for side in SIDES)
+    result = LearnSummary(
+        folder,
+        tuple(label.id for label in classes),
+        clips + added["video"],
+        utterances + added["audio"],
+        sum(added.values()),
+    )
+    return DryRun(len(items.clips), len(items.utterances), to_extract, (folder / NEW_CLASSES_FILE,)), result
 
 
 @contextmanager
@@ -150,89 +203,8 @@ def written_memory(
     return memorized
 
 
-def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
-    model = loaded.model
-    used = model.config if isinstance(model, FeatureMemoryNetwork) else loaded.config
-    score = used.model.score  # that of fmn_no_memory is S1, whatever its config.json has
-    if loaded.config.training.labels != "class":
-        raise InputError(
-            "The run was trained without class labels: its slots are clusters, which cannot be combined with classes",
-            where=loaded.path,
-            expected="a run with training.labels=class",
-            next_step="train one, then learn the new classes",
-        )
-    if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
-        raise InputError(
-            f"The run is {loaded.config.system} with model.score={score}, which reads no agreement of the memories",
-            where=loaded.path,
-            expected="a run of fmn with the score combined, memory, s1*max or s1/max",
-            next_step="train one: fmn train --model fmn",
-        )
-    return model
-
-
-def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
-    """Selects the items of classes that the run was not trained on."""
-    known = {label.id for label in loaded.about.classes}
-    found = [label.id for label in items.classes if label.id in known]
-    if found and (not skip_known or len(found) == len(items.classes)):
-        raise InputError(
-            f"The run was already trained on {', '.join(found)}",
-            where=items.manifest,
-            expected="pairs of new classes",
-            next_step="leave these pairs out, or skip them with --skip-known"
-            if len(found) < len(items.classes)
-            else "use pairs of other classes",
-        )
-    rows: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
-    return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
-
-
-def _check_features(loaded: LoadedRun, prepared: FeatureDataset) -> None:
-    if prepared.failures:
-        name, error = next(iter(prepared.failures.items()))
-        files = count_of(len(prepared.failures), "file has", "files have")
-        raise InputError(
-            f"{files} no features; the first, {name}: {error.found}",
-            where=prepared.items.manifest,
-            expected="features for all pairs",
-            next_step="remove their pairs from the manifest, or replace the files",
-        )
-    check_fit(loaded, prepared.data)
-    _check_sources(loaded, prepared)
-
-
-def _check_sources(loaded: LoadedRun, prepared: FeatureDataset) -> None:
-    state = read_run_state(loaded.path)
-    if not has_same_features(loaded.about.sources, state, prepared.sources, prepared.own):
-        raise InputError(
-            f"The features differ from those of the training: {OTHER_FEATURES}",
-            where=loaded.path,
-            expected="the encoders, weights and libraries that the run was trained with",
-            next_step="restore them, or train again",
-        )
-
-
 def _copy_run(run: Path, out: Path) -> None:
     """Copies a run to a sibling folder; the checkpoint comes last, so that a partial copy does not count as a run."""
-    if out.resolve().parent != run.resolve().parent:
-        raise InputError(
-            "A run records its training manifest relative to its own folder",
-            where=out,
-            expected=f"a folder next to {run}",
-            next_step=f"use such a folder: --out {shlex.quote(str(run.resolve().parent / out.name))}",
-        )
-    present = [name for name in (CONFIG_FILE, CHECKPOINT_FILE) if (out / name).exists()]
-    other = next((name for name in present if sha256_of(out / name) != sha256_of(run / name)), None)
-    if other is not None:
-        raise InputError(
-            f"The folder contains the {other} of another run, or of something else",
-            where=out,
-            expected=f"a copy of {run}, or no run",
-            next_step="specify another folder",
-        )
-    if CHECKPOINT_FILE in present:
-        return
     for name in (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE):
         if (run / name).is_file():
             with written_whole(out / name) as partial:
@@ -243,40 +215,22 @@ def _fitted(
     loaded: LoadedRun, root: Path | None, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
     """Fits the memory to the run's own training items, from the manifest that it was trained on."""
-    state = read_run_state(loaded.path)
-    manifest = None if state is None else training_manifest(loaded.path, state)
-    if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
-        raise InputError(
-            "The training manifest of the run is missing, or has changed",
-            where=manifest or loaded.path,
-            expected="the training manifest of the run: new classes are compared with its items",
-            next_step="restore the manifest, or train again",
-        )
-    prepared = load_features(load_items(manifest, root), loaded.config, device=device, jobs=jobs, progress=progress)
-    _check_sources(loaded, prepared)
+    state, items = training_items(loaded, root)
+    prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
+    check_sources(loaded, prepared.sources, prepared.own)
     fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)
     clips = np.flatnonzero([row.id in fitted_clips for row in prepared.items.clips])
     utterances = np.flatnonzero([row.id in fitted_utterances for row in prepared.items.utterances])
-    return fitted_memory(_network(loaded), prepared.data, clips, utterances)
+    return fitted_memory(memory_network(loaded), prepared.data, clips, utterances)
 
 
 def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:
     """Adds the items of ``prepared`` to the run's new classes, skipping contents that a class already has."""
-    items, data, model = prepared.items, prepared.data, _network(loaded)
+    items, data, model = prepared.items, prepared.data, memory_network(loaded)
     before = loaded.learned
     numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
     vectors = item_vectors(model, data, *numbers)
-    labels = {label.id: label for label in before.classes} if before else {}
-    ids = {row.class_id for row in items.clips}
-    for label in items.classes:
-        if label.id in ids and labels.setdefault(label.id, label) != label:
-            raise InputError(
-                f"The class {label.id!r} differs from the class of this name that was learned before",
-                where=items.manifest,
-                expected="the same action, subject and object",
-                next_step="give it another name, or learn into a fresh copy of the run",
-            )
-    classes = tuple(labels[name] for name in sorted(labels))
+    classes = joined_classes(before, items)
     index = {label.id: number for number, label in enumerate(classes)}
     sides: dict[Side, NewClassSide] = {}
     names: dict[str, tuple[str, ...]] = {}

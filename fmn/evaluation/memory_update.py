@@ -30,6 +30,38 @@ HOW = (
 )
 
 
+def updatable(loaded: LoadedRun) -> FeatureMemoryNetwork:
+    """Returns the model of a run if its memories can be updated.
+
+    Raises:
+        InputError: the score reads no memories, or reads them during encoding (``model.step_attention``); or the run
+            has learned new classes.
+    """
+    model = loaded.model
+    if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
+        raise InputError(
+            "There is no memory to update: the system's score does not read memories",
+            where=loaded.path,
+            expected="a run of fmn whose model.score reads the memories",
+            next_step="leave out --update-memory",
+        )
+    if model.attention is not None:
+        raise InputError(
+            "With step attention, items are encoded with the slots, and every query written would change the slots",
+            where=f"model.step_attention={model.config.model.step_attention} of {loaded.path}",
+            expected="a run without step attention",
+            next_step="leave out --update-memory, or train with model.step_attention=off",
+        )
+    if model.new_classes is not None:
+        raise InputError(
+            "The run has learned new classes, whose memory only fmn learn writes",
+            where=loaded.path,
+            expected="a run without classes learned after training",
+            next_step="leave out --update-memory, or use a run without new classes",
+        )
+    return model
+
+
 def measure_while_updating(
     loaded: LoadedRun,
     clips: Embeddings,
@@ -59,31 +91,9 @@ def measure_while_updating(
         and ``sd``; in addition ``orders`` and ``how``.
 
     Raises:
-        InputError: the score reads no memories, or reads them during encoding (``model.step_attention``); or the run
-            has learned new classes.
+        InputError: see `updatable`.
     """
-    model = loaded.model
-    if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
-        raise InputError(
-            "There is no memory to update: the system's score does not read memories",
-            where=loaded.path,
-            expected="a run of fmn whose model.score reads the memories",
-            next_step="leave out --update-memory",
-        )
-    if model.attention is not None:
-        raise InputError(
-            "With step attention, items are encoded with the slots, and every query written would change the slots",
-            where=f"model.step_attention={model.config.model.step_attention} of {loaded.path}",
-            expected="a run without step attention",
-            next_step="leave out --update-memory, or train with model.step_attention=off",
-        )
-    if model.new_classes is not None:
-        raise InputError(
-            "The run has learned new classes, whose memory only fmn learn writes",
-            where=loaded.path,
-            expected="a run without classes learned after training",
-            next_step="leave out --update-memory, or use a run without new classes",
-        )
+    model = updatable(loaded)
     clip_classes = [row.class_id for row in items.clips]
     utterance_classes = [row.class_id for row in items.utterances]
     partners = items.partner_matrix

@@ -6,7 +6,7 @@ This module computes the contents; fmn/evaluation/plot_drawing.py draws them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import matched_once
+from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import all_codes, check_fit
+from fmn.evaluation.evaluate import all_codes, check_fit, plan_use
 from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
@@ -98,25 +99,63 @@ def plot_run(
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{corpus}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
-    of_classes = loaded.config.training.labels == "class"  # slots of clusters have no class names
-    if state and of_classes and isinstance(loaded.model, FeatureMemoryNetwork) and loaded.model.memory.size:
+    if state and (model := _with_slots(loaded)) is not None:
         path = folder / "slots.png"
         try:
             learned = load_features(_trained_on(run, state, root), loaded.config, **options)
         except InputError as error:  # the other plots need no training data
             path.unlink(missing_ok=True)
-            of_slots.append(f"No slots.png: {error.found}.")
+            of_slots.append(_no_slots(error))
         else:
             with threads(loaded.config.training.threads):
-                held = slot_contents(loaded, loaded.model, learned)
-                used = slot_uses(loaded.model, clips, utterances)
-            memory, names = loaded.model.memory, class_ids(learned.items)
+                held = slot_contents(loaded, model, learned)
+                used = slot_uses(model, clips, utterances)
+            memory, names = model.memory, class_ids(learned.items)
             counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
             files.append(drawing.slots(path, held, counts, slot_classes, used, names, title))
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
     return Pictures(tuple(files), (*notes_of(loaded, prepared), *of_slots), failures)
+
+
+def plan_plots(
+    run: Path,
+    manifest: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> DryRun:
+    """Returns what `plot_run` would do, after its checks; computes and writes nothing. Arguments and errors: there."""
+    options: dict[str, Any] = {"jobs": jobs, "progress": progress}
+    loaded, items, found = plan_use(run, manifest, root=root, device=device, **options)
+    state = read_run_state(run)
+    names = ["training.png"] if state is not None and state.history else []
+    names += ["recall.png", "confusion.png"]
+    planned = DryRun.of(items, found)
+    if state and _with_slots(loaded) is not None:
+        try:
+            _, learned = plan_features(_trained_on(run, state, root), loaded.config, **options)
+        except InputError as error:
+            planned = replace(planned, notes=(_no_slots(error),))
+        else:
+            names.append("slots.png")
+            planned = replace(planned, to_extract=planned.to_extract + learned.computed)
+    return replace(planned, files=tuple(run / FOLDER / name for name in names))
+
+
+def _with_slots(loaded: LoadedRun) -> FeatureMemoryNetwork | None:
+    """Returns the model if its memories have slots with class names; slots of clusters have none."""
+    model = loaded.model
+    if not isinstance(model, FeatureMemoryNetwork) or loaded.config.training.labels != "class":
+        return None
+    return model if model.memory.size else None
+
+
+def _no_slots(error: InputError) -> str:
+    return f"No slots.png: {error.found}."
 
 
 def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:

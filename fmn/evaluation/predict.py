@@ -23,10 +23,11 @@ from dataset_tools.manifests import (
     resolve,
     write_rows,
 )
-from fmn.data.items import load_items
-from fmn.data.loading import extract_both, find_device
+from fmn.data.dry_run import DryRun, reasons
+from fmn.data.items import Items, load_items
+from fmn.data.loading import BothFeatures, extract_both, find_device, usable_device
 from fmn.evaluation.class_vote import class_vote, ranked
-from fmn.evaluation.evaluate import check_fit
+from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
@@ -94,14 +95,11 @@ def predict(
     config = loaded.config
     items = load_items(manifest, root)
     rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
-    media = [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
+    media = _clip_media(rows, items)
     found = extract_both(
         media, items.utterance_media(), config, items.workspace, device=chosen, jobs=jobs, progress=progress
     )
-    rows = [row for row in rows if row.sha256 in found.video.values]
-    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in found.audio.values]
-    if not rows or not heard:
-        raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=manifest)
+    rows, heard = _with_features(rows, items, found)
     utterances = [items.utterances[index] for index in heard]
     utterance_classes = items.utterance_classes[heard]
     data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
@@ -113,16 +111,7 @@ def predict(
         )
     scores[_own_utterances(rows, utterances)] = -torch.inf
     vote = class_vote(scores.numpy(), utterance_classes, len(items.classes))
-    is_scored = vote.neighbors > 0
-    if not is_scored.any():
-        raise InputError(
-            "Nothing can be predicted: the classes of the clips have no utterances other than their own",
-            where=manifest,
-            expected="utterances of other clips, or recordings of classes",
-            next_step="use a training manifest with more utterances: --manifest FILE",
-        )
-    scored = np.flatnonzero(is_scored)
-    own_only = {row.id: OWN_ONLY for row, known in zip(rows, is_scored, strict=True) if not known}
+    scored, own_only = _scored(rows, vote.neighbors, manifest)
     rows = [rows[index] for index in scored]
     shares, best = vote.shares[scored], vote.best[scored]
     classes = [label.id for label in items.classes]
@@ -141,11 +130,87 @@ def predict(
     ]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
-    clip_ids = {one.name for one in media}
-    failures = {name: error.found for name, error in found.failures.items()}
-    lost = {name: reason for name, reason in failures.items() if name in clip_ids}
-    unused = {name: reason for name, reason in failures.items() if name not in clip_ids}
+    lost, unused = _lost(media, found)
     return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, lost | own_only, unused)
+
+
+def plan_prediction(
+    run: Path,
+    manifest: Path,
+    *,
+    clips: Path | None = None,
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> tuple[DryRun, dict[str, str]]:
+    """Returns what `predict` would do, after its checks; computes and writes nothing. Arguments and errors: there.
+
+    Returns:
+        The dry run, whose failures are clips; and the utterances that would not be used, with the reason.
+    """
+    cpu = usable_device(device, dry_run=True)
+    loaded = load_run(run, cpu)
+    items = load_items(manifest, root)
+    rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
+    media = _clip_media(rows, items)
+    spoken = items.utterance_media()
+    found = extract_both(
+        media, spoken, loaded.config, items.workspace, device=cpu, jobs=jobs, progress=progress, dry_run=True
+    )
+    rows, heard = _with_features(rows, items, found)
+    check_sizes(loaded, found.video.dim, found.audio.dim)
+    scores = np.zeros((len(rows), len(heard)), dtype=np.float32)  # which clips get a vote does not depend on them
+    scores[_own_utterances(rows, [items.utterances[index] for index in heard])] = -np.inf
+    vote = class_vote(scores, items.utterance_classes[heard], len(items.classes))
+    scored, own_only = _scored(rows, vote.neighbors, manifest)
+    lost, unused = _lost(media, found)
+    planned = DryRun(len(scored), len(heard), found.computed, (run / PREDICTIONS_FILE,), lost | own_only)
+    return planned, unused
+
+
+def _clip_media(rows: Sequence[ClipRow], items: Items) -> list[Media]:
+    return [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
+
+
+def _with_features(rows: Sequence[ClipRow], items: Items, found: BothFeatures) -> tuple[list[ClipRow], list[int]]:
+    """Returns the clips that have features, and the indices of the utterances that have some.
+
+    Raises:
+        InputError: there are none.
+    """
+    rows = [row for row in rows if row.sha256 in found.video.values]
+    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in found.audio.values]
+    if not rows or not heard:
+        raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=items.manifest)
+    return rows, heard
+
+
+def _scored(
+    rows: Sequence[ClipRow], neighbors: NDArray[np.int64], manifest: Path
+) -> tuple[NDArray[np.intp], dict[str, str]]:
+    """Returns the indices of the clips for which utterances vote, and the reasons of the others by id.
+
+    Raises:
+        InputError: there are no votes.
+    """
+    if not neighbors.any():
+        raise InputError(
+            "Nothing can be predicted: the classes of the clips have no utterances other than their own",
+            where=manifest,
+            expected="utterances of other clips, or recordings of classes",
+            next_step="use a training manifest with more utterances: --manifest FILE",
+        )
+    return np.flatnonzero(neighbors), {
+        row.id: OWN_ONLY for row, votes in zip(rows, neighbors, strict=True) if not votes
+    }
+
+
+def _lost(media: Sequence[Media], found: BothFeatures) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the reasons of clips and of utterances without features, by id."""
+    clip_ids, failures = {one.name for one in media}, reasons(found.failures)
+    lost = {name: reason for name, reason in failures.items() if name in clip_ids}
+    return lost, {name: reason for name, reason in failures.items() if name not in clip_ids}
 
 
 def _own_utterances(

@@ -67,6 +67,13 @@ def write_trec_files(
     return tuple(paths)
 
 
+def trec_paths(folder: Path) -> tuple[Path, ...]:
+    """Returns the paths of the six files."""
+    names = ("run.{}", "qrels.{}.class", "qrels.{}.instance")
+    directions = ("audio_to_video", "video_to_audio")
+    return tuple(folder / f"{name.format(direction)}.txt" for direction in directions for name in names)
+
+
 def encoded(name: str) -> str:
     """Percent-encodes whitespace and ``%`` in an id, so that distinct ids stay distinct."""
     return re.sub(r"[\s%]", lambda found: quote(found[0]), name)

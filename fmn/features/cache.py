@@ -34,10 +34,13 @@ class FeatureCache:
     """
 
     def __init__(self, root: Path, source: str, *, dim: int, axes: int) -> None:
-        clear_partial(root, "*/*/")
-        self._folder = root / source
+        self._root, self._folder = root, root / source
         self.source, self.dim, self._axes = source, dim, axes
         self.contents = FileContents(lambda sha256: root / "contents" / sha256[:2] / f"{sha256}.npy")
+
+    def clear_partial(self) -> None:
+        """Removes incomplete files of killed commands."""
+        clear_partial(self._root, "*/*/")
 
     def path(self, sha256: str) -> Path:
         """Returns the path of the feature of this content."""

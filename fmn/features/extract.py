@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config_sections import decisive
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.encoder_facts import KnownEncoding
+from fmn.features.encoders.registry import SPEECH, VIDEO, find_encoder
 from fmn.features.media import FeatureSet, Media, distinct
 from fmn.features.workers import device_errors, overlapped
 from fmn.torch_threads import threads
@@ -43,6 +45,7 @@ def extract_video(
     jobs: int = 1,
     progress: Progress = silent,
     networks: Networks | None = None,
+    dry_run: bool = False,
 ) -> FeatureSet:
     """Extracts one vector per clip (paper, section 3.1), or one per window if pooling is ``none``.
 
@@ -57,6 +60,9 @@ def extract_video(
         jobs: threads. Results do not depend on it.
         progress: progress callback, called after every clip.
         networks: cache of loaded networks, for later calls with the same dictionary; None: they are not kept.
+        dry_run: compute and write nothing: ``computed`` is the number of features that would be computed, which are
+            among the values, but cannot be read. A pretrained encoder is not loaded, since that may download it: its
+            size is then 0, and none of its features count as cached.
 
     Returns:
         Values float32 ``[dim]``, or ``[windows, dim]``, read from the cache on access, and the failures.
@@ -72,6 +78,8 @@ def extract_video(
 
         return load_feature_files(items, Path(config.features), axes=1, pooling=config.pooling)
     if config.kind == "encoder":
+        if dry_run:
+            return _not_loaded(items, VIDEO, config.encoder)
         from fmn.features.encoding import ClipEncoding
 
         clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
@@ -81,7 +89,15 @@ def extract_video(
     if config.kind != "backbone":
         measure = clip_measures(config.kind)
         store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each("video features", items, store, lambda: lambda media: measure.of(media.path), jobs, progress)
+        return _each(
+            "video features",
+            items,
+            store,
+            lambda: lambda media: measure.of(media.path),
+            jobs,
+            progress,
+            dry_run=dry_run,
+        )
     from fmn.features.backbone import Backbone
     from fmn.features.flow import estimator
     from fmn.features.pipeline import clip_features
@@ -99,7 +115,9 @@ def extract_video(
 
             return clip_features(missing, read, backbone, jobs=jobs, shared=device == "cpu", pooling=config.pooling)
 
-        features = _collected("video features", items, store, compute, jobs, progress, note=config.note)
+        features = _collected(
+            "video features", items, store, compute, jobs, progress, note=config.note, dry_run=dry_run
+        )
         return replace(features, trained_on=backbone.trained_on & {item.sha256 for item in items})
 
 
@@ -112,6 +130,7 @@ def extract_audio(
     jobs: int = 1,
     progress: Progress = silent,
     networks: Networks | None = None,
+    dry_run: bool = False,
 ) -> FeatureSet:
     """Extracts one sequence per utterance (paper, section 3.2): MFCC always on the CPU, an encoder on the device.
 
@@ -131,6 +150,8 @@ def extract_audio(
 
         return with_layers(load_feature_files(items, Path(config.features), axes=2), config)
     if config.kind == "encoder":
+        if dry_run:
+            return _not_loaded(items, SPEECH, config.encoder)
         from fmn.features.encoding import UtteranceEncoding
 
         speech = KnownEncoding(
@@ -140,7 +161,15 @@ def extract_audio(
     if config.kind in TRIVIAL_DIMS:
         measure = utterance_measures(config.kind)
         store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each("audio features", items, store, lambda: lambda media: measure.of(media.path), jobs, progress)
+        return _each(
+            "audio features",
+            items,
+            store,
+            lambda: lambda media: measure.of(media.path),
+            jobs,
+            progress,
+            dry_run=dry_run,
+        )
     with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         store = FeatureCache(cache, _audio_source(config), dim=config.dim, axes=2)
@@ -148,7 +177,7 @@ def extract_audio(
         def of(media: Media) -> Feature:
             return sequence(read_audio(media.path, config.sample_rate_hz)).numpy()
 
-        features = _each("audio features", items, store, lambda: of, jobs, progress)
+        features = _each("audio features", items, store, lambda: of, jobs, progress, dry_run=dry_run)
         return replace(features, band=config.band)
 
 
@@ -181,6 +210,19 @@ def _encoded(
     return replace(features, space=facts.space, band=facts.band)
 
 
+def _not_loaded(items: Sequence[Media], group: str, encoder: str) -> FeatureSet:
+    """Returns the features of a dry run by a pretrained encoder, which is not loaded.
+
+    Raises:
+        InputError: there is no encoder of this name.
+    """
+    import numpy as np
+
+    find_encoder(group, encoder)
+    values = {item.sha256: np.zeros(0, np.float32) for item in items}
+    return FeatureSet(0, values, computed=len(values))
+
+
 def _each(
     stage: str,
     items: Sequence[Media],
@@ -190,6 +232,7 @@ def _each(
     progress: Progress,
     *,
     note: str | None = None,
+    dry_run: bool = False,
 ) -> FeatureSet:
     """Computes features that are not cached, item by item, with the function that ``load`` returns if there are any."""
 
@@ -198,7 +241,7 @@ def _each(
         return overlapped(lambda item: _isolated(item, store, work), missing, jobs)
 
     with threads(1):
-        return _collected(stage, items, store, compute, jobs, progress, note=note)
+        return _collected(stage, items, store, compute, jobs, progress, note=note, dry_run=dry_run)
 
 
 def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result]) -> Result | ToolkitError:
@@ -227,6 +270,7 @@ def _collected(
     progress: Progress,
     *,
     note: str | None,
+    dry_run: bool,
 ) -> FeatureSet:
     """Reads cached features and caches computed ones, rejects those that are not finite, and orders all like the items.
 
@@ -235,14 +279,17 @@ def _collected(
     """
     from fmn.features.cache import CachedFeatures
 
+    if not dry_run:
+        store.clear_partial()
     files = distinct(items)
     order = dict.fromkeys(item.sha256 for item in files)
     found = {key for key in order if store.get(key) is not None}
     copies = Counter(item.sha256 for item in files)
-    to_check = [item for item in files if item.sha256 in found or copies[item.sha256] > 1]
+    to_check = [item for item in files if dry_run or item.sha256 in found or copies[item.sha256] > 1]
     unknown = [item for item in to_check if not store.contents.is_known(item)]
     changed: dict[tuple[str, Path], ToolkitError] = {}
-    for number, (item, error) in enumerate(overlapped(store.contents.error, unknown, jobs), start=1):
+    check = partial(store.contents.error, keep=not dry_run)
+    for number, (item, error) in enumerate(overlapped(check, unknown, jobs), start=1):
         if error is not None:
             changed[item.sha256, item.path] = error
         progress("file contents", number, len(unknown), item.name)
@@ -251,6 +298,9 @@ def _collected(
     found -= failures.keys()
     missing = [first[key] for key in order if key not in found and key not in failures]
     cached, done = len(found), len(found) + len(failures)
+    if dry_run:
+        found |= {item.sha256 for item in missing}
+        missing = []
     progress(stage, done, len(order), "from the cache" if done else "")
     for item, feature in compute(missing) if missing else ():
         if isinstance(feature, ToolkitError):

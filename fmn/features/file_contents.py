@@ -48,8 +48,8 @@ class FileContents:
         row = _row(item.path)
         return row is None or row in self._rows(item.sha256)
 
-    def require(self, item: Media) -> None:
-        """Checks the content of a file, unless it is known, and records it.
+    def require(self, item: Media, *, keep: bool = True) -> None:
+        """Checks the content of a file, unless it is known, and records it, unless ``keep`` is false (a dry run).
 
         Raises:
             SampleError: the content does not match ``item.sha256``.
@@ -59,7 +59,7 @@ class FileContents:
         if row is None or row in rows:
             return
         item.require_content()
-        if time.time_ns() - max(row[2:]) < SETTLED_NS:
+        if not keep or time.time_ns() - max(row[2:]) < SETTLED_NS:
             return
         kept = [*(other for other in rows if other[0] != row[0]), row][-PATHS:]
         with (
@@ -69,10 +69,10 @@ class FileContents:
         ):
             np.save(file, np.array(kept, dtype=np.int64))
 
-    def error(self, item: Media) -> SampleError | None:
+    def error(self, item: Media, *, keep: bool = True) -> SampleError | None:
         """`require`, returning the error."""
         try:
-            self.require(item)
+            self.require(item, keep=keep)
         except SampleError as error:
             return error
         return None

@@ -69,7 +69,8 @@ class FeatureSet:
         failures: sha256 → error. A content is in exactly one of the two.
         changed: (sha256, path) → error of a file of other content than its sha256 says, if another file is as it says.
         source: digest of everything that determines the values: configuration, weights, library versions.
-        computed: number of features computed in this call; the others were in the cache.
+        computed: number of features computed in this call, or to be computed after a dry run; the others were in the
+            cache.
         note: caveats of results with these features, or None.
         band: number of adjacent values of an audio frame that form one band (MFCC of one order, one layer); None: all.
         trained_on: sha256 of the media on which the network was trained, as far as is known.

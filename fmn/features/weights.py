@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
 
 
 def download(
-    names: Iterable[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
+    names: Collection[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
 ) -> list[Path]:
     """Downloads published weights; resumes an interrupted download and keeps files that are already correct.
 
@@ -121,15 +121,17 @@ def download(
 
     target = folder or weights_folder()
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
     with FileLock(target / ".lock"):
-        for name in names:
-            weights = PUBLISHED[name]
-            path = target / weights.file
-            if not path.is_file() or _not_published(path, weights):
-                _fetch(weights, path, progress)
-            paths.append(path)
-    return paths
+        for weights in missing_weights(names, target):
+            _fetch(weights, target / weights.file, progress)
+    return [target / PUBLISHED[name].file for name in names]
+
+
+def missing_weights(names: Iterable[tuple[str, str]], folder: Path | None = None) -> list[PublishedWeights]:
+    """Returns the published weights that `download` would fetch: those that are missing in the folder or differ."""
+    target = folder or weights_folder()
+    published = [PUBLISHED[name] for name in names]
+    return [one for one in published if not (target / one.file).is_file() or _not_published(target / one.file, one)]
 
 
 def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow, workspace_of
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
@@ -29,13 +28,16 @@ from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
-from fmn.search.query_preparation import QUERY_FILES, prepared_query, unusable_query
+from fmn.search.query_preparation import check_query, prepared_query, unusable_query
 from fmn.search.search_results import (
     QueryKind,
     SearchResult,
     best_of,
+    files_of,
     gallery_rows,
     hit_of,
+    index_folder,
+    left_rows,
     searched_manifest,
     sentences_of_clips,
 )
@@ -85,13 +87,7 @@ def search(
     Raises:
         InputError: there is no such run, manifest or query, or the query cannot be read or synthesized.
     """
-    if isinstance(query, Path) and not query.is_file():
-        raise InputError(
-            "This is not a regular file" if query.exists() else "There is no such file",
-            where=query,
-            expected=QUERY_FILES[kind],
-            next_step="choose another file",
-        )
+    check_query(query, kind)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     rows = gallery_rows(manifest, kind, everything=everything, root=root)
@@ -150,17 +146,9 @@ class Gallery:
         self._workspace = workspace_of(manifest, root)
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
-        media, self.failures = _files_of(rows, self._workspace)
+        media, self.failures = files_of(rows, self._workspace)
         self.features = self._extract(media, is_clip=kind == "speech")
-        self.failures |= {one.name: error for one in media if (error := self.features.failure_of(one))}
-        self.rows = [row for row in rows if row.id not in self.failures]
-        if not self.rows:
-            first = next(iter(self.failures.items()), None)
-            raise InputError(
-                "Nothing can be searched: no item of the manifest has features"
-                + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
-                where=manifest,
-            )
+        self.rows = left_rows(rows, media, self.features, self.failures, manifest)
         self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self.index: GalleryIndex | None = None
@@ -274,7 +262,7 @@ class Gallery:
         run = self._loaded.path
         files = [path for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE) if (path := run / name).is_file()]
         return GalleryIndex.open(
-            self._workspace / "cache" / "index" / f"{run.resolve().name}-{self.kind}-{self._manifest.stem}",
+            index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,
             "video" if self.kind == "speech" else "audio",
             " ".join([self.features.source, *map(sha256_of, files)]),
@@ -328,14 +316,3 @@ class Gallery:
         if self.index is None and len(self.rows) >= INDEXED_FROM and indexable(self._loaded.model):
             return f"All items were scored; an index is much faster for this many: {install_command('index')}"
         return ""
-
-
-def _files_of(rows: Sequence[ClipRow | UtteranceRow], workspace: Path) -> tuple[list[Media], dict[str, ToolkitError]]:
-    """Returns the files of rows, and by id the errors of rows without a file."""
-    media, failures = [], dict[str, ToolkitError]()
-    for row in rows:
-        try:
-            media.append(Media(row.sha256, resolve(workspace, row.path), row.id))
-        except ManifestError as error:
-            failures[row.id] = error
-    return media, failures

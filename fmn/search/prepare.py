@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dataset_tools.core.progress import Progress, silent
-from fmn.data.loading import find_device
+from dataset_tools.manifests import ClipRow, UtteranceRow, workspace_of
+from fmn.data.dry_run import DryRun, reasons
+from fmn.data.loading import default_jobs, feature_cache, usable_device
+from fmn.evaluation.evaluate import check_sizes
+from fmn.features.extract import extract_audio, extract_video
 from fmn.models.retrieval_model import RetrievalModel
-from fmn.search.gallery_index import import_faiss, indexable
+from fmn.search.gallery_index import import_faiss, indexable, is_installed
 from fmn.search.gallery_search import INDEXED_FROM, Gallery
-from fmn.search.search_results import QUERY_KINDS, QueryKind, gallery_rows, searched_manifest
-from fmn.training.checkpoint import load_run
+from fmn.search.query_preparation import check_query, prepared_query
+from fmn.search.search_results import (
+    QUERY_KINDS,
+    QueryKind,
+    files_of,
+    gallery_rows,
+    index_folder,
+    left_rows,
+    searched_manifest,
+)
+from fmn.training.checkpoint import LoadedRun, load_config, load_run
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,7 @@ class PreparedGallery:
         index: folder of its index; None if searches score every item. why: the reason for that.
         manifest: the file that lists its items.
         failures: items without features by id, with the reason; they were left out.
+        to_extract: after a dry run, number of features that would be extracted (`fmn.data.dry_run.DryRun`).
     """
 
     kind: QueryKind
@@ -33,6 +48,7 @@ class PreparedGallery:
     why: str
     manifest: str
     failures: dict[str, str]
+    to_extract: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,6 +63,7 @@ def prepare_galleries(
     root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> list[PreparedGallery]:
     """Extracts the features that are not in the cache, and builds or updates the indexes of large galleries.
@@ -61,6 +78,7 @@ def prepare_galleries(
         root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
+        dry_run: only check, and return what would be prepared; write nothing.
         progress: progress callback.
 
     Raises:
@@ -68,7 +86,7 @@ def prepare_galleries(
             installed.
         StoppedError: another command is changing an index, or the disk is full.
     """
-    chosen = find_device(device)
+    chosen = usable_device(device, dry_run=dry_run)
     loaded = load_run(run, chosen)
     galleries = {kind: gallery_rows(manifest, kind, everything=everything, root=root) for kind in kinds}
     if indexable(loaded.model) and max(map(len, galleries.values())) >= INDEXED_FROM:
@@ -76,6 +94,9 @@ def prepare_galleries(
     prepared = []
     for kind, rows in galleries.items():
         listing = searched_manifest(manifest, kind, everything=everything)
+        if dry_run:
+            prepared.append(_planned(loaded, kind, rows, listing, workspace_of(manifest, root), jobs))
+            continue
         gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
         prepared.append(
             PreparedGallery(
@@ -84,10 +105,91 @@ def prepare_galleries(
                 None if gallery.index is None else str(gallery.index.folder),
                 "" if gallery.index is not None else _why_none(loaded.model),
                 str(listing),
-                {name: error.found for name, error in gallery.failures.items()},
+                reasons(gallery.failures),
             )
         )
     return prepared
+
+
+def plan_search(
+    run: Path,
+    query: Path | str,
+    kind: QueryKind,
+    manifest: Path,
+    *,
+    everything: bool = False,
+    voices: str = "espeak",
+    root: Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> DryRun:
+    """Returns what `fmn.search.gallery_search.search` would do, after its checks; see there for arguments and errors.
+
+    A text is synthesized, and a recording post-processed, in a temporary folder.
+    """
+    check_query(query, kind)
+    (gallery,) = prepare_galleries(
+        run,
+        manifest,
+        kinds=(kind,),
+        everything=everything,
+        root=root,
+        device=device,
+        jobs=jobs,
+        dry_run=True,
+        progress=progress,
+    )
+    with TemporaryDirectory() as folder:
+        _, notes = prepared_query(query, kind, load_config(run), manifest, Path(folder), voices=voices, root=root)
+    return planned_galleries([gallery], notes)
+
+
+def planned_galleries(galleries: Sequence[PreparedGallery], notes: tuple[str, ...] = ()) -> DryRun:
+    """Returns what would be done with galleries that are the result of a dry run."""
+    clips, utterances = (sum(one.items for one in galleries if one.kind == kind) for kind in QUERY_KINDS)
+    return DryRun(
+        clips,
+        utterances,
+        sum(one.to_extract for one in galleries),
+        tuple(Path(one.index) for one in galleries if one.index is not None),
+        dict(failure for one in galleries for failure in one.failures.items()),
+        notes,
+    )
+
+
+def _planned(
+    loaded: LoadedRun,
+    kind: QueryKind,
+    rows: Sequence[ClipRow | UtteranceRow],
+    listing: Path,
+    workspace: Path,
+    jobs: int | None,
+) -> PreparedGallery:
+    """Returns the gallery of these rows as `Gallery` would prepare it.
+
+    Raises:
+        InputError: none of the rows has features, or their size differs from that in training.
+    """
+    media, failures = files_of(rows, workspace)
+    options: dict[str, Any] = {"cache": feature_cache(workspace), "jobs": jobs or default_jobs(), "dry_run": True}
+    if kind == "speech":
+        features = extract_video(media, loaded.config.video, **options)
+        check_sizes(loaded, features.dim, 0)
+    else:
+        features = extract_audio(media, loaded.config.audio, **options)
+        check_sizes(loaded, 0, features.dim)
+    left = left_rows(rows, media, features, failures, listing)
+    has_index = len(left) >= INDEXED_FROM and indexable(loaded.model) and is_installed()
+    return PreparedGallery(
+        kind,
+        len(left),
+        str(index_folder(workspace, loaded.path, kind, listing)) if has_index else None,
+        "" if has_index else _why_none(loaded.model),
+        str(listing),
+        reasons(failures),
+        features.computed,
+    )
 
 
 def _why_none(model: RetrievalModel) -> str:

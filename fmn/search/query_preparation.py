@@ -14,6 +14,21 @@ from fmn.search.text_query import main_language, speak_query
 QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
 
 
+def check_query(query: Path | str, kind: QueryKind) -> None:
+    """Checks that a query that is a file exists.
+
+    Raises:
+        InputError: it does not, or is not a regular file.
+    """
+    if isinstance(query, Path) and not query.is_file():
+        raise InputError(
+            "This is not a regular file" if query.exists() else "There is no such file",
+            where=query,
+            expected=QUERY_FILES[kind],
+            next_step="choose another file",
+        )
+
+
 def own_features(config: Config, kind: QueryKind) -> str:
     """Returns the path of the user's features that queries of a kind are looked up in; empty: they are computed."""
     return config.audio.features if kind == "speech" else config.video.features

@@ -10,8 +10,10 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from fmn.data.items import load_items
+from fmn.features.media import FeatureSet, Media
 
 QueryKind = Literal["speech", "clip"]
 QUERY_KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
@@ -79,6 +81,53 @@ def gallery_rows(
     )
     rows: Iterable[ClipRow | UtteranceRow] = read_rows(listing, row_type)
     return sorted(rows, key=lambda row: row.id)
+
+
+def files_of(rows: Sequence[ClipRow | UtteranceRow], workspace: Path) -> tuple[list[Media], dict[str, ToolkitError]]:
+    """Returns the files of rows, and by id the errors of rows without a file."""
+    media, failures = [], dict[str, ToolkitError]()
+    for row in rows:
+        try:
+            media.append(Media(row.sha256, resolve(workspace, row.path), row.id))
+        except ManifestError as error:
+            failures[row.id] = error
+    return media, failures
+
+
+def left_rows(
+    rows: Sequence[ClipRow | UtteranceRow],
+    media: Sequence[Media],
+    features: FeatureSet,
+    failures: dict[str, ToolkitError],
+    manifest: Path,
+) -> list[ClipRow | UtteranceRow]:
+    """Returns the rows that have features, and adds the errors of the others to ``failures``, by id.
+
+    Args:
+        rows: of the manifest.
+        media: their files.
+        features: of these.
+        failures: errors of the rows without a file.
+        manifest: the file that lists the rows.
+
+    Raises:
+        InputError: no row has features.
+    """
+    failures |= {one.name: error for one in media if (error := features.failure_of(one))}
+    left = [row for row in rows if row.id not in failures]
+    if not left:
+        first = next(iter(failures.items()), None)
+        raise InputError(
+            "Nothing can be searched: no item of the manifest has features"
+            + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
+            where=manifest,
+        )
+    return left
+
+
+def index_folder(workspace: Path, run: Path, kind: QueryKind, manifest: Path) -> Path:
+    """Returns the folder of the index of a gallery."""
+    return workspace / "cache" / "index" / f"{run.resolve().name}-{kind}-{manifest.stem}"
 
 
 def searched_manifest(manifest: Path, kind: QueryKind, *, everything: bool) -> Path:

@@ -32,6 +32,7 @@ NOTICE = (
     "from it say nothing about real footage."
 )
 USUAL_PER_CLASS, USUAL_VIDEOS, LEAST_VIDEOS = 50, 60, 4
+MARK = "STANDIN.json"
 _MAT = "annos/attributesAnnotations_MPII-Cooking-2.mat"
 
 
@@ -42,10 +43,11 @@ class StandinSummary:
     Attributes:
         root: the folder.
         seed, difficulty, per_class: the options.
-        videos: number of videos; drawn: how many of them this run drew.
+        videos: number of videos; drawn: how many of them this run drew, or would draw without ``dry_run``.
         intervals: number of annotated intervals; class_intervals: how many of them belong to a class.
         persons, dishes: number of distinct persons and dishes.
         duration_s: total duration of the videos. seconds: run time of this call.
+        dry_run: whether nothing was written.
     """
 
     root: Path
@@ -60,12 +62,13 @@ class StandinSummary:
     dishes: int
     duration_s: float
     seconds: float
+    dry_run: bool = False
 
     def text(self) -> str:
         """Returns a human-readable line."""
         kept = "" if self.drawn == self.videos else f", {self.videos - self.drawn} of them reused"
         return (
-            f"a stand-in, not MPII Cooking 2: {count_of(self.videos, 'video')} "
+            f"{'would write ' if self.dry_run else ''}a stand-in, not MPII Cooking 2: {count_of(self.videos, 'video')} "
             f"({count_of(round(self.duration_s / 60), 'minute')}{kept}), "
             f"{count_of(self.intervals, 'interval')}, {self.class_intervals} of them of a class; "
             f"{count_of(self.persons, 'person')}, {count_of(self.dishes, 'dish', 'dishes')}, difficulty "
@@ -85,6 +88,7 @@ def write_standin(
     videos: int | None = None,
     difficulty: str = "standard",
     jobs: int = 1,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> StandinSummary:
     """Writes a synthetic corpus; the same options produce the same bytes, regardless of ``jobs``.
@@ -96,6 +100,7 @@ def write_standin(
         videos: number of videos; None: proportional to ``per_class``, 60 for 50 intervals per class, and at least 4.
         difficulty: ``easy``, ``standard`` or ``hard``.
         jobs: number of parallel processes.
+        dry_run: only check, and return what would be written.
         progress: progress callback, called after every video.
 
     Raises:
@@ -103,6 +108,7 @@ def write_standin(
         StoppedError: a video could not be written; the others are complete.
     """
     from dataset_tools.corpora.standin.agenda import plan_agendas
+    from dataset_tools.corpora.standin.director import timed
     from dataset_tools.corpora.standin.render import VideoTask
 
     started = time.monotonic()
@@ -123,10 +129,18 @@ def write_standin(
         "classes": [one.id for one in classes.classes],
     }
     agendas = plan_agendas(classes, level, sequences(seed, count), seed=seed, per_class=per_class)
-    _claim(root, description)
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    is_new = _check_folder(root, text)
     tasks = [VideoTask(root / "videos" / f"{one.sequence.video}.avi", one, level, seed) for one in agendas]
-    drawn = _draw(tasks, jobs, progress)
-    intervals, frames = _write_annotations(root, tasks, seed)
+    if dry_run:
+        drawn = len(_missing(tasks))
+        planned = [timed(one) for one in agendas]
+        intervals, frames = sum(len(items) for _, items in planned), sum(frames for frames, _ in planned)
+    else:
+        if is_new:  # first, so that the folder is never mistaken for the real corpus
+            write_bytes(root / MARK, text.encode())
+        drawn = _draw(tasks, jobs, progress)
+        intervals, frames = _write_annotations(root, tasks, seed)
     return StandinSummary(
         root=root,
         seed=seed,
@@ -140,13 +154,17 @@ def write_standin(
         dishes=len({one.sequence.dish for one in agendas}),
         duration_s=frames / FRAME_RATE,
         seconds=time.monotonic() - started,
+        dry_run=dry_run,
     )
 
 
-def _claim(root: Path, description: dict[str, Any]) -> None:
-    """Writes STANDIN.json first, so that the folder is never mistaken for the real corpus; rejects other content."""
-    path = root / "STANDIN.json"
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+def _check_folder(root: Path, text: str) -> bool:
+    """Whether a corpus would be the first content of the folder; False: it has this corpus, described by ``text``.
+
+    Raises:
+        InputError: it has something else.
+    """
+    path = root / MARK
     if path.is_file():
         if path.read_text("utf-8") != text:
             raise InputError(
@@ -155,7 +173,7 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
                 expected="a new folder, or the options that it was written with",
                 next_step="choose another folder, or delete this one",
             )
-        return
+        return False
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(
             "The folder is not empty, and does not contain a synthetic corpus"
@@ -165,7 +183,7 @@ def _claim(root: Path, description: dict[str, Any]) -> None:
             expected="a new or empty folder",
             next_step="choose another folder",
         )
-    write_bytes(path, text.encode())
+    return True
 
 
 def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
@@ -174,7 +192,7 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
     from dataset_tools.corpora.standin.render import draw_video
 
     clear_partial(tasks[0].path.parent)
-    missing = [task for task in tasks if not task.path.is_file()]
+    missing = _missing(tasks)
     done = len(tasks) - len(missing)
     progress("standin", done, len(tasks))
     failures = []
@@ -191,6 +209,10 @@ def _draw(tasks: Sequence[VideoTask], jobs: int, progress: Progress) -> int:
             next_step="run the same command again to resume",
         )
     return len(missing)
+
+
+def _missing(tasks: Iterable[VideoTask]) -> list[VideoTask]:
+    return [task for task in tasks if not task.path.is_file()]
 
 
 def _write_annotations(root: Path, tasks: Iterable[VideoTask], seed: int) -> tuple[int, int]:

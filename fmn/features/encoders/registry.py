@@ -43,7 +43,7 @@ def open_video_encoder(text: str, device: str) -> VideoEncoder:
         InputError: there is no encoder of this name, or its library or weights are missing.
     """
     factory: VideoFactory
-    factory, argument = _find(VIDEO, text, VideoEncoder)
+    factory, argument = find_encoder(VIDEO, text)
     return factory(argument, device=device)
 
 
@@ -54,13 +54,18 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
         InputError: see `open_video_encoder`, or it has no such layer.
     """
     factory: SpeechFactory
-    model, at, file = text.partition("@")
-    factory, argument = _find(SPEECH, SHORT.get(model, model) + at + file, SpeechEncoder)
+    factory, argument = find_encoder(SPEECH, text)
     return factory(argument, device=device, layer=layer)
 
 
-def _find(group: str, text: str, interface: type) -> tuple[Any, str]:
-    """Resolves ``NAME:ARGUMENT`` to the factory and its argument; what a package's factory returns is checked."""
+def find_encoder(group: str, text: str) -> tuple[Any, str]:
+    """Resolves ``NAME:ARGUMENT`` to the factory and its argument; what a package's factory returns is checked.
+
+    Raises:
+        InputError: there is no encoder of this name.
+    """
+    model, at, file = text.partition("@")
+    text = SHORT.get(model, model) + at + file if group == SPEECH else text
     name, _, argument = text.partition(":")
     if name in BUILT_IN[group]:
         return EntryPoint(name, BUILT_IN[group][name], group).load(), argument
@@ -74,4 +79,4 @@ def _find(group: str, text: str, interface: type) -> tuple[Any, str]:
             expected=f"one of {', '.join([*known, *short])}",
             next_step="see docs/encoders.md; a package adds an encoder through an entry point in the group " + group,
         )
-    return partial(extension.make, interface), argument
+    return partial(extension.make, VideoEncoder if group == VIDEO else SpeechEncoder), argument

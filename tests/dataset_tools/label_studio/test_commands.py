@@ -49,6 +49,29 @@ def test_the_parts_say_what_they_did_as_json(label_studio: Any, command: Command
     assert (classes["cut_carrot_knife"]["accepted"], classes["wash_apple"]["to_do"]) == (1, 1)
 
 
+def test_dry_runs_write_nothing_and_say_what_is_pushed_and_pulled(
+    label_studio: Any, command: Command, workspace: Workspace, tree: Callable[..., Any]
+) -> None:
+    def dry(*arguments: str) -> Any:
+        before = tree(workspace.root)
+        ended = command(*arguments, "--media-url", MEDIA_URL, "--dry-run", "--json")
+        assert tree(workspace.root) == before
+        assert ended.exit_code == 0, ended.output
+        return json.loads(ended.stdout)
+
+    planned = dry()
+    assert (planned["dry_run"], planned["push"]["created"], planned["push"]["project"]) == (True, 2, None)
+    assert "pull" not in planned
+    assert dry("push")["push"] == planned["push"]
+    pushed = json.loads(command("push", "--media-url", MEDIA_URL, "--json").stdout)["push"]
+    assert pushed["created"] == 2
+    task, _ = label_studio.tasks_of(pushed["project"]).values()
+    label_studio.client().annotations.create(id=task.id, result=[ACCEPTED])
+    planned = dry()
+    assert (planned["push"]["created"], planned["push"]["unchanged"], planned["pull"]["decided"]) == (0, 2, 1)
+    assert json.loads(command("pull", "--json").stdout)["pull"]["decided"] == 1
+
+
 def test_named_clips_alone_are_pushed_and_once_more_where_they_are_decided(
     label_studio: Any, command: Command, workspace: Workspace
 ) -> None:

@@ -54,11 +54,11 @@ def test_no_server_is_started_that_could_not_be_used_without_the_sdk(
     assert "The Label Studio SDK is not installed" in ended.output
 
 
-@pytest.mark.parametrize("command", ["push", "pull"])
-def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace], command: str) -> None:
+@pytest.mark.parametrize("command", [(), ("push",), ("pull",)])
+def test_a_dry_run_starts_no_server(make_workspace: Callable[..., Workspace], command: tuple[str, ...]) -> None:
     workspace = make_workspace(("cut_carrot_knife",))
     before = set(workspace.root.rglob("*"))
-    ended = run(workspace.root, command, "--dry-run")
+    ended = run(workspace.root, *command, "--dry-run")
     assert ended.exit_code == 2
     assert "fmn-data annotate serve" in ended.output
     assert set(workspace.root.rglob("*")) == before

@@ -44,18 +44,18 @@ def their_package(install_package: Callable[[str, str], None]) -> None:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fmn() -> Callable[..., Result]:
     """Runs the command with these arguments."""
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def json_of() -> Callable[[Result], dict[str, Any]]:
     return lambda result: json.loads(result.stdout)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def done(fmn: Callable[..., Result], json_of: Callable[[Result], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Runs the command with these arguments and --json, which has to succeed; gives what it prints."""
 
@@ -67,7 +67,7 @@ def done(fmn: Callable[..., Result], json_of: Callable[[Result], dict[str, Any]]
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_settings() -> list[str]:
     """Options for small networks on small pictures."""
     values = (
