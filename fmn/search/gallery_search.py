@@ -193,7 +193,7 @@ class Gallery:
         """
         media, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
         features = self._extract([media], is_clip=is_clip, networks=self._networks, cache=cache)
-        if error := features.failures.get(media.sha256):
+        if error := features.failure_of(media):
             raise unusable_query(error, query, self.kind, self._loaded.config)
         space = joint_space(self.features, features)
         return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
