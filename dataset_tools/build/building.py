@@ -28,11 +28,11 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_revi
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
+from dataset_tools.speech.dataset_speech import assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
 from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
-from dataset_tools.speech.synthesis import no_sentence, voices_in
+from dataset_tools.speech.synthesis import SpeechOptions, no_sentence, voices_in
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5

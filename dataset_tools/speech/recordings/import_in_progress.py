@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -36,6 +36,24 @@ from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_
 _Row = TypeVar("_Row")
 
 
+@dataclass(frozen=True)
+class ImportOptions:
+    """Options of an import of recordings.
+
+    Attributes:
+        language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
+            language of a recording, or that of its sentence (`language_of`).
+        default_language: of recordings whose sentence does not tell their language.
+        licence: of the recordings that do not state one; empty: none, or the known licence.
+        renewed: speakers, or voices, that withdrew their consent and renewed it.
+    """
+
+    language: str | None = None
+    default_language: str = "en"
+    licence: str = ""
+    renewed: tuple[str, ...] = ()
+
+
 class ImportInProgress:
     """An import in progress; its methods are called in their order.
 
@@ -48,18 +66,8 @@ class ImportInProgress:
         known_ids: recordings that were imported before from files with the same content, and need no task.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        ledger: Ledger,
-        language: str | None,
-        default_language: str,
-        licence: str,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._workspace, self._ledger, self._dry_run = workspace, ledger, dry_run
-        self._language, self._default_language, self._licence = language, default_language, licence
+    def __init__(self, workspace: Workspace, ledger: Ledger, options: ImportOptions, *, dry_run: bool) -> None:
+        self._workspace, self._ledger, self._options, self._dry_run = workspace, ledger, options, dry_run
         self.rows = {row.id: row for row in listed_recordings(workspace)}
         self._known_as = {row.original_sha256: row.id for row in self.rows.values()}
         self.tasks: dict[str, ImportTask] = {}
@@ -177,14 +185,14 @@ class ImportInProgress:
                 continue
             spoken = (task.found.clip_id, task.found.voice)
             takes[spoken] = take = takes.get(spoken, 0) + 1
-            language = task.found.language or self._language or self._assumed_language(task.found)
-            row = new_row(task, written, self._workspace, language, self._licence, take)
+            language = task.found.language or self._options.language or self._assumed_language(task.found)
+            row = new_row(task, written, self._workspace, language, self._options.licence, take)
             self.rows[utterance_id] = row
             added.append(row)
         return added
 
     def _assumed_language(self, found: FoundRecording) -> str:
-        language = language_of(found.text, self._default_language)
+        language = language_of(found.text, self._options.default_language)
         self.assumed_languages[language] += 1
         return language
 
@@ -194,7 +202,7 @@ class ImportInProgress:
 
     def _as_stated(self, earlier: RecordingRow, found: FoundRecording) -> RecordingRow:
         """Returns a known row with what is stated now, and counts it if it differs."""
-        stated = as_stated(earlier, found, self._language, self._licence)
+        stated = as_stated(earlier, found, self._options.language, self._options.licence)
         self.corrected += stated != earlier
         return stated
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, write_rows
 from dataset_tools.speech.recordings.consents import check_consent
-from dataset_tools.speech.recordings.import_in_progress import ImportInProgress
+from dataset_tools.speech.recordings.import_in_progress import ImportInProgress, ImportOptions
 from dataset_tools.speech.recordings.import_tasks import import_one, ok_row, task_for
 from dataset_tools.speech.recordings.import_voices import with_known_voices
 from dataset_tools.speech.recordings.imported_rows import new_row
@@ -73,12 +73,9 @@ def import_recordings(
     source: Path,
     classes: ClassFile,
     clips: Sequence[ClipRow],
+    options: ImportOptions = ImportOptions(),
     *,
     ledger: Ledger,
-    language: str | None = None,
-    default_language: str = "en",
-    licence: str = "",
-    renewed: Collection[str] = (),
     dry_run: bool = False,
     jobs: int = 1,
     progress: Progress = silent,
@@ -93,12 +90,8 @@ def import_recordings(
         source: the folder or the CSV.
         classes: the class file.
         clips: the clips that recordings can belong to.
+        options: facts about recordings that do not state them, and renewed consents.
         ledger: open; gets a row ``recording/<utterance id>`` for each recording.
-        language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
-            language of a recording, or that of its sentence (`language_of`).
-        default_language: of recordings whose sentence does not tell their language.
-        licence: of the recordings that do not state one; empty: none, or the known licence.
-        renewed: speakers, or voices, that withdrew their consent and renewed it.
         dry_run: decodes and checks the recordings, but writes nothing; with a `DryRunLedger`.
         jobs: number of processes; does not affect the output.
         progress: progress callback.
@@ -107,12 +100,13 @@ def import_recordings(
         InputError: the language is not a code, there is nothing to import, or a voice withdrew its consent; nothing
             was written.
     """
-    language = None if language is None else language_option(language)
+    if options.language is not None:
+        options = replace(options, language=language_option(options.language))
     found = find_recordings(source, classes, clips)
     found.recordings, doubts = with_known_voices(workspace, found.recordings)
-    check_consent(workspace, found.recordings, renewed)
+    check_consent(workspace, found.recordings, options.renewed)
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    current = ImportInProgress(workspace, ledger, language, default_language, licence, dry_run=dry_run)
+    current = ImportInProgress(workspace, ledger, options, dry_run=dry_run)
     current.notes += [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
     current.sort_mismatches(found.mismatches)
     for recording in found.recordings:
