@@ -21,8 +21,8 @@ from dataset_tools.core.errors import InputError
 from fmn.comparison.by_class import Floats
 from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.results import FIGURES
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
+from fmn.metrics.directions import DIRECTIONS, Direction
 from fmn.renamed_keys import new_system_name
 
 SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # must agree in the comparisons to combine
@@ -92,7 +92,7 @@ class _Corpus:
         self._columns = np.searchsorted(names, values["classes"])
         self._width = len(names)
 
-    def sums(self, name: str, direction: str, metric: str, k: str, *, less: str | None = None) -> Floats:
+    def sums(self, name: str, direction: Direction, metric: str, k: str, *, less: str | None = None) -> Floats:
         """[classes]: sums over the queries of each class, minus those of the system ``less``, if given."""
         counts = self._values["class_queries"][direction][metric]
         systems = self._values["systems"]
@@ -107,13 +107,13 @@ class _Corpus:
             found[column] = count * (mean - other) if count else 0.0
         return found
 
-    def counts(self, direction: str, metric: str) -> Floats:
+    def counts(self, direction: Direction, metric: str) -> Floats:
         """[classes]: number of queries."""
         found = np.zeros(self._width)
         found[self._columns] = self._values["class_queries"][direction][metric]
         return found
 
-    def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
+    def mean(self, name: str, direction: Direction, metric: str, k: str) -> float | None:
         """Mean over seeds and queries; None without queries."""
         queries = self.counts(direction, metric).sum()
         return float(self.sums(name, direction, metric, k).sum() / queries) if queries else None
@@ -170,7 +170,7 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
 
 
 def _interval(
-    corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str, less: str | None = None
+    corpora: Sequence[_Corpus], name: str, direction: Direction, metric: str, k: str, less: str | None = None
 ) -> dict[str, Any] | None:
     """`interval_over_corpora` of a system, or of its difference to another; None without queries."""
     counts = np.stack([one.counts(direction, metric) for one in corpora])

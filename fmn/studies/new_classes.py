@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -24,8 +23,8 @@ from fmn.config import Config, as_dict, with_values
 from fmn.data.batches import Indices
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.learn_classes import written_memory
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.metrics.directions import DIRECTIONS, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -296,12 +295,13 @@ class _Trial:
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
         found: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
-            asking_clips = self.is_new_clip == is_new
-            asking_utterances = self.is_new_utterance == is_new
-            found[kind] = {
-                "audio_to_video": _block(scores.T, utterances, clips, held.partner_matrix.T, asking_utterances),
-                "video_to_audio": _block(scores, clips, utterances, held.partner_matrix, asking_clips),
-            }
+            of_clips, of_utterances = self.is_new_clip == is_new, self.is_new_utterance == is_new
+            found[kind] = {}
+            for direction, (matrix, partners) in by_direction(scores, held.partner_matrix):
+                is_query, _ = queries_and_gallery(direction, of_clips, of_utterances)
+                queries, gallery = queries_and_gallery(direction, clips, utterances)
+                chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
+                found[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
         return found
 
     def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
@@ -314,18 +314,6 @@ class _Trial:
     def _classes(self, pairs: Indices) -> torch.Tensor:
         data = self.harness.prepared.data
         return data.clip_classes[data.on_device(pairs[:, 0])]
-
-
-def _block(
-    scores: NDArray[np.float32],
-    queries: Sequence[str],
-    gallery: Sequence[str],
-    partners: NDArray[np.bool_],
-    asking: NDArray[np.bool_],
-) -> dict[str, Any]:
-    """The block of metrics.json for some of the queries."""
-    chosen = [name for name, asks in zip(queries, asking.tolist(), strict=True) if asks]
-    return retrieval_metrics(scores[asking], chosen, gallery, partners[asking])
 
 
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
