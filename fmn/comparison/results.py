@@ -57,12 +57,14 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         whole = [each for each in found if each is not None]
         if entry.error is None and whole and len(whole) == len(comparison.seeds):
             scores[name] = whole
-    left = common_items(items, scores)
-    measured = {name: measured_queries(each, left) for name, each in scores.items()}
+    common = common_items(items, scores)
+    measured = {name: measured_queries(each, common) for name, each in scores.items()}
     systems = {
         name: _described(entry)
         | (
-            _figures(measured[name]) | _rank(measured[name], left) | {"by_class": means_by_class(measured[name], left)}
+            _figures(measured[name])
+            | _rank(measured[name], common)
+            | {"by_class": means_by_class(measured[name], common)}
             if name in measured
             else {}
         )
@@ -71,15 +73,15 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     if REFERENCE in measured:
         for name in measured:
             if name != REFERENCE:
-                systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
+                systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], common)
     notes = (*corpus_notes(items.standin), *notes)
-    if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
-        missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
+    if len(common.clips) < len(items.clips) or len(common.utterances) < len(items.utterances):
+        missing = len(items.clips) - len(common.clips), len(items.utterances) - len(common.utterances)
         notes += (
             f"{count_of(missing[0], 'clip')} and {count_of(missing[1], 'utterance')} without features were left out.",
         )
     notes += tuple(_notes_of_changes(comparison.changes, entries))
-    counts = {each: queries_and_gallery(each, len(left.clips), len(left.utterances)) for each in DIRECTIONS}
+    counts = {each: queries_and_gallery(each, len(common.clips), len(common.utterances)) for each in DIRECTIONS}
     values = {
         "schema": "fmn.compare/1",
         "train": str(comparison.train),
@@ -94,11 +96,11 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         "stand_in": items.standin is not None,
         "queries": {direction: queries for direction, (queries, _) in counts.items()},
         "gallery": {direction: gallery for direction, (_, gallery) in counts.items()},
-        "classes": class_ids(left),
-        "class_queries": queries_by_class(next(iter(measured.values())), left) if measured else {},
+        "classes": class_ids(common),
+        "class_queries": queries_by_class(next(iter(measured.values())), common) if measured else {},
         "notes": list(notes),
         "systems": systems,
-        "references": _references(left),
+        "references": _references(common),
     }
     return Results(values, {name: _reason(values["error"]) for name, values in systems.items() if values["error"]})
 

@@ -80,19 +80,19 @@ def _direction(values: Mapping[str, Any], direction: Direction, name: str) -> Ta
     columns = [(metric, k) for metric in SHOWN for k in chance[metric]]
     best = {column: significantly_best(values, direction, *column) for column in columns}
     systems = []
-    for system, found in values["systems"].items():
-        if "metrics" not in found:
+    for system, system_values in values["systems"].items():
+        if "metrics" not in system_values:
             systems.append(Row((system, "failed")))
             continue
-        cells = [labeled(system, found), found["class_cross_entropy"]]
+        cells = [labeled(system, system_values), system_values["class_cross_entropy"]]
         for metric, k in columns:
-            figure = found["metrics"][direction][metric][k]
+            figure = system_values["metrics"][direction][metric][k]
             text = number(figure["mean"], figure["sd"], between="±")
             cells.append(Bold(text) if best[metric, k] == system else text)
         systems.append(Row(cells))
     references = [
-        Row((reference, "", *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
-        for reference, found in values["references"].items()
+        Row((reference, "", *(number(system_values[direction][metric][k]) for metric, k in columns)), "dim")
+        for reference, system_values in values["references"].items()
     ]
     notes = (
         *footnotes(values),

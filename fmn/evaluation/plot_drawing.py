@@ -60,13 +60,13 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
 
 
 def curves(
-    path: Path, found: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
+    path: Path, percentages: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
 ) -> Path:
     """Plots each metric over k, in both directions, between chance and the class-knowledge ceiling.
 
     Args:
         path: the PNG file to write.
-        found: result of `fmn.evaluation.plots.recall_curves`.
+        percentages: result of `fmn.evaluation.plots.recall_curves`.
         system: the system's name.
         title: figure title.
     """
@@ -76,10 +76,10 @@ def curves(
         for axes, (metric, metric_name) in zip(row, METRICS.items(), strict=True):
             axes.set(xscale="log", ylim=(0, 103), title=f"{name}: {metric_name}")
             axes.grid(alpha=0.3)
-            if metric not in found[direction]:
+            if metric not in percentages[direction]:
                 axes.text(0.5, 0.5, "no query has a partner", transform=axes.transAxes, ha="center")
                 continue
-            lines = found[direction][metric]
+            lines = percentages[direction][metric]
             ks = np.arange(1, len(lines["system"]) + 1)
             axes.fill_between(ks, lines["chance"], lines["ceiling"], color="gray", alpha=0.12, lw=0)
             axes.plot(ks, lines["ceiling"], color="gray", ls="--", lw=1, label="ceiling (class known)")
@@ -90,7 +90,7 @@ def curves(
                     axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLORS[direction])
     for axes in grid[:, 0]:
         axes.set_ylabel("percent")
-    most_k = max(len(lines["system"]) for metrics in found.values() for lines in metrics.values())
+    most_k = max(len(lines["system"]) for metrics in percentages.values() for lines in metrics.values())
     for axes in grid[1]:
         axes.set_xlabel("k")
         axes.set_xticks([1, 10, 25, 100], labels=["1", "10", "25", "100"])
@@ -101,12 +101,12 @@ def curves(
     return _saved(figure, path)
 
 
-def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
+def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
     """Plots confusion matrices, the class of the top result by class of the query, in both directions.
 
     Args:
         path: the PNG file to write.
-        found: result of `fmn.evaluation.plots.confusions`.
+        percentages: result of `fmn.evaluation.plots.confusions`.
         classes: class ids, in order of their indices.
         title: figure title.
     """
@@ -114,9 +114,9 @@ def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Seq
     figure = _figure(2 * side + 4.2, side + 2.4, title)
     pair = figure.subplots(1, 2, sharey=True)
     for axes, (direction, name) in zip(pair, DIRECTION_TITLES.items(), strict=True):
-        image = axes.imshow(found[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
-        for row, column in np.argwhere(found[direction] >= 0.5):
-            value = found[direction][row, column]
+        image = axes.imshow(percentages[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for row, column in np.argwhere(percentages[direction] >= 0.5):
+            value = percentages[direction][row, column]
             color = "white" if value > 55 else "black"
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
         axes.set_title(name)

@@ -130,7 +130,7 @@ def learn_new_classes(
         held_out_classes(harness.prepared.items, harness.parts, held_out, classes, config.training.seed + number)
         for number in range(seeds)
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows_by_name: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
         progress("new classes", number, seeds, ", ".join(held))
         own = with_values(config, {"training.seed": config.training.seed + number})
@@ -144,9 +144,9 @@ def learn_new_classes(
         with threads(config.training.threads):
             trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
-                found.setdefault(name, []).append(row)
+                rows_by_name.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
-    draws_found = draws_of(found)
+    draws_found = draws_of(rows_by_name)
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
@@ -154,7 +154,7 @@ def learn_new_classes(
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
-        "rows": [_summary(name, rows) for name, rows in found.items()],
+        "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,
         "draws": draws_found,
         "notes": [*notes_of_harness(harness), *NOTES, *leads([draws_found], pairs)],
@@ -223,7 +223,7 @@ class _Trial:
             WHITENED_HIDDEN: ClassMeans(hidden_and_raw(classifiers), whitened=True),
             WHITENED_RAW: ClassMeans(SEGMENTS, whitened=True),
         }
-        found = []
+        rows = []
         for count in pairs:
             new = self._pairs(count)
             shown = new[:, 0], new[:, 1]
@@ -231,12 +231,12 @@ class _Trial:
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
                 codes = encoded_fold_0(model, self.harness)
-                found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
+                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
                 model.new_classes = None
             for name, means in baselines.items():
                 codes = means.eval().with_shares(data, old, shown, fold_0)
-                found.append((prefix + name, self._figures(means, len(new), len(new), codes)))
-        return found
+                rows.append((prefix + name, self._figures(means, len(new), len(new), codes)))
+        return rows
 
     def _pairs(self, count: int) -> Indices:
         """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; sets are nested."""
@@ -293,16 +293,16 @@ class _Trial:
         scores = score_matrix(model, *codes).numpy()
         held = self.harness.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
-        found: dict[str, Any] = {"written": written, "shown": shown}
+        figures: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
             of_clips, of_utterances = self.is_new_clip == is_new, self.is_new_utterance == is_new
-            found[kind] = {}
+            figures[kind] = {}
             for direction, (matrix, partners) in by_direction(scores, held.partner_matrix):
                 is_query, _ = queries_and_gallery(direction, of_clips, of_utterances)
                 queries, gallery = queries_and_gallery(direction, clips, utterances)
                 chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
-                found[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
-        return found
+                figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
+        return figures
 
     def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
         data = self.harness.prepared.data

@@ -137,7 +137,7 @@ class ImportInProgress:
             with TemporaryDirectory() as folder:
                 place = Path(folder)
                 # An original that is there is not copied.
-                todo = [replace(task, original=task.found.path, target=place / task.target.name) for task in todo]
+                todo = [replace(task, original=task.recording.path, target=place / task.target.name) for task in todo]
                 self._import(todo, jobs, progress)
         else:
             self._import(todo, jobs, progress)
@@ -152,7 +152,7 @@ class ImportInProgress:
                 if not self._dry_run:
                     self._ledger.record(ok_row(task, outcome.result, self._workspace))
             elif outcome.error is not None:
-                self.refused[str(task.found)] = outcome.error
+                self.refused[str(task.recording)] = outcome.error
                 self._ledger.record(failed_row(task, outcome.error))
             progress(STAGE, len(self.written) + len(self.refused) - untried, len(self.tasks))
 
@@ -160,12 +160,14 @@ class ImportInProgress:
         """Notes, of files with the content of another one, what became of that."""
         for recording, same in self.twins:
             if same.utterance_id in self.written:
-                self.notes.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+                self.notes.append(
+                    f"{recording}: the same recording as {same.recording}, imported as {same.utterance_id}"
+                )
             else:
                 self.refused[str(recording)] = SampleError(
-                    f"It is the same file as {same.found}, which failed",
+                    f"It is the same file as {same.recording}, which failed",
                     where=str(recording),
-                    next_step=f"see the reason for {same.found}; one corrected copy is enough",
+                    next_step=f"see the reason for {same.recording}; one corrected copy is enough",
                 )
 
     def add_rows(self) -> list[RecordingRow]:
@@ -181,11 +183,11 @@ class ImportInProgress:
             written = self.written[utterance_id]
             if (earlier := self.rows.get(utterance_id)) is not None:  # its wav was missing, or of other settings
                 self.known += 1
-                self.rows[utterance_id] = rewritten(self._as_stated(earlier, task.found), written)
+                self.rows[utterance_id] = rewritten(self._as_stated(earlier, task.recording), written)
                 continue
-            spoken = (task.found.clip_id, task.found.voice)
+            spoken = (task.recording.clip_id, task.recording.voice)
             takes[spoken] = take = takes.get(spoken, 0) + 1
-            language = task.found.language or self._options.language or self._assumed_language(task.found)
+            language = task.recording.language or self._options.language or self._assumed_language(task.recording)
             row = new_row(task, written, self._workspace, language, self._options.licence, take)
             self.rows[utterance_id] = row
             added.append(row)

@@ -102,16 +102,16 @@ def import_recordings(
     """
     if options.language is not None:
         options = replace(options, language=language_option(options.language))
-    found = find_recordings(source, classes, clips)
-    found.recordings, doubts = with_known_voices(workspace, found.recordings)
-    check_consent(workspace, found.recordings, options.renewed)
-    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
+    listed = find_recordings(source, classes, clips)
+    listed.recordings, doubts = with_known_voices(workspace, listed.recordings)
+    check_consent(workspace, listed.recordings, options.renewed)
+    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in listed.recordings)
     current = ImportInProgress(workspace, ledger, options, dry_run=dry_run)
-    current.notes += [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
-    current.sort_mismatches(found.mismatches)
-    for recording in found.recordings:
+    current.notes += [*listed.notes, *notes_on_whole_names(listed.recordings), *doubts, *contradictions]
+    current.sort_mismatches(listed.mismatches)
+    for recording in listed.recordings:
         current.sort(recording)
-    _forget_resolved(ledger, {str(one) for one in found.recordings} - current.refused.keys(), current.tasks)
+    _forget_resolved(ledger, {str(one) for one in listed.recordings} - current.refused.keys(), current.tasks)
     current.write(jobs, progress)
     current.explain_twins()
     added = current.add_rows()
@@ -133,13 +133,13 @@ def import_recordings(
 
 
 def add_recording(
-    workspace: Workspace, found: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
+    workspace: Workspace, recording: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
 ) -> RecordingRow:
     """Adds one recording, in this process, as `import_recordings` does.
 
     Args:
         workspace: of the data set.
-        found: the file and its metadata.
+        recording: the file and its metadata.
         ledger: open; gets a row ``recording/<utterance id>``.
         language: spoken language.
         name: stored as the original file name; by default the name of the file.
@@ -148,14 +148,15 @@ def add_recording(
         InputError: the voice withdrew its consent.
         SampleError: the recording cannot be used; nothing is kept.
     """
-    check_consent(workspace, [found])
-    task = task_for(found, workspace)
+    check_consent(workspace, [recording])
+    task = task_for(recording, workspace)
     written = import_one(task)
     ledger.record(ok_row(task, written, workspace))
     rows = {row.id: row for row in listed_recordings(workspace)}
-    same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
+    subject = (recording.clip_id, recording.voice)
+    same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == subject]
     take = max((row.take for row in same), default=0) + 1
-    row = new_row(task, written, workspace, language, found.licence, take)
+    row = new_row(task, written, workspace, language, recording.licence, take)
     rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
     write_rows(recordings_path(workspace), (rows[key] for key in sorted(rows)))
     return rows[row.id]
