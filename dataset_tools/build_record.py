@@ -194,12 +194,6 @@ def record_speech(workspace: Workspace, options: SpeechOptions, utterances: int,
 
     Manifests that were made elsewhere have no record to update.
 
-    Args:
-        workspace: the workspace.
-        options: options of the synthesis.
-        utterances: number of rows in utterances.jsonl.
-        failures: ids of the utterances that failed.
-
     Raises:
         InputError: the record cannot be read.
     """

@@ -220,7 +220,7 @@ def import_dataset(
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
     return SpeechSummary(
         len(rows),
-        _recorded(rows),
+        sum(row.source == "recorded" for row in rows),
         imported.refused,
         added=len(imported.added),
         known=imported.known,
@@ -251,7 +251,3 @@ def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:
     for path in workspace.speech.glob("*.wav"):
         if is_other(path.stem):
             path.unlink(missing_ok=True)
-
-
-def _recorded(rows: Sequence[UtteranceRow]) -> int:
-    return sum(row.source == "recorded" for row in rows)

@@ -174,9 +174,9 @@ def metrics_file(run: Path, manifest: Path) -> str:
     return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
 
 
-def all_scores(loaded: LoadedRun, prepared: FeatureDataset, progress: Progress = silent) -> NDArray[np.float32]:
+def all_scores(loaded: LoadedRun, prepared: FeatureDataset) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
-    return _scores(loaded, *all_codes(loaded, prepared), progress)
+    return _scores(loaded, *all_codes(loaded, prepared), silent)
 
 
 def all_codes(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:

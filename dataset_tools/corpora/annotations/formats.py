@@ -219,13 +219,9 @@ def _keys_of(found: object) -> tuple[Set[str], Set[str]]:
     return keys, frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
 
-def _files_in(folder: Path, kind: Format) -> list[Path]:
-    return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
-
-
 def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList:
     """Reads all files of a format in a folder as a single list of intervals."""
-    files = _files_in(folder, kind)
+    files = sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
     if not files:
         found = f"There are no {kind.suffix} files in the folder"
         raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
