@@ -24,7 +24,6 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, eval_mode
 from fmn.training.checkpoint import LoadedRun
 
-Metrics = dict[str, dict[str, Any]]
 HOW = (
     "Memories updated at test time: each query is scored and then written with its top result, if S1 > T1, before the "
     "next query is scored. Mean ± sd over random orders of the queries."

@@ -163,19 +163,6 @@ class FeatureMemory(nn.Module):
         _update_groups(self)
         return slots
 
-    def rewrite(
-        self,
-        video: Tensor,
-        audio: Tensor,
-        score: Tensor,
-        *,
-        score_threshold: float = 0.5,
-        classes: Tensor | None = None,
-    ) -> Tensor:
-        """Clears the memories and writes the pairs (see `write`): slots become stale while the mapping trains."""
-        self.clear()
-        return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
-
     def read(
         self,
         video: Tensor,

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -35,9 +34,6 @@ from dataset_tools.speech.recordings.recording_files import (
 )
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.recordings.speaker_facts import facts_by_voice
-
-_STAGE = "import"
-_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
