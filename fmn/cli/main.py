@@ -189,6 +189,7 @@ def search(
     """
     from dataset_tools.core.errors import InputError
     from fmn.search.gallery_search import search as search_run
+    from fmn.search.search_results import GallerySource
 
     queries = [query for query in (speech, clip, text) if query is not None]
     if len(queries) != 1 or (by_words and text is None):
@@ -200,21 +201,21 @@ def search(
     check_used("--voices", voices, is_used=text is not None and not by_words, needed="--text, without --by-words")
     if text is not None and not text.strip():
         raise InputError("The query is empty", where="--text", expected="a description", next_step="type a sentence")
-    manifest = options.manifest_or("test.jsonl")
+    source = GallerySource(options.manifest_or("test.jsonl"), everything, options.root)
     if text is not None and by_words:
         from fmn.search.text_query import search_words
 
-        result = search_words(text, manifest, top=top, everything=everything, root=options.root)
+        result = search_words(text, source, top=top)
     else:
         result = search_run(
             options.folder(),
             queries[0],
             "speech" if clip is None else "clip",
-            manifest,
+            source,
             top=top,
-            everything=everything,
             voices=voices or "espeak",
-            **options.compute,
+            device=options.device,
+            jobs=options.jobs,
             progress=terminal.progress,
         )
     _show_search(terminal, result, f"“{text}”" if text is not None else short(Path(result.query)))

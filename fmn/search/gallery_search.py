@@ -19,7 +19,7 @@ from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, resolve, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow, resolve
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
@@ -31,12 +31,11 @@ from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
 from fmn.search.query_preparation import QUERY_FILES, prepared_query, unusable_query
 from fmn.search.search_results import (
+    GallerySource,
     QueryKind,
     SearchResult,
     best_of,
-    gallery_rows,
     hit_of,
-    searched_manifest,
     sentences_of_clips,
 )
 from fmn.torch_threads import threads
@@ -55,17 +54,15 @@ def search(
     run: Path,
     query: Path | str,
     kind: QueryKind,
-    manifest: Path,
+    source: GallerySource,
     *,
     top: int = 10,
-    everything: bool = False,
     voices: str = "espeak",
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Ranks the items of a manifest by how well they match a file or a text.
+    """Ranks the items of a gallery by how well they match a file or a text.
 
     Args:
         run: folder of a trained run.
@@ -73,11 +70,9 @@ def search(
             to find clips, a text, which is synthesized. A recording that is not of the data set is post-processed like
             its utterances. If the run reads the user's own features, the file has to have one, and a text has none.
         kind: kind of the query, ``speech`` or ``clip``.
-        manifest: its distinct clips or utterances are the gallery.
+        source: the gallery.
         top: number of results.
-        everything: the gallery is all of clips.jsonl or utterances.jsonl next to the manifest, regardless of the split.
         voices: the speech engine that synthesizes a text.
-        root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         progress: progress callback.
@@ -94,14 +89,12 @@ def search(
         )
     chosen = find_device(device)
     loaded = load_run(run, chosen)
-    rows = gallery_rows(manifest, kind, everything=everything, root=root)
+    rows = source.rows(kind)
     with TemporaryDirectory() as folder:
-        prepared = prepared_query(query, kind, loaded.config, manifest, Path(folder), voices=voices, root=root)
-        searched, doubts = prepared
-        listing = searched_manifest(manifest, kind, everything=everything)
-        gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
+        searched, doubts = prepared_query(query, kind, loaded.config, source, Path(folder), voices=voices)
+        gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
         result = gallery.search(searched, top=top)
-        known = gallery.notes_of_known if everything else ()
+        known = gallery.notes_of_known if source.everything else ()
     return replace(result, query=str(query), notes=(*doubts, *result.notes, *known))
 
 
@@ -121,10 +114,9 @@ class Gallery:
         loaded: LoadedRun,
         rows: Sequence[ClipRow | UtteranceRow],
         kind: QueryKind,
-        manifest: Path,
+        source: GallerySource,
         *,
         device: torch.device,
-        root: Path | None = None,
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> None:
@@ -137,17 +129,16 @@ class Gallery:
             loaded: the run.
             rows: clips for speech queries, utterances for clip queries.
             kind: kind of the queries.
-            manifest: the file with the rows, which names their index.
+            source: of the rows; its listing names their index.
             device: on which the run was loaded.
-            root: the workspace, if it is not the parent of the manifest's folder.
             jobs: workers for features; None: one per core.
             progress: progress callback.
 
         Raises:
             InputError: none of the rows has features, or their size differs from that in training.
         """
-        self._loaded, self.kind, self._manifest = loaded, kind, manifest
-        self._workspace = workspace_of(manifest, root)
+        self._loaded, self.kind = loaded, kind
+        self._manifest, self._workspace = source.listing(kind), source.workspace
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
         media, self.failures = _files_of(rows, self._workspace)
@@ -159,9 +150,9 @@ class Gallery:
             raise InputError(
                 "Nothing can be searched: no item of the manifest has features"
                 + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
-                where=manifest,
+                where=self._manifest,
             )
-        self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
+        self._sentences = sentences_of_clips(self._manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self.index: GalleryIndex | None = None
         self._codes: Embeddings = {}

@@ -12,7 +12,7 @@ from fmn.data.loading import find_device
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.search.gallery_index import import_faiss, indexable
 from fmn.search.gallery_search import INDEXED_FROM, Gallery
-from fmn.search.search_results import QUERY_KINDS, QueryKind, gallery_rows, searched_manifest
+from fmn.search.search_results import QUERY_KINDS, GallerySource, QueryKind
 from fmn.training.checkpoint import load_run
 
 
@@ -40,11 +40,9 @@ class PreparedGallery:
 
 def prepare_galleries(
     run: Path,
-    manifest: Path,
+    source: GallerySource,
     *,
     kinds: Sequence[QueryKind] = QUERY_KINDS,
-    everything: bool = False,
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -55,10 +53,8 @@ def prepare_galleries(
 
     Args:
         run: folder of a trained run.
-        manifest: its distinct clips and utterances are the galleries.
+        source: the galleries.
         kinds: kinds of the queries to prepare for.
-        everything: the galleries are all of clips.jsonl and utterances.jsonl next to the manifest.
-        root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         progress: progress callback.
@@ -70,20 +66,19 @@ def prepare_galleries(
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
-    galleries = {kind: gallery_rows(manifest, kind, everything=everything, root=root) for kind in kinds}
+    galleries = {kind: source.rows(kind) for kind in kinds}
     if indexable(loaded.model) and max(map(len, galleries.values())) >= INDEXED_FROM:
         import_faiss()  # a missing package should not be found out after hours of extraction
     prepared = []
     for kind, rows in galleries.items():
-        listing = searched_manifest(manifest, kind, everything=everything)
-        gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
+        gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
         prepared.append(
             PreparedGallery(
                 kind,
                 len(gallery.rows),
                 None if gallery.index is None else str(gallery.index.folder),
                 "" if gallery.index is not None else _why_none(loaded.model),
-                str(listing),
+                str(source.listing(kind)),
                 {name: error.found for name, error in gallery.failures.items()},
             )
         )
