@@ -27,6 +27,7 @@ from fmn.evaluation.evaluate import check_fit
 from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
+from fmn.models.memory import Side
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
 from fmn.search.query_preparation import QUERY_FILES, prepared_query, unusable_query
@@ -46,6 +47,8 @@ ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
 """Number of index items whose codes are in memory during scoring."""
+SIDES: dict[QueryKind, tuple[Side, Side]] = {"speech": ("audio", "video"), "clip": ("video", "audio")}
+"""Sides of a query and of its gallery, by kind of query."""
 INDEXED_FROM = 200_000
 """Minimum size of a gallery with an index on disk; exhaustive scoring of fewer items takes less than 0.1 s."""
 
@@ -138,11 +141,12 @@ class Gallery:
             InputError: none of the rows has features, or their size differs from that in training.
         """
         self._loaded, self.kind = loaded, kind
+        self._query_side, self._gallery_side = SIDES[kind]
         self._manifest, self._workspace = source.listing(kind), source.workspace
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
         media, self.failures = _files_of(rows, self._workspace)
-        self.features = self._extract(media, is_clip=kind == "speech")
+        self.features = self._extract(media, self._gallery_side)
         self.failures |= {one.name: error for one in media if (error := self.features.failures.get(one.sha256))}
         self.rows = [row for row in rows if row.id not in self.failures]
         if not self.rows:
@@ -194,12 +198,12 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        media, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
-        features = self._extract([media], is_clip=is_clip, networks=self._networks, cache=cache)
+        media = Media(sha256_of(query), query, query.name)
+        features = self._extract([media], self._query_side, networks=self._networks, cache=cache)
         if error := features.failures.get(media.sha256):
             raise unusable_query(error, query, self.kind, self._loaded.config)
         space = joint_space(self.features, features)
-        return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
+        return self._encoded([features.values[media.sha256]], self._query_side, space), features
 
     def best(self, query: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Returns the places in `rows` of the ``top`` best rows for a query (its codes), and their scores.
@@ -239,12 +243,12 @@ class Gallery:
         return scores.T if self.kind == "clip" else scores
 
     def _extract(
-        self, media: list[Media], *, is_clip: bool, networks: Networks | None = None, cache: Path | None = None
+        self, media: list[Media], side: Side, *, networks: Networks | None = None, cache: Path | None = None
     ) -> FeatureSet:
-        config, extract = self._loaded.config, extract_video if is_clip else extract_audio
+        config, extract = self._loaded.config, extract_video if side == "video" else extract_audio
         return extract(
             media,
-            config.video if is_clip else config.audio,  # type: ignore[arg-type]
+            config.video if side == "video" else config.audio,  # type: ignore[arg-type]
             cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
@@ -257,7 +261,7 @@ class Gallery:
         parts = []
         for start in range(0, len(places), ROWS_AT_ONCE):
             features = [self.features.values[self.rows[place].sha256] for place in places[start : start + ROWS_AT_ONCE]]
-            parts.append(self._encoded(features, is_clip=self.kind == "speech", space=self.features.space))
+            parts.append(self._encoded(features, self._gallery_side, self.features.space))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _opened_index(self) -> GalleryIndex:
@@ -267,14 +271,14 @@ class Gallery:
         return GalleryIndex.open(
             self._workspace / "cache" / "index" / f"{run.resolve().name}-{self.kind}-{self._manifest.stem}",
             self._loaded.model,
-            "video" if self.kind == "speech" else "audio",
+            self._gallery_side,
             " ".join([self.features.source, *map(sha256_of, files)]),
             [(row.id, row.sha256) for row in self.rows],
             self._encoded_rows,
             self._progress,
         )
 
-    def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
+    def _encoded(self, features: list[NDArray[np.float32]], side: Side, space: str) -> Embeddings:
         """Encodes clips [Dv] or utterances [T, F] with the run's model; ``space`` is the features' joint space.
 
         Raises:
@@ -282,16 +286,16 @@ class Gallery:
         """
         about, count = self._loaded.about, len(features)
         # The other side is a single dummy item of zeros.
-        clips = features if is_clip else [np.zeros(about.video_dim, np.float32)]
-        utterances = [np.zeros((1, about.audio_dim), np.float32)] if is_clip else features
+        clips = features if side == "video" else [np.zeros(about.video_dim, np.float32)]
+        utterances = features if side == "audio" else [np.zeros((1, about.audio_dim), np.float32)]
         unknown = np.zeros(count, dtype=np.int64)
         classes = unknown[: len(clips)], unknown[: len(utterances)]
         data = ItemTensors(clips, utterances, *classes, self._device, space=space)
         check_fit(self._loaded, data)
-        encode = encode_all_clips if is_clip else encode_all_utterances
+        encode = encode_all_clips if side == "video" else encode_all_utterances
         with threads(self._loaded.config.training.threads):
             codes = encode(self._loaded.model, data, np.arange(count))
-            return self._loaded.model.for_search("video" if is_clip else "audio", codes)
+            return self._loaded.model.for_search(side, codes)
 
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
         """Returns the caveats of the best ``top`` results with the features of a query."""
