@@ -38,7 +38,7 @@ from torch.nn import functional
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex
 from fmn.search.gallery_search import Gallery
-from fmn.search.search_results import best_of, gallery_rows
+from fmn.search.search_results import GallerySource, best_of
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import load_run
 
@@ -192,8 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         import usearch.index  # noqa: F401 - fails before an index of a million is built if it is missing
     cpu = torch.device("cpu")
     loaded = load_run(options.run, cpu)
+    source = GallerySource(options.manifest, everything=True)
     clips, utterances = (
-        Gallery(loaded, gallery_rows(options.manifest, kind, everything=True), kind, options.manifest, device=cpu)  # type: ignore[arg-type]
+        Gallery(loaded, source.rows(kind), kind, source, device=cpu)  # type: ignore[arg-type]
         for kind in ("speech", "clip")
     )
     chosen = np.random.default_rng(options.seed).permutation(len(utterances.rows))[: options.queries]

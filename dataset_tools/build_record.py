@@ -21,8 +21,8 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.corpora.sentence_files import sentence_files
-from dataset_tools.speech.dataset_speech import SpeechOptions
 from dataset_tools.speech.engines.registry import voice_licences
+from dataset_tools.speech.synthesis import SpeechOptions
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
@@ -193,12 +193,6 @@ def record_speech(workspace: Workspace, options: SpeechOptions, utterances: int,
     """Updates build.json after the utterances were synthesized anew, as a build with these options would write it.
 
     Manifests that were made elsewhere have no record to update.
-
-    Args:
-        workspace: the workspace.
-        options: options of the synthesis.
-        utterances: number of rows in utterances.jsonl.
-        failures: ids of the utterances that failed.
 
     Raises:
         InputError: the record cannot be read.

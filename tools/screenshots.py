@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from dataset_tools.manifests import SplitPairRow, UtteranceRow, read_rows
 from fmn.search.gallery_search import Gallery
-from fmn.search.search_results import gallery_rows
+from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import load_run
 
 WIDTH_PX, HEIGHT_PX = 1280, 800
@@ -98,7 +98,8 @@ def typical_query(demo: Path, run: Path) -> str:
     test = demo / "manifests" / "test.jsonl"
     utterances = {row.utterance.id: row.utterance for row in read_rows(test, SplitPairRow)}
     device = torch.device("cpu")
-    gallery = Gallery(load_run(run, device), gallery_rows(test, "speech"), "speech", test, device=device)
+    source = GallerySource(test)
+    gallery = Gallery(load_run(run, device), source.rows("speech"), "speech", source, device=device)
     hits = {}
     for name in sorted(utterances):
         found = gallery.search(demo / utterances[name].path, top=5)

@@ -26,22 +26,24 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_revi
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
+from dataset_tools.speech.dataset_speech import assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
 from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
-from dataset_tools.speech.synthesis import no_sentence, voices_in
+from dataset_tools.speech.synthesis import SpeechOptions, no_sentence, voices_in
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
 
 
 @dataclass(frozen=True)
-class _Failures:
-    """Errors of the samples that failed, by id."""
+class _Samples:
+    """Rows of the samples that a build has made, and the errors of those that failed, by id."""
 
-    clips: Mapping[str, ToolkitError] = field(default_factory=dict)
-    utterances: Mapping[str, ToolkitError] = field(default_factory=dict)
+    clips: Sequence[ClipRow] = ()
+    utterances: Sequence[UtteranceRow] = ()
+    uncut: Mapping[str, ToolkitError] = field(default_factory=dict)
+    unspoken: Mapping[str, ToolkitError] = field(default_factory=dict)
 
 
 def build_dataset(
@@ -108,14 +110,12 @@ def build_dataset(
             speech_notes += _note_on_letters(classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
-        failures = _Failures(uncut, unspoken)
+        samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
         _note_refusals(plan, ledger)
-        _forget_others(ledger, plan, clips, failures)
-        clips, utterances = with_verdicts(clips, utterances, reviews)
-        write_rows(workspace.manifests / "clips.jsonl", clips)
-        write_rows(workspace.manifests / "utterances.jsonl", utterances)
-        without_times = opened.without_times()
-        summary = _summary(plan, corpus, classes, clips, utterances, failures, renamed, without_times, options)
+        _forget_others(ledger, plan, samples)
+        write_rows(workspace.manifests / "clips.jsonl", samples.clips)
+        write_rows(workspace.manifests / "utterances.jsonl", samples.utterances)
+        summary = _summary(plan, corpus, classes, samples, renamed, opened.without_times(), options)
         summary = replace(summary, speech_notes=speech_notes)
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
@@ -138,7 +138,7 @@ def _planned(
     plan, corpus = plan_on_sources(opened, classes, options, decisions, set()), opened.corpus
     if not plan.clips:
         raise _no_clip(plan, {}, corpus)
-    summary = _summary(plan, corpus, classes, (), (), _Failures(), renamed, opened.without_times(), None)
+    summary = _summary(plan, corpus, classes, _Samples(), renamed, opened.without_times(), None)
     if not options.speech:
         return summary
     return replace(summary, speech_notes=_note_on_letters(classes, options, {clip.class_id for clip in plan.clips}))
@@ -275,9 +275,9 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
         )
 
 
-def _forget_others(ledger: Ledger, plan: Plan, clips: Sequence[ClipRow], failures: _Failures) -> None:
+def _forget_others(ledger: Ledger, plan: Plan, samples: _Samples) -> None:
     """Removes the ledger rows of clips and intervals that only an earlier build, with other options, had."""
-    known = {f"clip/{row.id}" for row in clips} | {f"clip/{clip_id}" for clip_id in failures.clips}
+    known = {f"clip/{row.id}" for row in samples.clips} | {f"clip/{clip_id}" for clip_id in samples.uncut}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
     known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}
     kinds = ("clip/", "interval/", "reviewed/")
@@ -288,29 +288,27 @@ def _summary(
     plan: Plan,
     corpus: Corpus,
     classes: ClassFile,
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    failures: _Failures,
+    samples: _Samples,
     renamed: Sequence[ReviewRow],
     without_times: Sequence[str],
     options: BuildOptions | None,  # None: a dry run
 ) -> BuildSummary:
     dry_run = options is None
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
-    counts = Counter(clip.class_id for clip in (plan.clips if dry_run else clips))
+    counts = Counter(clip.class_id for clip in (plan.clips if dry_run else samples.clips))
     reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
     unreached = [refusal for refusal in plan.refusals if refusal.status == "failed"]
     missing = sorted(f"interval/{refusal.id}" for refusal in unreached)
-    errors = (*failures.clips.values(), *failures.utterances.values(), *(refusal.reason for refusal in unreached))
+    errors = (*samples.uncut.values(), *samples.unspoken.values(), *(refusal.reason for refusal in unreached))
     return BuildSummary(
-        clips=len(plan.clips) if dry_run else len(clips),
-        utterances=len(utterances),
+        clips=len(plan.clips) if dry_run else len(samples.clips),
+        utterances=len(samples.utterances),
         per_class={one.id: counts[one.id] for one in classes.classes},
         shortfalls=dict(plan.shortfalls),
         refused=dict(sorted(refused.items())),
         failures=(
-            *(f"clip/{clip_id}" for clip_id in sorted(failures.clips)),
-            *(f"utterance/{utterance_id}" for utterance_id in sorted(failures.utterances)),
+            *(f"clip/{clip_id}" for clip_id in sorted(samples.uncut)),
+            *(f"utterance/{utterance_id}" for utterance_id in sorted(samples.unspoken)),
             *missing,
         ),
         reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
@@ -318,8 +316,8 @@ def _summary(
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         without_times=tuple(without_times),
-        with_sound=sum(clip.sound is True for clip in clips) if options and options.keep_audio else None,
-        with_sentence=sum(row.text_source == "tacos" and not row.augmented for row in utterances)
+        with_sound=sum(clip.sound is True for clip in samples.clips) if options and options.keep_audio else None,
+        with_sentence=sum(row.text_source == "tacos" and not row.augmented for row in samples.utterances)
         if options and options.speech and options.voices.sentences and not options.footage_sentences
         else None,
         is_own=corpus.is_own,

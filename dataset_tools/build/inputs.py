@@ -205,15 +205,11 @@ def _is_of_build(workspace: Workspace, kind: Kind, place: Path, annotations: Pat
     if built_from(workspace) != kind:
         return False
     inputs, recorded = read_inputs(workspace), read_build(workspace).get("annotations") or {}
-    if inputs is not None and _same_path(inputs.footage.path, str(place)):
+    if inputs is not None and Path(inputs.footage.path).resolve() == place.resolve():
         return True
     if inputs is None and annotations.name and annotations.name == recorded.get("name"):
         return True
     return annotations.exists() and sha256_of_annotations(annotations) == recorded.get("sha256")
-
-
-def _same_path(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
 
 
 def known_footage(workspace: Workspace, corpus_root: Path | None) -> Footage | None:

@@ -13,8 +13,9 @@ from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions, SpeechSummary, speak, write_utterances
+from dataset_tools.speech.dataset_speech import SpeechSummary, speak, write_utterances
 from dataset_tools.speech.sentences.clip_sentences import notes_on_language
+from dataset_tools.speech.synthesis import SpeechOptions
 
 
 def synthesize_dataset(

@@ -85,7 +85,7 @@ def audit(
 
 
 def _support(
-    one: ActionClass,
+    action_class: ActionClass,
     members: Sequence[Interval],
     ambiguous: int,
     corpus: Corpus,
@@ -98,7 +98,7 @@ def _support(
     count = Counter(reasons)
     lengths_s = [interval.frames / corpus.annotations.frame_rate for interval in valid if interval.is_measured]
     return ClassSupport(
-        class_id=one.id,
+        class_id=action_class.id,
         intervals=len(members),
         seconds=round(sum(lengths_s), 3),
         median_s=round(median(lengths_s), 3) if lengths_s else 0.0,
@@ -111,11 +111,11 @@ def _support(
         past_end=count["past_end"],
         ambiguous=ambiguous,
         shortfall=max(0, per_class - count[None]),
-        notes=_missing_words(one, classes, corpus.annotations),
+        notes=_missing_words(action_class, classes, corpus.annotations),
     )
 
 
-def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotations) -> tuple[str, ...]:
+def _missing_words(action_class: ActionClass, classes: ClassFile, annotations: Annotations) -> tuple[str, ...]:
     """Returns which words of a class the annotation file lacks (all its verbs, all attributes of a thing), if any.
 
     Such a class can have no intervals.
@@ -123,9 +123,9 @@ def _missing_words(one: ActionClass, classes: ClassFile, annotations: Annotation
     notes = []
     activities = {interval.verb for interval in annotations.intervals}
     activities.update(name[:-1] for name in annotations.attribute_names if name.endswith("V"))
-    if activities.isdisjoint(one.verbs):
-        notes.append(f"The annotation file has no activity {' or '.join(one.verbs)}.")
-    for thing in (one.subject, one.object):
+    if activities.isdisjoint(action_class.verbs):
+        notes.append(f"The annotation file has no activity {' or '.join(action_class.verbs)}.")
+    for thing in (action_class.subject, action_class.object):
         if thing is not None:
             attributes = classes.things[thing].attributes
             if not set(annotations.attribute_names).intersection(attributes):

@@ -48,19 +48,21 @@ def classify(interval: Interval, classes: ClassFile) -> Classification:
     return Classification("ambiguous" if candidates else "none", None, candidates)
 
 
-def fits(interval: Interval, one: ActionClass, classes: ClassFile) -> bool:
+def fits(interval: Interval, action_class: ActionClass, classes: ClassFile) -> bool:
     """Whether an interval matches a class, regardless of other classes."""
-    if interval.verb not in one.verbs and interval.verbs.isdisjoint(one.verbs):
+    if interval.verb not in action_class.verbs and interval.verbs.isdisjoint(action_class.verbs):
         return False
-    subject = _attributes(one.subject, interval, classes)
+    subject = _attributes(action_class.subject, interval, classes)
     if not subject or _plays_another_part(subject, "ingredients", interval):
         return False
-    if one.object is None:
-        return not any(_attributes(thing, interval, classes) for thing in classes.objects - {one.subject})
-    thing = _attributes(one.object, interval, classes)
-    if one.role is None or one.role == "companion":
+    if action_class.object is None:
+        return not any(_attributes(thing, interval, classes) for thing in classes.objects - {action_class.subject})
+    thing = _attributes(action_class.object, interval, classes)
+    if action_class.role is None or action_class.role == "companion":
         return bool(thing)
-    return bool(thing) and not _plays_another_part(thing, "tools" if one.role == "tool" else "containers", interval)
+    return bool(thing) and not _plays_another_part(
+        thing, "tools" if action_class.role == "tool" else "containers", interval
+    )
 
 
 def _attributes(thing: str, interval: Interval, classes: ClassFile) -> frozenset[str]:

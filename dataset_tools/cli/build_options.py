@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dataset_tools.build_record import BuildOptions
     from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.last_build import LastBuild
-    from dataset_tools.speech.dataset_speech import SpeechOptions
+    from dataset_tools.speech.synthesis import SpeechOptions
 
 Options = TypeVar("Options", "BuildOptions", "SpeechOptions")
 _NAMES = {"engine": "voices"}
@@ -119,7 +119,7 @@ def build_options(
 
 def speech_options(synthesis: SynthesisOptions, last: LastBuild | None) -> tuple[SpeechOptions, dict[str, Any]]:
     """Completes the options of synthesis, as `build_options` does."""
-    from dataset_tools.speech.dataset_speech import SpeechOptions
+    from dataset_tools.speech.synthesis import SpeechOptions
 
     names = ("engine", "language", "augment", "seed")
     return _completed(SpeechOptions(), synthesis.given(), None if last is None else last.options.voices, names)

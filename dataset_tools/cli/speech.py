@@ -116,7 +116,9 @@ def speech_import(
 
     Example: fmn-data speech import recordings-of-monday/
     """
-    from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+    from dataset_tools.speech.dataset_speech import import_dataset
+    from dataset_tools.speech.recordings.import_in_progress import ImportOptions
+    from dataset_tools.speech.synthesis import SpeechOptions
 
     assumed = SpeechOptions()
     if language is None:
@@ -125,10 +127,7 @@ def speech_import(
         place,
         source,
         classes.load(place),
-        language=language,
-        default_language=assumed.language,
-        licence=licence,
-        renewed=renewed or (),
+        ImportOptions(language, assumed.language, licence, tuple(renewed or ())),
         retry_died=retry,
         dry_run=dry_run,
         jobs=jobs,

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from dataset_tools.clips.clip_plan import PlannedClip
 from dataset_tools.clips.clip_sound import write_clip_sound
@@ -289,6 +289,7 @@ def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, w
 def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
     encoded = done.values_as(Encoded)
     source_frames = None if span.timing is None else span.timing.source_frames
+    decided_on = None if clip.decision is None else clip.decision.content_sha256
     return ClipRow(
         id=clip.id,
         class_id=clip.class_id,
@@ -309,9 +310,5 @@ def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
         sound=encoded.sound or UNSET,
         source_frames=UNSET if source_frames is None else source_frames,
         review=None if clip.decision is None else clip.decision.verdict,
-        decided_sha256=UNSET if clip.decision is None else _unless_same(clip.decision.content_sha256, str(done.sha256)),
+        decided_sha256=decided_on if decided_on is not None and decided_on != str(done.sha256) else UNSET,
     )
-
-
-def _unless_same(decided_on: str, sha256: str) -> str | UnsetType:
-    return UNSET if decided_on == sha256 else decided_on

@@ -124,7 +124,7 @@ def _fetch_rest(url: str, path: Path, command: str, timeout_s: float, progress: 
                     _forget(path)
                     raise _BrokenError("the server sent another range than requested")
                 have = 0
-            _write_note(path, version)
+            write_bytes(_note_of(path), json.dumps(asdict(version)).encode())
             _need_room(part, have, total, command)
             progress(path.name, have, total or have)
             with part.open("ab" if have else "wb") as file:
@@ -221,10 +221,6 @@ def _read_note(path: Path, url: str) -> _Version:
             return version
         _forget(path)
     return _Version(url)
-
-
-def _write_note(path: Path, version: _Version) -> None:
-    write_bytes(_note_of(path), json.dumps(asdict(version)).encode())
 
 
 def _forget(path: Path) -> None:

@@ -55,9 +55,9 @@ def read_numbered(path: Path, row_type: type[RowType], *, next_step: str) -> Ite
         yield number, row
 
 
-def read_lines(path: Path, row_type: type[RowType], *, next_step: str = "") -> Iterator[RowType | ManifestError]:
+def read_lines(path: Path, row_type: type[RowType]) -> Iterator[RowType | ManifestError]:
     """Yield, for each line, its row or the error that `read_jsonl` would raise, so that all errors can be collected."""
-    for _, row in _read(path, row_type, next_step):
+    for _, row in _read(path, row_type, next_step=""):
         yield row
 
 

@@ -112,29 +112,31 @@ def _run_each(
             tries = list(islice(remaining, max(0, room - len(pending))))
             if not tries and not pending:
                 tries, suspects = suspects[:1], suspects[1:]
-            for one in tries:
-                pending[task.remote(function, one.item)] = one
+            for attempt in tries:
+                pending[task.remote(function, attempt.item)] = attempt
             if not pending:
                 return
             done, _ = ray.wait(list(pending), num_returns=1)
             for reference in done:
-                one = pending.pop(reference)
+                attempt = pending.pop(reference)
                 try:
                     result, raised = _answer(reference)
                 except ray.exceptions.RaySystemError:
                     raise
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-                    if not one.alone:
-                        suspects += [replace(one, item=item, alone=True) for item in parts(one.item)]
+                    if not attempt.alone:
+                        suspects += [replace(attempt, item=item, alone=True) for item in parts(attempt.item)]
                         continue
                     why = f", with no other at work beside it: {type(error).__name__}; memory probably ran out"
                     result, raised = None, worker_died(f"died{why}")
                 except ray.exceptions.RayError as error:
-                    if one.nodes_lost < RETRIES:
-                        pending[task.remote(function, one.item)] = replace(one, nodes_lost=one.nodes_lost + 1)
+                    if attempt.nodes_lost < RETRIES:
+                        pending[task.remote(function, attempt.item)] = replace(
+                            attempt, nodes_lost=attempt.nodes_lost + 1
+                        )
                         continue
                     result, raised = None, _node_lost(error)
-                yield outcome_of(one.item, result, raised, key(one.item))
+                yield outcome_of(attempt.item, result, raised, key(attempt.item))
     finally:
         for reference in pending:
             with suppress(Exception):

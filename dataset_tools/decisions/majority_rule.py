@@ -13,7 +13,7 @@ The rule, for each clip (and each utterance):
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -167,8 +167,3 @@ def same_words(one: str, other: str) -> bool:
         return "".join(letter for letter in text.casefold() if letter.isalnum() or letter.isspace())
 
     return heard(one).split() == heard(other).split()
-
-
-def conflicts(decisions: Mapping[str, Decision]) -> Sequence[str]:
-    """Ids of the items in conflict, sorted."""
-    return sorted(item_id for item_id, decision in decisions.items() if decision.conflict)

@@ -75,7 +75,11 @@ def _composition(facts: DatasetFacts) -> list[str]:
     lines = _table(
         ["", "rows", *splits],
         [
-            [table, _total(facts.counts[table]), *(_count(facts.counts[table].get(split, 0)) for split in splits)]
+            [
+                table,
+                _count(sum(facts.counts[table].values())),
+                *(_count(facts.counts[table].get(split, 0)) for split in splits),
+            ]
             for table in TABLES
         ],
     )
@@ -121,10 +125,6 @@ def _durations(what: str, one: Durations) -> list[str]:
     if not one.count:
         return [what, "0", "", "", ""]
     return [what, _count(one.count), f"{one.total_s / 3600:.3f}", f"{one.shortest_s:.2f}", f"{one.longest_s:.2f}"]
-
-
-def _total(counts: Mapping[Any, int]) -> str:
-    return _count(sum(counts.values()))
 
 
 def _count(number: int) -> str:

@@ -231,7 +231,7 @@ def _pseudonymous(reviews: list[ReviewRow]) -> list[ReviewRow]:
 def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequence[RecordingRow]) -> None:
     """Adds the recordings as in the data set (not the original files), their rows and their speakers' consents."""
     ids = {row.id for row in recordings}
-    used = {one.row.id: one for one in rows.rows("utterances") if one.row.id in ids}
+    used = {exported.row.id: exported for exported in rows.rows("utterances") if exported.row.id in ids}
     passed_on = [
         msgspec.structs.replace(row, name="", speaker_name=msgspec.UNSET) for row in recordings if row.id in used
     ]
@@ -246,8 +246,8 @@ def _add_recordings(rows: ExportedRows, output: OutputFolder, recordings: Sequen
         "recordings/consents.jsonl",
         [msgspec.structs.replace(row, name=row.id) for row in consents if row.id in voices],
     )
-    for one in used.values():
-        rows.copy_media(one, output, f"{FOLDER}/speech/{one.row.id}.wav")
+    for exported in used.values():
+        rows.copy_media(exported, output, f"{FOLDER}/speech/{exported.row.id}.wav")
 
 
 def _add_rows(output: OutputFolder, name: str, rows: Sequence[Row]) -> None:

@@ -48,7 +48,7 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
         InputError: recordings of a speaker who withdrew are still in the manifests; or a record cannot be read.
     """
     clips = count_of(sum(rows.counts["clips"].values()), "clip")
-    found = [Withheld(name, clips, why) for name, why in _footage(rows.workspace) if rows.counts["clips"]]
+    parts = [Withheld(name, clips, why) for name, why in _footage(rows.workspace) if rows.counts["clips"]]
     is_barred = barred_voices(rows.workspace)
     barred = sorted(voice for voice in rows.voices if is_barred(voice))
     if barred:
@@ -73,8 +73,8 @@ def withheld_parts(rows: ExportedRows) -> list[Withheld]:
         if voices:
             count = sum(rows.voices[voice] for voice in voices)
             names = ", ".join(first_of(voices, _SHOWN_VOICES))
-            found.append(Withheld(name, f"{count_of(count, 'recorded utterance')} of {names}", why, voices))
-    return found
+            parts.append(Withheld(name, f"{count_of(count, 'recorded utterance')} of {names}", why, voices))
+    return parts
 
 
 def check_rights(rows: ExportedRows, withheld: Iterable[Withheld], allowed: Collection[str]) -> None:

@@ -38,8 +38,6 @@ from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 from dataset_tools.speech.recordings.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
-PAPER_PAIRS = 50_000
-
 
 @dataclass(frozen=True)
 class PairSummary:

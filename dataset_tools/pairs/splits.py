@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -27,6 +27,17 @@ from dataset_tools.pairs.sides import Sides
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
 Item = TypeVar("Item", ClipRow, UtteranceRow)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is split, and how; the arguments of `split_items`."""
+
+    clips: Sequence[ClipRow]
+    utterances: Sequence[UtteranceRow]
+    content: Content
+    test_share: float
+    seed: int
 
 
 def split_items(
@@ -56,10 +67,7 @@ def split_items(
         folds |= deal_folds([("interval", name) for name in undealt if name not in test])
     clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
     of_clip: dict[str, Unit] = {clip.id: ("interval", content.clips[clip.id]) for clip in clips}
-
-    return _with_free_utterances(
-        clips, utterances, content, clip_sides, of_clip, folds, test_share=test_share, seed=seed
-    )
+    return _with_free_utterances(_Task(clips, utterances, content, test_share, seed), clip_sides, of_clip, folds)
 
 
 def split_person(
@@ -75,6 +83,7 @@ def split_person(
     Raises:
         InputError: no set of persons and voices leaves every class on both sides.
     """
+    task = _Task(clips, utterances, content, test_share, seed)
     random = generator(seed, "split", "person")
     people = partition_people(clips, utterances, content, test_share=test_share, random=random)
     folds = _folds_of_groups({unit for unit in people.persons.values() if unit not in people.test}, random)
@@ -87,13 +96,9 @@ def split_person(
 
     def deal(folds: Mapping[Unit, int]) -> Sides:
         return _with_utterances(
-            clips,
-            utterances,
-            content,
+            task,
             clip_sides,
             {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"},
-            test_share=test_share,
-            seed=seed,
             voice_sides={voice: "test" if unit in people.test else "train" for voice, unit in people.voices.items()},
             voice_folds={voice: folds[unit] for voice, unit in people.voices.items() if unit in folds},
         )
@@ -101,7 +106,7 @@ def split_person(
     sides = deal(folds)
     if not all(VALIDATION_FOLD in dealt.values() for dealt in (sides.clip_folds, sides.utterance_folds)):
         return _without_validation(sides)  # too few persons or voices for a validation fold
-    units = _fold_units(clips, utterances, content, of_clip, lambda row: people.voices[row.voice])
+    units = _fold_units(task, of_clip, lambda row: people.voices[row.voice])
     return fit_every_class(units, folds, deal)
 
 
@@ -152,57 +157,41 @@ def split_mpii(
     of_clip: dict[str, Unit] = {
         clip_id: ("sequence", groups.get(sequences[clip_id], sequences[clip_id])) for clip_id in clip_sides
     }
-
-    sides = _with_free_utterances(
-        clips, utterances, content, clip_sides, of_clip, folds, test_share=test_share, seed=seed
-    )
+    sides = _with_free_utterances(_Task(clips, utterances, content, test_share, seed), clip_sides, of_clip, folds)
     return replace(sides, dropped={**sides.dropped, **dropped})
 
 
 def _with_free_utterances(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    clip_sides: Mapping[str, Side],
-    of_clip: Mapping[str, Unit],
-    folds: Mapping[Unit, int],
-    *,
-    test_share: float,
-    seed: int,
+    task: _Task, clip_sides: Mapping[str, Side], of_clip: Mapping[str, Unit], folds: Mapping[Unit, int]
 ) -> Sides:
     """Assigns utterances regardless of their voices, and folds in which every class is trained on."""
 
     def deal(folds: Mapping[Unit, int]) -> Sides:
         clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
-        return _with_utterances(
-            clips, utterances, content, clip_sides, clip_folds, test_share=test_share, seed=seed, free_folds=folds
-        )
+        return _with_utterances(task, clip_sides, clip_folds, free_folds=folds)
 
-    return fit_every_class(_fold_units(clips, utterances, content, of_clip), folds, deal)
+    return fit_every_class(_fold_units(task, of_clip), folds, deal)
 
 
 def _with_utterances(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
+    task: _Task,
     clip_sides: Mapping[str, Side],
     clip_folds: Mapping[str, int],
     *,
-    test_share: float,
-    seed: int,
     voice_sides: Mapping[str, Side] | None = None,
     voice_folds: Mapping[str, int] | None = None,
     free_folds: Mapping[Unit, int] | None = None,
 ) -> Sides:
     """Assigns utterances to the side of their clip, else of their voice, or to fill the share of their class."""
-    sides, dropped = _sides_by_clip(clips, utterances, content, clip_sides, voice_sides)
+    utterances, content = task.utterances, task.content
+    sides, dropped = _sides_by_clip(task, clip_sides, voice_sides)
     of_content = {content.utterances[name]: side for name, side in sides.items()}
     clip_of = {row.id: row.clip for row in utterances if row.clip is not None}
     folds = {name: clip_folds[clip_of[name]] for name in sides if clip_of[name] in clip_folds}
     fold_of = {content.utterances[name]: folds[name] for name in sorted(folds, key=folds.__getitem__, reverse=True)}
     for class_id, group in _by_class([row for row in utterances if row.clip is None]).items():
-        random = generator(seed, "split", "free utterances", class_id)
-        wanted = round(test_share * sum(u.class_id == class_id for u in utterances))
+        random = generator(task.seed, "split", "free utterances", class_id)
+        wanted = round(task.test_share * sum(u.class_id == class_id for u in utterances))
         tested = sum(sides.get(u.id) == "test" for u in utterances if u.class_id == class_id)
         for position, index in enumerate(random.permutation(len(group))):
             utterance = group[index]
@@ -219,20 +208,16 @@ def _with_utterances(
 
 
 def _sides_by_clip(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    clip_sides: Mapping[str, Side],
-    voice_sides: Mapping[str, Side] | None,
+    task: _Task, clip_sides: Mapping[str, Side], voice_sides: Mapping[str, Side] | None
 ) -> tuple[dict[str, Side], Counter[str]]:
     """Sides of the utterances that describe a clip, and the number of those dropped, by reason.
 
     An utterance is on the side of its clip; it is dropped if its voice, or most of its content, is on the other side.
     """
-    all_clips = {clip.id for clip in clips}
+    all_clips = {clip.id for clip in task.clips}
     sides: dict[str, Side] = {}
     dropped: Counter[str] = Counter()
-    for utterance in utterances:
+    for utterance in task.utterances:
         if utterance.clip is None:
             continue
         if utterance.clip not in all_clips:
@@ -243,8 +228,8 @@ def _sides_by_clip(
             dropped["utterances whose voice is on the other side of the split"] += 1
         else:
             sides[utterance.id] = clip_sides[utterance.clip]
-    of_content = _majority_sides(sides, content)
-    for utterance_id in [name for name, side in sides.items() if side != of_content[content.utterances[name]]]:
+    of_content = _majority_sides(sides, task.content)
+    for utterance_id in [name for name, side in sides.items() if side != of_content[task.content.utterances[name]]]:
         del sides[utterance_id]
         dropped["utterances whose content is on the other side of the split"] += 1
     return sides, dropped
@@ -256,15 +241,14 @@ def _free_unit(content: str) -> Unit:
 
 
 def _fold_units(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    of_clip: Mapping[str, Unit],
-    of_free: Callable[[UtteranceRow], Unit] | None = None,
+    task: _Task, of_clip: Mapping[str, Unit], of_free: Callable[[UtteranceRow], Unit] | None = None
 ) -> FoldUnits:
-    dealt = [row for row in utterances if row.clip is None or row.clip in of_clip]
-    shown = [row for row in clips if row.id in of_clip]
-    return FoldUnits(shown, dealt, content, of_clip, of_free or (lambda row: _free_unit(content.utterances[row.id])))
+    content = task.content
+    utterances = [row for row in task.utterances if row.clip is None or row.clip in of_clip]
+    clips = [row for row in task.clips if row.id in of_clip]
+    return FoldUnits(
+        clips, utterances, content, of_clip, of_free or (lambda row: _free_unit(content.utterances[row.id]))
+    )
 
 
 def _without_validation(sides: Sides) -> Sides:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,6 @@ from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import DryRunLedger, Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
@@ -25,29 +24,12 @@ from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_ro
 from dataset_tools.speech.augmentation import augment
 from dataset_tools.speech.earlier_speech import earlier_speech, earlier_speech_path, replacing_speech, speech_in_use
 from dataset_tools.speech.recordings.consents import note_speakers, read_speakers
+from dataset_tools.speech.recordings.import_in_progress import ImportOptions
 from dataset_tools.speech.recordings.recording_import import import_recordings
 from dataset_tools.speech.recordings.recording_rows import listed_recordings, merge_recordings, read_recordings
 from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.recordings.withdrawn_recordings import named_in
-from dataset_tools.speech.synthesis import synthesize
-
-
-@dataclass(frozen=True)
-class SpeechOptions:
-    """Options of speech synthesis.
-
-    Attributes:
-        engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`). language: its code, ``en``.
-        sentences: TACoS files whose sentences are used before those of the grammar.
-        seed: random seed.
-        augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).
-    """
-
-    engine: str = "espeak"
-    language: str = "en"
-    sentences: tuple[Path, ...] = ()
-    seed: int = 0
-    augment: int = 0
+from dataset_tools.speech.synthesis import SpeechOptions, synthesize
 
 
 @dataclass(frozen=True)
@@ -114,19 +96,15 @@ def speak(
     Raises:
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
-    sentences = read_sentences(options.sentences) if options.sentences else None
     with nullcontext() if dry_run else replacing_speech(workspace, ledger):
         spoken, failures = synthesize(
             workspace,
             clips,
             classes,
-            engine=options.engine,
-            language=options.language,
-            seed=options.seed,
+            options,
             jobs=jobs,
             ledger=ledger,
             progress=progress,
-            sentences=sentences,
             agreed=_agreed(workspace, clips),
             judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
             dry_run=dry_run,
@@ -217,11 +195,8 @@ def import_dataset(
     workspace: Workspace,
     source: Path,
     classes: ClassFile,
+    options: ImportOptions = ImportOptions(),
     *,
-    language: str | None = None,
-    default_language: str = "en",
-    licence: str = "",
-    renewed: Collection[str] = (),
     retry_died: bool = False,
     dry_run: bool = False,
     jobs: int = 1,
@@ -233,7 +208,7 @@ def import_dataset(
 
     Raises:
         InputError: there are no clips yet, there is nothing to import, or a voice with withdrawn consent is not in
-            ``renewed``; nothing was written.
+            `ImportOptions.renewed`; nothing was written.
     """
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     with (DryRunLedger if dry_run else Ledger)(workspace.ledger, retry_died=retry_died) as ledger:
@@ -242,11 +217,8 @@ def import_dataset(
             source,
             classes,
             clips,
+            options,
             ledger=ledger,
-            language=language,
-            default_language=default_language,
-            licence=licence,
-            renewed=renewed,
             dry_run=dry_run,
             jobs=jobs,
             progress=progress,
@@ -263,7 +235,7 @@ def import_dataset(
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
     return SpeechSummary(
         len(rows),
-        _recorded(rows),
+        sum(row.source == "recorded" for row in rows),
         imported.refused,
         added=len(imported.added),
         known=imported.known,
@@ -294,7 +266,3 @@ def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:
     for path in workspace.speech.glob("*.wav"):
         if is_other(path.stem):
             path.unlink(missing_ok=True)
-
-
-def _recorded(rows: Sequence[UtteranceRow]) -> int:
-    return sum(row.source == "recorded" for row in rows)

@@ -84,12 +84,7 @@ class VoiceComparison:
 
 
 def compare_voices(workspace: Workspace, *, synthesized: bool = False, progress: Progress = silent) -> VoiceComparison:
-    """Compares the voices of a data set.
-
-    Args:
-        workspace: of the data set.
-        synthesized: whether to include synthesized voices.
-        progress: progress callback.
+    """Compares the recorded voices of a data set, or, with ``synthesized``, all voices.
 
     Raises:
         InputError: resemblyzer is not installed, or fewer than two voices have 2 × `TAKES` utterances.

@@ -18,7 +18,7 @@ from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.sentence_files import SentenceSpans
+from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.audio.loudness_normalization import Finish
@@ -39,6 +39,25 @@ _ADVICE = {
 _ADVICE_ON_WINDOWS = _ADVICE | {
     "next_step": "build with --shortfall accept: sentences of the annotations describe whole intervals, not windows",
 }
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """Options of speech synthesis.
+
+    Attributes:
+        engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`).
+        language: its code, ``en``; in languages other than English and Chinese, only clips with a sentence are spoken.
+        sentences: TACoS files or tables, whose sentences are used before those of the grammar.
+        seed: random seed of sentences, voices and renderings.
+        augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).
+    """
+
+    engine: str = "espeak"
+    language: str = "en"
+    sentences: tuple[Path, ...] = ()
+    seed: int = 0
+    augment: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,14 +95,11 @@ def synthesize(
     workspace: Workspace,
     clips: Sequence[ClipRow],
     classes: ClassFile,
+    options: SpeechOptions = SpeechOptions(),
     *,
-    engine: str | Engine = "espeak",
-    language: str = "en",
-    seed: int = 0,
     jobs: int = 1,
     ledger: Ledger,
     progress: Progress = silent,
-    sentences: SentenceSpans | None = None,
     agreed: Mapping[str, tuple[str, bool]] = MappingProxyType({}),
     judged_bad: Mapping[str, int] = MappingProxyType({}),
     dry_run: bool = False,
@@ -97,13 +113,10 @@ def synthesize(
         workspace: of the data set.
         clips: all clips of the data set.
         classes: their class file.
-        engine: an engine, or its specification for `open_engine`.
-        language: its code; in languages other than English and Chinese, only clips with a sentence are spoken.
-        seed: random seed of sentences, voices and renderings.
+        options: of synthesis; copies are not made here.
         jobs: number of processes; does not affect the output.
         ledger: open; gets a row ``utterance/<id>`` for each utterance.
         progress: progress callback.
-        sentences: human-written sentences for spans of the videos, used before those of the grammar.
         agreed: sentences that annotators agreed with, by clip id (`dataset_tools.decisions.verdicts`).
         judged_bad: number of rejected renderings by utterance id (see the same module). The clip gets the next voice of
             its person, or another rendering if all voices were rejected.
@@ -114,10 +127,11 @@ def synthesize(
         The rows, sorted by id; and the errors of failed utterances, by id.
 
     Raises:
-        InputError: the engine cannot be used or has no voice for the language, or no clip has a sentence in it; nothing
-            was written.
+        InputError: the engine cannot be used or has no voice for the language, a sentence file cannot be read, or no
+            clip has a sentence in the language; nothing was written.
     """
-    engine = open_engine(engine) if isinstance(engine, str) else engine
+    language, seed, engine = options.language, options.seed, open_engine(options.engine)
+    sentences = read_sentences(options.sentences) if options.sentences else None
     assignment = assign_voices((clip.person for clip in clips), voices_in(language, engine))
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     if clips and not texts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.speech.engines.interface import Voice
@@ -48,7 +47,7 @@ def assign_voices(persons: Iterable[str], voices: Sequence[Voice], *, per_person
     if len(timbres) < len(people):
         timbres = {voice.id: [voice] for voice in voices}
     if len(timbres) < len(people):
-        shared = {person: (_pick(voices, person),) for person in people}
+        shared = {person: (voices[seed_of(0, person) % len(voices)],) for person in people}
         return VoiceAssignment(shared, apart=False)
     quota = max(1, min(per_person, len(timbres) // max(1, len(people))))
     pairs = sorted((seed_of(0, "voices", person, timbre), person, timbre) for person in people for timbre in timbres)
@@ -61,10 +60,3 @@ def assign_voices(persons: Iterable[str], voices: Sequence[Voice], *, per_person
             count[person] += 1
             assigned[person] += timbres[timbre]
     return VoiceAssignment({person: tuple(own) for person, own in assigned.items()}, apart=True)
-
-
-_T = TypeVar("_T")
-
-
-def _pick(choices: Sequence[_T], *names: str) -> _T:
-    return choices[seed_of(0, *names) % len(choices)]

@@ -96,7 +96,7 @@ def compare(
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:
     from rich.table import Table
 
-    from fmn.comparison.comparison_plan import describe
+    from fmn.comparison.comparison_plan import describe, left_out_note
     from fmn.systems import find_system
 
     table = Table(title="systems", title_justify="left")
@@ -106,7 +106,7 @@ def _show_plan(terminal: Terminal, planned: Comparison) -> None:
         table.add_row(name, find_system(name).summary, "; ".join(describe(each.changes) for each in tried))
     terminal.say(table)
     for name, reason in planned.left_out.items():
-        terminal.warn(f"{name} is left out. {reason}.")
+        terminal.warn(left_out_note(name, reason))
     terminal.closing(
         "dry run",
         f"would do up to {count_of(planned.runs, 'run')} of {count_of(len(planned.candidates), 'system')} "

@@ -31,14 +31,14 @@ def index(
     Example: fmn index runs/fmn-demo --all
     """
     from fmn.search.prepare import planned_galleries, prepare_galleries
-    from fmn.search.search_results import QUERY_KINDS
+    from fmn.search.search_results import QUERY_KINDS, GallerySource
 
     found = prepare_galleries(
         options.folder(),
-        options.manifest_or("test.jsonl"),
+        GallerySource(options.manifest_or("test.jsonl"), everything, options.root),
         kinds=QUERY_KINDS if query is None else (query,),
-        everything=everything,
-        **options.compute,
+        device=options.device,
+        jobs=options.jobs,
         dry_run=dry_run,
         progress=terminal.progress,
     )

@@ -193,6 +193,7 @@ def search(
     from fmn.data.dry_run import DryRun
     from fmn.search.gallery_search import search as search_run
     from fmn.search.prepare import plan_search
+    from fmn.search.search_results import GallerySource
 
     queries = [query for query in (speech, clip, text) if query is not None]
     if len(queries) != 1 or (by_words and text is None):
@@ -204,22 +205,22 @@ def search(
     check_used("--voices", voices, is_used=text is not None and not by_words, needed="--text, without --by-words")
     if text is not None and not text.strip():
         raise InputError("The query is empty", where="--text", expected="a description", next_step="type a sentence")
-    manifest = options.manifest_or("test.jsonl")
+    source = GallerySource(options.manifest_or("test.jsonl"), everything, options.root)
     if text is not None and by_words:
         from fmn.search.text_query import search_words
 
-        result = search_words(text, manifest, top=top, everything=everything, root=options.root)
+        result = search_words(text, source, top=top)
         if dry_run:  # it would only be shown
             show_dry_run(terminal, DryRun(result.gallery, 0, 0), "search")
             return
     else:
         kind: QueryKind = "speech" if clip is None else "clip"
-        how: dict[str, Any] = {"everything": everything, "voices": voices or "espeak", **options.compute}
+        how: dict[str, Any] = {"voices": voices or "espeak", "device": options.device, "jobs": options.jobs}
         if dry_run:
-            planned = plan_search(options.folder(), queries[0], kind, manifest, **how, progress=terminal.progress)
+            planned = plan_search(options.folder(), queries[0], kind, source, **how, progress=terminal.progress)
             show_dry_run(terminal, planned, "search")
             return
-        result = search_run(options.folder(), queries[0], kind, manifest, top=top, **how, progress=terminal.progress)
+        result = search_run(options.folder(), queries[0], kind, source, top=top, **how, progress=terminal.progress)
     _show_search(terminal, result, f"“{text}”" if text is not None else short(Path(result.query)))
 
 

@@ -23,6 +23,7 @@ def serve(
 
     Example: fmn serve runs/fmn-demo
     """
+    from fmn.search.search_results import GallerySource
     from fmn.serve.server import serve as serve_run
 
     def announce(address: str, failures: Mapping[str, str]) -> None:
@@ -32,11 +33,11 @@ def serve(
 
     serve_run(
         options.folder(),
-        options.manifest_or("test.jsonl"),
+        GallerySource(options.manifest_or("test.jsonl"), everything, options.root),
         where.address(),
         announce=announce,
-        everything=everything,
         voices=voices,
-        **options.compute,
+        device=options.device,
+        jobs=options.jobs,
         progress=terminal.progress,
     )

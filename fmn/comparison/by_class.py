@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import factors_of
+from fmn.metrics.directions import Direction
 
 Floats = NDArray[np.float64]
-PerQuery = Mapping[str, Mapping[str, Mapping[str, Floats]]]
+PerQuery = Mapping[Direction, Mapping[str, Mapping[str, Floats]]]
 """direction → metric → k → [seeds, queries] in percent; NaN where a query has no partner."""
 
 

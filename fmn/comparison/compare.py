@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
-from fmn.comparison.comparison_plan import Comparison, Entry
+from fmn.comparison.comparison_plan import Comparison, Entry, left_out_note
 from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
 from fmn.config import as_dict
@@ -51,11 +51,11 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     notes += _shared(train_items, test_items)
     caveats = [train_val_split(train_items).caveat, *_of_capacity(entries, len(train_items.classes))]
     notes += tuple(dict.fromkeys(filter(None, caveats)))
-    notes += tuple(f"{name} is left out. {reason}." for name, reason in comparison.left_out.items())
+    notes += tuple(left_out_note(name, reason) for name, reason in comparison.left_out.items())
     for name in [name for name, entry in entries.items() if entry.system.joint and not comparison.are_named]:
         if (error := entries[name].error) is not None:
             del entries[name]
-            notes += (f"{name} is left out. {error.found}.",)
+            notes += (left_out_note(name, error.found),)
     comparison = replace(comparison, candidates={name: entry.candidates for name, entry in entries.items()})
     done = 0
 

@@ -287,5 +287,10 @@ def describe(changes: Changes) -> str:
     return ", ".join(shown) or "as it is"
 
 
+def left_out_note(name: str, reason: str) -> str:
+    """Says that a system is not part of the comparison."""
+    return f"{name} is left out. {reason}."
+
+
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,8 @@ from typing import Any
 
 from dataset_tools.core.files import written_whole
 from fmn.comparison.table import SPREAD, footnotes, labeled, sizes
-from fmn.evaluation.results_table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTION_TITLES
+from fmn.metrics.directions import DIRECTIONS
 
 METRICS = {"class_hit": "class hit@k", "class_recall": "class recall@k (eq. 5)"}
 COLORS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light
@@ -35,7 +36,7 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     height = 1.6 + 0.27 * max(len(names), 3)
     figure, axes = plt.subplots(len(METRICS), len(DIRECTIONS), figsize=(11, 2 * height), sharey=True, squeeze=False)
     for row, (metric, metric_name) in zip(axes, METRICS.items(), strict=True):
-        for axis, (direction, direction_name) in zip(row, DIRECTIONS.items(), strict=True):
+        for axis, (direction, direction_name) in zip(row, DIRECTION_TITLES.items(), strict=True):
             for number, k in enumerate(ks):
                 color, shift = COLORS[number % len(COLORS)], 0.22 * (1 - number)
                 places = [len(names) - 1 - place + shift for place in range(len(names))]

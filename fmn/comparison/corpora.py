@@ -21,8 +21,8 @@ from dataset_tools.core.errors import InputError
 from fmn.comparison.by_class import Floats
 from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.results import FIGURES
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.metrics.bootstrap import ConfidenceInterval
+from fmn.metrics.directions import DIRECTIONS, Direction
 from fmn.renamed_keys import new_system_name
 
 SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # must agree in the comparisons to combine
@@ -41,12 +41,12 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
         InputError: there are fewer than two, one is missing or not finished, two have the same test manifest, or they
             differ in systems, preset, changes, budget or seeds.
     """
-    found = [_read(folder, models) for folder in folders]
-    _check(folders, found)
-    names = list(found[0]["systems"])
-    classes = sorted({name for values in found for name in values["classes"]})
-    corpora = [_Corpus(values, classes) for values in found]
-    systems = {name: _described([values["systems"][name] for values in found]) for name in names}
+    comparisons = [_read(folder, models) for folder in folders]
+    _check(folders, comparisons)
+    names = list(comparisons[0]["systems"])
+    classes = sorted({name for values in comparisons for name in values["classes"]})
+    corpora = [_Corpus(values, classes) for values in comparisons]
+    systems = {name: _described([values["systems"][name] for values in comparisons]) for name in names}
     for name in names:
         systems[name]["metrics"] = _each_metric(
             lambda direction, metric, k, name=name: _over([one.mean(name, direction, metric, k) for one in corpora])
@@ -59,26 +59,26 @@ def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None
                 lambda direction, metric, k, name=name: _interval(corpora, name, direction, metric, k, REFERENCE)
             )
     sizes = {
-        kind: {direction: [values[kind][direction] for values in found] for direction in found[0][kind]}
+        kind: {direction: [values[kind][direction] for values in comparisons] for direction in comparisons[0][kind]}
         for kind in ("queries", "gallery")
     }
     return {
         "schema": "fmn.comparison.compare-corpora/1",
         "comparisons": [str(folder) for folder in folders],
-        **{key: found[0][key] for key in SAME},
-        "device": ", ".join(dict.fromkeys(values["device"] for values in found)),
+        **{key: comparisons[0][key] for key in SAME},
+        "device": ", ".join(dict.fromkeys(values["device"] for values in comparisons)),
         **sizes,
         "spread": f"± is the standard deviation over the {len(folders)} corpora.",
         "interval": "over corpora and classes (fmn/comparison/corpora.py)",
-        "notes": list(dict.fromkeys(note for values in found for note in values["notes"])),
+        "notes": list(dict.fromkeys(note for values in comparisons for note in values["notes"])),
         "systems": systems,
         "references": {
             name: _each_metric(
                 lambda direction, metric, k, name=name: _mean(
-                    [values["references"][name][direction][metric][k] for values in found]
+                    [values["references"][name][direction][metric][k] for values in comparisons]
                 )
             )
-            for name in found[0]["references"]
+            for name in comparisons[0]["references"]
         },
     }
 
@@ -92,7 +92,7 @@ class _Corpus:
         self._columns = np.searchsorted(names, values["classes"])
         self._width = len(names)
 
-    def sums(self, name: str, direction: str, metric: str, k: str, *, less: str | None = None) -> Floats:
+    def sums(self, name: str, direction: Direction, metric: str, k: str, *, less: str | None = None) -> Floats:
         """[classes]: sums over the queries of each class, minus those of the system ``less``, if given."""
         counts = self._values["class_queries"][direction][metric]
         systems = self._values["systems"]
@@ -107,13 +107,13 @@ class _Corpus:
             found[column] = count * (mean - other) if count else 0.0
         return found
 
-    def counts(self, direction: str, metric: str) -> Floats:
+    def counts(self, direction: Direction, metric: str) -> Floats:
         """[classes]: number of queries."""
         found = np.zeros(self._width)
         found[self._columns] = self._values["class_queries"][direction][metric]
         return found
 
-    def mean(self, name: str, direction: str, metric: str, k: str) -> float | None:
+    def mean(self, name: str, direction: Direction, metric: str, k: str) -> float | None:
         """Mean over seeds and queries; None without queries."""
         queries = self.counts(direction, metric).sum()
         return float(self.sums(name, direction, metric, k).sum() / queries) if queries else None
@@ -170,7 +170,7 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
 
 
 def _interval(
-    corpora: Sequence[_Corpus], name: str, direction: str, metric: str, k: str, less: str | None = None
+    corpora: Sequence[_Corpus], name: str, direction: Direction, metric: str, k: str, less: str | None = None
 ) -> dict[str, Any] | None:
     """`interval_over_corpora` of a system, or of its difference to another; None without queries."""
     counts = np.stack([one.counts(direction, metric) for one in corpora])
@@ -291,7 +291,7 @@ def _read(folder: Path, models: Sequence[str] | None) -> dict[str, Any]:
     return values
 
 
-def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
+def _check(folders: Sequence[Path], comparisons: Sequence[Mapping[str, Any]]) -> None:
     if len(folders) < 2:
         raise InputError(
             f"Comparisons to combine: {len(folders)}",
@@ -299,7 +299,7 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
             next_step="specify the folders of at least two comparisons",
         )
     of_test: dict[str, Path] = {}
-    for folder, values in zip(folders, found, strict=True):
+    for folder, values in zip(folders, comparisons, strict=True):
         if values["test_sha256"] in of_test:
             raise InputError(
                 f"The test manifest is the same as in {of_test[values['test_sha256']]}: these are not two corpora",
@@ -309,11 +309,13 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
             )
         of_test[values["test_sha256"]] = folder
         lost = [name for name, system in values["systems"].items() if "metrics" not in system]
-        other = [f"{key} ({values[key]}, not {found[0][key]})" for key in SAME if values[key] != found[0][key]]
+        other = [
+            f"{key} ({values[key]}, not {comparisons[0][key]})" for key in SAME if values[key] != comparisons[0][key]
+        ]
         other += [
-            f"{key} ({', '.join(values[key])}, not {', '.join(found[0][key])})"
+            f"{key} ({', '.join(values[key])}, not {', '.join(comparisons[0][key])})"
             for key in ("systems", "references", "queries", "gallery")
-            if list(values[key]) != list(found[0][key])
+            if list(values[key]) != list(comparisons[0][key])
         ]
         if lost or other:
             raise InputError(

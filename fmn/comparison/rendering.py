@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import describe
 from fmn.comparison.table import COST_NAMES, QUOTED, blocks
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.evaluation.table_formats import to_csv, to_latex, to_markdown, to_rich
+from fmn.metrics.directions import DIRECTIONS
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -15,10 +15,11 @@ from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import Factors, factors_of
-from fmn.evaluation.results_table import DIRECTIONS, METRICS
+from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_notes import corpus_notes
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.chance import ceiling, chance
+from fmn.metrics.directions import DIRECTIONS, Direction, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
 from fmn.metrics.within_class import partner_rank
 
@@ -56,12 +57,14 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         whole = [each for each in found if each is not None]
         if entry.error is None and whole and len(whole) == len(comparison.seeds):
             scores[name] = whole
-    left = common_items(items, scores)
-    measured = {name: measured_queries(each, left) for name, each in scores.items()}
+    common = common_items(items, scores)
+    measured = {name: measured_queries(each, common) for name, each in scores.items()}
     systems = {
         name: _described(entry)
         | (
-            _figures(measured[name]) | _rank(measured[name], left) | {"by_class": means_by_class(measured[name], left)}
+            _figures(measured[name])
+            | _rank(measured[name], common)
+            | {"by_class": means_by_class(measured[name], common)}
             if name in measured
             else {}
         )
@@ -70,14 +73,15 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     if REFERENCE in measured:
         for name in measured:
             if name != REFERENCE:
-                systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], left)
+                systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], common)
     notes = (*corpus_notes(items.standin), *notes)
-    if len(left.clips) < len(items.clips) or len(left.utterances) < len(items.utterances):
-        missing = len(items.clips) - len(left.clips), len(items.utterances) - len(left.utterances)
+    if len(common.clips) < len(items.clips) or len(common.utterances) < len(items.utterances):
+        missing = len(items.clips) - len(common.clips), len(items.utterances) - len(common.utterances)
         notes += (
             f"{count_of(missing[0], 'clip')} and {count_of(missing[1], 'utterance')} without features were left out.",
         )
     notes += tuple(_notes_of_changes(comparison.changes, entries))
+    counts = {each: queries_and_gallery(each, len(common.clips), len(common.utterances)) for each in DIRECTIONS}
     values = {
         "schema": "fmn.compare/1",
         "train": str(comparison.train),
@@ -90,13 +94,13 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         "seeds": list(comparison.seeds),
         "device": comparison.device,
         "stand_in": items.standin is not None,
-        "queries": {"audio_to_video": len(left.utterances), "video_to_audio": len(left.clips)},
-        "gallery": {"audio_to_video": len(left.clips), "video_to_audio": len(left.utterances)},
-        "classes": class_ids(left),
-        "class_queries": queries_by_class(next(iter(measured.values())), left) if measured else {},
+        "queries": {direction: queries for direction, (queries, _) in counts.items()},
+        "gallery": {direction: gallery for direction, (_, gallery) in counts.items()},
+        "classes": class_ids(common),
+        "class_queries": queries_by_class(next(iter(measured.values())), common) if measured else {},
         "notes": list(notes),
         "systems": systems,
-        "references": _references(left),
+        "references": _references(common),
     }
     return Results(values, {name: _reason(values["error"]) for name, values in systems.items() if values["error"]})
 
@@ -142,14 +146,14 @@ def measured_queries(several: list[Scores], items: Items) -> PerQuery:
         several: scores of the seeds, covering at least all ``items``.
         items: the items whose clips and utterances are the queries and the gallery.
     """
-    rows: dict[str, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
+    rows: dict[Direction, list[dict[str, dict[str, Floats]]]] = {direction: [] for direction in DIRECTIONS}
     for each in several:
         clip_rows = {name: number for number, name in enumerate(each.clips)}
         utterance_rows = {name: number for number, name in enumerate(each.utterances)}
         kept = each.values[[clip_rows[row.id] for row in items.clips]]
         kept = kept[:, [utterance_rows[row.id] for row in items.utterances]]
-        rows["audio_to_video"].append(_of_queries(kept.T, items.relevant.T, items.partner_matrix.T))
-        rows["video_to_audio"].append(_of_queries(kept, items.relevant, items.partner_matrix))
+        for direction, matrices in by_direction(kept, items.relevant, items.partner_matrix):
+            rows[direction].append(_of_queries(*matrices))
     return {
         direction: {
             metric: {k: np.stack([row[metric][k] for row in of_seeds]) for k in ks} for metric, ks in FIGURES.items()
@@ -268,12 +272,8 @@ def _cost(outcome: RunResult) -> dict[str, Any]:
 
 def _references(items: Items) -> dict[str, Any]:
     """Chance and the class-knowledge ceiling, by direction."""
-    sides = {
-        "audio_to_video": (items.relevant.T, items.partner_matrix.T),
-        "video_to_audio": (items.relevant, items.partner_matrix),
-    }
     found: dict[str, Any] = {"chance": {}, "ceiling": {}}
-    for direction, (relevant, partners) in sides.items():
+    for direction, (relevant, partners) in by_direction(items.relevant, items.partner_matrix):
         no_order = mean_average_precision(np.zeros(relevant.shape), relevant)  # equal scores: mean over random orders
         ranked = ~np.isnan(partner_rank(np.zeros(relevant.shape), relevant, partners))
         by_chance = {"partner_rank": {"all": 50.0 if ranked.any() else None}}

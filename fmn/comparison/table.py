@@ -8,8 +8,9 @@ from typing import Any
 
 from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import REFERENCE, describe
-from fmn.evaluation.results_table import DIRECTIONS, RANK_IN_CLASS, WHAT_THEY_ARE
+from fmn.evaluation.results_table import DIRECTION_TITLES, RANK_IN_CLASS, WHAT_THEY_ARE
 from fmn.evaluation.table_formats import Bold, Row, Table, number
+from fmn.metrics.directions import Direction
 
 SHOWN = {
     "class_map": "class mAP",
@@ -51,13 +52,13 @@ QUOTED_NOTE = (
 
 def blocks(values: Mapping[str, Any]) -> list[Table]:
     """Tables of compare.json: figures and differences from fmn for each direction, costs, the paper's table."""
-    made = [_direction(values, direction, name) for direction, name in DIRECTIONS.items()]
+    made = [_direction(values, direction, name) for direction, name in DIRECTION_TITLES.items()]
     if any(system.get("difference") for system in values["systems"].values()):
-        made += [_differences(values, direction, name) for direction, name in DIRECTIONS.items()]
+        made += [_differences(values, direction, name) for direction, name in DIRECTION_TITLES.items()]
     return [*made, _costs(values), _quoted()]
 
 
-def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k: str) -> str | None:
+def significantly_best(values: Mapping[str, Any], direction: Direction, metric: str, k: str) -> str | None:
     """Returns the system with the best mean if its difference is significant (`BOLD`), else None."""
     means = {
         name: system["metrics"][direction][metric][k]["mean"]
@@ -74,24 +75,24 @@ def significantly_best(values: Mapping[str, Any], direction: str, metric: str, k
     return best if apart[best]["low"] > 0 else None
 
 
-def _direction(values: Mapping[str, Any], direction: str, name: str) -> Table:
+def _direction(values: Mapping[str, Any], direction: Direction, name: str) -> Table:
     chance = values["references"]["chance"][direction]
     columns = [(metric, k) for metric in SHOWN for k in chance[metric]]
     best = {column: significantly_best(values, direction, *column) for column in columns}
     systems = []
-    for system, found in values["systems"].items():
-        if "metrics" not in found:
+    for system, system_values in values["systems"].items():
+        if "metrics" not in system_values:
             systems.append(Row((system, "failed")))
             continue
-        cells = [labeled(system, found), found["class_cross_entropy"]]
+        cells = [labeled(system, system_values), system_values["class_cross_entropy"]]
         for metric, k in columns:
-            figure = found["metrics"][direction][metric][k]
+            figure = system_values["metrics"][direction][metric][k]
             text = number(figure["mean"], figure["sd"], between="±")
             cells.append(Bold(text) if best[metric, k] == system else text)
         systems.append(Row(cells))
     references = [
-        Row((reference, "", *(number(found[direction][metric][k]) for metric, k in columns)), "dim")
-        for reference, found in values["references"].items()
+        Row((reference, "", *(number(system_values[direction][metric][k]) for metric, k in columns)), "dim")
+        for reference, system_values in values["references"].items()
     ]
     notes = (
         *footnotes(values),
@@ -118,7 +119,7 @@ def footnotes(values: Mapping[str, Any]) -> list[str]:
     return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
 
 
-def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
+def _ranks_beyond_chance(values: Mapping[str, Any], direction: Direction) -> str:
     """Lists the systems that rank a query's own partner better, or worse, than other items of its class."""
     ranked = {
         name: interval
@@ -139,7 +140,7 @@ def _ranks_beyond_chance(values: Mapping[str, Any], direction: str) -> str:
     )
 
 
-def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
+def _differences(values: Mapping[str, Any], direction: Direction, name: str) -> Table:
     rows = [
         Row(
             (
@@ -158,7 +159,7 @@ def _differences(values: Mapping[str, Any], direction: str, name: str) -> Table:
     return Table(f"Difference to fmn, {name}", head, (rows,), (*footnotes(values), note))
 
 
-def sizes(values: Mapping[str, Any], direction: str) -> str:
+def sizes(values: Mapping[str, Any], direction: Direction) -> str:
     """Number of queries and gallery size of a direction; of each corpus, if there are several."""
     queries, gallery = values["queries"][direction], values["gallery"][direction]
     if isinstance(queries, int):
@@ -186,7 +187,7 @@ def _costs(values: Mapping[str, Any]) -> Table:
 
 
 def _quoted() -> Table:
-    head = ("system", *(f"{name} @{k}" for name in DIRECTIONS.values() for k in (1, 10, 25)))
+    head = ("system", *(f"{name} @{k}" for name in DIRECTION_TITLES.values() for k in (1, 10, 25)))
     rows = [Row((name, *(f"{each:.2f}" for each in figures))) for name, figures in QUOTED.items()]
     return Table(QUOTED_TITLE, head, (rows,), (QUOTED_NOTE,))
 

@@ -116,7 +116,8 @@ def _cache_files(task: _Task, jobs: int = 1, progress: Progress = silent) -> tup
 
 def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:
     """The same as `_cache_files`, in tasks of a few files."""
-    stage, done, computed = _stage(whole), 0, 0
+    stage = "video features" if isinstance(whole.config, VideoFeatureConfig) else "audio features"
+    done = computed = 0
     failures: dict[str, str] = {}
     progress(stage, 0, len(whole.media))
     with closing(run_each(_cache_files, _split(whole, FILES_A_TASK), jobs=jobs, key=_key, parts=_parts)) as outcomes:
@@ -155,7 +156,3 @@ def _parts(task: _Task) -> Sequence[_Task]:
 
 def _key(task: _Task) -> str:
     return task.media[0].name
-
-
-def _stage(task: _Task) -> str:
-    return "video features" if isinstance(task.config, VideoFeatureConfig) else "audio features"

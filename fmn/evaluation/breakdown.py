@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fmn.data.items import Items
 from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.directions import Direction
 from fmn.metrics.retrieval_metrics import KS, by_class, query_metrics
 from fmn.metrics.within_class import partner_rank
 
@@ -19,7 +20,7 @@ REFERENCES = ("chance", "ceiling")
 Factors = Mapping[str, Sequence[str]]
 
 
-def factors_of(items: Items) -> dict[str, dict[str, list[str]]]:
+def factors_of(items: Items) -> dict[Direction, dict[str, list[str]]]:
     """Grouping factors of the queries, by direction: class, and voice (utterances) or person (clips)."""
     return {
         "audio_to_video": {

@@ -24,6 +24,7 @@ from fmn.evaluation.run_manifests import TEST, own_test_manifest
 from fmn.evaluation.run_notes import notes_of
 from fmn.evaluation.trec_files import TREC_TOP, trec_paths, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
+from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
@@ -209,9 +210,9 @@ def metrics_file(run: Path, manifest: Path) -> str:
     return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
 
 
-def all_scores(loaded: LoadedRun, prepared: FeatureDataset, progress: Progress = silent) -> NDArray[np.float32]:
+def all_scores(loaded: LoadedRun, prepared: FeatureDataset) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
-    return _scores(loaded, *all_codes(loaded, prepared), progress)
+    return _scores(loaded, *all_codes(loaded, prepared), silent)
 
 
 def all_codes(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:
@@ -242,21 +243,16 @@ def measure(
     """
     clips = [row.class_id for row in items.clips]
     utterances = [row.class_id for row in items.utterances]
-    relevant, partners = items.relevant, items.partner_matrix
-    metrics = {
-        "audio_to_video": retrieval_metrics(scores.T, utterances, clips, partners.T),
-        "video_to_audio": retrieval_metrics(scores, clips, utterances, partners),
-    }
+    metrics: Metrics = {}
     factors = factors_of(items)
-    for direction, found, classes, own in (
-        ("audio_to_video", scores.T, relevant.T, partners.T),
-        ("video_to_audio", scores, relevant, partners),
-    ):
+    for direction, (matrix, relevant, partners) in by_direction(scores, items.relevant, items.partner_matrix):
+        block = retrieval_metrics(matrix, *queries_and_gallery(direction, clips, utterances), partners)
         if detailed:
-            metrics[direction] |= details(found, classes, own, factors[direction])
+            block |= details(matrix, relevant, partners, factors[direction])
         if metric_names:
             intervals = factors[direction] if detailed else None
-            metrics[direction]["chosen"] = chosen_metrics(found, classes, own, metric_names, intervals)
+            block["chosen"] = chosen_metrics(matrix, relevant, partners, metric_names, intervals)
+        metrics[direction] = block
     return metrics
 
 

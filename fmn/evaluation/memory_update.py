@@ -18,12 +18,12 @@ from dataset_tools.core.seeds import training_generator
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import summarized
 from fmn.metrics.chosen_metrics import chosen_metrics
+from fmn.metrics.directions import Direction, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, eval_mode
 from fmn.training.checkpoint import LoadedRun
 
-Metrics = dict[str, dict[str, Any]]
 HOW = (
     "Memories updated at test time: each query is scored and then written with its top result, if S1 > T1, before the "
     "next query is scored. Mean ± sd over random orders of the queries."
@@ -96,25 +96,20 @@ def measure_while_updating(
     model = updatable(loaded)
     clip_classes = [row.class_id for row in items.clips]
     utterance_classes = [row.class_id for row in items.utterances]
-    partners = items.partner_matrix
     results: dict[str, Any] = {"orders": orders, "how": HOW}
     total, through = 2 * orders, 0
     kept = {name: tensor.clone() for name, tensor in model.memory.state_dict().items()}
     with eval_mode(model):
         s1 = model.s1_matrix(clips, utterances).float()
-    for direction, asks_for_clips in (("audio_to_video", True), ("video_to_audio", False)):
+    for direction, (own, relevant) in by_direction(items.partner_matrix, items.relevant):
+        queries, gallery = queries_and_gallery(direction, clip_classes, utterance_classes)
         blocks = []
         for number in range(orders):
-            count = len(utterance_classes) if asks_for_clips else len(clip_classes)
-            order = training_generator(loaded.config.training.seed, "query order", direction, number).permutation(count)
-            scores = scores_while_updating(model, clips, utterances, s1, order, asks_for_clips=asks_for_clips)
+            rng = training_generator(loaded.config.training.seed, "query order", direction, number)
+            order = rng.permutation(len(queries))
+            scores = scores_while_updating(model, clips, utterances, s1, order, direction)
             model.memory.load_state_dict(kept)
-            own, relevant = (partners.T, items.relevant.T) if asks_for_clips else (partners, items.relevant)
-            block = (
-                retrieval_metrics(scores, utterance_classes, clip_classes, own)
-                if asks_for_clips
-                else retrieval_metrics(scores, clip_classes, utterance_classes, own)
-            )
+            block = retrieval_metrics(scores, queries, gallery, own)
             if metric_names:
                 block["chosen"] = chosen_metrics(scores, relevant, own, metric_names)
             blocks.append(block)
@@ -130,8 +125,7 @@ def scores_while_updating(
     utterances: Embeddings,
     s1: Tensor,
     order: NDArray[np.int64],
-    *,
-    asks_for_clips: bool,
+    direction: Direction,
 ) -> NDArray[np.float32]:
     """Scores queries one by one, writing each to the memories before the next.
 
@@ -141,7 +135,7 @@ def scores_while_updating(
         utterances: codes of M utterances.
         s1: [N, M] logits of S1.
         order: the order of the queries.
-        asks_for_clips: whether utterances are the queries, and clips the gallery.
+        direction: query → gallery.
 
     Returns:
         [queries, gallery], in the order of the items, regardless of ``order``.
@@ -151,14 +145,14 @@ def scores_while_updating(
     with eval_mode(model):
         for query in order.tolist():
             one = slice(query, query + 1)
-            if asks_for_clips:
+            if direction == "audio_to_video":
                 query_codes = {name: tensor[one] for name, tensor in utterances.items()}
                 scores = model.final_score(clips, query_codes, s1[:, one])[:, 0]
             else:
                 query_codes = {name: tensor[one] for name, tensor in clips.items()}
                 scores = model.final_score(query_codes, utterances, s1[one])[0]
             found = int(scores.argmax())
-            clip, utterance = (found, query) if asks_for_clips else (query, found)
+            clip, utterance = (found, query) if direction == "audio_to_video" else (query, found)
             model.memory.write(
                 clips[space][clip : clip + 1],
                 utterances[space][utterance : utterance + 1],

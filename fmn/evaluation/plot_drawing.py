@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.files import written_whole
-from fmn.evaluation.results_table import DIRECTIONS, METRICS
+from fmn.evaluation.results_table import DIRECTION_TITLES, METRICS
+from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
 MOST_NAMED_SLOTS = 64  # more labels would be illegible
-COLORS = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}  # Okabe and Ito's palette, safe for color blindness
+# Okabe and Ito's palette, safe for color blindness
+COLORS: dict[Direction, str] = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}
 LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
@@ -34,19 +36,19 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
     left, right = figure.subplots(1, 2)
     epochs = [entry["epoch"] for entry in history]
     every = {name: None for entry in history for name in entry}
-    validated = [name for name in every if name.startswith(tuple(DIRECTIONS))]
+    validated = {name: direction for name in every for direction in DIRECTIONS if name.startswith(direction)}
     losses = ["loss", *(name for name in every if name not in (*validated, "epoch", "loss", "pairs_per_s"))]
     for name, color in zip(losses, LOSSES, strict=False):
         label = "sum" if name == "loss" else name.replace("_", " ")
         left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=color, label=label, lw=1.5)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    for name in validated:
-        direction, _, metric = name.rpartition("_")
+    for name, direction in validated.items():
+        metric = name.removeprefix(f"{direction}_")
         entries = [(entry["epoch"], entry[name]) for entry in history if name in entry]
         style: dict[str, Any] = (
             {"ls": "-", "marker": "o", "ms": 3} if metric == "map" else {"ls": ":", "marker": "o", "ms": 2}
         )
-        label = f"{DIRECTIONS[direction]}, {'mAP' if metric == 'map' else metric}"
+        label = f"{DIRECTION_TITLES[direction]}, {'mAP' if metric == 'map' else metric}"
         right.plot(*zip(*entries, strict=True), color=COLORS[direction], label=label, lw=1.5, **style)
     right.axvline(best_epoch, color="gray", lw=1, ls="--", label=f"best epoch ({best_epoch})")
     right.set(xlabel="epoch", ylabel="on fold 0, percent", ylim=(0, 100), xlim=left.get_xlim())
@@ -58,26 +60,26 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
 
 
 def curves(
-    path: Path, found: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
+    path: Path, percentages: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
 ) -> Path:
     """Plots each metric over k, in both directions, between chance and the class-knowledge ceiling.
 
     Args:
         path: the PNG file to write.
-        found: result of `fmn.evaluation.plots.recall_curves`.
+        percentages: result of `fmn.evaluation.plots.recall_curves`.
         system: the system's name.
         title: figure title.
     """
     figure = _figure(12, 6.6, title)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    for row, (direction, name) in zip(grid, DIRECTIONS.items(), strict=True):
+    for row, (direction, name) in zip(grid, DIRECTION_TITLES.items(), strict=True):
         for axes, (metric, metric_name) in zip(row, METRICS.items(), strict=True):
             axes.set(xscale="log", ylim=(0, 103), title=f"{name}: {metric_name}")
             axes.grid(alpha=0.3)
-            if metric not in found[direction]:
+            if metric not in percentages[direction]:
                 axes.text(0.5, 0.5, "no query has a partner", transform=axes.transAxes, ha="center")
                 continue
-            lines = found[direction][metric]
+            lines = percentages[direction][metric]
             ks = np.arange(1, len(lines["system"]) + 1)
             axes.fill_between(ks, lines["chance"], lines["ceiling"], color="gray", alpha=0.12, lw=0)
             axes.plot(ks, lines["ceiling"], color="gray", ls="--", lw=1, label="ceiling (class known)")
@@ -88,7 +90,7 @@ def curves(
                     axes.plot(k, lines["system"][k - 1], "o", ms=4, color=COLORS[direction])
     for axes in grid[:, 0]:
         axes.set_ylabel("percent")
-    most_k = max(len(lines["system"]) for metrics in found.values() for lines in metrics.values())
+    most_k = max(len(lines["system"]) for metrics in percentages.values() for lines in metrics.values())
     for axes in grid[1]:
         axes.set_xlabel("k")
         axes.set_xticks([1, 10, 25, 100], labels=["1", "10", "25", "100"])
@@ -99,22 +101,22 @@ def curves(
     return _saved(figure, path)
 
 
-def confusion(path: Path, found: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
+def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
     """Plots confusion matrices, the class of the top result by class of the query, in both directions.
 
     Args:
         path: the PNG file to write.
-        found: result of `fmn.evaluation.plots.confusions`.
+        percentages: result of `fmn.evaluation.plots.confusions`.
         classes: class ids, in order of their indices.
         title: figure title.
     """
     side = max(4.0, 0.27 * len(classes))
     figure = _figure(2 * side + 4.2, side + 2.4, title)
     pair = figure.subplots(1, 2, sharey=True)
-    for axes, (direction, name) in zip(pair, DIRECTIONS.items(), strict=True):
-        image = axes.imshow(found[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
-        for row, column in np.argwhere(found[direction] >= 0.5):
-            value = found[direction][row, column]
+    for axes, (direction, name) in zip(pair, DIRECTION_TITLES.items(), strict=True):
+        image = axes.imshow(percentages[direction], cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for row, column in np.argwhere(percentages[direction] >= 0.5):
+            value = percentages[direction][row, column]
             color = "white" if value > 55 else "black"
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
         axes.set_title(name)

@@ -30,6 +30,7 @@ from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
+from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, fit_generator, score_matrix
@@ -178,18 +179,15 @@ def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dic
         scores: [N, M], scores of clips and utterances.
         items: these clips and utterances.
     """
-    found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {}
-    for direction, matrix, classes, partners in (
-        ("audio_to_video", scores.T, items.relevant.T, items.partner_matrix.T),
-        ("video_to_audio", scores, items.relevant, items.partner_matrix),
-    ):
+    curves: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {}
+    for direction, (matrix, classes, partners) in by_direction(scores, items.relevant, items.partner_matrix):
         ks = range(1, min(MOST_K, matrix.shape[1]) + 1)
         of_class = query_metrics(matrix, classes, ks)
         has_partner = np.any(partners, axis=1)
         own = query_metrics(matrix[has_partner], partners[has_partner], ks).hits if has_partner.any() else {}
         by_chance, at_ceiling = chance(classes, partners, ks), ceiling(classes, partners, ks)
         systems = {"instance_hit": own, "class_hit": of_class.hits, "class_recall": of_class.recalls}
-        found[direction] = {
+        curves[direction] = {
             metric: {
                 "system": np.array([100 * values[k].mean() for k in ks]),
                 "chance": _curve(by_chance[metric]),
@@ -198,7 +196,7 @@ def recall_curves(scores: NDArray[Any], items: Items) -> dict[str, dict[str, dic
             for metric, values in systems.items()
             if metric in METRICS and values
         }
-    return found
+    return curves
 
 
 def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float64]]:
@@ -207,16 +205,14 @@ def confusions(scores: NDArray[Any], items: Items) -> dict[str, NDArray[np.float
     Ties are split evenly. A class without queries has zeros.
     """
     count = len(items.classes)
-    found: dict[str, NDArray[np.float64]] = {}
-    for direction, matrix, asking, answering in (
-        ("audio_to_video", scores.T, items.utterance_classes, items.clip_classes),
-        ("video_to_audio", scores, items.clip_classes, items.utterance_classes),
-    ):
+    tables: dict[str, NDArray[np.float64]] = {}
+    for direction, (matrix,) in by_direction(scores):
+        of_queries, of_gallery = queries_and_gallery(direction, items.clip_classes, items.utterance_classes)
         first = (matrix == matrix.max(axis=1, keepdims=True)).astype(np.float64)
         first /= first.sum(axis=1, keepdims=True)
-        table = np.eye(count)[asking].T @ first @ np.eye(count)[answering]
-        found[direction] = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
-    return found
+        table = np.eye(count)[of_queries].T @ first @ np.eye(count)[of_gallery]
+        tables[direction] = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
+    return tables
 
 
 def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: FeatureDataset) -> NDArray[np.int64]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.count_of import count_of
 from fmn.evaluation.table_formats import Row, Table, number, to_rich
+from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-DIRECTIONS = {"audio_to_video": "audio → video", "video_to_audio": "video → audio"}
-SHORT = {"audio_to_video": "a→v", "video_to_audio": "v→a"}
+DIRECTION_TITLES: dict[Direction, str] = {"audio_to_video": "audio → video", "video_to_audio": "video → audio"}
+SHORT: dict[Direction, str] = {"audio_to_video": "a→v", "video_to_audio": "v→a"}
 METRICS = {"instance_hit": "instance hit", "class_hit": "class hit", "class_recall": "class recall"}
 RELEVANCE = {"instance": "own partner", "class": "its class"}
 WHAT_CHOSEN_ARE = (
@@ -52,7 +53,7 @@ def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> Ric
 
     The arguments are those of `results_table`; every result has these metrics under ``chosen``.
     """
-    chosen = {
+    chosen: dict[str, dict[str, Any]] = {
         name: {direction: {**result[direction], **result[direction]["chosen"]} for direction in DIRECTIONS}
         for name, result in results.items()
     }
@@ -67,7 +68,7 @@ def _sections(results: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, st
     """One section per direction, with rows for each metric: every system, chance and the ceiling."""
     first = next(iter(results.values()))
     sections = []
-    for direction, direction_name in DIRECTIONS.items():
+    for direction, direction_name in DIRECTION_TITLES.items():
         block = first[direction]
         heads = iter(
             (direction_name, count_of(block["queries"], "query", "queries"), f"{block['gallery']:,} in gallery")
@@ -94,7 +95,7 @@ def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> Rich
         key=lambda name: sum(block[name]["class_map"] for block in blocks if name in block),
     )
     rows = [Row((name, *(cell for block in blocks for cell in _of_class(block.get(name))))) for name in names]
-    columns = (f"{name}\n{column}" for name in DIRECTIONS.values() for column in ("queries", "hit@1", "mAP"))
+    columns = (f"{name}\n{column}" for name in DIRECTION_TITLES.values() for column in ("queries", "hit@1", "mAP"))
     return to_rich(Table(title, ("class", *columns), (rows,)))
 
 
@@ -144,7 +145,7 @@ def _no_evidence(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{system}, {direction_name}: the rank in class does not differ significantly from chance, so its instance hit "
         "measures only the class."
         for system, result in results.items()
-        for direction, direction_name in DIRECTIONS.items()
+        for direction, direction_name in DIRECTION_TITLES.items()
         if (interval := result[direction].get("intervals", {}).get("partner_rank"))
         if interval[0] <= 50 <= interval[1]
     ]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.files import clear_partial, written_whole
 from fmn.data.items import Items
+from fmn.metrics.directions import by_direction, queries_and_gallery
 
 TREC_TOP = 1000
 """Default number of items per query, the customary maximum for trec_eval."""
@@ -46,10 +47,9 @@ def write_trec_files(
     clips, utterances = [encoded(row.id) for row in items.clips], [encoded(row.id) for row in items.utterances]
     partners = items.partners
     paths: list[Path] = []
-    for direction, queries, gallery, matrix, classes in (
-        ("audio_to_video", utterances, clips, scores.T, (items.utterance_classes, items.clip_classes)),
-        ("video_to_audio", clips, utterances, scores, (items.clip_classes, items.utterance_classes)),
-    ):
+    for direction, (matrix,) in by_direction(scores):
+        queries, gallery = queries_and_gallery(direction, clips, utterances)
+        classes = queries_and_gallery(direction, items.clip_classes, items.utterance_classes)
         of_class = (np.flatnonzero(classes[1] == one) for one in classes[0])
         own = (
             (np.array([clip] if clip >= 0 else [], dtype=np.int64) for clip in partners)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,6 @@ from fmn.features import resnet, weights
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.flow import FLOW_STEPS
 from fmn.features.i3d import I3D
-from fmn.features.pipeline import pooled
 from fmn.features.windows import ClipWindows
 from fmn.torch_threads import threads
 
@@ -67,21 +66,6 @@ class Backbone:
         self.batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
         self.source = _source(config, origin)
         self.trained_on = _trained_on(config)
-
-    def clip_features(self, clips: Iterable[ClipWindows]) -> list[NDArray[np.float32]]:
-        """Clips -> one ``[dim]`` each: the windows of a clip pooled, RGB before flow."""
-        clips = list(clips)
-        if not clips:
-            return []
-        rgb = np.concatenate([clip.rgb for clip in clips])
-        flows = [clip.flow for clip in clips if clip.flow is not None]
-        flow = np.concatenate(flows) if flows else None
-        rows = [
-            self.window_features(ClipWindows(rgb[part], None if flow is None else flow[part]))
-            for part in (slice(start, start + self.batch) for start in range(0, len(rgb), self.batch))
-        ]
-        ends = np.cumsum([len(clip.rgb) for clip in clips])[:-1]
-        return [pooled(part, self.config.pooling) for part in np.split(np.concatenate(rows), ends)]
 
     @torch.inference_mode()
     def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:

@@ -151,41 +151,41 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     return FeatureSet(dim, values, failures, source, 0, note, own=files.hashes)
 
 
-def with_layers(found: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
+def with_layers(features: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
     """Returns audio features unchanged, after checking that they can be used with ``config.layer``.
 
     Raises:
         InputError: layer weights are to be learned, but the size of a layer in these features is unknown.
     """
-    if config.learns_layers and (found.band is None or found.dim % found.band):
+    if config.learns_layers and (features.band is None or features.dim % features.band):
         raise InputError(
             "audio.layer is learned, but the layers of these features are unknown",
             where=config.features,
             expected=f"an unchanged export of features with audio.layer=learned, including its {ABOUT_FILE}",
             next_step="export them again, or omit audio.layer=learned",
         )
-    return found
+    return features
 
 
-def save_feature_files(folder: Path, found: FeatureSet) -> None:
+def save_feature_files(folder: Path, features: FeatureSet) -> None:
     """Writes features as files named by SHA-256, and their metadata as features.json.
 
     Raises:
         InputError: the folder contains files other than these features.
         StoppedError: the disk is full or read-only.
     """
-    check_feature_folder(folder, found.values.keys())
+    check_feature_folder(folder, features.values.keys())
     clear_partial(folder)
-    for sha256, value in found.values.items():
+    for sha256, value in features.values.items():
         with written_whole(folder / f"{sha256}.npy") as partial, partial.open("wb") as file:
             np.save(file, value)
     about = AboutFeatures(
         schema=FORMAT,
-        source=found.source,
-        note=found.note,
-        trained_on=sorted(found.trained_on),
-        band=found.band,
-        space=found.space,
+        source=features.source,
+        note=features.note,
+        trained_on=sorted(features.trained_on),
+        band=features.band,
+        space=features.space,
         content=_folder(folder).content,
     )
     write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")

@@ -29,7 +29,6 @@ class Mfcc:
     def __init__(self, config: AudioFeatureConfig) -> None:
         self.config = config
         self.window = round(config.window_ms * config.sample_rate_hz / 1000)  # in samples
-        self.hop = round(config.hop_ms * config.sample_rate_hz / 1000)
         audio: Any = torch_compat.torchaudio()
         self._differences = audio.functional.compute_deltas
         self._coefficients = audio.transforms.MFCC(
@@ -37,21 +36,17 @@ class Mfcc:
             config.n_mfcc,
             melkwargs={
                 "n_fft": self.window,
-                "hop_length": self.hop,
+                "hop_length": round(config.hop_ms * config.sample_rate_hz / 1000),
                 "n_mels": config.n_mels,
                 "f_min": LOWEST_HZ,
                 "center": False,  # no reflection padding
             },
         )
 
-    def frames(self, samples: int) -> int:
-        """Returns the length of an utterance's sequence: one frame for every complete window, at least one."""
-        return 1 + max(0, samples - self.window) // self.hop
-
     def __call__(self, waveform: Tensor) -> Tensor:
         """[samples] -> [frames, n_mfcc · (1 + deltas)]: coefficients, deltas, delta-deltas.
 
-        An utterance shorter than a window is zero-padded.
+        There is one frame for every complete window; an utterance shorter than a window is zero-padded.
         """
         if len(waveform) < self.window:
             waveform = pad(waveform, (0, self.window - len(waveform)))

@@ -182,17 +182,17 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
         InputError: names are missing or unexpected, or shapes differ; the message lists all of them.
     """
     own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    given = {
+    tensors = {
         name: value
         for name, value in state.items()
         if not name.endswith("num_batches_tracked") and not name.startswith(ignore)
     }
-    problems = [f"missing {name}" for name in own if name not in given]
-    problems += [f"unexpected {name}" for name in given if name not in own]
+    problems = [f"missing {name}" for name in own if name not in tensors]
+    problems += [f"unexpected {name}" for name in tensors if name not in own]
     problems += [
-        f"{name} is {list(given[name].shape)}, expected {list(value.shape)}"
+        f"{name} is {list(tensors[name].shape)}, expected {list(value.shape)}"
         for name, value in own.items()
-        if name in given and given[name].shape != value.shape
+        if name in tensors and tensors[name].shape != value.shape
     ]
     if problems:
         raise InputError(
@@ -202,7 +202,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, where: object
             expected=f"the {len(own)} parameters of {type(network).__name__}",
             next_step="choose weights of this backbone and width, or change these two in the configuration",
         )
-    network.load_state_dict(dict(given), strict=False)
+    network.load_state_dict(dict(tensors), strict=False)
 
 
 def _not_published(path: Path, weights: PublishedWeights, record: Path | None = None) -> str | None:

@@ -54,7 +54,8 @@ def read_samples(path: Path, config: VideoFeatureConfig) -> ClipSamples:
         return sample_frames(times_s, config.sample_fps)
 
     rgb, _ = read_frames(path, all_samples, resize_px=config.resize_px, resize=config.resize)
-    return ClipSamples(rgb, _flow(rgb, config))
+    flow = None if config.flow == "none" else optical_flow(rgb, config.flow, config.flow_bound_px)
+    return ClipSamples(rgb, flow)
 
 
 def read_windows(path: Path, config: VideoFeatureConfig) -> ClipWindows:
@@ -116,7 +117,3 @@ class _Plan:
         if config.frames == "middle":
             return cls(frames, windows, seen)
         return cls(frames, windows, np.union1d(seen, seen[seen + 1 < len(frames)] + 1))
-
-
-def _flow(rgb: NDArray[np.uint8], config: VideoFeatureConfig) -> NDArray[np.int8] | None:
-    return None if config.flow == "none" else optical_flow(rgb, config.flow, config.flow_bound_px)

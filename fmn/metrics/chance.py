@@ -77,8 +77,8 @@ def chance(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
     none = np.zeros_like(gallery)
     return {
         "instance_hit": {str(k): _mean(expected_hit(none, gallery, own, k), own > 0) for k in ks},
-        "class_hit": {str(k): _percent(expected_hit(none, gallery, of_class, k)) for k in ks},
-        "class_recall": {str(k): _percent((of_class > 0) * np.minimum(k / gallery, 1)) for k in ks},
+        "class_hit": {str(k): percent(expected_hit(none, gallery, of_class, k)) for k in ks},
+        "class_recall": {str(k): percent((of_class > 0) * np.minimum(k / gallery, 1)) for k in ks},
     }
 
 
@@ -96,14 +96,15 @@ def ceiling(classes: Bools, partners: Bools, ks: Sequence[int]) -> Percents:
     own_tied = np.where(first, own_of_class, own)
     return {
         "instance_hit": {str(k): _mean(expected_hit(before, tied, own_tied, k), own > 0) for k in ks},
-        "class_hit": {str(k): _percent(of_class > 0) for k in ks},
-        "class_recall": {str(k): _percent(np.minimum(k / np.maximum(of_class, 1), 1) * (of_class > 0)) for k in ks},
+        "class_hit": {str(k): percent(of_class > 0) for k in ks},
+        "class_recall": {str(k): percent(np.minimum(k / np.maximum(of_class, 1), 1) * (of_class > 0)) for k in ks},
     }
 
 
 def _mean(values: Floats, entering: Bools) -> float | None:
-    return _percent(values[entering]) if entering.any() else None
+    return percent(values[entering]) if entering.any() else None
 
 
-def _percent(values: NDArray[Any]) -> float:
+def percent(values: NDArray[Any]) -> float:
+    """Returns the mean of values in 0…1, percent."""
     return 100 * float(values.mean())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
-from fmn.metrics.chance import ceiling, chance, expected_hit, expected_reciprocal_rank
+from fmn.metrics.chance import ceiling, chance, expected_hit, expected_reciprocal_rank, percent
 from fmn.metrics.within_class import partner_rank
 
 KS = (1, 10, 25)
@@ -68,7 +68,7 @@ def recall_at_k(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> dict[int,
     Raises:
         InputError: a score is NaN, the shapes do not match, or a k is below 1.
     """
-    return {k: _percent(values) for k, values in query_metrics(scores, relevant, ks).hits.items()}
+    return {k: percent(values) for k, values in query_metrics(scores, relevant, ks).hits.items()}
 
 
 def mean_average_precision(scores: Any, relevant: Any) -> float:
@@ -76,7 +76,7 @@ def mean_average_precision(scores: Any, relevant: Any) -> float:
 
     A query without a relevant item counts as 0. Arguments and errors are those of `recall_at_k`.
     """
-    return _percent(query_metrics(scores, relevant, ()).average_precision)
+    return percent(query_metrics(scores, relevant, ()).average_precision)
 
 
 def query_metrics(scores: Any, relevant: Any, ks: Sequence[int] = KS) -> QueryMetrics:
@@ -154,10 +154,10 @@ def retrieval_metrics(
         "queries": len(scores),
         "instance_queries": int(has_partner.sum()),
         "gallery": scores.shape[1],
-        "instance_hit": {str(k): values if values is None else _percent(values) for k, values in instance.items()},
-        "class_hit": {str(k): _percent(values) for k, values in of_class.hits.items()},
-        "class_recall": {str(k): _percent(values) for k, values in of_class.recalls.items()},
-        "class_map": _percent(of_class.average_precision),
+        "instance_hit": {str(k): values if values is None else percent(values) for k, values in instance.items()},
+        "class_hit": {str(k): percent(values) for k, values in of_class.hits.items()},
+        "class_recall": {str(k): percent(values) for k, values in of_class.recalls.items()},
+        "class_map": percent(of_class.average_precision),
         "median_rank": float(np.median(of_class.rank)),
         "partner_rank": None if np.isnan(ranks).all() else 100 * float(np.nanmean(ranks)),
         "chance": chance(classes, partners, ks),
@@ -278,7 +278,3 @@ def _array(values: Any) -> NDArray[Any]:
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() and values.element_size() < 4 else values
     return np.asarray(values)
-
-
-def _percent(values: Floats) -> float:
-    return 100 * float(values.mean())

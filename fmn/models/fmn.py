@@ -292,7 +292,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.rewrite(*codes, *data.rows_of_pairs(clips, utterances, generator))
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
-        """Clears the memories and writes the pairs with S1 > T1, in order.
+        """Clears the memories, whose slots become stale as the mapping trains, and writes the pairs with S1 > T1.
 
         Args:
             clips: codes of clips.

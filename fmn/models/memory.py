@@ -138,9 +138,9 @@ class FeatureMemory(nn.Module):
             InputError: the shapes do not match, or a pair to be written has non-finite values.
         """
         rows = len(score) if score.ndim else 0
-        found = [tuple(part.shape) for part in (video, audio, score)]
+        shapes = [tuple(part.shape) for part in (video, audio, score)]
         expected = [(rows, self.video_slots.shape[1]), (rows, self.audio_slots.shape[1]), (rows,)]
-        _check_shapes("write", found, expected)
+        _check_shapes("write", shapes, expected)
         classes = torch.full((rows,), -1, device=score.device) if classes is None else classes
         _check_shapes("write, classes", [tuple(classes.shape)], [(rows,)])
         chosen = (score > score_threshold).nonzero()[:, 0]
@@ -162,19 +162,6 @@ class FeatureMemory(nn.Module):
             )
         _update_groups(self)
         return slots
-
-    def rewrite(
-        self,
-        video: Tensor,
-        audio: Tensor,
-        score: Tensor,
-        *,
-        score_threshold: float = 0.5,
-        classes: Tensor | None = None,
-    ) -> Tensor:
-        """Clears the memories and writes the pairs (see `write`): slots become stale while the mapping trains."""
-        self.clear()
-        return self.write(video, audio, score, score_threshold=score_threshold, classes=classes)
 
     def read(
         self,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
 from fmn.data.loading import default_jobs, feature_cache, find_device
@@ -26,19 +26,19 @@ from fmn.evaluation.evaluate import check_fit
 from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
+from fmn.models.memory import Side
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
 from fmn.search.query_preparation import check_query, prepared_query, unusable_query
 from fmn.search.search_results import (
+    GallerySource,
     QueryKind,
     SearchResult,
     best_of,
     files_of,
-    gallery_rows,
     hit_of,
     index_folder,
     left_rows,
-    searched_manifest,
     sentences_of_clips,
 )
 from fmn.torch_threads import threads
@@ -49,6 +49,8 @@ ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
 """Number of index items whose codes are in memory during scoring."""
+SIDES: dict[QueryKind, tuple[Side, Side]] = {"speech": ("audio", "video"), "clip": ("video", "audio")}
+"""Sides of a query and of its gallery, by kind of query."""
 INDEXED_FROM = 200_000
 """Minimum size of a gallery with an index on disk; exhaustive scoring of fewer items takes less than 0.1 s."""
 
@@ -57,17 +59,15 @@ def search(
     run: Path,
     query: Path | str,
     kind: QueryKind,
-    manifest: Path,
+    source: GallerySource,
     *,
     top: int = 10,
-    everything: bool = False,
     voices: str = "espeak",
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Ranks the items of a manifest by how well they match a file or a text.
+    """Ranks the items of a gallery by how well they match a file or a text.
 
     Args:
         run: folder of a trained run.
@@ -75,11 +75,9 @@ def search(
             to find clips, a text, which is synthesized. A recording that is not of the data set is post-processed like
             its utterances. If the run reads the user's own features, the file has to have one, and a text has none.
         kind: kind of the query, ``speech`` or ``clip``.
-        manifest: its distinct clips or utterances are the gallery.
+        source: the gallery.
         top: number of results.
-        everything: the gallery is all of clips.jsonl or utterances.jsonl next to the manifest, regardless of the split.
         voices: the speech engine that synthesizes a text.
-        root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         progress: progress callback.
@@ -90,14 +88,12 @@ def search(
     check_query(query, kind)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
-    rows = gallery_rows(manifest, kind, everything=everything, root=root)
+    rows = source.rows(kind)
     with TemporaryDirectory() as folder:
-        prepared = prepared_query(query, kind, loaded.config, manifest, Path(folder), voices=voices, root=root)
-        searched, doubts = prepared
-        listing = searched_manifest(manifest, kind, everything=everything)
-        gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
+        searched, doubts = prepared_query(query, kind, loaded.config, source, Path(folder), voices=voices)
+        gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
         result = gallery.search(searched, top=top)
-        known = gallery.notes_of_known if everything else ()
+        known = gallery.notes_of_known if source.everything else ()
     return replace(result, query=str(query), notes=(*doubts, *result.notes, *known))
 
 
@@ -117,10 +113,9 @@ class Gallery:
         loaded: LoadedRun,
         rows: Sequence[ClipRow | UtteranceRow],
         kind: QueryKind,
-        manifest: Path,
+        source: GallerySource,
         *,
         device: torch.device,
-        root: Path | None = None,
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> None:
@@ -133,23 +128,23 @@ class Gallery:
             loaded: the run.
             rows: clips for speech queries, utterances for clip queries.
             kind: kind of the queries.
-            manifest: the file with the rows, which names their index.
+            source: of the rows; its listing names their index.
             device: on which the run was loaded.
-            root: the workspace, if it is not the parent of the manifest's folder.
             jobs: workers for features; None: one per core.
             progress: progress callback.
 
         Raises:
             InputError: none of the rows has features, or their size differs from that in training.
         """
-        self._loaded, self.kind, self._manifest = loaded, kind, manifest
-        self._workspace = workspace_of(manifest, root)
+        self._loaded, self.kind = loaded, kind
+        self._query_side, self._gallery_side = SIDES[kind]
+        self._manifest, self._workspace = source.listing(kind), source.workspace
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress
         media, self.failures = files_of(rows, self._workspace)
-        self.features = self._extract(media, is_clip=kind == "speech")
-        self.rows = left_rows(rows, media, self.features, self.failures, manifest)
-        self._sentences = sentences_of_clips(manifest) if kind == "speech" else {}
+        self.features = self._extract(media, self._gallery_side)
+        self.rows = left_rows(rows, media, self.features, self.failures, self._manifest)
+        self._sentences = sentences_of_clips(self._manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self.index: GalleryIndex | None = None
         self._codes: Embeddings = {}
@@ -191,12 +186,12 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        media, is_clip = Media(sha256_of(query), query, query.name), self.kind == "clip"
-        features = self._extract([media], is_clip=is_clip, networks=self._networks, cache=cache)
+        media = Media(sha256_of(query), query, query.name)
+        features = self._extract([media], self._query_side, networks=self._networks, cache=cache)
         if error := features.failure_of(media):
             raise unusable_query(error, query, self.kind, self._loaded.config)
         space = joint_space(self.features, features)
-        return self._encoded([features.values[media.sha256]], is_clip=is_clip, space=space), features
+        return self._encoded([features.values[media.sha256]], self._query_side, space), features
 
     def best(self, query: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Returns the places in `rows` of the ``top`` best rows for a query (its codes), and their scores.
@@ -236,12 +231,12 @@ class Gallery:
         return scores.T if self.kind == "clip" else scores
 
     def _extract(
-        self, media: list[Media], *, is_clip: bool, networks: Networks | None = None, cache: Path | None = None
+        self, media: list[Media], side: Side, *, networks: Networks | None = None, cache: Path | None = None
     ) -> FeatureSet:
-        config, extract = self._loaded.config, extract_video if is_clip else extract_audio
+        config, extract = self._loaded.config, extract_video if side == "video" else extract_audio
         return extract(
             media,
-            config.video if is_clip else config.audio,  # type: ignore[arg-type]
+            config.video if side == "video" else config.audio,  # type: ignore[arg-type]
             cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
@@ -254,7 +249,7 @@ class Gallery:
         parts = []
         for start in range(0, len(places), ROWS_AT_ONCE):
             features = [self.features.values[self.rows[place].sha256] for place in places[start : start + ROWS_AT_ONCE]]
-            parts.append(self._encoded(features, is_clip=self.kind == "speech", space=self.features.space))
+            parts.append(self._encoded(features, self._gallery_side, self.features.space))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _opened_index(self) -> GalleryIndex:
@@ -264,14 +259,14 @@ class Gallery:
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,
-            "video" if self.kind == "speech" else "audio",
+            self._gallery_side,
             " ".join([self.features.source, *map(sha256_of, files)]),
             [(row.id, row.sha256) for row in self.rows],
             self._encoded_rows,
             self._progress,
         )
 
-    def _encoded(self, features: list[NDArray[np.float32]], *, is_clip: bool, space: str) -> Embeddings:
+    def _encoded(self, features: list[NDArray[np.float32]], side: Side, space: str) -> Embeddings:
         """Encodes clips [Dv] or utterances [T, F] with the run's model; ``space`` is the features' joint space.
 
         Raises:
@@ -279,16 +274,16 @@ class Gallery:
         """
         about, count = self._loaded.about, len(features)
         # The other side is a single dummy item of zeros.
-        clips = features if is_clip else [np.zeros(about.video_dim, np.float32)]
-        utterances = [np.zeros((1, about.audio_dim), np.float32)] if is_clip else features
+        clips = features if side == "video" else [np.zeros(about.video_dim, np.float32)]
+        utterances = features if side == "audio" else [np.zeros((1, about.audio_dim), np.float32)]
         unknown = np.zeros(count, dtype=np.int64)
         classes = unknown[: len(clips)], unknown[: len(utterances)]
         data = ItemTensors(clips, utterances, *classes, self._device, space=space)
         check_fit(self._loaded, data)
-        encode = encode_all_clips if is_clip else encode_all_utterances
+        encode = encode_all_clips if side == "video" else encode_all_utterances
         with threads(self._loaded.config.training.threads):
             codes = encode(self._loaded.model, data, np.arange(count))
-            return self._loaded.model.for_search("video" if is_clip else "audio", codes)
+            return self._loaded.model.for_search(side, codes)
 
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
         """Returns the caveats of the best ``top`` results with the features of a query."""

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.manifests import ClipRow, UtteranceRow, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.dry_run import DryRun, reasons
 from fmn.data.loading import default_jobs, feature_cache, usable_device
 from fmn.evaluation.evaluate import check_sizes
@@ -20,12 +20,11 @@ from fmn.search.gallery_search import INDEXED_FROM, Gallery
 from fmn.search.query_preparation import check_query, prepared_query
 from fmn.search.search_results import (
     QUERY_KINDS,
+    GallerySource,
     QueryKind,
     files_of,
-    gallery_rows,
     index_folder,
     left_rows,
-    searched_manifest,
 )
 from fmn.training.checkpoint import LoadedRun, load_config, load_run
 
@@ -56,11 +55,9 @@ class PreparedGallery:
 
 def prepare_galleries(
     run: Path,
-    manifest: Path,
+    source: GallerySource,
     *,
     kinds: Sequence[QueryKind] = QUERY_KINDS,
-    everything: bool = False,
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     dry_run: bool = False,
@@ -72,10 +69,8 @@ def prepare_galleries(
 
     Args:
         run: folder of a trained run.
-        manifest: its distinct clips and utterances are the galleries.
+        source: the galleries.
         kinds: kinds of the queries to prepare for.
-        everything: the galleries are all of clips.jsonl and utterances.jsonl next to the manifest.
-        root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         dry_run: only check, and return what would be prepared; write nothing.
@@ -88,23 +83,22 @@ def prepare_galleries(
     """
     chosen = usable_device(device, dry_run=dry_run)
     loaded = load_run(run, chosen)
-    galleries = {kind: gallery_rows(manifest, kind, everything=everything, root=root) for kind in kinds}
+    galleries = {kind: source.rows(kind) for kind in kinds}
     if indexable(loaded.model) and max(map(len, galleries.values())) >= INDEXED_FROM:
         import_faiss()  # a missing package should not be found out after hours of extraction
     prepared = []
     for kind, rows in galleries.items():
-        listing = searched_manifest(manifest, kind, everything=everything)
         if dry_run:
-            prepared.append(_planned(loaded, kind, rows, listing, workspace_of(manifest, root), jobs))
+            prepared.append(_planned(loaded, kind, rows, source, jobs))
             continue
-        gallery = Gallery(loaded, rows, kind, listing, device=chosen, root=root, jobs=jobs, progress=progress)
+        gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
         prepared.append(
             PreparedGallery(
                 kind,
                 len(gallery.rows),
                 None if gallery.index is None else str(gallery.index.folder),
                 "" if gallery.index is not None else _why_none(loaded.model),
-                str(listing),
+                str(source.listing(kind)),
                 reasons(gallery.failures),
             )
         )
@@ -115,11 +109,9 @@ def plan_search(
     run: Path,
     query: Path | str,
     kind: QueryKind,
-    manifest: Path,
+    source: GallerySource,
     *,
-    everything: bool = False,
     voices: str = "espeak",
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -130,18 +122,10 @@ def plan_search(
     """
     check_query(query, kind)
     (gallery,) = prepare_galleries(
-        run,
-        manifest,
-        kinds=(kind,),
-        everything=everything,
-        root=root,
-        device=device,
-        jobs=jobs,
-        dry_run=True,
-        progress=progress,
+        run, source, kinds=(kind,), device=device, jobs=jobs, dry_run=True, progress=progress
     )
     with TemporaryDirectory() as folder:
-        _, notes = prepared_query(query, kind, load_config(run), manifest, Path(folder), voices=voices, root=root)
+        _, notes = prepared_query(query, kind, load_config(run), source, Path(folder), voices=voices)
     return planned_galleries([gallery], notes)
 
 
@@ -162,8 +146,7 @@ def _planned(
     loaded: LoadedRun,
     kind: QueryKind,
     rows: Sequence[ClipRow | UtteranceRow],
-    listing: Path,
-    workspace: Path,
+    source: GallerySource,
     jobs: int | None,
 ) -> PreparedGallery:
     """Returns the gallery of these rows as `Gallery` would prepare it.
@@ -171,6 +154,7 @@ def _planned(
     Raises:
         InputError: none of the rows has features, or their size differs from that in training.
     """
+    workspace, listing = source.workspace, source.listing(kind)
     media, failures = files_of(rows, workspace)
     options: dict[str, Any] = {"cache": feature_cache(workspace), "jobs": jobs or default_jobs(), "dry_run": True}
     if kind == "speech":

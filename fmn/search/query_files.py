@@ -10,8 +10,9 @@ from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
+from fmn.data.items import load_items
 from fmn.features.frames import frame_times
-from fmn.search.search_results import gallery_rows
+from fmn.search.search_results import GallerySource
 
 LEAST_FRAMES = 15
 """Minimum length of a clip of a data set (`dataset_tools.classes.usable_intervals`)."""
@@ -52,7 +53,7 @@ def clip_doubts(clip: Path) -> tuple[str, ...]:
     return (f"A data set would reject this query: {count_of(frames, 'frame')}, of at least {LEAST_FRAMES}.",)
 
 
-def known_speech(manifest: Path, root: Path | None) -> set[str]:
+def known_speech(source: GallerySource) -> set[str]:
     """Returns the SHA-256 of the utterances of a manifest, and of those in utterances.jsonl next to it."""
-    beside = read_rows(manifest.with_name("utterances.jsonl"), UtteranceRow, missing_ok=True)
-    return {row.sha256 for row in (*gallery_rows(manifest, "clip", root=root), *beside)}
+    beside = read_rows(source.manifest.with_name("utterances.jsonl"), UtteranceRow, missing_ok=True)
+    return {row.sha256 for row in (*load_items(source.manifest, source.root).utterances, *beside)}

@@ -8,7 +8,7 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config
 from fmn.search.query_files import clip_doubts, finish_query, known_speech
-from fmn.search.search_results import QueryKind
+from fmn.search.search_results import GallerySource, QueryKind
 from fmn.search.text_query import main_language, speak_query
 
 QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
@@ -38,11 +38,10 @@ def prepared_query(
     query: Path | str,
     kind: QueryKind,
     config: Config,
-    manifest: Path,
+    source: GallerySource,
     folder: Path,
     *,
     voices: str = "espeak",
-    root: Path | None = None,
 ) -> tuple[Path, tuple[str, ...]]:
     """Prepares a query as `fmn.search.gallery_search.search` describes.
 
@@ -50,10 +49,9 @@ def prepared_query(
         query: a file, or a text.
         kind: kind of the query.
         config: configuration of the run.
-        manifest: its speech is known; a text is in the language of most of its utterances.
+        source: its speech is known; a text is in the language of most utterances of its manifest.
         folder: for a wav.
         voices: the speech engine that synthesizes a text.
-        root: the workspace, if it is not the parent of the manifest's folder.
 
     Returns:
         The file to search, and caveats.
@@ -62,11 +60,11 @@ def prepared_query(
         InputError: the text cannot be synthesized, or the run has the user's own features of speech.
     """
     if isinstance(query, str):
-        wav, note = spoken_query(query, config, folder, main_language(manifest, root), engine=voices)
+        wav, note = spoken_query(query, config, folder, main_language(source), engine=voices)
         return wav, (note,)
     if kind == "clip":
         return query, clip_doubts(query)
-    if own_features(config, kind) or sha256_of(query) in known_speech(manifest, root):
+    if own_features(config, kind) or sha256_of(query) in known_speech(source):
         return query, ()
     return finish_query(query, folder, refuse=False)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, ManifestError, ToolkitError
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
 from fmn.data.items import load_items
 from fmn.features.media import FeatureSet, Media
 
@@ -63,24 +63,42 @@ class SearchResult:
         return asdict(self)
 
 
-def gallery_rows(
-    manifest: Path, kind: QueryKind, *, everything: bool = False, root: Path | None = None
-) -> Sequence[ClipRow | UtteranceRow]:
-    """Returns the distinct clips (for speech) or utterances (for a clip) of a manifest, or of the whole data set.
+@dataclass(frozen=True)
+class GallerySource:
+    """What is searched: clips by speech, utterances by a clip.
 
-    Raises:
-        InputError: there is no such manifest.
-        ManifestError: a row is invalid.
+    Attributes:
+        manifest: its distinct clips or utterances are the gallery.
+        everything: the gallery is all of clips.jsonl or utterances.jsonl next to the manifest, regardless of the split.
+        root: the workspace, if it is not the parent of the manifest's folder.
     """
-    if not everything:
-        items = load_items(manifest, root)
-        return items.clips if kind == "speech" else items.utterances
-    listing, row_type = (
-        searched_manifest(manifest, kind, everything=True),
-        ClipRow if kind == "speech" else UtteranceRow,
-    )
-    rows: Iterable[ClipRow | UtteranceRow] = read_rows(listing, row_type)
-    return sorted(rows, key=lambda row: row.id)
+
+    manifest: Path
+    everything: bool = False
+    root: Path | None = None
+
+    @property
+    def workspace(self) -> Path:
+        return workspace_of(self.manifest, self.root)
+
+    def listing(self, kind: QueryKind) -> Path:
+        """Returns the file that lists the gallery."""
+        name = "clips.jsonl" if kind == "speech" else "utterances.jsonl"
+        return self.manifest.with_name(name) if self.everything else self.manifest
+
+    def rows(self, kind: QueryKind) -> Sequence[ClipRow | UtteranceRow]:
+        """Returns the gallery.
+
+        Raises:
+            InputError: there is no such manifest.
+            ManifestError: a row is invalid.
+        """
+        if not self.everything:
+            items = load_items(self.manifest, self.root)
+            return items.clips if kind == "speech" else items.utterances
+        row_type = ClipRow if kind == "speech" else UtteranceRow
+        rows: Iterable[ClipRow | UtteranceRow] = read_rows(self.listing(kind), row_type)
+        return sorted(rows, key=lambda row: row.id)
 
 
 def files_of(rows: Sequence[ClipRow | UtteranceRow], workspace: Path) -> tuple[list[Media], dict[str, ToolkitError]]:
@@ -128,11 +146,6 @@ def left_rows(
 def index_folder(workspace: Path, run: Path, kind: QueryKind, manifest: Path) -> Path:
     """Returns the folder of the index of a gallery."""
     return workspace / "cache" / "index" / f"{run.resolve().name}-{kind}-{manifest.stem}"
-
-
-def searched_manifest(manifest: Path, kind: QueryKind, *, everything: bool) -> Path:
-    """Returns the file whose items are searched: the manifest, or the list of the whole data set next to it."""
-    return manifest.with_name("clips.jsonl" if kind == "speech" else "utterances.jsonl") if everything else manifest
 
 
 def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:

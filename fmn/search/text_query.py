@@ -19,7 +19,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engines.registry import open_engine
 from fmn.data.items import load_items
 from fmn.search.query_files import finish_query
-from fmn.search.search_results import SearchResult, gallery_rows, hit_of, searched_manifest, sentences_of_clips
+from fmn.search.search_results import GallerySource, SearchResult, hit_of, sentences_of_clips
 
 _HAN = {"CJK", "IDEOGRAPHIC"}
 """The latter are marks between Chinese characters, such as 々."""
@@ -36,9 +36,9 @@ def require_engine(name: str) -> None:
     open_engine(name)
 
 
-def main_language(manifest: Path, root: Path | None = None) -> str:
+def main_language(source: GallerySource) -> str:
     """Returns the language of most utterances of a manifest; of those with as many, the first one by its code."""
-    counts = Counter(row.language for row in load_items(manifest, root).utterances)
+    counts = Counter(row.language for row in load_items(source.manifest, source.root).utterances)
     return min(counts, key=lambda language: (-counts[language], language))
 
 
@@ -117,17 +117,13 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "?").split()[0] if letter.isalpha() else ""
 
 
-def search_words(
-    text: str, manifest: Path, *, top: int = 10, everything: bool = False, root: Path | None = None
-) -> SearchResult:
+def search_words(text: str, source: GallerySource, *, top: int = 10) -> SearchResult:
     """Ranks clips by the TF-IDF cosine similarity of their sentences with a text; a clip's best sentence counts.
 
     Args:
         text: the query; each Chinese character is a word.
-        manifest: its clips and utterances are searched.
+        source: its clips and utterances are searched.
         top: number of results.
-        everything: searches all of clips.jsonl and utterances.jsonl next to the manifest.
-        root: the workspace, if it is not the parent of the manifest's folder.
 
     Raises:
         InputError: there is no such manifest, or the text contains no word.
@@ -135,17 +131,16 @@ def search_words(
     query = _words(text)
     if not query:
         raise InputError("The query contains no words", expected="a text with letters", next_step="type a description")
-    clips = gallery_rows(manifest, "speech", everything=everything, root=root)
-    utterances = gallery_rows(manifest, "clip", everything=everything, root=root)
+    clips, utterances = source.rows("speech"), source.rows("clip")
     scores = _scores(query, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
     ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
-    sentences = sentences_of_clips(manifest)
+    sentences = sentences_of_clips(source.manifest)
     hits = tuple(hit_of(row, rank, scores[row.id], sentences) for rank, row in enumerate(ranked[:top], start=1))
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence contains any of these words.")
-    listing = searched_manifest(manifest, "speech", everything=everything)
-    return SearchResult(text, "words", hits, len(clips), tuple(notes), run=None, manifest=str(listing))
+    listing = str(source.listing("speech"))
+    return SearchResult(text, "words", hits, len(clips), tuple(notes), run=None, manifest=listing)
 
 
 def _scores(

@@ -22,10 +22,10 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
-from fmn.search.gallery_search import Gallery
+from fmn.search.gallery_search import SIDES, Gallery
 from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.query_preparation import own_features, spoken_query
-from fmn.search.search_results import QUERY_KINDS, QueryKind, searched_manifest
+from fmn.search.search_results import QUERY_KINDS, QueryKind
 from fmn.search.text_query import main_language
 from fmn.serve.shown_items import ShownItems, not_there
 from fmn.serve.slot_reasons import slot_reader
@@ -71,7 +71,6 @@ class Queries:
         items: ShownItems,
         folder: Path,
         *,
-        everything: bool = False,
         voices: str = "espeak",
         device: torch.device,
         jobs: int | None = None,
@@ -83,7 +82,6 @@ class Queries:
             loaded: the run.
             items: the items that may be shown.
             folder: for files of external queries, while the page is served.
-            everything: searches the whole data set, not only the manifest.
             voices: the speech engine that synthesizes typed queries.
             device: on which the run was loaded.
             jobs: workers for features; None: one per core.
@@ -93,12 +91,10 @@ class Queries:
             InputError: the features do not match the run.
         """
         self.items, self._loaded, self._folder, self._voices = items, loaded, folder, voices
-        self._language = main_language(items.manifest, items.workspace)
-        options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "root": items.workspace}
-        listings = {kind: searched_manifest(items.manifest, kind, everything=everything) for kind in QUERY_KINDS}
+        self._language = main_language(items.source)
         self.galleries = {
-            kind: Gallery(loaded, items.rows(kind, everything=everything), kind, listing, **options)
-            for kind, listing in listings.items()
+            kind: Gallery(loaded, items.rows(kind), kind, items.source, device=device, jobs=jobs, progress=progress)
+            for kind in QUERY_KINDS
         }
         self.failures = {
             name: error.found for gallery in self.galleries.values() for name, error in gallery.failures.items()
@@ -166,9 +162,9 @@ class Queries:
             how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
             predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
-            own, other = ("audio", "video") if encoded.kind == "speech" else ("video", "audio")
-            shares = self._slots.shares(own, encoded.codes)[0]  # type: ignore[arg-type]
-            reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))  # type: ignore[arg-type]
+            own, other = SIDES[encoded.kind]
+            shares = self._slots.shares(own, encoded.codes)[0]
+            reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))
             predicted = _best(
                 shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
             )

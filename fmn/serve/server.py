@@ -20,7 +20,7 @@ from dataset_tools.core.web_server import Address
 from dataset_tools.core.web_server import serve as serve_application
 from dataset_tools.report.card_data import SCRIPTS, STYLE
 from fmn.data.loading import find_device
-from fmn.search.search_results import QueryKind
+from fmn.search.search_results import GallerySource, QueryKind
 from fmn.search.text_query import require_engine
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
@@ -40,13 +40,11 @@ _FILES = {
 
 def serve(
     run: Path,
-    manifest: Path,
+    source: GallerySource,
     address: Address,
     *,
     announce: Callable[[str, Mapping[str, str]], None],
-    everything: bool = False,
     voices: str = "espeak",
-    root: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -55,13 +53,11 @@ def serve(
 
     Args:
         run: folder of a trained run.
-        manifest: its clips and utterances are searched, and its queries are analyzed for errors.
+        source: its clips and utterances are searched, and the queries of its manifest are analyzed for errors.
         address: where to listen.
         announce: called with the page's address, including its secret, which persists (``cache/serve/address``), and
             the items without features, by id, with the reason.
-        everything: searches all of clips.jsonl and utterances.jsonl next to the manifest.
         voices: the speech engine that synthesizes typed queries.
-        root: the workspace, if it is not the parent of the manifest's folder.
         device: ``auto``, or a torch device.
         jobs: workers for features; None: one per core.
         progress: progress callback for the galleries.
@@ -72,21 +68,12 @@ def serve(
     """
     require_engine(voices)
     chosen = find_device(device)
-    loaded, items = load_run(run, chosen), ShownItems(manifest, root)
+    loaded, items = load_run(run, chosen), ShownItems(source)
     failures: dict[str, str] = {}
     with TemporaryDirectory() as folder:
 
         def started(token: str) -> web.Application:
-            queries = Queries(
-                loaded,
-                items,
-                Path(folder),
-                everything=everything,
-                voices=voices,
-                device=chosen,
-                jobs=jobs,
-                progress=progress,
-            )
+            queries = Queries(loaded, items, Path(folder), voices=voices, device=chosen, jobs=jobs, progress=progress)
             failures.update(queries.failures)
             return make_app(queries, token)
 

@@ -7,35 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve, workspace_of
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from fmn.data.items import load_items
+from fmn.search.search_results import GallerySource, QueryKind
 
 
 class ShownItems:
     """The items of a manifest, and those of clips.jsonl and utterances.jsonl next to it, if these exist.
 
     Attributes:
+        source: the manifest, and what of it is searched.
         manifest: the file. workspace: base folder of the relative paths in its rows.
         tested: ids of the clips and utterances of the manifest itself.
         standin: the entry on a stand-in corpus in build.json, or None.
         clips, utterances: the rows by id.
     """
 
-    def __init__(self, manifest: Path, root: Path | None = None) -> None:
-        items = load_items(manifest, root)
-        self.manifest, self.workspace = manifest, workspace_of(manifest, root)
+    def __init__(self, source: GallerySource) -> None:
+        self.source, self.manifest, self.workspace = source, source.manifest, source.workspace
+        items = load_items(source.manifest, source.root)
         self.tested, self.standin = items.ids, items.standin
-        self.clips: dict[str, ClipRow] = _by_id(items.clips, manifest.with_name("clips.jsonl"))
-        self.utterances: dict[str, UtteranceRow] = _by_id(items.utterances, manifest.with_name("utterances.jsonl"))
+        self.clips: dict[str, ClipRow] = _by_id(items.clips, self.manifest.with_name("clips.jsonl"))
+        self.utterances: dict[str, UtteranceRow] = _by_id(items.utterances, self.manifest.with_name("utterances.jsonl"))
         self._utterance_of = {row.clip: row.id for row in self.utterances.values() if row.clip is not None}
         both: list[ClipRow | UtteranceRow] = [*self.utterances.values(), *self.clips.values()]
         self._known = {row.sha256: row for row in both}
 
-    def rows(self, kind: str, *, everything: bool) -> list[ClipRow | UtteranceRow]:
+    def rows(self, kind: QueryKind) -> list[ClipRow | UtteranceRow]:
         """Returns the gallery for a kind of query: clips for speech, utterances for ``clip``, in order of their ids."""
         of_kind: dict[str, Any] = self.clips if kind == "speech" else self.utterances
         tested = self.tested.clips if kind == "speech" else self.tested.utterances
-        return [of_kind[name] for name in sorted(of_kind if everything else tested)]
+        return [of_kind[name] for name in sorted(of_kind if self.source.everything else tested)]
 
     def find(self, name: str) -> ClipRow | UtteranceRow:
         """Returns the clip or the utterance with this id.

@@ -18,8 +18,8 @@ from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, with_values
 from fmn.evaluation.breakdown import sd_of, summarized
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.metrics.directions import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, run_name
 from fmn.studies.variants import Variant, check_groups, variants_of

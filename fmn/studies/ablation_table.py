@@ -7,16 +7,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.count_of import count_of
-from fmn.evaluation.results_table import (
-    DIRECTIONS,
-    METRICS,
-    SHORT,
-    WHAT_THEY_ARE,
-    figure_names,
-    figures,
-    reference_figures,
-)
+from fmn.evaluation.results_table import METRICS, SHORT, WHAT_THEY_ARE, figure_names, figures, reference_figures
 from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
+from fmn.metrics.directions import DIRECTIONS
 from fmn.studies.variants import GROUPS
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
@@ -24,8 +23,8 @@ from fmn.config import Config, as_dict, with_values
 from fmn.data.batches import Indices
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.learn_classes import written_memory
-from fmn.evaluation.results_table import DIRECTIONS
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.metrics.directions import DIRECTIONS, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -131,7 +130,7 @@ def learn_new_classes(
         held_out_classes(harness.prepared.items, harness.parts, held_out, classes, config.training.seed + number)
         for number in range(seeds)
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows_by_name: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
         progress("new classes", number, seeds, ", ".join(held))
         own = with_values(config, {"training.seed": config.training.seed + number})
@@ -145,9 +144,9 @@ def learn_new_classes(
         with threads(config.training.threads):
             trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
-                found.setdefault(name, []).append(row)
+                rows_by_name.setdefault(name, []).append(row)
     progress("new classes", seeds, seeds)
-    draws_found = draws_of(found)
+    draws_found = draws_of(rows_by_name)
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
@@ -155,7 +154,7 @@ def learn_new_classes(
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
-        "rows": [_summary(name, rows) for name, rows in found.items()],
+        "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,
         "draws": draws_found,
         "notes": [*notes_of_harness(harness), *NOTES, *leads([draws_found], pairs)],
@@ -224,7 +223,7 @@ class _Trial:
             WHITENED_HIDDEN: ClassMeans(hidden_and_raw(classifiers), whitened=True),
             WHITENED_RAW: ClassMeans(SEGMENTS, whitened=True),
         }
-        found = []
+        rows = []
         for count in pairs:
             new = self._pairs(count)
             shown = new[:, 0], new[:, 1]
@@ -232,12 +231,12 @@ class _Trial:
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
                 codes = encoded_fold_0(model, self.harness)
-                found.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
+                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
                 model.new_classes = None
             for name, means in baselines.items():
                 codes = means.eval().with_shares(data, old, shown, fold_0)
-                found.append((prefix + name, self._figures(means, len(new), len(new), codes)))
-        return found
+                rows.append((prefix + name, self._figures(means, len(new), len(new), codes)))
+        return rows
 
     def _pairs(self, count: int) -> Indices:
         """[P, 2] clips and utterances: the first ``count`` matched pairs of each new class; sets are nested."""
@@ -294,15 +293,16 @@ class _Trial:
         scores = score_matrix(model, *codes).numpy()
         held = self.harness.held
         clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
-        found: dict[str, Any] = {"written": written, "shown": shown}
+        figures: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
-            asking_clips = self.is_new_clip == is_new
-            asking_utterances = self.is_new_utterance == is_new
-            found[kind] = {
-                "audio_to_video": _block(scores.T, utterances, clips, held.partner_matrix.T, asking_utterances),
-                "video_to_audio": _block(scores, clips, utterances, held.partner_matrix, asking_clips),
-            }
-        return found
+            of_clips, of_utterances = self.is_new_clip == is_new, self.is_new_utterance == is_new
+            figures[kind] = {}
+            for direction, (matrix, partners) in by_direction(scores, held.partner_matrix):
+                is_query, _ = queries_and_gallery(direction, of_clips, of_utterances)
+                queries, gallery = queries_and_gallery(direction, clips, utterances)
+                chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
+                figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
+        return figures
 
     def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
         data = self.harness.prepared.data
@@ -314,18 +314,6 @@ class _Trial:
     def _classes(self, pairs: Indices) -> torch.Tensor:
         data = self.harness.prepared.data
         return data.clip_classes[data.on_device(pairs[:, 0])]
-
-
-def _block(
-    scores: NDArray[np.float32],
-    queries: Sequence[str],
-    gallery: Sequence[str],
-    partners: NDArray[np.bool_],
-    asking: NDArray[np.bool_],
-) -> dict[str, Any]:
-    """The block of metrics.json for some of the queries."""
-    chosen = [name for name, asks in zip(queries, asking.tolist(), strict=True) if asks]
-    return retrieval_metrics(scores[asking], chosen, gallery, partners[asking])
 
 
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def study_noise(
     rates = sorted(set(rates))
     find_device(comparison.device)
     items = check_rates(comparison.train, rates, comparison.seeds[0], comparison.root)
-    found: list[dict[str, Any]] = []
+    measured: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for number, percent in enumerate(rates):
@@ -77,7 +77,7 @@ def study_noise(
         write_files(results.values, folder)
         failed |= {f"{name} at {percent} %": reason for name, reason in results.failed.items()}
         left_out |= results.left_out
-        found.append({"percent": percent, "pairs": pairs, "wrong": wrong, **_shown(results.values)})
+        measured.append({"percent": percent, "pairs": pairs, "wrong": wrong, **_shown(results.values)})
     values = {
         "schema": FORMAT,
         "train_sha256": comparison.train_sha256,
@@ -86,7 +86,7 @@ def study_noise(
         "changes": dict(comparison.changes),
         "seeds": list(comparison.seeds),
         "stand_in": items.standin is not None,
-        "rates": found,
+        "rates": measured,
     }
     clear_partial(comparison.folder)
     write_bytes(comparison.folder / "noise.json", json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")

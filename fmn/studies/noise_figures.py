@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.files import written_whole
 from fmn.comparison.comparison_plan import REFERENCE
-from fmn.evaluation.results_table import DIRECTIONS
+from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
+from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -35,7 +36,7 @@ def noise_tables(values: Mapping[str, Any]) -> list[Table]:
     Args:
         values: contents of noise.json.
     """
-    return [_table(values, direction, name) for direction, name in DIRECTIONS.items()]
+    return [_table(values, direction, name) for direction, name in DIRECTION_TITLES.items()]
 
 
 def noise_rich(values: Mapping[str, Any]) -> list[RichTable]:
@@ -66,7 +67,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
 
     rates = values["rates"]
     figure, axes = plt.subplots(1, len(DIRECTIONS), figsize=(12, 4.4), sharey=True)
-    for axis, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
+    for axis, (direction, title) in zip(axes, DIRECTION_TITLES.items(), strict=True):
         for shift, name in enumerate(_systems(values)):
             known = [(rate["percent"], found) for rate in rates if (found := _class_map(rate, name, direction))]
             axis.errorbar(
@@ -94,7 +95,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def _table(values: Mapping[str, Any], direction: str, title: str) -> Table:
+def _table(values: Mapping[str, Any], direction: Direction, title: str) -> Table:
     rates = values["rates"]
     means, differences = [], []
     for name in _systems(values):
@@ -119,14 +120,14 @@ def _systems(values: Mapping[str, Any]) -> list[str]:
     return list(values["rates"][0]["systems"])
 
 
-def _class_map(rate: Mapping[str, Any], name: str, direction: str) -> Mapping[str, Any] | None:
+def _class_map(rate: Mapping[str, Any], name: str, direction: Direction) -> Mapping[str, Any] | None:
     """Mean and standard deviation over seeds; None if the system failed."""
     metrics = rate["systems"][name].get("metrics")
     found: Mapping[str, Any] | None = metrics and metrics[direction]["class_map"]["all"]
     return found
 
 
-def _difference(apart: Mapping[str, Any] | None, direction: str) -> str:
+def _difference(apart: Mapping[str, Any] | None, direction: Direction) -> str:
     if apart is None:
         return "–"
     found = apart[direction]["class_map"]["all"]

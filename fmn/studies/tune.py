@@ -21,6 +21,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
 from fmn.torch_threads import threads
@@ -231,7 +232,7 @@ class _Search:
         outcomes = [self._outcome(values, number, retrained) for number in range(self._seeds)]
         hits = {
             direction: float(np.mean([outcome.metrics[direction]["class_hit"]["1"] for outcome in outcomes]))
-            for direction in ("audio_to_video", "video_to_audio")
+            for direction in DIRECTIONS
         }
         trial = Trial(
             values, float(np.mean([outcome.validation_score for outcome in outcomes])), **hits, retrained=retrained

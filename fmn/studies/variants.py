@@ -91,12 +91,12 @@ def _all(config: Config, classes: int) -> list[Variant]:
     def slots(capacity: int) -> int:
         return in_proportion(capacity, config, classes)
 
-    found = [Variant("pooling", kind, {"model.pooling": kind}, True) for kind in ("max", "mean", "last")]
-    found += [
+    variants = [Variant("pooling", kind, {"model.pooling": kind}, True) for kind in ("max", "mean", "last")]
+    variants += [
         Variant("steps", name, {"model.step_attention": kind}, True)
         for name, kind in (("off", "off"), ("mean of the shares", "mean"), ("largest shares", "max"))
     ]
-    found += [
+    variants += [
         Variant("head", "hidden layer", {"model.head": "hidden"}, True),
         Variant("head", "linear, as published", {"model.head": "linear"}, True),
     ]
@@ -109,9 +109,9 @@ def _all(config: Config, classes: int) -> list[Variant]:
         "agreement alone": {"model.score": "memory"},
         "cosine of the towers": {"model.score": "cosine"},
     }
-    found += [Variant("score", name, changes) for name, changes in scores.items()]
-    found += [Variant("score-trained", name, changes, True) for name, changes in scores.items()]
-    found += [
+    variants += [Variant("score", name, changes) for name, changes in scores.items()]
+    variants += [Variant("score-trained", name, changes, True) for name, changes in scores.items()]
+    variants += [
         Variant("space", "mapped", {"memory.space": "mapped"}),
         Variant("space", "raw", {"memory.space": "raw"}),
         Variant("space", "raw, share 0.5, max", {"memory.space": "raw", "memory.update": 0.5, "memory.read": "max"}),
@@ -140,23 +140,23 @@ def _all(config: Config, classes: int) -> list[Variant]:
         ("temperature", "memory.temperature", (0.02, 0.05, 0.1, 0.2, 0.5)),
         ("S1 power", "model.s1_exponent", (0.0, 0.02, 0.05, 0.15, 0.5)),
     ):
-        found += [Variant(group, str(value), {key: value}) for value in values]
-    found += [
+        variants += [Variant(group, str(value), {key: value}) for value in values]
+    variants += [
         Variant("slot loss", name, {"training.slot_weight": weight}, True)
         for name, weight in (("on", 1.0), ("off", 0.0))
     ]
     for form in ("standard", "as_published", "softmax", "off"):
-        found.append(Variant("triplet", form, {"training.triplet": form}, True))
+        variants.append(Variant("triplet", form, {"training.triplet": form}, True))
     with_margin = (
         {"training.triplet": "standard"} if config.training.triplet == "softmax" else {}
     )  # softmax always uses all negatives
-    found += [
+    variants += [
         Variant("negatives", kind, {"training.negatives": kind, **with_margin}, True)
         for kind in ("hard", "semi-hard", "all")
     ]
-    found.append(Variant("form", "standard", {}, True))
-    found.append(Variant("form", "as_published", _as_published(config), True))
-    return [_without_steps(variant) if config.model.step_attention != "off" else variant for variant in found]
+    variants.append(Variant("form", "standard", {}, True))
+    variants.append(Variant("form", "as_published", _as_published(config), True))
+    return [_without_steps(variant) if config.model.step_attention != "off" else variant for variant in variants]
 
 
 def _without_steps(variant: Variant) -> Variant:

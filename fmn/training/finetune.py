@@ -116,7 +116,7 @@ def finetune(
         jobs=jobs,
         progress=progress,
     )
-    found = FineTuning(
+    summary = FineTuning(
         weights=weights,
         actions=tuple(sorted({clip.label for clip in clips})),
         clips=len(clips),
@@ -126,9 +126,9 @@ def finetune(
         failures=failures,
         notes=(REFIT_NOTE,) if refit else (),
     )
-    report = found.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
+    report = summary.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
     write_bytes(folder / "finetune.json", json.dumps(report, indent=2).encode() + b"\n")
-    return found
+    return summary
 
 
 def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:

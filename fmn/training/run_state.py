@@ -15,11 +15,11 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
+from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
 
 Figures = dict[str, float]
-DIRECTIONS = ("audio_to_video", "video_to_audio")
 
 
 @dataclass(kw_only=True)

@@ -20,6 +20,7 @@ from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
+from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.models.retrieval_model import fit_generator
 from fmn.systems import find_system
@@ -31,7 +32,6 @@ from fmn.training.own_features import has_same_features, shortened
 from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
-    DIRECTIONS,
     RunState,
     check_patience,
     earlier_state,

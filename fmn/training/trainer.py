@@ -14,6 +14,7 @@ from fmn.config import Config, TrainingConfig
 from fmn.data.batches import Indices, ItemTensors, epoch_batches
 from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
+from fmn.metrics.directions import by_direction
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.retrieval_model import (
     RetrievalModel,
@@ -145,10 +146,7 @@ class TrainingLoop:
         clip_classes, utterance_classes = self._classes(clips, utterances)
         match = clip_classes[:, None] == utterance_classes[None]
         found: dict[str, float] = {}
-        for direction, matrix, relevant in (
-            ("audio_to_video", scores.T, match.T),
-            ("video_to_audio", scores, match),
-        ):
+        for direction, (matrix, relevant) in by_direction(scores, match):
             has_relevant = relevant.any(axis=1)  # a query without relevant items has no metrics
             found[f"{direction}_hit@1"] = recall_at_k(matrix[has_relevant], relevant[has_relevant], ks=(1,))[1]
             found[f"{direction}_map"] = mean_average_precision(matrix[has_relevant], relevant[has_relevant])

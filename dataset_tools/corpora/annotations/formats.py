@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from dataset_tools.core.count_of import count_of
-from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
 from dataset_tools.corpora.annotations.cvat import read_cvat
@@ -19,7 +18,7 @@ from dataset_tools.corpora.annotations.interval_csv import COLUMNS, read_interva
 from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
 from dataset_tools.corpora.annotations.json_content import read_json
 from dataset_tools.corpora.annotations.label_studio import read_label_studio
-from dataset_tools.corpora.annotations.person_names import with_persons
+from dataset_tools.corpora.annotations.person_names import refused, with_persons
 from dataset_tools.corpora.annotations.via import read_via
 from dataset_tools.corpora.annotations.xml_content import root_tag
 
@@ -152,16 +151,16 @@ def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> Interv
     """
     name, fps = options.format or format_of(path), options.fps
     if name not in FORMATS:
-        raise _refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
+        raise refused(path, f"There is no format {name!r}", f"one of {', '.join(FORMATS)}", "correct --format")
     kind = FORMATS[name]
     if options.tier is not None and not kind.has_tiers:
         with_tiers = ", ".join(name for name, kind in FORMATS.items() if kind.has_tiers)
-        raise _refused(path, f"--tier does not apply to the format {name}", f"one of {with_tiers}", "omit it")
+        raise refused(path, f"--tier does not apply to the format {name}", f"one of {with_tiers}", "omit it")
     if fps is not None and not 0 < fps <= 1000:
-        raise _refused(path, f"--fps {fps:g} is not a valid frame rate", "from 0 to 1000", "correct --fps")
+        raise refused(path, f"--fps {fps:g} is not a valid frame rate", "from 0 to 1000", "correct --fps")
     base = kind.frame_base if options.frame_base is None else options.frame_base
     if base not in (None, 0, 1):
-        raise _refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
+        raise refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
     based = msgspec.structs.replace(options, frame_base=base)
     listed = kind.read(path, based) if name == "folder" or not path.is_dir() else _read_each(path, kind, based)
     listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
@@ -170,7 +169,7 @@ def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> Interv
         found = "--frame-base and --fps apply only to times in frames; these annotations have " + (
             "seconds" if listed.in_seconds else "whole videos"
         )
-        raise _refused(path, found, "annotations with times in frames", "omit them")
+        raise refused(path, found, "annotations with times in frames", "omit them")
     if options.person is not None:
         listed = with_persons(path, listed, options.person)
     return listed if fps is None else _as_seconds(listed, fps)
@@ -190,7 +189,7 @@ def format_of(path: Path) -> str:
     for name, kind in FORMATS.items():
         if kind.detects(content):
             return name
-    raise _refused(
+    raise refused(
         path,
         "The format of the annotation file cannot be detected: it "
         + (f"begins with {content.first_line!r}" if content.first_line else "is empty"),
@@ -219,21 +218,17 @@ def _keys_of(found: object) -> tuple[Set[str], Set[str]]:
     return keys, frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
 
-def _files_in(folder: Path, kind: Format) -> list[Path]:
-    return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
-
-
 def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList:
     """Reads all files of a format in a folder as a single list of intervals."""
-    files = _files_in(folder, kind)
+    files = sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() == kind.suffix and file.is_file())
     if not files:
         found = f"There are no {kind.suffix} files in the folder"
-        raise _refused(folder, found, "annotation files of one format", "check the folder, and --format")
+        raise refused(folder, found, "annotation files of one format", "check the folder, and --format")
     lists = {file.name: kind.read(file, options) for file in files}
     units = {one.in_seconds for one in lists.values() if any(row.start is not None for row in one.rows)}
     if len(units) > 1:
         found = "The times are frames in some of the files, and seconds in others"
-        raise _refused(folder, found, "the same unit in all files", "convert the times, or name the files one by one")
+        raise refused(folder, found, "the same unit in all files", "convert the times, or name the files one by one")
     return replace(
         next(iter(lists.values())),
         rows=tuple(replace(row, place=f"{name}, {row.place}") for name, one in lists.items() for row in one.rows),
@@ -260,7 +255,3 @@ def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
     )
     note = f"Frames refer to copies with {fps:g} frames per second (--fps), and were converted to seconds."
     return replace(listed, rows=rows, in_seconds=True, notes=(*listed.notes, note))
-
-
-def _refused(path: Path, found: str, expected: str, next_step: str) -> InputError:
-    return InputError(found, where=path, expected=expected, next_step=next_step)

@@ -54,7 +54,7 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
     if unknown:
         without = f"{count_of(len(unknown), 'name')}: {', '.join(first_of(unknown, SHOWN_PROBLEMS))}"
         found = f"--person {pattern!r} finds no person in {without}"
-        raise _refused(path, found, "the person in the name of every video", "correct the expression")
+        raise refused(path, found, "the person in the name of every video", "correct the expression")
     return replace(listed, rows=tuple(rows))
 
 
@@ -70,18 +70,19 @@ def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
         )
     except subprocess.TimeoutExpired:
         found = f"--person {pattern!r} takes more than {MOST_S:g} seconds to match"
-        raise _refused(path, found, "an expression without nested repeats", "simplify it") from None
+        raise refused(path, found, "an expression without nested repeats", "simplify it") from None
     answer: dict[str, Any] = {"wrong": f"matching exited with status {completed.returncode}"}
     if completed.returncode == 0:
         answer = json.loads(completed.stdout)
     if "wrong" in answer:
         found = f"--person {pattern!r} is not a valid regular expression: {answer['wrong']}"
-        raise _refused(path, found, r"such as '(p\d+)_'", "correct the expression")
+        raise refused(path, found, r"such as '(p\d+)_'", "correct the expression")
     if answer["groups"] < 1:
         found = f"--person {pattern!r} has no group"
-        raise _refused(path, found, r"a group for the person, such as '(p\d+)_'", "enclose it in parentheses")
+        raise refused(path, found, r"a group for the person, such as '(p\d+)_'", "enclose it in parentheses")
     return [slug(person or "") for person in answer["persons"]]
 
 
-def _refused(path: Path, found: str, expected: str, next_step: str) -> InputError:
+def refused(path: Path, found: str, expected: str, next_step: str) -> InputError:
+    """Returns the error of an option, or of the folder that it is applied to."""
     return InputError(found, where=path, expected=expected, next_step=next_step)

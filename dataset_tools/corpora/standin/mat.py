@@ -83,25 +83,29 @@ def _content(intervals: Sequence[AnnotatedInterval], videos: Sequence[str]) -> d
     count = len(intervals)
     ids = {video: number for number, video in enumerate(videos, start=1)}
     attributes = np.zeros((len(ATTRIBUTE_MAP), count))
-    for column, one in enumerate(intervals):
-        for name in (f"{one.verb}V", *one.things):
+    for column, interval in enumerate(intervals):
+        for name in (f"{interval.verb}V", *interval.things):
             if name in _INDEX:  # some activities are not attributes
                 attributes[_INDEX[name], column] = 1
     number_in_file: dict[str, int] = {}
     in_file = []
-    for one in intervals:
-        number_in_file[one.video] = number_in_file.get(one.video, 0) + 1
-        in_file.append(number_in_file[one.video])
-    starts = np.array([one.start_frame for one in intervals], float)
-    ends = np.array([one.end_frame for one in intervals], float)
-    activities = [f"{one.verb}V" for one in intervals]
+    for interval in intervals:
+        number_in_file[interval.video] = number_in_file.get(interval.video, 0) + 1
+        in_file.append(number_in_file[interval.video])
+    starts = np.array([interval.start_frame for interval in intervals], float)
+    ends = np.array([interval.end_frame for interval in intervals], float)
+    activities = [f"{interval.verb}V" for interval in intervals]
     label = {name: number for number, name in enumerate(sorted(set(activities)), start=1)}
     roles = {
-        "tool": [list(one.tools) for one in intervals],
-        "ingredients": [list(one.ingredients) for one in intervals],
-        "containers": [list(one.containers) for one in intervals],
-        "containersSource": [list(one.containers) if one.verb == "take out" else [] for one in intervals],
-        "containersDestination": [[] if one.verb == "take out" else list(one.containers) for one in intervals],
+        "tool": [list(interval.tools) for interval in intervals],
+        "ingredients": [list(interval.ingredients) for interval in intervals],
+        "containers": [list(interval.containers) for interval in intervals],
+        "containersSource": [
+            list(interval.containers) if interval.verb == "take out" else [] for interval in intervals
+        ],
+        "containersDestination": [
+            [] if interval.verb == "take out" else list(interval.containers) for interval in intervals
+        ],
     }
     return {
         "activity": activities,
@@ -112,17 +116,17 @@ def _content(intervals: Sequence[AnnotatedInterval], videos: Sequence[str]) -> d
         "bgLabel": float(len(label) + 1),
         "bgLabelAttr": float(len(ATTRIBUTE_MAP) + 1),
         "classMap": [f"classes/{video}.mat" for video in videos],
-        "className": [one.class_name for one in intervals],
+        "className": [interval.class_name for interval in intervals],
         **roles,
         **{f"{role}Properties": [[] for _ in intervals] for role in roles},
         "dataset": "cooking12eccv",
-        "dish": np.array([float(one.sequence.split("-d")[1]) for one in intervals]),
+        "dish": np.array([float(interval.sequence.split("-d")[1]) for interval in intervals]),
         "endFrame": ends,
         "endTimeSeconds": ends / FRAME_RATE,
         "fields": ["activity", "className", "fileName", *roles],
-        "fileId": np.array([float(ids[one.video]) for one in intervals]),
-        "fileName": [one.video for one in intervals],
-        "fileNameId": [one.sequence for one in intervals],
+        "fileId": np.array([float(ids[interval.video]) for interval in intervals]),
+        "fileName": [interval.video for interval in intervals],
+        "fileNameId": [interval.sequence for interval in intervals],
         "filters": [[]],
         "frameRate": FRAME_RATE,
         "iaMat": attributes,
@@ -136,7 +140,7 @@ def _content(intervals: Sequence[AnnotatedInterval], videos: Sequence[str]) -> d
         "nullAttrLabel": float(len(ATTRIBUTE_MAP) + 2),
         "startFrame": starts,
         "startTimeSeconds": (starts - 1) / FRAME_RATE,
-        "subject": np.array([float(one.sequence[1:3]) for one in intervals]),
+        "subject": np.array([float(interval.sequence[1:3]) for interval in intervals]),
     }
 
 

@@ -61,10 +61,10 @@ class Painter:
         self._alpha = np.zeros((height, width), np.float32)
         self._rng = rng
 
-    def ellipse(self, center: Point, radii: Point, color: Color, *, angle_deg: float = 0.0, **look: Any) -> None:
+    def ellipse(self, center: Point, radii: Point, color: Color, **look: Any) -> None:
         mask = np.zeros(self._alpha.shape, np.uint8)
         size = tuple(max(1, round(radius * SUPERSAMPLING)) for radius in radii)
-        cv2.ellipse(mask, self._point(center), size, angle_deg, 0, 360, 255, -1)
+        cv2.ellipse(mask, self._point(center), size, 0, 0, 360, 255, -1)
         self.part(mask, color, **look)
 
     def ring(self, center: Point, radius_px: float, thickness_px: float, color: Color, **look: Any) -> None:
@@ -174,11 +174,9 @@ def lay(image: Image, sprite: Sprite, center: Point) -> None:
     image[target] = kept
 
 
-def lay_shadow(image: Image, alpha: Image, center: Point, *, strength: float, blur_px: int = 5) -> None:
+def lay_shadow(image: Image, alpha: Image, center: Point, *, strength: float) -> None:
     """Darkens ``image`` in place with the shadow of something with that ``alpha``."""
-    alpha = cv2.blur(
-        cv2.copyMakeBorder(alpha, blur_px, blur_px, blur_px, blur_px, cv2.BORDER_CONSTANT), (blur_px, blur_px)
-    )
+    alpha = cv2.blur(cv2.copyMakeBorder(alpha, 5, 5, 5, 5, cv2.BORDER_CONSTANT), (5, 5))
     place = _overlap(image, alpha.shape, center)
     if place is None:
         return

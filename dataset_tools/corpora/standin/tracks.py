@@ -44,14 +44,7 @@ class HandTrack:
 
 
 def play(script: Script, level: Difficulty, seed: int, name: str) -> dict[Side, HandTrack]:
-    """Returns the tracks of both hands.
-
-    Args:
-        script: script of the video.
-        level: difficulty level, which sets their irregularity.
-        seed: seed of the corpus.
-        name: name of the video.
-    """
+    """Returns the tracks of both hands in the video of this name; the level sets their irregularity."""
     return {side: _hand(script, side, level, generator(seed, "standin", "tracks", name, side)) for side in SIDES}
 
 

@@ -94,7 +94,7 @@ def _distribution(table: TableName, rows: ExportedRows, output: OutputFolder) ->
     """The table as a file object with its SHA-256, and its media as a file set; their SHA-256 are in the rows."""
     name = f"{table}.csv"
     path = output.root / name
-    found: list[dict[str, Any]] = [
+    distribution: list[dict[str, Any]] = [
         {
             "@type": "cr:FileObject",
             "@id": name,
@@ -108,7 +108,7 @@ def _distribution(table: TableName, rows: ExportedRows, output: OutputFolder) ->
     if rows.with_media and table in _MEDIA:
         encoding, suffix = _MEDIA[table]
         files = f"{table}-files"
-        found.append(
+        distribution.append(
             {
                 "@type": "cr:FileSet",
                 "@id": files,
@@ -117,7 +117,7 @@ def _distribution(table: TableName, rows: ExportedRows, output: OutputFolder) ->
                 "includes": f"{table}/*.{suffix}",
             }
         )
-    return found
+    return distribution
 
 
 def _record_set(table: TableName, *, with_media: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -36,6 +36,24 @@ from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_
 _Row = TypeVar("_Row")
 
 
+@dataclass(frozen=True)
+class ImportOptions:
+    """Options of an import of recordings.
+
+    Attributes:
+        language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
+            language of a recording, or that of its sentence (`language_of`).
+        default_language: of recordings whose sentence does not tell their language.
+        licence: of the recordings that do not state one; empty: none, or the known licence.
+        renewed: speakers, or voices, that withdrew their consent and renewed it.
+    """
+
+    language: str | None = None
+    default_language: str = "en"
+    licence: str = ""
+    renewed: tuple[str, ...] = ()
+
+
 class ImportInProgress:
     """An import in progress; its methods are called in their order.
 
@@ -48,18 +66,8 @@ class ImportInProgress:
         known_ids: recordings that were imported before from files with the same content, and need no task.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        ledger: Ledger,
-        language: str | None,
-        default_language: str,
-        licence: str,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._workspace, self._ledger, self._dry_run = workspace, ledger, dry_run
-        self._language, self._default_language, self._licence = language, default_language, licence
+    def __init__(self, workspace: Workspace, ledger: Ledger, options: ImportOptions, *, dry_run: bool) -> None:
+        self._workspace, self._ledger, self._options, self._dry_run = workspace, ledger, options, dry_run
         self.rows = {row.id: row for row in listed_recordings(workspace)}
         self._known_as = {row.original_sha256: row.id for row in self.rows.values()}
         self.tasks: dict[str, ImportTask] = {}
@@ -129,7 +137,7 @@ class ImportInProgress:
             with TemporaryDirectory() as folder:
                 place = Path(folder)
                 # An original that is there is not copied.
-                todo = [replace(task, original=task.found.path, target=place / task.target.name) for task in todo]
+                todo = [replace(task, original=task.recording.path, target=place / task.target.name) for task in todo]
                 self._import(todo, jobs, progress)
         else:
             self._import(todo, jobs, progress)
@@ -144,7 +152,7 @@ class ImportInProgress:
                 if not self._dry_run:
                     self._ledger.record(ok_row(task, outcome.result, self._workspace))
             elif outcome.error is not None:
-                self.refused[str(task.found)] = outcome.error
+                self.refused[str(task.recording)] = outcome.error
                 self._ledger.record(failed_row(task, outcome.error))
             progress(STAGE, len(self.written) + len(self.refused) - untried, len(self.tasks))
 
@@ -152,12 +160,14 @@ class ImportInProgress:
         """Notes, of files with the content of another one, what became of that."""
         for recording, same in self.twins:
             if same.utterance_id in self.written:
-                self.notes.append(f"{recording}: the same recording as {same.found}, imported as {same.utterance_id}")
+                self.notes.append(
+                    f"{recording}: the same recording as {same.recording}, imported as {same.utterance_id}"
+                )
             else:
                 self.refused[str(recording)] = SampleError(
-                    f"It is the same file as {same.found}, which failed",
+                    f"It is the same file as {same.recording}, which failed",
                     where=str(recording),
-                    next_step=f"see the reason for {same.found}; one corrected copy is enough",
+                    next_step=f"see the reason for {same.recording}; one corrected copy is enough",
                 )
 
     def add_rows(self) -> list[RecordingRow]:
@@ -173,18 +183,18 @@ class ImportInProgress:
             written = self.written[utterance_id]
             if (earlier := self.rows.get(utterance_id)) is not None:  # its wav was missing, or of other settings
                 self.known += 1
-                self.rows[utterance_id] = rewritten(self._as_stated(earlier, task.found), written)
+                self.rows[utterance_id] = rewritten(self._as_stated(earlier, task.recording), written)
                 continue
-            spoken = (task.found.clip_id, task.found.voice)
+            spoken = (task.recording.clip_id, task.recording.voice)
             takes[spoken] = take = takes.get(spoken, 0) + 1
-            language = task.found.language or self._language or self._assumed_language(task.found)
-            row = new_row(task, written, self._workspace, language, self._licence, take)
+            language = task.recording.language or self._options.language or self._assumed_language(task.recording)
+            row = new_row(task, written, self._workspace, language, self._options.licence, take)
             self.rows[utterance_id] = row
             added.append(row)
         return added
 
     def _assumed_language(self, found: FoundRecording) -> str:
-        language = language_of(found.text, self._default_language)
+        language = language_of(found.text, self._options.default_language)
         self.assumed_languages[language] += 1
         return language
 
@@ -194,7 +204,7 @@ class ImportInProgress:
 
     def _as_stated(self, earlier: RecordingRow, found: FoundRecording) -> RecordingRow:
         """Returns a known row with what is stated now, and counts it if it differs."""
-        stated = as_stated(earlier, found, self._language, self._licence)
+        stated = as_stated(earlier, found, self._options.language, self._options.licence)
         self.corrected += stated != earlier
         return stated
 

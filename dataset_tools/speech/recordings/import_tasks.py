@@ -28,12 +28,12 @@ class ImportTask:
     """One recording to import, for a worker process.
 
     Attributes:
-        found: the file, its class, clip and voice. sha256: of the file.
+        recording: the file, its class, clip and voice. sha256: of the file.
         utterance_id: id of the recording. original: path of its copy. target: path of its utterance.
         limits, settings: of the quality check and the normalization.
     """
 
-    found: FoundRecording
+    recording: FoundRecording
     sha256: str
     utterance_id: str
     original: Path
@@ -42,22 +42,22 @@ class ImportTask:
     settings: Finish
 
     def __str__(self) -> str:
-        return str(self.found.path)
+        return str(self.recording.path)
 
 
-def task_for(found: FoundRecording, workspace: Workspace) -> ImportTask:
+def task_for(recording: FoundRecording, workspace: Workspace) -> ImportTask:
     """Returns the task for a file, which is read.
 
     Raises:
         OSError: it cannot be read.
     """
-    sha256 = sha256_of(found.path)
-    utterance_id = f"{found.clip_id or found.class_id}_{found.voice}_{sha256[:12]}"
+    sha256 = sha256_of(recording.path)
+    utterance_id = f"{recording.clip_id or recording.class_id}_{recording.voice}_{sha256[:12]}"
     return ImportTask(
-        found=found,
+        recording=recording,
         sha256=sha256,
         utterance_id=utterance_id,
-        original=workspace.recordings / f"{sha256}{found.path.suffix.lower()}",
+        original=workspace.recordings / f"{sha256}{recording.path.suffix.lower()}",
         target=workspace.speech / f"{utterance_id}.wav",
         limits=Limits(),
         settings=Finish(),
@@ -70,7 +70,7 @@ def import_one(task: ImportTask) -> Written:
     Raises:
         SampleError: the recording cannot be used.
     """
-    written = write_utterance(task.found.path, task.target, limits=task.limits, settings=task.settings)
+    written = write_utterance(task.recording.path, task.target, limits=task.limits, settings=task.settings)
     keep_original(task)
     return written
 
@@ -79,12 +79,12 @@ def keep_original(task: ImportTask) -> None:
     """Copies the original file unless the copy exists."""
     if not task.original.is_file():
         with written_whole(task.original) as partial:
-            shutil.copyfile(task.found.path, partial)
+            shutil.copyfile(task.recording.path, partial)
 
 
 def keys_of(task: ImportTask, earlier: RecordingRow | None) -> list[str]:
     """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
-    stated = {(task.found.text, task.found.licence)}
+    stated = {(task.recording.text, task.recording.licence)}
     if earlier is not None:  # a licence stated by --licence was not part of the key
         stated |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
     return [key_of(task), *(key_of(task, *one) for one in sorted(stated))]

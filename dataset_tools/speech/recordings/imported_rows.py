@@ -21,23 +21,23 @@ def new_row(
     task: ImportTask, written: Written, workspace: Workspace, language: str, licence: str, take: int
 ) -> RecordingRow:
     """Returns the row of a new recording."""
-    found = task.found
+    recording = task.recording
     return RecordingRow(
         id=task.utterance_id,
         original=workspace.relative(task.original),
         original_sha256=task.sha256,
-        name=found.path.name,
-        licence=found.licence or licence,
+        name=recording.path.name,
+        licence=recording.licence or licence,
         take=take,
-        speaker_name=_speaker_name(found),
+        speaker_name=_speaker_name(recording),
         utterance=UtteranceRow(
             id=task.utterance_id,
-            class_id=found.class_id,
-            clip=found.clip_id,
-            text=found.text,
+            class_id=recording.class_id,
+            clip=recording.clip_id,
+            text=recording.text,
             text_source="recording",
             language=language,
-            voice=found.voice,
+            voice=recording.voice,
             source="recorded",
             engine=None,
             path=workspace.relative(task.target),
@@ -49,21 +49,21 @@ def new_row(
     )
 
 
-def as_stated(row: RecordingRow, found: FoundRecording, language: str | None, licence: str) -> RecordingRow:
+def as_stated(row: RecordingRow, recording: FoundRecording, language: str | None, licence: str) -> RecordingRow:
     """Updates a known recording with the metadata stated now; missing values remain unchanged.
 
     Args:
         row: of the recording.
-        found: the file and what is stated of it.
+        recording: the file and what is stated of it.
         language: for files that do not state one; None: unchanged.
         licence: for files that do not state one; empty: unchanged.
     """
     utterance = row.utterance
-    if found.text not in ("", utterance.text):  # the text describes the current clip
-        utterance = msgspec.structs.replace(utterance, text=found.text, class_id=found.class_id)
-    utterance = msgspec.structs.replace(utterance, language=found.language or language or utterance.language)
-    licence, name = found.licence or licence or row.licence, _speaker_name(found)
-    if name in (msgspec.UNSET, found.voice):  # the voice may be stated instead of the name
+    if recording.text not in ("", utterance.text):  # the text describes the current clip
+        utterance = msgspec.structs.replace(utterance, text=recording.text, class_id=recording.class_id)
+    utterance = msgspec.structs.replace(utterance, language=recording.language or language or utterance.language)
+    licence, name = recording.licence or licence or row.licence, _speaker_name(recording)
+    if name in (msgspec.UNSET, recording.voice):  # the voice may be stated instead of the name
         name = row.speaker_name
     return msgspec.structs.replace(row, licence=licence, speaker_name=name, utterance=utterance)
 

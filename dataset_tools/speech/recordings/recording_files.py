@@ -155,40 +155,42 @@ class _Names:
 
 
 def _in_folder(folder: Path, names: _Names) -> Found:
-    found = Found()
-    paths = sorted(_files_in(folder, found))
+    result = Found()
+    paths = sorted(_files_in(folder, result))
     texts = {_beside(path): path for path in paths if path.suffix.lower() == ".txt"}
     spoken = {_beside(path) for path in paths if path.suffix.lower() in SOUND_SUFFIXES}
     for path in paths:
-        shown = in_unicode(str(path.relative_to(folder)))
-        if shown != str(path.relative_to(folder)):
-            found.mismatches.append(Mismatch(f"{shown}: the file name is not UTF-8; rename the file"))
+        relative = in_unicode(str(path.relative_to(folder)))
+        if relative != str(path.relative_to(folder)):
+            result.mismatches.append(Mismatch(f"{relative}: the file name is not UTF-8; rename the file"))
         elif path.suffix.lower() == ".txt":
             if _beside(path) not in spoken:
-                found.mismatches.append(Mismatch(f"{shown}: a sentence without a recording beside it"))
+                result.mismatches.append(Mismatch(f"{relative}: a sentence without a recording beside it"))
         elif path.suffix.lower() == ".csv":
-            found.notes.append(f"{shown}: not read; to import the recordings that it lists, name it, not its folder")
+            result.notes.append(
+                f"{relative}: not read; to import the recordings that it lists, name it, not its folder"
+            )
         elif path.suffix.lower() not in SOUND_SUFFIXES:
             said = "the suffix is not that of an audio file; a CSV may list files of any suffix"
-            found.mismatches.append(Mismatch(f"{shown}: {said}"))
+            result.mismatches.append(Mismatch(f"{relative}: {said}"))
         elif (recording := _by_name(path, folder, names)) is not None:
             try:
-                found.recordings.append(replace(recording, text=_sentence_in(texts.get(_beside(path)))))
+                result.recordings.append(replace(recording, text=_sentence_in(texts.get(_beside(path)))))
             except ValueError as error:
-                found.mismatches.append(Mismatch(f"{shown}: not imported: {error}"))
+                result.mismatches.append(Mismatch(f"{relative}: not imported: {error}"))
         else:
             name = path.stem if path.parent == folder else path.parent.name
             said = f"neither the folder is a class nor the name a clip of this data set{names.suggestion(name)}"
-            found.mismatches.append(Mismatch(f"{shown}: {said}", path))
-    return found
+            result.mismatches.append(Mismatch(f"{relative}: {said}", path))
+    return result
 
 
-def _files_in(folder: Path, found: Found) -> Iterator[Path]:
+def _files_in(folder: Path, result: Found) -> Iterator[Path]:
     """Yields the files in a folder and its subfolders, also in linked ones; adds a mismatch for what is no file."""
 
     def add_unread(error: OSError) -> None:
-        shown = in_unicode(os.path.relpath(error.filename, folder))
-        found.mismatches.append(Mismatch(f"{shown}: the folder cannot be read: {error.strerror}"))
+        relative = in_unicode(os.path.relpath(error.filename, folder))
+        result.mismatches.append(Mismatch(f"{relative}: the folder cannot be read: {error.strerror}"))
 
     seen: set[str] = set()  # a link may lead to a folder that contains it
     for parent, folders, names in os.walk(folder, onerror=add_unread, followlinks=True):
@@ -204,7 +206,7 @@ def _files_in(folder: Path, found: Found) -> Iterator[Path]:
                 yield path
             else:
                 kind = "a link without a target" if path.is_symlink() else "not a regular file"
-                found.mismatches.append(Mismatch(f"{in_unicode(str(path.relative_to(folder)))}: {kind}"))
+                result.mismatches.append(Mismatch(f"{in_unicode(str(path.relative_to(folder)))}: {kind}"))
 
 
 def _is_of_system(path: Path) -> bool:

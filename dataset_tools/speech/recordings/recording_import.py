@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -24,7 +23,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, SpeakerFacts, write_rows
 from dataset_tools.speech.recordings.consents import check_consent
-from dataset_tools.speech.recordings.import_in_progress import ImportInProgress
+from dataset_tools.speech.recordings.import_in_progress import ImportInProgress, ImportOptions
 from dataset_tools.speech.recordings.import_tasks import import_one, ok_row, task_for
 from dataset_tools.speech.recordings.import_voices import with_known_voices
 from dataset_tools.speech.recordings.imported_rows import new_row
@@ -35,9 +34,6 @@ from dataset_tools.speech.recordings.recording_files import (
 )
 from dataset_tools.speech.recordings.recording_rows import RecordingRow, listed_recordings, recordings_path
 from dataset_tools.speech.recordings.speaker_facts import facts_by_voice
-
-_STAGE = "import"
-_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -73,12 +69,9 @@ def import_recordings(
     source: Path,
     classes: ClassFile,
     clips: Sequence[ClipRow],
+    options: ImportOptions = ImportOptions(),
     *,
     ledger: Ledger,
-    language: str | None = None,
-    default_language: str = "en",
-    licence: str = "",
-    renewed: Collection[str] = (),
     dry_run: bool = False,
     jobs: int = 1,
     progress: Progress = silent,
@@ -93,12 +86,8 @@ def import_recordings(
         source: the folder or the CSV.
         classes: the class file.
         clips: the clips that recordings can belong to.
+        options: facts about recordings that do not state them, and renewed consents.
         ledger: open; gets a row ``recording/<utterance id>`` for each recording.
-        language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
-            language of a recording, or that of its sentence (`language_of`).
-        default_language: of recordings whose sentence does not tell their language.
-        licence: of the recordings that do not state one; empty: none, or the known licence.
-        renewed: speakers, or voices, that withdrew their consent and renewed it.
         dry_run: decodes and checks the recordings, but writes nothing; with a `DryRunLedger`.
         jobs: number of processes; does not affect the output.
         progress: progress callback.
@@ -107,17 +96,18 @@ def import_recordings(
         InputError: the language is not a code, there is nothing to import, or a voice withdrew its consent; nothing
             was written.
     """
-    language = None if language is None else language_option(language)
-    found = find_recordings(source, classes, clips)
-    found.recordings, doubts = with_known_voices(workspace, found.recordings)
-    check_consent(workspace, found.recordings, renewed)
-    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in found.recordings)
-    current = ImportInProgress(workspace, ledger, language, default_language, licence, dry_run=dry_run)
-    current.notes += [*found.notes, *notes_on_whole_names(found.recordings), *doubts, *contradictions]
-    current.sort_mismatches(found.mismatches)
-    for recording in found.recordings:
+    if options.language is not None:
+        options = replace(options, language=language_option(options.language))
+    listed = find_recordings(source, classes, clips)
+    listed.recordings, doubts = with_known_voices(workspace, listed.recordings)
+    check_consent(workspace, listed.recordings, options.renewed)
+    speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in listed.recordings)
+    current = ImportInProgress(workspace, ledger, options, dry_run=dry_run)
+    current.notes += [*listed.notes, *notes_on_whole_names(listed.recordings), *doubts, *contradictions]
+    current.sort_mismatches(listed.mismatches)
+    for recording in listed.recordings:
         current.sort(recording)
-    _forget_resolved(ledger, {str(one) for one in found.recordings} - current.refused.keys(), current.tasks)
+    _forget_resolved(ledger, {str(one) for one in listed.recordings} - current.refused.keys(), current.tasks)
     current.write(jobs, progress)
     current.explain_twins()
     added = current.add_rows()
@@ -139,13 +129,13 @@ def import_recordings(
 
 
 def add_recording(
-    workspace: Workspace, found: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
+    workspace: Workspace, recording: FoundRecording, *, ledger: Ledger, language: str = "en", name: str | None = None
 ) -> RecordingRow:
     """Adds one recording, in this process, as `import_recordings` does.
 
     Args:
         workspace: of the data set.
-        found: the file and its metadata.
+        recording: the file and its metadata.
         ledger: open; gets a row ``recording/<utterance id>``.
         language: spoken language.
         name: stored as the original file name; by default the name of the file.
@@ -154,14 +144,15 @@ def add_recording(
         InputError: the voice withdrew its consent.
         SampleError: the recording cannot be used; nothing is kept.
     """
-    check_consent(workspace, [found])
-    task = task_for(found, workspace)
+    check_consent(workspace, [recording])
+    task = task_for(recording, workspace)
     written = import_one(task)
     ledger.record(ok_row(task, written, workspace))
     rows = {row.id: row for row in listed_recordings(workspace)}
-    same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == (found.clip_id, found.voice)]
+    subject = (recording.clip_id, recording.voice)
+    same = [row for row in rows.values() if (row.utterance.clip, row.utterance.voice) == subject]
     take = max((row.take for row in same), default=0) + 1
-    row = new_row(task, written, workspace, language, found.licence, take)
+    row = new_row(task, written, workspace, language, recording.licence, take)
     rows[row.id] = row if name is None else msgspec.structs.replace(row, name=name)
     write_rows(recordings_path(workspace), (rows[key] for key in sorted(rows)))
     return rows[row.id]

@@ -18,7 +18,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions
+from dataset_tools.speech.synthesis import SpeechOptions
 
 CLASSES = load_classes()
 HEADER = "video,start_frame,end_frame,action,subject,object\n"

@@ -20,7 +20,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions
+from dataset_tools.speech.synthesis import SpeechOptions
 
 CLASSES = load_classes()
 

@@ -29,7 +29,8 @@ from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
 from dataset_tools.speech.augmentation import Ranges, augment, changed
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+from dataset_tools.speech.dataset_speech import import_dataset
+from dataset_tools.speech.synthesis import SpeechOptions
 
 CLASSES = load_classes()
 RATE_HZ = 16000

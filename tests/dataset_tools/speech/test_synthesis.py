@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 import wave
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,10 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.synthesis import synthesize
+from dataset_tools.speech.synthesis import SpeechOptions, synthesize
+
+OPTIONS = {field.name for field in fields(SpeechOptions)}
 
 
 @pytest.fixture
@@ -37,8 +40,9 @@ def clips(make_clip: Callable[..., ClipRow]) -> list[ClipRow]:
 
 
 def speak(workspace: Workspace, clips: list[ClipRow], classes: ClassFile, **options) -> tuple[list[UtteranceRow], dict]:
+    chosen = SpeechOptions(**{name: options.pop(name) for name in OPTIONS & options.keys()})
     with Ledger(workspace.ledger) as ledger:
-        return synthesize(workspace, clips, classes, ledger=ledger, **options)
+        return synthesize(workspace, clips, classes, chosen, ledger=ledger, **options)
 
 
 def contents(workspace: Workspace) -> dict[str, str]:
@@ -136,11 +140,13 @@ def test_other_options_in_the_same_workspace_make_what_they_make_in_a_fresh_one(
 
 
 def test_a_persons_sentence_takes_the_place_of_the_grammars(
-    workspace: Workspace, clips: list[ClipRow], classes: ClassFile
+    workspace: Workspace, clips: list[ClipRow], classes: ClassFile, tmp_path: Path
 ) -> None:
     (before,), _ = speak(workspace, clips[:1], classes)
-    spans = SentenceSpans({f"{clips[0].person}-{clips[0].dish}": [(1, 9999, "He chops the carrot.")]}, invalid=0)
-    (after,), _ = speak(workspace, clips[:1], classes, sentences=spans)
+    span = {"timestamps": [[1, 9999]], "sentences": ["He chops the carrot."], "fps": 29.4, "num_frames": 9999}
+    tacos = tmp_path / "sentences.json"
+    tacos.write_text(json.dumps({f"{clips[0].person}-{clips[0].dish}.avi": span}))
+    (after,), _ = speak(workspace, clips[:1], classes, sentences=(tacos,))
     assert (before.text_source, after.text_source) == ("grammar", "tacos")
     assert after.text == "He chops the carrot."
     assert after.path == before.path  # the same voice says something else now
@@ -170,7 +176,6 @@ import msgspec
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.manifests import ClipRow
-from dataset_tools.corpora.sentence_files import SentenceSpans
 from dataset_tools.speech.synthesis import synthesize
 from dataset_tools.core.workspace import Workspace
 

@@ -24,8 +24,9 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_p
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recordings.consents import CONSENT, Consents
+from dataset_tools.speech.synthesis import SpeechOptions
 from dataset_tools.speech.transcripts import TranscriptRow, transcripts_path
 
 CLASSES = load_classes()

@@ -19,11 +19,13 @@ from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.earlier_speech import earlier_speech_path, made_speech
 from dataset_tools.speech.recordings.consents import CONSENT, Consents, note_speakers
+from dataset_tools.speech.recordings.import_in_progress import ImportOptions
 from dataset_tools.speech.recordings.speaker_facts import SpeakerFacts
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
+from dataset_tools.speech.synthesis import SpeechOptions
 from dataset_tools.withdrawal.forgetting import forget_voice
 from dataset_tools.withdrawal.recorded_voice import find_voice
 
@@ -145,7 +147,7 @@ def test_nobody_takes_the_voice_again_until_consent_is_given_anew(place: Any, so
     assert f"--renewed-consent {VOICE}" in refused.value.next_step
     assert sorted((path, path.read_bytes()) for path in place.root.rglob("*.jsonl")) == state
     with pytest.raises(InputError, match="No withdrawn consent to renew: ben"):
-        import_dataset(place, source, CLASSES, renewed=[OTHER])
+        import_dataset(place, source, CLASSES, ImportOptions(renewed=(OTHER,)))
     consents = Consents(place, CONSENT)
     with pytest.raises(InputError, match="removed when consent was withdrawn"):
         consents.admit("Annabel Q", agreed=True)

@@ -67,7 +67,7 @@ def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
     import torch
 
     from fmn.search.gallery_search import Gallery
-    from fmn.search.search_results import gallery_rows
+    from fmn.search.search_results import GallerySource
     from fmn.training.checkpoint import load_run
 
     monkeypatch.chdir(files)
@@ -83,7 +83,8 @@ def test_a_gallery_loads_each_encoder_once_for_all_its_queries(
 
         monkeypatch.setattr(encoder, "__init__", counted)
     manifest, device = Path("manifests/test.jsonl"), torch.device("cpu")
-    gallery = Gallery(load_run(Path("runs/one"), device), gallery_rows(manifest, kind), kind, manifest, device=device)
+    source = GallerySource(manifest)
+    gallery = Gallery(load_run(Path("runs/one"), device), source.rows(kind), kind, source, device=device)
     for query in sorted((files / ("speech" if kind == "speech" else "clips")).iterdir())[:3]:
         assert len(gallery.search(query, top=3).hits) == 3
     assert loads == {"color": 1, "energy": 1}

@@ -25,6 +25,7 @@ from fmn.evaluation.evaluate import all_codes, evaluate
 from fmn.evaluation.learn_classes import learn_classes
 from fmn.evaluation.predict import predict, with_new_classes
 from fmn.search.gallery_search import search
+from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses
 from fmn.training.train import train
@@ -83,7 +84,7 @@ def test_a_learned_class_is_found_and_the_run_it_was_learned_from_stays(
 
     asked = rows_of(workspace, "test", NEW)[0].utterance
     monkeypatch.setattr(search_module, "sha256_of", lambda path: asked.sha256)  # the made files are empty, all alike
-    hits = search(out, workspace / asked.path, "speech", test, top=3).hits
+    hits = search(out, workspace / asked.path, "speech", GallerySource(test), top=3).hits
     assert [hit.class_id for hit in hits] == [NEW] * 3
 
 

@@ -13,6 +13,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_codes, evaluate
 from fmn.evaluation.memory_update import scores_while_updating
+from fmn.metrics.directions import DIRECTIONS
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings
 from fmn.training.checkpoint import LoadedRun, load_run
@@ -53,7 +54,7 @@ def test_each_query_meets_what_the_ones_before_it_left(
         s1, frozen = model.s1_matrix(clips, utterances), model.scores(clips, utterances).numpy()
     order = np.random.default_rng(0).permutation(12)
     size, written = model.memory.size, int(model.memory.counts.sum())
-    found = scores_while_updating(model, clips, utterances, s1, order, asks_for_clips=asks_for_clips)
+    found = scores_while_updating(model, clips, utterances, s1, order, DIRECTIONS[0 if asks_for_clips else 1])
     frozen = frozen.T if asks_for_clips else frozen
     np.testing.assert_allclose(found[order[0]], frozen[order[0]], rtol=1e-5, atol=1e-6)  # before anything was written
     assert not np.allclose(found[order[-1]], frozen[order[-1]], rtol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +12,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fmn.features.backbone import Backbone
 from fmn.features.media import Media
+from fmn.features.pipeline import ClipWindows, clip_features
 
 
 @pytest.fixture(autouse=True)
 def one_thread(one_thread: None) -> None:
     """Here for all tests: networks of a few channels are slower on many threads."""
+
+
+@pytest.fixture
+def features_of() -> Callable[[Backbone, Sequence[ClipWindows]], list[NDArray[np.float32]]]:
+    """The features of clips, in their order, as the extraction computes them."""
+
+    def features(backbone: Backbone, clips: Sequence[ClipWindows]) -> list[NDArray[np.float32]]:
+        items = [Media(f"{number:064}", Path(str(number)), str(number)) for number in range(len(clips))]
+        windows = dict(zip(items, clips, strict=True))
+        pooling = backbone.config.pooling
+        found = dict(clip_features(items, windows.__getitem__, backbone, jobs=1, shared=True, pooling=pooling))
+        return [found[item] for item in items]
+
+    return features
 
 
 def moving_texture(frames: int, height: int, width: int, *, seed: int = 0, step_px: int = 2) -> NDArray[np.uint8]:

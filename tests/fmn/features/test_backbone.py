@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,9 @@ def test_pixels_of_the_resnet_are_normalized_as_its_model_zoo_says() -> None:
     assert rgb.flatten().tolist() == pytest.approx([(x - 0.45) / 0.225 for x in (0, 1, 0.2)])
 
 
-def test_a_feature_is_the_mean_over_windows_rgb_before_flow(tiny: VideoFeatureConfig) -> None:
+def test_a_feature_is_the_mean_over_windows_rgb_before_flow(
+    tiny: VideoFeatureConfig, features_of: Callable[..., list[Any]]
+) -> None:
     clip = windows(3, tiny)
     networks, _ = load_networks(tiny)
     scale = scaling(tiny)
@@ -62,22 +65,21 @@ def test_a_feature_is_the_mean_over_windows_rgb_before_flow(tiny: VideoFeatureCo
             network = networks[stream].eval()
             each = [network.features(scale[stream](torch.from_numpy(pixels[i : i + 1]))) for i in range(3)]
             expected.append(torch.cat(each).mean(dim=0))
-    found = Backbone(tiny).clip_features([clip])[0]
+    found = features_of(Backbone(tiny), [clip])[0]
     assert found.shape == (tiny.dim,)
     assert found.dtype == np.float32
     assert np.allclose(found, torch.cat(expected).numpy(), atol=1e-4, rtol=1e-4)
 
 
-def test_neighbors_and_grouping_change_no_bit(tiny: VideoFeatureConfig) -> None:
+def test_neighbors_and_grouping_change_no_bit(tiny: VideoFeatureConfig, features_of: Callable[..., list[Any]]) -> None:
     backbone = Backbone(tiny)
     clips = [windows(count, tiny, seed) for seed, count in enumerate((1, 2, 1, 5, 2))]
-    together = backbone.clip_features(clips)
-    alone = [backbone.clip_features([clip])[0] for clip in clips]
-    backwards = backbone.clip_features(clips[::-1])[::-1]
+    together = features_of(backbone, clips)
+    alone = [features_of(backbone, [clip])[0] for clip in clips]
+    backwards = features_of(backbone, clips[::-1])[::-1]
     for a, b, c in zip(together, alone, backwards, strict=True):
         assert np.array_equal(a, b)
         assert np.array_equal(a, c)
-    assert backbone.clip_features([]) == []
 
 
 def test_weights_come_from_a_folder_of_published_files(tiny: VideoFeatureConfig, tmp_path: Path) -> None:
@@ -165,10 +167,12 @@ def test_published_weights_that_are_not_here_name_address_and_command(
     assert str(tmp_path / "rgb_imagenet.pt") in str(caught.value)
 
 
-def test_real_windows_are_described(write_clip: Callable[..., Media], tiny: VideoFeatureConfig) -> None:
+def test_real_windows_are_described(
+    write_clip: Callable[..., Media], tiny: VideoFeatureConfig, features_of: Callable[..., list[Any]]
+) -> None:
     backbone = Backbone(tiny)
     one, other = (read_windows(write_clip(f"clip{seed}", seed=seed).path, tiny) for seed in (0, 1))
-    first, second = backbone.clip_features([one, other])
+    first, second = features_of(backbone, [one, other])
     assert np.isfinite(first).all()
     assert not np.allclose(first, second, atol=1e-3)
 

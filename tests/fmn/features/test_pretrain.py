@@ -74,8 +74,8 @@ def test_the_file_is_what_the_backbone_starts_from(
         assert file.get_tensor("flow.Mixed_5c.b0.bn.running_var").dtype == torch.float32
     clip = labeled_clips([workspace / "manifests" / "clips.jsonl"], "class")[0].media
     windows = read_windows(clip.path, tiny_demo)
-    feature = Backbone(replace(tiny_demo, weights=str(out))).clip_features([windows])[0]
-    untrained = Backbone(tiny_demo).clip_features([windows])[0]
+    feature = Backbone(replace(tiny_demo, weights=str(out))).window_features(windows)
+    untrained = Backbone(tiny_demo).window_features(windows)
     assert np.isfinite(feature).all()
     assert not np.allclose(feature, untrained, atol=1e-2)
 

@@ -42,7 +42,7 @@ def test_it_has_the_parameters_of_a_resnet_50_inflated(network: I3DResNet50) -> 
 def test_it_describes_clips() -> None:
     rng = np.random.default_rng(0)
     clip = ClipWindows(rng.integers(0, 256, (1, 8, 32, 32, 3), dtype=np.uint8), None)
-    feature = Backbone(CONFIG).clip_features([clip])[0]
+    feature = Backbone(CONFIG).window_features(clip)[0]
     assert feature.shape == (2048,)
     assert np.isfinite(feature).all()
 

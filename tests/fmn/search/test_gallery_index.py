@@ -18,7 +18,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.search import gallery_index, gallery_search
 from fmn.search.gallery_search import Gallery
-from fmn.search.search_results import gallery_rows
+from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import load_run
 
 pytest.importorskip("faiss", reason="needs the extra index")
@@ -219,13 +219,13 @@ def test_a_gallery_with_an_index_finds_what_one_without_finds(
     workspace: Path, run: Path, kind: gallery_search.QueryKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, cpu = workspace / "manifests" / "test.jsonl", torch.device("cpu")
-    rows = gallery_rows(manifest, kind)
-    asked = gallery_rows(manifest, "clip" if kind == "speech" else "speech")[3]
+    rows = GallerySource(manifest).rows(kind)
+    asked = GallerySource(manifest).rows("clip" if kind == "speech" else "speech")[3]
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     loaded = load_run(run, cpu)
-    whole = Gallery(loaded, rows, kind, manifest, device=cpu)
+    whole = Gallery(loaded, rows, kind, GallerySource(manifest), device=cpu)
     monkeypatch.setattr(gallery_search, "INDEXED_FROM", len(rows))
-    indexed = Gallery(loaded, rows, kind, manifest, device=cpu)
+    indexed = Gallery(loaded, rows, kind, GallerySource(manifest), device=cpu)
     assert (workspace / "cache" / "index").is_dir()
     expected, found = (gallery.search(workspace / asked.path, top=5) for gallery in (whole, indexed))
     assert found.hits == expected.hits

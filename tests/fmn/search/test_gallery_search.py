@@ -24,7 +24,7 @@ from fmn.evaluation.evaluate import all_scores
 from fmn.features.media import FeatureSet, Media
 from fmn.search import gallery_search
 from fmn.search.gallery_search import Gallery, search
-from fmn.search.search_results import gallery_rows
+from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import load_run
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -52,7 +52,7 @@ def test_search_ranks_as_evaluation_does(
     write_rows(manifest.with_name("utterances.jsonl"), said)
     # The made-up features go by content hash, and the files here are empty.
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
-    result = search(run, workspace / asked.path, kind, manifest, top=4)  # type: ignore[arg-type]
+    result = search(run, workspace / asked.path, kind, GallerySource(manifest), top=4)  # type: ignore[arg-type]
     assert [hit.id for hit in result.hits] == [gallery[index].id for index in best]
     assert [hit.rank for hit in result.hits] == [1, 2, 3, 4]
     np.testing.assert_allclose([hit.score for hit in result.hits], column[best], atol=1e-5)
@@ -70,19 +70,19 @@ def test_search_ranks_as_evaluation_does(
 
 def test_search_for_a_file_that_is_not_there(workspace: Path, run: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        search(run, workspace / "none.wav", "speech", workspace / "manifests" / "test.jsonl")
+        search(run, workspace / "none.wav", "speech", GallerySource(workspace / "manifests" / "test.jsonl"))
 
 
 def test_everything_of_the_data_set_can_be_searched(whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = whole / "manifests" / "test.jsonl"
     asked = load_items(whole / "manifests" / "train.jsonl").utterances[0]
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
-    result = search(run, whole / asked.path, "speech", manifest, top=50, everything=True)
+    result = search(run, whole / asked.path, "speech", GallerySource(manifest, everything=True), top=50)
     assert result.gallery == len(result.hits) == 4 * 8
     assert result.manifest == str(manifest.with_name("clips.jsonl"))
     assert result.hits[0].class_id == asked.class_id
     assert any("were trained on" in note for note in result.notes)
-    assert search(run, whole / asked.path, "speech", manifest, top=50).gallery == 4 * 3
+    assert search(run, whole / asked.path, "speech", GallerySource(manifest), top=50).gallery == 4 * 3
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -93,7 +93,7 @@ def test_a_search_says_nothing_of_a_training_manifest_that_has_moved(
     asked = load_items(manifest).utterances[0]
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     manifest.with_name("train.jsonl").unlink()
-    notes = search(run, whole / asked.path, "speech", manifest, everything=everything).notes
+    notes = search(run, whole / asked.path, "speech", GallerySource(manifest, everything=everything)).notes
     assert [note for note in notes if "training manifest" in note] == []
     assert any("were trained on" in note for note in notes) == everything  # by their ids
 
@@ -105,7 +105,7 @@ def test_a_search_of_the_test_manifest_reads_no_training_manifest(
     asked = load_items(manifest).utterances[0]
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
     monkeypatch.setattr(run_notes, "unchanged_manifest", lambda *_: pytest.fail("it was read"))
-    search(run, workspace / asked.path, "speech", manifest)
+    search(run, workspace / asked.path, "speech", GallerySource(manifest))
 
 
 @pytest.mark.parametrize("kind", ["speech", "clip"])
@@ -124,10 +124,10 @@ def test_a_gallery_is_encoded_once_for_all_its_queries(
             return encode(model, data, indices)
 
         monkeypatch.setattr(gallery_search, name, counted)
-    gallery = Gallery(load_run(run, CPU), gallery_rows(manifest, kind), kind, manifest, device=CPU)
+    gallery = Gallery(load_run(run, CPU), GallerySource(manifest).rows(kind), kind, GallerySource(manifest), device=CPU)
     for row in asked:
         monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path, row=row: row.sha256)
-        alone = search(run, workspace / row.path, kind, manifest, top=12)
+        alone = search(run, workspace / row.path, kind, GallerySource(manifest), top=12)
         encoded["gallery"] -= 1
         assert gallery.search(workspace / row.path, top=12) == alone
     assert encoded["gallery"] == 1
@@ -137,9 +137,9 @@ def test_a_gallery_is_encoded_in_parts(workspace: Path, run: Path, monkeypatch: 
     manifest = workspace / "manifests" / "test.jsonl"
     asked = load_items(manifest).clips[0]
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
-    whole = search(run, workspace / asked.path, "clip", manifest, top=12)
+    whole = search(run, workspace / asked.path, "clip", GallerySource(manifest), top=12)
     monkeypatch.setattr(gallery_search, "ROWS_AT_ONCE", 5)  # of 12 utterances: 5, 5 and 2
-    parts = search(run, workspace / asked.path, "clip", manifest, top=12)
+    parts = search(run, workspace / asked.path, "clip", GallerySource(manifest), top=12)
     assert [hit.id for hit in parts.hits] == [hit.id for hit in whole.hits]
     np.testing.assert_allclose([hit.score for hit in parts.hits], [hit.score for hit in whole.hits], atol=1e-5)
 
@@ -149,7 +149,7 @@ def test_items_without_a_file_or_features_are_listed(
     workspace: Path, run: Path, kind: gallery_search.QueryKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = workspace / "manifests" / "test.jsonl"
-    rows = gallery_rows(manifest, kind)
+    rows = GallerySource(manifest).rows(kind)
     gone, damaged, *others = rows
     (workspace / gone.path).unlink()
     asked = load_items(manifest).utterances[5] if kind == "speech" else load_items(manifest).clips[5]
@@ -164,7 +164,7 @@ def test_items_without_a_file_or_features_are_listed(
 
     monkeypatch.setattr(gallery_search, name, failing)
     monkeypatch.setattr("fmn.search.gallery_search.sha256_of", lambda path: asked.sha256)
-    result = search(run, workspace / asked.path, kind, manifest, top=12)
+    result = search(run, workspace / asked.path, kind, GallerySource(manifest), top=12)
     assert result.failures == {gone.id: f"The file {gone.path!r} is missing", damaged.id: "It is damaged"}
     assert {hit.id for hit in result.hits} == {row.id for row in others}
     assert (result.gallery, result.run, result.manifest) == (10, str(run), str(manifest))
@@ -178,7 +178,7 @@ def test_items_without_a_file_or_features_are_listed(
     for row in others:
         (workspace / row.path).unlink()
     with pytest.raises(InputError, match=f"no item of the manifest has features; the first, {gone.id}: The file "):
-        Gallery(load_run(run, CPU), [gone, *others], kind, manifest, device=CPU)
+        Gallery(load_run(run, CPU), [gone, *others], kind, GallerySource(manifest), device=CPU)
 
 
 @pytest.mark.parametrize("name", ["silent.wav", "kept.wav"])
@@ -213,7 +213,7 @@ def test_the_typed_text_is_shown_as_it_is_and_only_files_are_searched(
     assert "clips for “salt/../thing 2”, best" in words.output
     (whole / "pipe").mkdir()
     with pytest.raises(InputError, match="not a regular file"):
-        search(run, whole / "pipe", "speech", whole / "manifests" / "test.jsonl")
+        search(run, whole / "pipe", "speech", GallerySource(whole / "manifests" / "test.jsonl"))
     nowhere = CliRunner().invoke(app, [*common, "--text", "thing 2", "--by-words", "--workspace", str(whole / "none")])
     assert nowhere.exit_code == 2
     assert "There is no such workspace" in nowhere.output

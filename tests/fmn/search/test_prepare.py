@@ -16,6 +16,7 @@ from fmn.data.items import load_items
 from fmn.search import gallery_index, gallery_search, prepare
 from fmn.search.gallery_search import search
 from fmn.search.prepare import prepare_galleries
+from fmn.search.search_results import GallerySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,12 +43,12 @@ def large(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_search_uses_the_index_that_was_prepared(run: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = load_items(manifest).utterances[0]
     monkeypatch.setattr(gallery_search, "sha256_of", lambda path: asked.sha256)  # by which features are made up
-    prepared = prepare_galleries(run, manifest)
+    prepared = prepare_galleries(run, GallerySource(manifest))
     assert [(one.kind, one.items, one.why) for one in prepared] == [("speech", 12, ""), ("clip", 12, "")]
     states = [Path(str(one.index)) / "index.json" for one in prepared]
     written = [path.read_bytes() for path in states]
     monkeypatch.setattr(gallery_index.GalleryIndex, "_add", lambda *_: pytest.fail("the index was built again"))
-    found = search(run, manifest.parent.parent / asked.path, "speech", manifest, top=5)
+    found = search(run, manifest.parent.parent / asked.path, "speech", GallerySource(manifest), top=5)
     assert any("Searched with an index" in note for note in found.notes)
     assert [path.read_bytes() for path in states] == written
 
@@ -55,7 +56,8 @@ def test_a_search_uses_the_index_that_was_prepared(run: Path, manifest: Path, mo
 @pytest.mark.usefixtures("made_features", "large")
 def test_the_whole_data_set_has_an_index_of_its_own(run: Path, manifest: Path) -> None:
     (tested,), (whole,) = (
-        prepare_galleries(run, manifest, kinds=["speech"], everything=everything) for everything in (False, True)
+        prepare_galleries(run, GallerySource(manifest, everything=everything), kinds=["speech"])
+        for everything in (False, True)
     )
     assert tested.index != whole.index
     assert whole.manifest == str(manifest.with_name("clips.jsonl"))
@@ -64,7 +66,7 @@ def test_the_whole_data_set_has_an_index_of_its_own(run: Path, manifest: Path) -
 
 @pytest.mark.usefixtures("made_features")
 def test_a_small_gallery_has_no_index(run: Path, manifest: Path) -> None:
-    found = prepare_galleries(run, manifest)
+    found = prepare_galleries(run, GallerySource(manifest))
     assert [(one.kind, one.items, one.index) for one in found] == [("speech", 12, None), ("clip", 12, None)]
     assert {one.why for one in found} == {"fewer than 200,000 items need no index"}
 
@@ -76,7 +78,7 @@ def test_a_missing_library_is_told_before_features_are_extracted(
     before = dict(made_features)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match="faiss"):
-        prepare_galleries(run, manifest)
+        prepare_galleries(run, GallerySource(manifest))
     assert made_features == before
 
 

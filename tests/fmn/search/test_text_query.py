@@ -14,6 +14,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.search import query_preparation
 from fmn.search.gallery_search import search
+from fmn.search.search_results import GallerySource
 from fmn.search.text_query import main_language, search_words, speak_query
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -21,20 +22,20 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     manifest = whole / "manifests" / "test.jsonl"
-    result = search_words("THING 2!", manifest, top=50)
+    result = search_words("THING 2!", GallerySource(manifest), top=50)
     # All 12 sentences have "thing", three have "2": those come first, alike and in order of their ids.
     assert [hit.class_id for hit in result.hits[:3]] == [load_items(manifest).classes[2].id] * 3
     assert result.hits[0].score == pytest.approx(result.hits[2].score)
     assert result.hits[2].score > result.hits[3].score + 0.01
     assert [hit.id for hit in result.hits[:3]] == sorted(hit.id for hit in result.hits[:3])
     assert result.gallery == len(result.hits) == 12
-    whole_result = search_words("thing 2", manifest, top=50, everything=True)
+    whole_result = search_words("thing 2", GallerySource(manifest, everything=True), top=50)
     assert (whole_result.gallery, whole_result.manifest) == (32, str(manifest.with_name("clips.jsonl")))
     assert (result.run, result.manifest) == (None, str(manifest))
-    nothing = search_words("zebra", manifest)
+    nothing = search_words("zebra", GallerySource(manifest))
     assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence contains any of these words.")
     with pytest.raises(InputError, match="no words"):
-        search_words("?!", manifest)
+        search_words("?!", GallerySource(manifest))
 
 
 def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_search_uses_the_language_of_most_utterances(
     workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = workspace / "manifests" / "test.jsonl"
-    assert main_language(manifest) == "en"
+    assert main_language(GallerySource(manifest)) == "en"
     pairs = list(read_rows(manifest, SplitPairRow))
     chosen = sorted({pair.utterance.id for pair in pairs})[:6]  # half of them
     for number, language in ((6, "de"), (5, "en")):
@@ -117,7 +118,7 @@ def test_a_search_uses_the_language_of_most_utterances(
             for pair in pairs
         ]
         write_rows(manifest, german)
-        assert main_language(manifest) == language
+        assert main_language(GallerySource(manifest)) == language
     write_rows(manifest, [pair for pair in german if pair.utterance.language == "de"])
     spoken: list[str] = []
 
@@ -127,5 +128,5 @@ def test_a_search_uses_the_language_of_most_utterances(
 
     monkeypatch.setattr(query_preparation, "speak_query", speak)
     with pytest.raises(InputError, match="Nothing is searched"):
-        search(run, "Er schneidet die rote Möhre.", "speech", manifest)
+        search(run, "Er schneidet die rote Möhre.", "speech", GallerySource(manifest))
     assert spoken == ["de"]

@@ -25,6 +25,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
+from fmn.search.search_results import GallerySource
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.samples_view import Samples
@@ -61,7 +62,9 @@ def queries(workspace: Path, run: Path, tmp_path: Path) -> Queries:
     with Ledger(workspace / "ledger.jsonl") as ledger:
         reason = SampleError("An annotator rejected the clip: hands hidden").as_dict()
         ledger.record(LedgerRow(id=f"interval/{REJECTED}#9", status="skipped", stage="plan", reason=reason))
-    return Queries(load_run(run, CPU), ShownItems(manifests / "test.jsonl"), tmp_path, device=CPU, jobs=1)
+    return Queries(
+        load_run(run, CPU), ShownItems(GallerySource(manifests / "test.jsonl")), tmp_path, device=CPU, jobs=1
+    )
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate
 from fmn.search.gallery_search import search
+from fmn.search.search_results import GallerySource
 from fmn.serve import server
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
@@ -45,7 +46,7 @@ TOKEN = "a-secret"
 def queries(trained: Path, tmp_path: Path) -> Queries:
     folder = tmp_path / "asked"
     folder.mkdir()
-    items = ShownItems(trained.parent.parent / "manifests" / "test.jsonl")
+    items = ShownItems(GallerySource(trained.parent.parent / "manifests" / "test.jsonl"))
     return Queries(load_run(trained, CPU), items, folder, device=CPU, jobs=1)
 
 
@@ -172,12 +173,14 @@ def test_a_recording_is_searched_alike_by_the_page_and_the_command(
     for content in (wav(np.r_[silence, 0.05 * samples, silence]), (queries.items.workspace / row.path).read_bytes()):
         (tmp_path / "asked.wav").write_bytes(content)
         page = queries.answer(query=queries.keep(content))["hits"]
-        hits = search(trained, tmp_path / "asked.wav", "speech", queries.items.manifest, top=12, jobs=1).hits
+        hits = search(
+            trained, tmp_path / "asked.wav", "speech", GallerySource(queries.items.manifest), top=12, jobs=1
+        ).hits
         assert [(hit.id, pytest.approx(hit.score)) for hit in hits] == [(hit["id"], hit["score"]) for hit in page]
 
 
 def test_items_that_the_run_knows_are_counted(queries: Queries, trained: Path) -> None:
-    train = ShownItems(queries.items.manifest.with_name("train.jsonl"))
+    train = ShownItems(GallerySource(queries.items.manifest.with_name("train.jsonl")))
     own = Queries(load_run(trained, CPU), train, queries._folder, device=CPU, jobs=1)
     told = [note.split(" were trained on")[0] for note in own.state()["notes"] if "were trained on" in note]
     counts = {name: len(own.galleries[kind].rows) for name, kind in (("clips", "speech"), ("utterances", "clip"))}
@@ -211,8 +214,8 @@ def test_there_are_no_errors_without_tested_items_of_both_kinds(trained: Path, t
     write_rows(manifests / "utterances.jsonl", [utterances[name] for name in sorted(utterances)])
     for row in rows:
         (workspace / row.clip.path).unlink(missing_ok=True)
-    items = ShownItems(manifests / "test.jsonl")
-    some = Queries(load_run(trained, CPU), items, tmp_path, everything=True, device=CPU, jobs=1)
+    items = ShownItems(GallerySource(manifests / "test.jsonl", everything=True))
+    some = Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)
     assert [row.id for row in some.galleries["speech"].rows] == [other.id]
     for kind in ("speech", "clip"):
         with pytest.raises(InputError, match="no clip or no utterance has features"):
@@ -261,7 +264,7 @@ def test_a_wrong_label_is_doubted_and_right_ones_are_not(queries: Queries, train
             changed.append(row)
     assert wrong.utterance.clip == wrong.clip.id
     write_rows(tmp_path / "test.jsonl", changed)
-    items = ShownItems(tmp_path / "test.jsonl", queries.items.workspace)
+    items = ShownItems(GallerySource(tmp_path / "test.jsonl", root=queries.items.workspace))
     found = Errors(Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)).of("speech")["queries"]
     doubted = {one["id"]: one["other"] for one in found if one["doubt"] > 0.5}
     assert doubted[wrong.utterance.id] == wrong.label.id
@@ -282,7 +285,7 @@ def test_labels_are_doubted_only_by_neighbors_that_can_be_compared(
         kept = {clip for clips in of_classes.values() for clip in sorted(clips)[:count]}
         path = tmp_path / f"{count}.jsonl"
         write_rows(path, [row for row in rows if row.clip.id in kept and row.utterance.clip in kept])
-        items = ShownItems(path, queries.items.workspace)
+        items = ShownItems(GallerySource(path, root=queries.items.workspace))
         some = Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)
         for kind in ("speech", "clip"):
             found = Errors(some).of(kind)["queries"]  # type: ignore[arg-type]
@@ -309,9 +312,9 @@ def test_an_address_or_engine_that_cannot_be_used_is_refused_before_anything_is_
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address(port=taken.getsockname()[1])
         with pytest.raises(InputError, match="address cannot be used"):
-            server.serve(trained, manifest, address, **options)
+            server.serve(trained, GallerySource(manifest), address, **options)
     with pytest.raises(InputError, match="no speech engine 'none'"):
-        server.serve(trained, manifest, Address(), voices="none", **options)
+        server.serve(trained, GallerySource(manifest), Address(), voices="none", **options)
 
 
 def test_the_command_tells_its_address_and_what_is_left_out(

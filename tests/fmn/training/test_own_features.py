@@ -15,6 +15,7 @@ from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes
 from fmn.search.gallery_search import search
+from fmn.search.search_results import GallerySource
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -121,10 +122,10 @@ def test_a_query_is_looked_up_by_the_file_that_was_given(workspace: Path, own: P
     soundfile.write(query, np.random.default_rng(0).normal(0, 0.1, 32_000), 16_000)
     digest = hashlib.sha256(query.read_bytes()).hexdigest()
     with pytest.raises(InputError, match=r"There is no feature for query\.wav") as refused:
-        search(run, query, "speech", test)
+        search(run, query, "speech", GallerySource(test))
     assert refused.value.where == str(own / "audio")
     assert digest in str(refused.value.expected)
     write(own, "audio", {digest}, "folder")
-    assert [hit.rank for hit in search(run, query, "speech", test, top=2).hits] == [1, 2]
+    assert [hit.rank for hit in search(run, query, "speech", GallerySource(test), top=2).hits] == [1, 2]
     with pytest.raises(InputError, match="A typed text has no features"):
-        search(run, "cut the carrot", "speech", test)
+        search(run, "cut the carrot", "speech", GallerySource(test))

@@ -16,9 +16,10 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
+from fmn.metrics.directions import DIRECTIONS
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
-from fmn.training.run_state import DIRECTIONS, RunState, read_run_state
+from fmn.training.run_state import RunState, read_run_state
 from fmn.training.train import train
 from fmn.training.trainer import TrainingLoop
 

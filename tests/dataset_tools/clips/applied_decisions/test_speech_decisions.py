@@ -19,7 +19,8 @@ from dataset_tools.decisions.verdicts import standing
 from dataset_tools.manifests import ClipRow
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.speech.dataset_speech import SpeechOptions, import_dataset
+from dataset_tools.speech.dataset_speech import import_dataset
+from dataset_tools.speech.synthesis import SpeechOptions
 
 CLASSES = load_classes()
 CUT, STIR = "cut_carrot_knife", "stir_onion_spatula"

@@ -24,7 +24,7 @@ from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines import coqui
 from dataset_tools.speech.engines.coqui import CoquiEngine
 from dataset_tools.speech.engines.registry import open_engine
-from dataset_tools.speech.synthesis import synthesize
+from dataset_tools.speech.synthesis import SpeechOptions, synthesize
 
 pytestmark = pytest.mark.xdist_group("coqui")  # in one worker: three seconds to import
 
@@ -108,7 +108,7 @@ def test_a_data_set_in_its_voices(
     workspace = Workspace(tmp_path / "workspace")
     spec = f"coqui:{tiny_model}"
     with Ledger(workspace.ledger) as ledger:
-        rows, failures = synthesize(workspace, clips, classes, engine=spec, ledger=ledger, jobs=1)
+        rows, failures = synthesize(workspace, clips, classes, SpeechOptions(spec), ledger=ledger, jobs=1)
     assert not failures
     assert len({row.voice for row in rows}) == 3  # one for each of three persons
     engine = CoquiEngine(model=str(tiny_model))

@@ -27,7 +27,7 @@ from dataset_tools.speech.engines.espeak import phonemes
 from dataset_tools.speech.engines.piper import PiperEngine
 from dataset_tools.speech.engines.registry import open_engine, voice_licences
 from dataset_tools.speech.sentences.generation import describe
-from dataset_tools.speech.synthesis import synthesize
+from dataset_tools.speech.synthesis import SpeechOptions, synthesize
 from dataset_tools.speech.transcripts import DOUBTFUL_SCORE, recognize_phones, transcript_score
 
 SENTENCE = "Cut the carrot, then wash it with a knife."
@@ -106,7 +106,7 @@ def test_a_data_set_in_its_voice(tmp_path: Path, make_clip: Callable[..., ClipRo
     clips = [make_clip("cut_carrot_knife", 7 + n, 1, 100 * n + 1) for n in range(2)]
     workspace = Workspace(tmp_path / "workspace")
     with Ledger(workspace.ledger) as ledger:
-        rows, failures = synthesize(workspace, clips, classes, engine="piper", ledger=ledger, jobs=2)
+        rows, failures = synthesize(workspace, clips, classes, SpeechOptions("piper"), ledger=ledger, jobs=2)
     assert not failures
     engine = PiperEngine()
     for row in rows:  # a worker process said it: this one says the same
@@ -115,7 +115,7 @@ def test_a_data_set_in_its_voice(tmp_path: Path, make_clip: Callable[..., ClipRo
         engine.speak(row.text, engine.voices("en")[0], path=again, seed=seed_of(0, "utterance", str(row.clip)))
         assert write_utterance(again, again, limits=Limits(), settings=Finish()).sha256 == row.sha256
     with Ledger(workspace.ledger) as ledger, pytest.raises(InputError, match="no voice for the language 'zh'"):
-        synthesize(workspace, clips, classes, engine="piper", language="zh", ledger=ledger)
+        synthesize(workspace, clips, classes, SpeechOptions("piper", "zh"), ledger=ledger)
 
 
 def test_norwegian_is_bokmal(own_voice: Path) -> None:

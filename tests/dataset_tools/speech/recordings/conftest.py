@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
+from dataset_tools.speech.recordings.import_in_progress import ImportOptions
 from dataset_tools.speech.recordings.recording_import import ImportSummary, import_recordings
 
 CARROT = "cut_carrot_knife"
@@ -43,11 +45,13 @@ def take(ffmpeg: Callable[..., None]) -> Callable[..., Path]:
 @pytest.fixture
 def load(workspace: Workspace, classes: ClassFile, clips: list[ClipRow]) -> Callable[..., ImportSummary]:
     """Imports recordings as the command does; ``into`` and ``known_clips`` replace the workspace and its clips."""
+    names = {field.name for field in fields(ImportOptions)}
 
     def load(
         source: Path, *, into: Workspace = workspace, known_clips: list[ClipRow] = clips, **options: Any
     ) -> ImportSummary:
+        stated = ImportOptions(**{name: options.pop(name) for name in names & options.keys()})
         with Ledger(into.ledger) as ledger:
-            return import_recordings(into, source, classes, known_clips, ledger=ledger, **options)
+            return import_recordings(into, source, classes, known_clips, stated, ledger=ledger, **options)
 
     return load

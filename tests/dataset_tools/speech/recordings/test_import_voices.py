@@ -202,7 +202,7 @@ def test_a_withdrawn_voice_of_an_earlier_version_bars_the_name_until_another_is_
         load(tmp_path / "takes")
     assert f"voice wang-a1674b35, formerly wang ({CARROT}/Wang 芳_1.wav)" in refused.value.found
     assert "another person" in str(refused.value.next_step)
-    assert voices_of(load(tmp_path / "takes", renewed=["wang"])) == {"Wang 芳_1.wav": "wang-a1674b35"}
+    assert voices_of(load(tmp_path / "takes", renewed=("wang",))) == {"Wang 芳_1.wav": "wang-a1674b35"}
 
 
 @pytest.mark.parametrize("stated", ["иван", "Иван", "speaker-74f46a58"])
@@ -217,7 +217,7 @@ def test_consent_is_renewed_by_the_name_as_written_too_and_a_refusal_names_the_f
     files = f"{CARROT}/Иван_0.wav, {CARROT}/Иван_1.wav, {CARROT}/Иван_2.wav, and 1 more"
     assert f"speaker-74f46a58 ({files})" in refused.value.found
     with pytest.raises(InputError, match="No withdrawn consent to renew: Пётр"):
-        load(tmp_path / "takes", renewed=["Пётр"])
-    assert len(load(tmp_path / "takes", renewed=[stated]).added) == 4
+        load(tmp_path / "takes", renewed=("Пётр",))
+    assert len(load(tmp_path / "takes", renewed=(stated,)).added) == 4
     assert len(read_recordings(workspace)) == 4
     assert find_voice(workspace, "Иван").name == "speaker-74f46a58"

@@ -15,9 +15,9 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, write_rows
-from dataset_tools.speech.dataset_speech import SpeechOptions
 from dataset_tools.speech.recordings.recording_import import ImportSummary
 from dataset_tools.speech.recordings.recording_rows import read_recordings
+from dataset_tools.speech.synthesis import SpeechOptions
 
 CARROT = "cut_carrot_knife"
 Load = Callable[..., ImportSummary]
