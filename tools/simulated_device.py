@@ -73,6 +73,9 @@ class SimulatedTensor(Tensor):
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self, operation: Any, types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -89,13 +92,15 @@ def simulated_device() -> Iterator[torch.device]:
         with _Mode():
             run(thread)
 
-    Thread.run = run_in_mode  # type: ignore[method-assign]
+    Thread.run = run_in_mode  # type: ignore[method-assign, assignment]
     # Otherwise Module.to() changes its parameters in place, and these cannot become simulated tensors.
     torch.__future__.set_overwrite_module_params_on_conversion(True)
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor() moves what it created where the mode sees it
     try:
         with _Mode():
             yield DEVICE
     finally:
+        torch._C._set_only_lift_cpu_tensors(False)
         Thread.run = run  # type: ignore[method-assign]
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
