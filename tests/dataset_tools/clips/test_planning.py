@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,28 @@ def test_clips_are_spread_over_persons_and_dishes(make_interval: Callable, make_
     assert [clip.id for clip in plan.clips] == sorted(ids(plan))
     assert plan == plan_clips(make_corpus(intervals), CLASSES, per_class=12)
     assert ids(plan) != ids(plan_clips(make_corpus(intervals), CLASSES, per_class=12, seed=1))
+
+
+def test_an_edited_list_keeps_its_selection(make_interval: Callable, make_corpus: Callable) -> None:
+    """Rows of one's own list are added anywhere, sorted and removed; clips that people reviewed must not be swapped."""
+    rows = [
+        make_interval(f"p{person}-d20", 100 * number + 1, 100 * number + 50)
+        for person in range(1, 5)
+        for number in range(20)
+    ]
+
+    def selected(rows: list[Interval]) -> set[str]:
+        listed = [replace(row, index=index) for index, row in enumerate(rows)]
+        return ids(plan_clips(replace(make_corpus(listed), is_own=True), CLASSES, per_class=12))
+
+    before = selected(rows)
+    others = [make_interval(f"p1-d{dish}", 1, 50, "wash", "apple") for dish in range(3)]
+    assert selected([*others[:1], *rows[:30], *others[1:], *rows[30:]]) >= before
+    assert selected(rows[::-1]) == before
+    withdrawn = selected([row for row in rows if row.person != "p2"])
+    assert len(withdrawn) == 12
+    assert withdrawn > {name for name in before if not name.startswith("p2")}  # those of p2 were replaced, no others
+    assert selected([*rows, *rows]) == before  # listed twice
 
 
 def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Callable) -> None:
