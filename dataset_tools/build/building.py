@@ -30,6 +30,7 @@ from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import SpeechOptions, assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.recordings.recording_rows import note_on_unused
 from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
 from dataset_tools.speech.synthesis import no_sentence, voices_in
@@ -113,6 +114,8 @@ def build_dataset(
             speech_notes += _note_on_letters(classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
+        known = {clip.id for clip in (*plan.clips, *plan.left_out)}
+        speech_notes += note_on_unused(workspace, known, {one.id for one in classes.classes})
         failures = _Failures(uncut, unspoken)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recordings.consent_rows import barred_voices
+
+_SHOWN = 3
 
 
 class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
@@ -62,6 +65,24 @@ def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
     """
     path = recordings_path(workspace)
     return list(read_rows(path, RecordingRow, missing_ok=True))
+
+
+def note_on_unused(workspace: Workspace, clips: Collection[str], classes: Collection[str]) -> tuple[str, ...]:
+    """Returns a warning if there are recordings of other clips or classes than these (ids); else nothing."""
+    unused = [
+        row.id
+        for row in read_recordings(workspace)
+        if row.utterance.clip not in clips and (row.utterance.clip is not None or row.utterance.class_id not in classes)
+    ]
+    if not unused:
+        return ()
+    number = count_of(
+        len(unused),
+        "recording is not used: its clip or class is",
+        "recordings are not used: their clips or classes are",
+    )
+    shown = ", ".join(first_of(unused, _SHOWN))
+    return (f"{number} not in the data set, or under another id: {shown}; recordings/ keeps them",)
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:
