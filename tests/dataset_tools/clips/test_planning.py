@@ -7,9 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from dataset_tools.classes.interval_counts import audit
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.interval_selection import SourceStatus
@@ -252,3 +255,24 @@ def test_what_is_learnt_on_the_way_leads_to_the_plan_of_who_knew_all(
     known_all = plan(set(corpus.videos))
     assert plan(learnt).clips == known_all.clips
     assert ids(known_all) != ids(plan(set()))
+
+
+@pytest.mark.parametrize("times", ["start_frame,end_frame", "start_s,end_s"])
+def test_lengths_are_compared_in_seconds_where_videos_differ_in_rate(
+    tmp_path: Path, write_video: Callable[..., Path], listed: Callable[..., Corpus], times: str
+) -> None:
+    """Five seconds at 60 frames per second have more frames than nine at 15: nine are longer."""
+    for name, rate, seconds in (("slow", 15, 9), ("slower", 15, 1), ("fast", 60, 5)):
+        write_video(tmp_path / f"{name}.mkv", rate * seconds, rate=Fraction(rate))
+    spans = {"slow": (1, 135), "slower": (1, 15), "fast": (1, 300)}
+    if times == "start_s,end_s":
+        spans = {"slow": (0, 9), "slower": (0, 1), "fast": (0, 5)}
+    rows = [f"{name}.mkv,{start},{end},cut,carrot,knife\n" for name, (start, end) in spans.items()]
+    corpus = listed(tmp_path, f"video,{times},action,subject,object\n" + "".join(rows))
+    plan = plan_clips(corpus, CLASSES, per_class=50, shortfall="windows")
+    windows = Counter(clip.interval.sequence for clip in plan.clips)
+    assert windows == {"slow": 4, "slower": 1, "fast": 2}  # of two seconds at least
+    plan = plan_clips(corpus, CLASSES, per_class=5, shortfall="windows")
+    assert Counter(clip.interval.sequence for clip in plan.clips) == {"slow": 3, "slower": 1, "fast": 1}
+    (support,) = (one for one in audit(corpus, CLASSES) if one.class_id == CUT)
+    assert (support.seconds, support.median_s) == (15, 5)
