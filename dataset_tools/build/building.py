@@ -114,8 +114,8 @@ def build_dataset(
             speech_notes += _note_on_letters(classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
-        known = {clip.id for clip in (*plan.clips, *plan.left_out)}
-        speech_notes += note_on_unused(workspace, known, {one.id for one in classes.classes})
+        class_of = {clip.id: clip.class_id for clip in (*plan.clips, *plan.left_out)}
+        speech_notes += note_on_unused(workspace, class_of, {one.id for one in classes.classes}, utterances)
         failures = _Failures(uncut, unspoken)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, clips, failures)

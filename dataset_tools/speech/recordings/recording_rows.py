@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -67,22 +67,32 @@ def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
     return list(read_rows(path, RecordingRow, missing_ok=True))
 
 
-def note_on_unused(workspace: Workspace, clips: Collection[str], classes: Collection[str]) -> tuple[str, ...]:
-    """Returns a warning if there are recordings of other clips or classes than these (ids); else nothing."""
-    unused = [
-        row.id
-        for row in read_recordings(workspace)
-        if row.utterance.clip not in clips and (row.utterance.clip is not None or row.utterance.class_id not in classes)
-    ]
+def note_on_unused(
+    workspace: Workspace, clips: Mapping[str, str], classes: Collection[str], utterances: Iterable[UtteranceRow]
+) -> tuple[str, ...]:
+    """Returns a warning if recordings are not used since their clip or class is gone or renamed; else nothing.
+
+    Args:
+        workspace: of the data set.
+        clips: classes of the clips, by id.
+        classes: ids of the classes.
+        utterances: of the data set. A recording of a clip that changed its class is used if its sentence still fits.
+    """
+    used = {row.id for row in utterances}
+    unused = []
+    for row in read_recordings(workspace):
+        clip, class_id = row.utterance.clip, row.utterance.class_id
+        fits = class_id in classes if clip is None else clips.get(clip) == class_id
+        if not fits and row.id not in used:
+            unused.append(row.id)
     if not unused:
         return ()
-    number = count_of(
-        len(unused),
-        "recording is not used: its clip or class is",
-        "recordings are not used: their clips or classes are",
-    )
+    number = count_of(len(unused), "recording is", "recordings are")
     shown = ", ".join(first_of(unused, _SHOWN))
-    return (f"{number} not in the data set, or under another id: {shown}; recordings/ keeps them",)
+    return (
+        f"{number} not used, because the clip or class is not in the data set or has another id, or the clip is now of "
+        f"another class: {shown}; recordings/ keeps them",
+    )
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:

@@ -243,12 +243,15 @@ def test_a_build_tells_of_recordings_whose_clip_or_class_is_gone(
     assert notes(rows) == ()  # a class without clips is a class
     (own / "one.mp4").rename(own / "first.mp4")
     (note,) = notes(rows.replace("one.mp4", "first.mp4"))
-    assert note.startswith("2 recordings are not used")
+    assert note.startswith("2 recordings are not used, ")
     assert "one_000001-000020_anna" in note
     assert {row.source for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)} == {"recorded"}
     (own / "first.mp4").rename(own / "one.mp4")
     (note,) = notes(rows.partition("\n")[2])
-    assert note.startswith("1 recording is not used")
+    assert note.startswith("1 recording is not used, ")
     assert "one_000001-000020_anna" in note
     assert "one_000061-000080_anna" not in note
+    (note,) = notes(rows.replace("wash,apple,", "grate,cucumber,"))
+    assert note.startswith("1 recording is not used, ")
+    assert "one_000061-000080_anna" in note
     assert notes(rows) == ()
