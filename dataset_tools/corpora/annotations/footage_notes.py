@@ -21,7 +21,8 @@ def notes_on(
         lack = f"{count_of(len(rows), 'interval')} {'has' if len(unnamed) == 1 else 'have'}"
         notes.append(
             f"{len(unnamed):,} of {lack} no person, the first at {unnamed[0].place}: each of their videos counts as "
-            "a separate person, also if other rows of it name one. Repeat the person in every row."
+            "a separate person, unless its name identifies one, also if other rows of it name a person. Repeat the "
+            "person in every row."
         )
     notes += _notes_on_case(sorted({row.person for row in rows if row.person}))
     if words.unknown:

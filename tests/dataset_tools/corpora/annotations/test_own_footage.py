@@ -99,7 +99,7 @@ def test_rows_without_the_person_that_others_name_are_said(tmp_path: Path, liste
     notes = listed(tmp_path, header + "".join(rows)).notes
     assert [note for note in notes if "person" in note] == [
         "2 of 3 intervals have no person, the first at line 3: each of their videos counts as a separate person, "
-        "also if other rows of it name one. Repeat the person in every row."
+        "unless its name identifies one, also if other rows of it name a person. Repeat the person in every row."
     ]
     assert not [note for note in listed(tmp_path, header + rows[0]).notes if "person" in note]
 
