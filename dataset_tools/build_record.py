@@ -74,7 +74,7 @@ class BuildSummary:
         reviewed: number of clips that a reviewers' decision was applied to, by verdict.
         renamed: number of decisions that were matched by content, as their video was renamed.
         notes: messages of the annotation reader.
-        speech_notes: warnings about the sentences; not in build.json, since later commands may replace the speech.
+        speech_notes: warnings about sentences and recordings; not in build.json: later commands may replace the speech.
         without_times: full sentences about the videos that have no times.
         with_sound: number of clips with the audio of their video; None unless it was to be kept.
         with_sentence: number of utterances with a sentence of the sentence files; None unless files were named.

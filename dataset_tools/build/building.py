@@ -28,6 +28,7 @@ from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 from dataset_tools.speech.dataset_speech import assemble, speak
 from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.recordings.recording_rows import note_on_unused
 from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
 from dataset_tools.speech.synthesis import SpeechOptions, no_sentence, voices_in
@@ -110,6 +111,8 @@ def build_dataset(
             speech_notes += _note_on_letters(classes, options, generated)
         else:
             utterances = assemble(workspace, clips, classes, ledger)
+        class_of = {clip.id: clip.class_id for clip in (*plan.clips, *plan.left_out)}
+        speech_notes += note_on_unused(workspace, class_of, {one.id for one in classes.classes}, utterances)
         samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, samples)

@@ -273,7 +273,8 @@ def check_same_footage(workspace: Workspace, corpus: Corpus) -> None:
         f"The data set was built from {_NAMES[built]}{place}, not from {_NAMES[_kind(corpus)]}: {_place(corpus)}",
         where=workspace.root,
         expected="the footage that the data set was built from",
-        next_step="name another workspace with -w DIR, or replace this data set with: fmn-data build --replace-footage",
+        next_step="name another workspace with -w DIR; or, to replace this data set, run fmn-data build with the same "
+        "options and --replace-footage",
     )
 
 

@@ -96,7 +96,7 @@ def _support(
     reasons = [why_unusable(interval, corpus, min_frames) for interval in members]
     valid = [interval for interval, reason in zip(members, reasons, strict=True) if reason != "invalid"]
     count = Counter(reasons)
-    lengths_s = [interval.frames / corpus.annotations.frame_rate for interval in valid if interval.is_measured]
+    lengths_s = [one.frames / corpus.annotations.rate_of(one) for one in valid if one.is_measured]
     return ClassSupport(
         class_id=action_class.id,
         intervals=len(members),

@@ -98,8 +98,10 @@ class IntervalSampler:
         corpus: Corpus,
         known: SourceStatus,
     ) -> None:
+        # A list of one's own is edited and grows: a row keeps its rank wherever it stands. MPII's file does not change.
         rank = {
-            interval.index: seed_of(seed, "choose", class_id, interval.id, interval.index) for interval in intervals
+            one.index: seed_of(seed, "choose", class_id, one.id, *(() if corpus.is_own else (one.index,)))
+            for one in intervals
         }
         self.class_id = class_id
         self.refusals: list[Refusal] = []

@@ -16,7 +16,7 @@ from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.corpora.corpus import Corpus, Interval
+from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.manifests import WindowOrigin
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def plan_clips(
         sampler = samplers[class_id] = IntervalSampler(class_id, candidates[class_id], taken, seed, corpus, known)
         chosen = list(islice(sampler, per_class))
         if shortfall == "windows":
-            planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations.frame_rate)
+            planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations)
         else:
             planned[class_id] = [whole_clip(class_id, interval) for interval in chosen]
     left_out: list[PlannedClip] = []
@@ -139,14 +139,16 @@ def _why_unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_f
     return SampleError(found, where=interval.id, expected=expected)
 
 
-def _with_windows(class_id: str, chosen: Sequence[Interval], per_class: int, frame_rate: float) -> list[PlannedClip]:
+def _with_windows(
+    class_id: str, chosen: Sequence[Interval], per_class: int, annotations: Annotations
+) -> list[PlannedClip]:
     """Splits the longest intervals, always the one whose windows remain longest, until there are enough clips."""
-    shortest = round(MIN_WINDOW_S * frame_rate)
+    rates = [annotations.rate_of(interval) for interval in chosen]
     windows = [1] * len(chosen)
     while sum(windows) < per_class:
         lengths = [interval.frames // (count + 1) for interval, count in zip(chosen, windows, strict=True)]
-        longest = max(range(len(chosen)), key=lengths.__getitem__, default=None)
-        if longest is None or lengths[longest] < shortest:
+        longest = max(range(len(chosen)), key=lambda place: lengths[place] / rates[place], default=None)
+        if longest is None or lengths[longest] < round(MIN_WINDOW_S * rates[longest]):
             break
         windows[longest] += 1
     clips: list[PlannedClip] = []

@@ -40,6 +40,11 @@ class Interval:
         return None
 
     @property
+    def frame_rate(self) -> float | None:
+        """Frames per second of its video; None: that of all videos (`Annotations.frame_rate`)."""
+        return None
+
+    @property
     def is_measured(self) -> bool:
         """Whether its frames are known; those of a whole video that cannot be read are not."""
         return True
@@ -82,7 +87,7 @@ class Annotations:
     Attributes:
         path: the file.
         intervals: all intervals, in the file's order.
-        frame_rate: frames per second of the videos (29.4).
+        frame_rate: frames per second of the videos (29.4); of own footage, that of most.
         attribute_names: names of the rows of iaMat, as in the file, verbs with their V.
         dataset: the file's name for the data set.
         notes: findings on points that the format leaves open, as full sentences.
@@ -94,6 +99,10 @@ class Annotations:
     attribute_names: tuple[str, ...]
     dataset: str
     notes: tuple[str, ...] = ()
+
+    def rate_of(self, interval: Interval) -> float:
+        """Frames per second of the video of an interval."""
+        return interval.frame_rate or self.frame_rate
 
 
 @dataclass(frozen=True)

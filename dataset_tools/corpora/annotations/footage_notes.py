@@ -17,6 +17,13 @@ def notes_on(
     notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
     if not any(row.person for row in rows):
         notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
+    elif unnamed := [row for row in rows if not row.person]:
+        lack = f"{count_of(len(rows), 'interval')} {'has' if len(unnamed) == 1 else 'have'}"
+        notes.append(
+            f"{len(unnamed):,} of {lack} no person, the first at {unnamed[0].place}: each of their videos counts as "
+            "a separate person, unless its name identifies one, also if other rows of it name a person. Repeat the "
+            "person in every row."
+        )
     notes += _notes_on_case(sorted({row.person for row in rows if row.person}))
     if words.unknown:
         notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")

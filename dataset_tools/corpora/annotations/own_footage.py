@@ -42,6 +42,7 @@ class OwnInterval(Interval):
         sequence: name of the video in the interval's id.
         video_file: the video's name in the list, with the suffix even if a row omits it.
         seconds: times of a list in seconds.
+        frame_rate: of its video, as footage may have several.
         is_measured: False for a whole video that cannot be read: its frames are not known, and set to the first.
     """
 
@@ -50,6 +51,7 @@ class OwnInterval(Interval):
     person: str = ""
     dish: str = ""
     seconds: tuple[float, float] | None = None
+    frame_rate: float | None = None
     is_measured: bool = True
 
 
@@ -103,7 +105,8 @@ def open_own_footage(
         indices = {name: source.index for name, source in sources.items()}
         timed = {names[videos_by_text[row.video]] for row in rows if row.start is not None}
         check_timestamps({name: indices[name] for name in timed & indices.keys()}, files, listing)
-    rate = _usual_rate(indices.values()) if indices else _stated_rate(files.values())
+    rates = {name: Fraction(index.rate) for name, index in indices.items()} or _stated_rates(files)
+    rate = Counter(rates.values()).most_common(1)[0][0] if rates else FALLBACK_RATE
     footage = short_names(names.values())
     words = ClassWords(classes)
     intervals = []
@@ -114,7 +117,8 @@ def open_own_footage(
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
         times = None if row.start is None or row.end is None else (row.start, row.end)
         is_measured = times is not None or name in indices
-        intervals.append(replace(interval, is_measured=is_measured, seconds=times if listed.in_seconds else None))
+        seconds, frame_rate = times if listed.in_seconds else None, float(rates.get(name, rate))
+        intervals.append(replace(interval, is_measured=is_measured, seconds=seconds, frame_rate=frame_rate))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
     sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
@@ -185,20 +189,16 @@ def _write_sentences(rows: Sequence[ListedInterval], intervals: Sequence[OwnInte
     return path
 
 
-def _usual_rate(indices: Iterable[FrameIndex]) -> Fraction:
-    return Counter(Fraction(index.rate) for index in indices).most_common(1)[0][0]
-
-
-def _stated_rate(files: Iterable[Path]) -> Fraction:
-    """Returns the most frequent frame rate in the videos' headers; used only for lengths that are displayed."""
+def _stated_rates(files: Mapping[str, Path]) -> dict[str, Fraction]:
+    """Returns the frame rates in the videos' headers, of those that can be opened; for lengths only, not for frames."""
     import av.error
 
-    rates: Counter[Fraction] = Counter()
-    for path in files:
+    rates: dict[str, Fraction] = {}
+    for name, path in files.items():
         with suppress(av.error.FFmpegError, SampleError), closing(open_video(path)) as container:
             stream = video_stream(container)
-            rates[Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)] += 1
-    return rates.most_common(1)[0][0] if rates else FALLBACK_RATE
+            rates[name] = Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
+    return rates
 
 
 def _interval(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.jsonl import Row
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.recordings.consent_rows import barred_voices
+
+_SHOWN = 3
 
 
 class RecordingRow(Row, frozen=True, kw_only=True, tag="fmn.recording/1"):
@@ -62,6 +65,34 @@ def listed_recordings(workspace: Workspace) -> list[RecordingRow]:
     """
     path = recordings_path(workspace)
     return list(read_rows(path, RecordingRow, missing_ok=True))
+
+
+def note_on_unused(
+    workspace: Workspace, clips: Mapping[str, str], classes: Collection[str], utterances: Iterable[UtteranceRow]
+) -> tuple[str, ...]:
+    """Returns a warning if recordings are not used since their clip or class is gone or renamed; else nothing.
+
+    Args:
+        workspace: of the data set.
+        clips: classes of the clips, by id.
+        classes: ids of the classes.
+        utterances: of the data set. A recording of a clip that changed its class is used if its sentence still fits.
+    """
+    used = {row.id for row in utterances}
+    unused = []
+    for row in read_recordings(workspace):
+        clip, class_id = row.utterance.clip, row.utterance.class_id
+        fits = class_id in classes if clip is None else clips.get(clip) == class_id
+        if not fits and row.id not in used:
+            unused.append(row.id)
+    if not unused:
+        return ()
+    number = count_of(len(unused), "recording is", "recordings are")
+    shown = ", ".join(first_of(unused, _SHOWN))
+    return (
+        f"{number} not used, because the clip or class is not in the data set or has another id, or the clip is now of "
+        f"another class: {shown}; recordings/ keeps them",
+    )
 
 
 def merge_recordings(synthesized: Iterable[UtteranceRow], recordings: Iterable[RecordingRow]) -> list[UtteranceRow]:

@@ -8,7 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
+import soundfile
 
 from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
@@ -18,6 +20,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.synthesis import SpeechOptions
 
 CLASSES = load_classes()
@@ -214,3 +217,42 @@ def test_footage_where_the_clips_are_written_is_refused(tmp_path: Path, write_vi
         with pytest.raises(InputError, match="the folder that the workspace's clips are written to"):
             build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_build_tells_of_recordings_whose_clip_or_class_is_gone(
+    tmp_path: Path, write_video: Callable[..., Path], listed: Callable[..., Corpus]
+) -> None:
+    """A person's recordings must not silently drop out of the data set as a video, folder or class is renamed."""
+    own = tmp_path / "own"
+    rows = "one.mp4,1,20,cut,carrot,knife\none.mp4,31,50,cut,carrot,knife\none.mp4,61,80,wash,apple,\n"
+    write_video(own / "one.mp4", 90)
+    place = Workspace(tmp_path / "workspace")
+    options = BuildOptions(per_class=5, short_side=64, speech=False)
+
+    def notes(rows: str) -> tuple[str, ...]:
+        return build_dataset(place, listed(tmp_path, HEADER + rows, videos=own), CLASSES, options).speech_notes
+
+    assert notes(rows) == ()
+    spoken = tmp_path / "anna"
+    for number, name in enumerate(("one_000001-000020", "one_000061-000080", "stir_onion_spatula/anna_1")):
+        (spoken / name).parent.mkdir(parents=True, exist_ok=True)
+        tone = (
+            0.3 * np.sin(2 * np.pi * (300 + 10 * number) * np.arange(16000) / 16000) * (np.arange(16000) % 4000 < 3000)
+        )
+        soundfile.write(spoken / f"{name}.wav", tone, 16000)
+    assert import_dataset(place, spoken, CLASSES).added == 3
+    assert notes(rows) == ()  # a class without clips is a class
+    (own / "one.mp4").rename(own / "first.mp4")
+    (note,) = notes(rows.replace("one.mp4", "first.mp4"))
+    assert note.startswith("2 recordings are not used, ")
+    assert "one_000001-000020_anna" in note
+    assert {row.source for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)} == {"recorded"}
+    (own / "first.mp4").rename(own / "one.mp4")
+    (note,) = notes(rows.partition("\n")[2])
+    assert note.startswith("1 recording is not used, ")
+    assert "one_000001-000020_anna" in note
+    assert "one_000061-000080_anna" not in note
+    (note,) = notes(rows.replace("wash,apple,", "grate,cucumber,"))
+    assert note.startswith("1 recording is not used, ")
+    assert "one_000061-000080_anna" in note
+    assert notes(rows) == ()

@@ -6,9 +6,13 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from dataset_tools.classes.interval_counts import audit
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.interval_selection import SourceStatus
@@ -46,6 +50,28 @@ def test_clips_are_spread_over_persons_and_dishes(make_interval: Callable, make_
     assert [clip.id for clip in plan.clips] == sorted(ids(plan))
     assert plan == plan_clips(make_corpus(intervals), CLASSES, per_class=12)
     assert ids(plan) != ids(plan_clips(make_corpus(intervals), CLASSES, per_class=12, seed=1))
+
+
+def test_an_edited_list_keeps_its_selection(make_interval: Callable, make_corpus: Callable) -> None:
+    """Rows of one's own list are added anywhere, sorted and removed; clips that people reviewed must not be swapped."""
+    rows = [
+        make_interval(f"p{person}-d20", 100 * number + 1, 100 * number + 50)
+        for person in range(1, 5)
+        for number in range(20)
+    ]
+
+    def selected(rows: list[Interval]) -> set[str]:
+        listed = [replace(row, index=index) for index, row in enumerate(rows)]
+        return ids(plan_clips(replace(make_corpus(listed), is_own=True), CLASSES, per_class=12))
+
+    before = selected(rows)
+    others = [make_interval(f"p1-d{dish}", 1, 50, "wash", "apple") for dish in range(3)]
+    assert selected([*others[:1], *rows[:30], *others[1:], *rows[30:]]) >= before
+    assert selected(rows[::-1]) == before
+    withdrawn = selected([row for row in rows if row.person != "p2"])
+    assert len(withdrawn) == 12
+    assert withdrawn > {name for name in before if not name.startswith("p2")}  # those of p2 were replaced, no others
+    assert selected([*rows, *rows]) == before  # listed twice
 
 
 def test_each_refusal_has_its_reason(make_interval: Callable, make_corpus: Callable) -> None:
@@ -229,3 +255,24 @@ def test_what_is_learnt_on_the_way_leads_to_the_plan_of_who_knew_all(
     known_all = plan(set(corpus.videos))
     assert plan(learnt).clips == known_all.clips
     assert ids(known_all) != ids(plan(set()))
+
+
+@pytest.mark.parametrize("times", ["start_frame,end_frame", "start_s,end_s"])
+def test_lengths_are_compared_in_seconds_where_videos_differ_in_rate(
+    tmp_path: Path, write_video: Callable[..., Path], listed: Callable[..., Corpus], times: str
+) -> None:
+    """Five seconds at 60 frames per second have more frames than nine at 15: nine are longer."""
+    for name, rate, seconds in (("slow", 15, 9), ("slower", 15, 1), ("fast", 60, 5)):
+        write_video(tmp_path / f"{name}.mkv", rate * seconds, rate=Fraction(rate))
+    spans = {"slow": (1, 135), "slower": (1, 15), "fast": (1, 300)}
+    if times == "start_s,end_s":
+        spans = {"slow": (0, 9), "slower": (0, 1), "fast": (0, 5)}
+    rows = [f"{name}.mkv,{start},{end},cut,carrot,knife\n" for name, (start, end) in spans.items()]
+    corpus = listed(tmp_path, f"video,{times},action,subject,object\n" + "".join(rows))
+    plan = plan_clips(corpus, CLASSES, per_class=50, shortfall="windows")
+    windows = Counter(clip.interval.sequence for clip in plan.clips)
+    assert windows == {"slow": 4, "slower": 1, "fast": 2}  # of two seconds at least
+    plan = plan_clips(corpus, CLASSES, per_class=5, shortfall="windows")
+    assert Counter(clip.interval.sequence for clip in plan.clips) == {"slow": 3, "slower": 1, "fast": 1}
+    (support,) = (one for one in audit(corpus, CLASSES) if one.class_id == CUT)
+    assert (support.seconds, support.median_s) == (15, 5)

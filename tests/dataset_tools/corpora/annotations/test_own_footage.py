@@ -92,6 +92,18 @@ def test_persons_that_differ_only_in_case_are_said(tmp_path: Path, listed: Calla
     assert len({interval.person for interval in corpus.annotations.intervals}) == 4
 
 
+def test_rows_without_the_person_that_others_name_are_said(tmp_path: Path, listed: Callable[..., Corpus]) -> None:
+    """Merged cells of a spreadsheet: only the first of several rows has the value, and one human became two persons."""
+    header = HEADER.replace("object", "object,person")
+    rows = ["a.mp4,1,50,cut,carrot,knife,Anna\n", "a.mp4,61,90,cut,carrot,knife,\n", "b.mp4,1,50,wash,apple,,\n"]
+    notes = listed(tmp_path, header + "".join(rows)).notes
+    assert [note for note in notes if "person" in note] == [
+        "2 of 3 intervals have no person, the first at line 3: each of their videos counts as a separate person, "
+        "unless its name identifies one, also if other rows of it name a person. Repeat the person in every row."
+    ]
+    assert not [note for note in listed(tmp_path, header + rows[0]).notes if "person" in note]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
