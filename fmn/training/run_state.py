@@ -16,7 +16,7 @@ from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
 from fmn.models.memory_capacity import PAPER_CAPACITY
-from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
+from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state, require_checkpoint
 
 Figures = dict[str, float]
 DIRECTIONS = ("audio_to_video", "video_to_audio")
@@ -166,7 +166,7 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
 
     Raises:
         InputError: the run has another configuration (except for the number of epochs), another manifest or another
-            number of processes; or there is no run, and ``resume`` requires one.
+            number of processes, or lost its checkpoint; or there is no run, and ``resume`` requires one.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
     if state is None:
@@ -204,6 +204,8 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             expected="the manifest that the run was started on",
             next_step=elsewhere,
         )
+    if state.best:
+        require_checkpoint(run)
     return state
 
 
