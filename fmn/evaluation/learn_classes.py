@@ -23,7 +23,7 @@ from dataset_tools.core.files import sha256_of, written_whole
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import Indices, ItemTensors
-from fmn.data.items import Items, load_items
+from fmn.data.items import Items, check_class_ids, load_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
 from fmn.evaluation.evaluate import check_fit
 from fmn.features.encoder_facts import encoders_loaded_once
@@ -83,8 +83,9 @@ def learn_classes(
         progress: progress callback.
 
     Raises:
-        InputError: the score of the run reads no memories; a class is known; a pair has no features, or other features
-            than the run was trained with; or the training data of the run is missing.
+        InputError: the score of the run reads no memories; a class is known, or its id differs from a known one only in
+            how its letters are encoded; a pair has no features, or other features than the run was trained with; or the
+            training data of the run is missing.
         StoppedError: another command uses the folder, or the disk is full; the same call resumes.
     """
     chosen = find_device(device)
@@ -184,6 +185,8 @@ def _new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
             if len(found) < len(items.classes)
             else "use pairs of other classes",
         )
+    learned = loaded.learned.classes if loaded.learned else ()
+    check_class_ids({*known, *(label.id for label in (*learned, *items.classes))}, items.manifest)
     rows: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
     return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
 
@@ -265,6 +268,7 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
     vectors = item_vectors(model, data, *numbers)
     labels = {label.id: label for label in before.classes} if before else {}
+    check_class_ids({*labels, *(label.id for label in items.classes)}, items.manifest)
     ids = {row.class_id for row in items.clips}
     for label in items.classes:
         if label.id in ids and labels.setdefault(label.id, label) != label:
