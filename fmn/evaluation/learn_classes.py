@@ -162,7 +162,7 @@ def _network(loaded: LoadedRun) -> FeatureMemoryNetwork:
             expected="a run with training.labels=class",
             next_step="train one, then learn the new classes",
         )
-    if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
+    if not isinstance(model, FeatureMemoryNetwork) or not model.reads_memories or score == "distance":
         raise InputError(
             f"The run is {loaded.config.system} with model.score={score}, which reads no agreement of the memories",
             where=loaded.path,

@@ -36,6 +36,7 @@ class ClassTowers(FeatureMemoryNetwork):
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__(config, video_dim, audio_dim)
+        self.reads_memories = False  # they stay empty
         if config.memory.read != "softmax" or config.model.score == "distance":
             raise InputError(
                 f"class_towers does not support memory.read={config.memory.read}, model.score={config.model.score}",

@@ -225,6 +225,11 @@ def test_what_cannot_be_learned_right_is_refused(
     train(workspace / "manifests" / "fewer.jsonl", unread, none)
     with pytest.raises(InputError, match=r"fmn_no_memory with model\.score=s1, which reads no agreement"):
         learn_classes(none, pairs)
+    towers = workspace / "runs" / "towers"
+    vectors = with_values(small, {"system": "class_towers", "training.epochs": 1})
+    train(workspace / "manifests" / "fewer.jsonl", vectors, towers)
+    with pytest.raises(InputError, match="class_towers with .* which reads no agreement"):
+        learn_classes(towers, pairs)
     with pytest.raises(InputError, match="contains another run"):
         learn_classes(run, pairs, out=cosine)
     manifest = workspace / "manifests" / "fewer.jsonl"
