@@ -120,10 +120,7 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     if not path.is_file():
         raise _no_checkpoint(run)
     tensors, header = load_tensors(path, CHECKPOINT_FORMAT, device)
-    try:
-        about = msgspec.json.decode(header["about"], type=About)
-    except (KeyError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
+    about = _about(path, header)
     system = find_system(config.system)
     sizes = (about.video_dim, about.audio_dim, about.audio_layers)
     try:
@@ -138,6 +135,23 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     if learned is not None and isinstance(model, FeatureMemoryNetwork):
         model.new_classes = learned.memory
     return LoadedRun(run, config, model.eval(), about, learned)
+
+
+def checkpoint_epoch(run: Path) -> int:
+    """Returns the epoch of the weights in a run's checkpoint; 0 without a checkpoint.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    path = run / CHECKPOINT_FILE
+    return _about(path, read_header(path, CHECKPOINT_FORMAT)).epoch if path.is_file() else 0
+
+
+def _about(path: Path, header: Mapping[str, str]) -> About:
+    try:
+        return msgspec.json.decode(header["about"], type=About)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
 
 
 def require_checkpoint(run: Path) -> None:

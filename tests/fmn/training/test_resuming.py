@@ -119,6 +119,30 @@ def test_a_run_that_lost_its_checkpoint_is_neither_finished_nor_continued(
     assert train(manifest_of(workspace), again, run).epochs == epochs
 
 
+def test_a_trained_run_without_its_state_is_not_replaced(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    train(manifest_of(workspace), with_values(small, {"training.validate_every": 2, "training.epochs": 2}), run)
+    state = (run / "state.safetensors").read_bytes()
+    (run / "state.safetensors").unlink()  # as in a copy of what fmn eval needs
+    checkpoint = (run / "checkpoint.safetensors").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not its training state"):
+            train(manifest_of(workspace), small, run, resume=resume)
+    assert (run / "checkpoint.safetensors").read_bytes() == checkpoint
+    (run / "state.safetensors").write_bytes(state)
+    assert train(manifest_of(workspace), with_values(small, {"training.validate_every": 2}), run).epochs == 3
+
+
+def test_a_run_that_was_killed_after_its_first_checkpoint_begins_again(workspace: Path, small: Config) -> None:
+    run, whole = workspace / "runs" / "one", workspace / "runs" / "whole"
+    train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), run)
+    for name in ("state.safetensors", "state.json"):
+        (run / name).unlink()
+    train(manifest_of(workspace), small, run)
+    train(manifest_of(workspace), small, whole)
+    assert_same(run, whole)
+
+
 def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Config) -> None:
     long, longer = workspace / "runs" / "long", workspace / "runs" / "longer"
     more = with_values(small, {"training.epochs": 5})
