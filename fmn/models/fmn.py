@@ -15,7 +15,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.losses import balanced_bce, configured_triplet
+from fmn.models.losses import balanced_bce, configured_triplet, require_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
@@ -344,4 +344,5 @@ SYSTEM = System(
     build=FeatureMemoryNetwork,
     grid=grid,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
 )

@@ -22,6 +22,7 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.losses import require_loss
 from fmn.models.memory import Reduce, Side
 from fmn.models.retrieval_model import Embeddings
 from fmn.models.system_interface import OF_SLOTS, System
@@ -85,5 +86,6 @@ SYSTEM = System(
     summary="FMN with learned class vectors in place of its memories",
     build=ClassTowers,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
     ignored=tuple(name for name in OF_SLOTS if name not in ("memory.space", "memory.read", "memory.class_slots")),
 )
