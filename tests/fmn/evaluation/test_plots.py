@@ -146,6 +146,17 @@ def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest
     assert all(path.parent == (run / "plots").relative_to(workspace) or path.parent == run / "plots" for path in found)
 
 
+def test_titles_name_the_run_from_within_its_folder(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    for name in ("training", "curves", "confusion", "slots"):
+        monkeypatch.setattr(drawing, name, lambda path, *given: titles.append(given[-1]) or path)
+    monkeypatch.chdir(run)
+    plot_run(Path(), workspace / "manifests" / "test.jsonl")
+    assert titles == ["one", *["one on test.jsonl"] * 3]
+
+
 def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Path) -> None:
     test, trained_on = (workspace / "manifests" / f"{name}.jsonl" for name in ("test", "train"))
     assert (run / "plots" / "slots.png") in plot_run(run, test).files
