@@ -72,7 +72,9 @@ def _notes_of_memories(loaded: LoadedRun) -> Iterator[str]:
     memory = model.memory
     if not memory.size:
         yield f"The memories are empty: no training pair has {threshold}. They do not affect the score."
-    elif loaded.config.memory.class_slots and loaded.config.training.labels == "class" and memory.size < memory.capacity:
+    elif (
+        loaded.config.memory.class_slots and loaded.config.training.labels == "class" and memory.size < memory.capacity
+    ):
         held = set(memory.slot_classes[: memory.size].tolist())
         without = [label.id for number, label in enumerate(loaded.about.classes) if number not in held]
         if without:

@@ -16,7 +16,14 @@ from dataset_tools.core.files import sha256_of
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
 from fmn.models.memory_capacity import PAPER_CAPACITY
-from fmn.training.checkpoint import CONFIG_FILE, STATE_FILE, checkpoint_epoch, load_config, read_state, require_checkpoint
+from fmn.training.checkpoint import (
+    CONFIG_FILE,
+    STATE_FILE,
+    checkpoint_epoch,
+    load_config,
+    read_state,
+    require_checkpoint,
+)
 
 Figures = dict[str, float]
 DIRECTIONS = ("audio_to_video", "video_to_audio")

@@ -228,7 +228,7 @@ def test_what_cannot_be_learned_right_is_refused(
     towers = workspace / "runs" / "towers"
     vectors = with_values(small, {"system": "class_towers", "training.epochs": 1})
     train(workspace / "manifests" / "fewer.jsonl", vectors, towers)
-    with pytest.raises(InputError, match="class_towers with .* which reads no agreement"):
+    with pytest.raises(InputError, match=r"class_towers with .* which reads no agreement"):
         learn_classes(towers, pairs)
     with pytest.raises(InputError, match="contains another run"):
         learn_classes(run, pairs, out=cosine)

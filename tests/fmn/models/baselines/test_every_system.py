@@ -183,13 +183,16 @@ def test_a_form_of_fmn_needs_a_loss(name: str, small: Config) -> None:
     with pytest.raises(InputError, match="no loss to train with"):
         system.complete(with_values(adapted(name, small), none))
     system.complete(with_values(adapted(name, small), none | {"training.triplet_weight": 1}))
-    for others in ({"training.s1_weight": 1, "model.score": "s1"}, {"training.slot_weight": 1, "model.score": "cosine"}):
+    for others in (
+        {"training.s1_weight": 1, "model.score": "s1"},
+        {"training.slot_weight": 1, "model.score": "cosine"},
+    ):
         with pytest.raises(InputError, match="no loss to train with"):
             system.complete(with_values(adapted(name, small), none | others))
     for term in ("s1", "slot"):
         config = with_values(adapted(name, small), none | {f"training.{term}_weight": 1})
         if name == "fmn_no_memory":
-            with pytest.raises(InputError, match="no loss to train with: with model.score=s1"):
+            with pytest.raises(InputError, match=r"no loss to train with: with model\.score=s1"):
                 system.complete(config)
         else:
             system.complete(config)
