@@ -157,7 +157,7 @@ def test_classes_that_were_not_trained_on_are_named(workspace: Path, small: Conf
     write_rows(fewer, [row for row in rows if row.label.id[-1] in "12"])
     train(fewer, with_values(small, {"training.epochs": 1}), workspace / "runs" / "fewer")
     test = workspace / "manifests" / "test.jsonl"
-    notes = [note for note in evaluate(workspace / "runs" / "fewer", test).notes if "classes" in note]
+    notes = [note for note in evaluate(workspace / "runs" / "fewer", test).notes if "not trained on" in note]
     assert notes == ["2 of 4 classes were not trained on: wash_thing0, wash_thing3."]
 
 
