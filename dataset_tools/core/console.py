@@ -207,7 +207,8 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
         return raised
     if isinstance(raised, typer.Abort):  # a confirmation was declined, or Ctrl+C
         return StoppedError("Not confirmed: nothing was changed", next_step="answer y, or give --yes")
-    if isinstance(raised, KeyboardInterrupt):
+    # Python 3.11 turns an interrupt in `__set_name__`, when a library is imported, into a RuntimeError.
+    if isinstance(raised, KeyboardInterrupt) or isinstance(raised.__cause__, KeyboardInterrupt):
         return StoppedError("Interrupted", next_step="run the same command again: it resumes")
     stopped = disk_error(raised, getattr(raised, "filename", None))
     if stopped is not None:

@@ -71,6 +71,7 @@ def partial_folder(parent: Path) -> Iterator[Path]:
         yield folder
 
 
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 _WAYS_OUT = {errno.EROFS: "make it writable", errno.EFBIG: "raise the limit on file sizes, or use another disk"}
 
 
@@ -82,14 +83,23 @@ def way_out(code: int | None) -> str:
 def disk_error(error: BaseException, path: str | Path | None = None) -> StoppedError | None:
     """Converts an error about a full or read-only disk to a `StoppedError`; returns None for other errors.
 
-    Writers in native code (safetensors, HDF5) raise exceptions of their own, which have no errno, only its text.
+    Writers in native code (safetensors, HDF5) raise exceptions of their own, which have no errno, only its text;
+    NumPy's has neither, whatever the reason.
     """
     full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
     code = error.errno if isinstance(error, OSError) else None
     if code not in full:
         code = next((one for one in full if os.strerror(one) in str(error)), None)
-    if code is None or isinstance(error, StoppedError):
+    if isinstance(error, StoppedError):
         return None
+    if code is None:
+        if not (isinstance(error, OSError) and _SHORT_WRITE.fullmatch(str(error))):
+            return None
+        return StoppedError(
+            "The file cannot be written completely: the disk is full, or the limit on file sizes is reached",
+            where=path,
+            next_step="make room or raise the limit, then run the same command again to resume",
+        )
     return StoppedError(
         f"The file cannot be written: {os.strerror(code)}",
         where=path,

@@ -275,9 +275,9 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
         except json.JSONDecodeError:
             held = value
         values = flattened({key: held})
-        if not equals or not values:  # an empty object would set nothing
+        if not key or not equals or not values:  # an empty object would set nothing
             raise InputError(
-                f"There is no value in {text!r}",
+                f"There is no {'value' if key else 'key'} in {text!r}",
                 where="--set",
                 expected="KEY=VALUE, such as memory.capacity=100",
                 next_step="see the config.json of a run for all keys",

@@ -153,8 +153,8 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
         return
     lost: list[Task] = []
     with _pool(jobs) as pool:
-        futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
         try:
+            futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
             for future in as_completed(futures):
                 if isinstance(future.exception(), BrokenProcessPool):
                     lost.append(futures[future])

@@ -278,5 +278,6 @@ def _references(items: Items) -> dict[str, Any]:
         ranked = ~np.isnan(partner_rank(np.zeros(relevant.shape), relevant, partners))
         by_chance = {"partner_rank": {"all": 50.0 if ranked.any() else None}}
         found["chance"][direction] = chance(relevant, partners, KS) | {"class_map": {"all": no_order}} | by_chance
-        found["ceiling"][direction] = ceiling(relevant, partners, KS) | {"class_map": {"all": 100.0}} | by_chance
+        precision = 100 * float(relevant.any(axis=1).mean())  # 0 for a query without an item of its class
+        found["ceiling"][direction] = ceiling(relevant, partners, KS) | {"class_map": {"all": precision}} | by_chance
     return found

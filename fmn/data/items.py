@@ -272,7 +272,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         raise InputError(
             "The manifest is empty", where=manifest, expected="one pair per line", next_step="run fmn-data pairs"
         )
-    _check_class_ids(classes, manifest)
+    check_class_ids(classes, manifest)
     clip_ids, utterance_ids, class_ids = sorted(clips), sorted(utterances), sorted(classes)
     clip_index = {name: index for index, name in enumerate(clip_ids)}
     utterance_index = {name: index for index, name in enumerate(utterance_ids)}
@@ -301,8 +301,12 @@ def _record(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None
         raise _manifest_error(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
 
 
-def _check_class_ids(classes: Iterable[str], manifest: Path) -> None:
-    """Refuses ids that look the same, such as "café" with é as one character (NFC) and as two (NFD)."""
+def check_class_ids(classes: Iterable[str], manifest: Path) -> None:
+    """Refuses ids that look the same, such as "café" with é as one character (NFC) and as two (NFD).
+
+    Raises:
+        ManifestError: there are such ids among ``classes``, some of which may be those of a run.
+    """
     known: dict[str, str] = {}
     for name in sorted(classes):
         other = known.setdefault(composed(name), name)

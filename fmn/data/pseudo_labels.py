@@ -62,8 +62,10 @@ def spoken_pairs(items: Items) -> Items:
         raise InputError(
             "No pair has a clip and an utterance that was spoken for it",
             where=items.manifest,
-            expected="utterances whose clip is known and in the same split, to train without class labels",
-            next_step="train with training.labels=class, or build with speech that names its clips",
+            expected="utterances whose clip is known and in the same split: fmn noise, and training without class "
+            "labels, use only these",
+            next_step="synthesize speech (fmn-data speech synthesize) or import recordings named after their clips; "
+            "fmn train needs them only with --labels pairs",
         )
     spoken = spoken[np.argsort(items.pairs[spoken, 1], kind="stable")]
     return replace(items, pairs=items.pairs[spoken], folds=items.folds[spoken])

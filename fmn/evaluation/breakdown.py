@@ -122,6 +122,6 @@ def _mean_of(values: Sequence[Any]) -> Any:
     return values[0] if all(value == values[0] for value in values) else float(np.mean(values))
 
 
-def sd_of(values: Sequence[float]) -> float:
-    """Sample standard deviation (n − 1); 0 for a single value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+def sd_of(values: Sequence[float]) -> float | None:
+    """Sample standard deviation (n − 1); None for a single value, which says nothing about the variation."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None

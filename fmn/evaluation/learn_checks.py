@@ -12,7 +12,7 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, UtteranceRow
-from fmn.data.items import Items, load_items
+from fmn.data.items import Items, check_class_ids, load_items
 from fmn.data.loading import OTHER_FEATURES
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
@@ -38,7 +38,7 @@ def memory_network(loaded: LoadedRun) -> FeatureMemoryNetwork:
             expected="a run with training.labels=class",
             next_step="train one, then learn the new classes",
         )
-    if not isinstance(model, FeatureMemoryNetwork) or score in ("s1", "cosine", "distance"):
+    if not isinstance(model, FeatureMemoryNetwork) or not model.reads_memories or score == "distance":
         raise InputError(
             f"The run is {loaded.config.system} with model.score={score}, which reads no agreement of the memories",
             where=loaded.path,
@@ -52,7 +52,8 @@ def new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
     """Selects the items of classes that the run was not trained on.
 
     Raises:
-        InputError: there are none; or, without ``skip_known``, others.
+        InputError: there are none; without ``skip_known``, others; or the id of one differs from a known one only in
+            how its letters are encoded.
     """
     known = {label.id for label in loaded.about.classes}
     found = [label.id for label in items.classes if label.id in known]
@@ -65,6 +66,8 @@ def new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
             if len(found) < len(items.classes)
             else "use pairs of other classes",
         )
+    learned = loaded.learned.classes if loaded.learned else ()
+    check_class_ids({*known, *(label.id for label in (*learned, *items.classes))}, items.manifest)
     rows: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
     return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
 

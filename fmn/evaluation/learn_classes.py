@@ -89,8 +89,9 @@ def learn_classes(
         progress: progress callback.
 
     Raises:
-        InputError: the score of the run reads no memories; a class is known; a pair has no features, or other features
-            than the run was trained with; or the training data of the run is missing.
+        InputError: the score of the run reads no memories; a class is known, or its id differs from a known one only in
+            how its letters are encoded; a pair has no features, or other features than the run was trained with; or the
+            training data of the run is missing.
         StoppedError: another command uses the folder, or the disk is full; the same call resumes.
     """
     chosen = find_device(device)

@@ -38,7 +38,7 @@ def updatable(loaded: LoadedRun) -> FeatureMemoryNetwork:
             has learned new classes.
     """
     model = loaded.model
-    if not isinstance(model, FeatureMemoryNetwork) or model.config.model.score in ("s1", "cosine"):
+    if not isinstance(model, FeatureMemoryNetwork) or not model.reads_memories:
         raise InputError(
             "There is no memory to update: the system's score does not read memories",
             where=loaded.path,

@@ -97,7 +97,8 @@ def curves(
         axes.minorticks_off()
         axes.set_xlim(0.93, 1.07 * most_k)
     for row in grid:
-        row[0].legend(fontsize=8, frameon=False, loc="upper left")
+        first = next(axes for axes in row if axes.lines)  # without partners, instance hit has no lines
+        first.legend(fontsize=8, frameon=False, loc="upper left")
     return _saved(figure, path)
 
 

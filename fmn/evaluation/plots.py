@@ -93,11 +93,12 @@ def plot_run(
     with threads(loaded.config.training.threads):
         clips, utterances = all_codes(loaded, prepared)
         scores = score_matrix(loaded.model, clips, utterances).numpy()
-    title = f"{run.name} on {manifest.name}{corpus}"
+    name = run.resolve().name
+    title = f"{name} on {manifest.name}{corpus}"
     files: list[Path] = []
     of_slots: list[str] = []
     if state is not None and state.history:
-        files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{run.name}{corpus}"))
+        files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{name}{corpus}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
     files.append(drawing.confusion(folder / "confusion.png", confusions(scores, items), class_ids(items), title))
     if state and (model := _with_slots(loaded)) is not None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dataset_tools.core.count_of import first_of
+from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
 from fmn.data.items import Items
 from fmn.data.known_items import known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
 from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.own_features import has_same_features
@@ -56,9 +57,30 @@ def notes_of_run(
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:
         notes.append(loaded.learned.note)
+    notes.extend(_notes_of_memories(loaded))
     if not has_same_features(loaded.about.sources, state, sources, own):
         notes.append(f"The features differ from those of the training: {OTHER_FEATURES}.")
     return (*notes, *(state.notes if state is not None else ()))
+
+
+def _notes_of_memories(loaded: LoadedRun) -> Iterator[str]:
+    """Yields the caveat of memories that hold nothing, or nothing of some classes, although slots are left."""
+    model = loaded.model
+    if not isinstance(model, FeatureMemoryNetwork) or not model.reads_memories:
+        return
+    threshold = f"S1 > T1 (memory.score_threshold={loaded.config.memory.score_threshold})"
+    memory = model.memory
+    if not memory.size:
+        yield f"The memories are empty: no training pair has {threshold}. They do not affect the score."
+    elif (
+        loaded.config.memory.class_slots and loaded.config.training.labels == "class" and memory.size < memory.capacity
+    ):
+        held = set(memory.slot_classes[: memory.size].tolist())
+        without = [label.id for number, label in enumerate(loaded.about.classes) if number not in held]
+        if without:
+            classes = count_of(len(without), "class has", "classes have")
+            listed = ", ".join(first_of(without, NAMED_CLASSES))
+            yield f"{classes} no slot in the memories: none of their training pairs has {threshold}: {listed}."
 
 
 def notes_of_known(

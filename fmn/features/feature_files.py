@@ -263,9 +263,11 @@ def _array(item: Media, name: str, files: FeatureFiles) -> Feature | ToolkitErro
             value = array.astype(np.float32)
     except Exception as error:  # numpy and safetensors raise various errors for invalid files
         return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
-    if value.ndim not in (1, 2) or not value.size or not np.isfinite(value).all():
+    wrong = value.size - int(np.isfinite(value).sum())
+    if value.ndim not in (1, 2) or not value.size or wrong:
+        why = f": {count_of(wrong, 'value is', 'values are')} not finite" if wrong else ""
         return SampleError(
-            f"The feature of {item.name}, of shape {list(value.shape)}, cannot be used",
+            f"The feature of {item.name}, of shape {list(value.shape)}, cannot be used{why}",
             where=files.path,
             expected="finite numbers, [D] or [T, D]",
             next_step="compute it again",

@@ -15,7 +15,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
-from fmn.models.losses import balanced_bce, configured_triplet
+from fmn.models.losses import balanced_bce, configured_triplet, require_loss
 from fmn.models.memory import FeatureMemory, Reduce, Side
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
@@ -45,6 +45,7 @@ class FeatureMemoryNetwork(RetrievalModel):
     Attributes:
         new_classes: memory of the classes learned after training, or None. With it, codes contain ``new_shares``
             [N, K]. Not in the state dict.
+        reads_memories: whether the score depends on what the memories hold.
         gives_vectors: whether codes contain the vectors that new classes are learned from, ``vector_0`` and so on.
     """
 
@@ -57,6 +58,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self.config = config
         self.attention = attention_of(config)
         self.new_classes: NewClassMemory | None = None
+        self.reads_memories = model.score not in ("s1", "cosine")
         self.gives_vectors = False
         self._unwritten: tuple[Embeddings, Embeddings, Tensor, Tensor, Tensor] | None = None  # arguments of `_write`
         self.register_buffer("video_mean", torch.zeros(video_dim))
@@ -342,4 +344,5 @@ SYSTEM = System(
     build=FeatureMemoryNetwork,
     grid=grid,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
 )

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.config import TrainingConfig
+from dataset_tools.core.errors import InputError
+from fmn.config import Config, TrainingConfig
 
 TripletForm = Literal["standard", "as_published"]
 Negatives = Literal["hard", "semi-hard", "all"]
@@ -103,6 +104,28 @@ def configured_triplet(cosines: Tensor, match: Tensor, training: TrainingConfig)
     if training.triplet == "softmax":
         return contrastive_loss(cosines, match, temperature=training.triplet_temperature)
     return triplet_loss(cosines, match, margin=training.margin, form=training.triplet, negatives=training.negatives)
+
+
+def require_loss(config: Config) -> None:
+    """Checks that a loss of FMN is left to train with.
+
+    Raises:
+        InputError: every loss has weight 0, is off, or does not apply to the score.
+    """
+    training, score = config.training, config.model.score
+    weights = (
+        training.score_weight,
+        training.s1_weight * (score != "s1"),
+        training.triplet_weight * (training.triplet != "off"),
+        training.slot_weight * (score not in ("s1", "cosine")),
+    )
+    if not any(weights):
+        raise InputError(
+            f"There is no loss to train with: with model.score={score}, every loss that applies is off or has weight 0",
+            where="training.score_weight, s1_weight, triplet, triplet_weight, slot_weight",
+            expected="at least one loss",
+            next_step="leave one of these values out",
+        )
 
 
 def balanced_bce(score: Tensor, match: Tensor, *, logarithms: bool = False) -> Tensor:

@@ -240,7 +240,7 @@ class FeatureMemory(nn.Module):
     def of_own_class(self, log_shares: Tensor, classes: Tensor) -> Tensor:
         """`log_class_shares` computed from the log shares [N, slots in use] of the rows."""
         if self.size == 0:
-            return log_shares.new_zeros(len(log_shares))
+            return log_shares.sum(dim=1)  # zeros that the rows' gradients go through, for a loss without other terms
         own = self.slot_classes[: self.size] == classes[:, None]
         known = own.any(dim=1, keepdim=True)
         return log_shares.masked_fill(~own & known, -torch.inf).logsumexp(dim=1) * known.squeeze(1)

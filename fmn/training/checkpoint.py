@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dataset_tools.core.errors import InputError
@@ -26,7 +25,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.systems import find_system
 from fmn.training.learned_classes import LearnedClasses, load_learned_classes
-from fmn.training.tensor_files import load_tensors, save_tensors, unreadable, wrong_format
+from fmn.training.tensor_files import load_tensors, read_header, save_tensors, unreadable
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -119,17 +118,9 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     config = load_config(run)
     path = run / CHECKPOINT_FILE
     if not path.is_file():
-        raise InputError(
-            "The run has no checkpoint yet",
-            where=run,
-            expected=CHECKPOINT_FILE,
-            next_step="finish training: run the same fmn train command again",
-        )
+        raise _no_checkpoint(run)
     tensors, header = load_tensors(path, CHECKPOINT_FORMAT, device)
-    try:
-        about = msgspec.json.decode(header["about"], type=About)
-    except (KeyError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
+    about = _about(path, header)
     system = find_system(config.system)
     sizes = (about.video_dim, about.audio_dim, about.audio_layers)
     try:
@@ -144,6 +135,52 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     if learned is not None and isinstance(model, FeatureMemoryNetwork):
         model.new_classes = learned.memory
     return LoadedRun(run, config, model.eval(), about, learned)
+
+
+def checkpoint_epoch(run: Path) -> int:
+    """Returns the epoch of the weights in a run's checkpoint; 0 without a checkpoint.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    path = run / CHECKPOINT_FILE
+    return _about(path, read_header(path, CHECKPOINT_FORMAT)).epoch if path.is_file() else 0
+
+
+def _about(path: Path, header: Mapping[str, str]) -> About:
+    try:
+        return msgspec.json.decode(header["about"], type=About)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+
+
+def require_checkpoint(run: Path) -> None:
+    """Checks that a run that was trained has a complete checkpoint; training further might not write it again.
+
+    Raises:
+        InputError: it is missing, truncated, or of another format.
+    """
+    path = run / CHECKPOINT_FILE
+    if not path.is_file():
+        raise _no_checkpoint(run)
+    read_header(path, CHECKPOINT_FORMAT)
+
+
+def _no_checkpoint(run: Path) -> InputError:
+    """Returns the error: a checkpoint is saved before the state, so it is lost if the state has a best epoch."""
+    if not (read_state(run) or {}).get("best"):
+        return InputError(
+            "The run has no checkpoint yet",
+            where=run,
+            expected=CHECKPOINT_FILE,
+            next_step="finish training: run the same fmn train command again",
+        )
+    return InputError(
+        "The checkpoint of the run is missing, although the run was trained",
+        where=run,
+        expected=CHECKPOINT_FILE,
+        next_step="copy the file from where the run was trained, or remove the folder and train again",
+    )
 
 
 def _mismatch(path: Path, found: str) -> InputError:
@@ -175,13 +212,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
     path = run / STATE_FILE
     if not path.is_file():
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, error) from error
-    if header.get("format") != STATE_FORMAT:
-        raise wrong_format(path, header, STATE_FORMAT)
+    header = read_header(path, STATE_FORMAT)
     try:
         values = json.loads(header["state"])
         if not isinstance(values, dict):

@@ -17,7 +17,14 @@ from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY
-from fmn.training.checkpoint import CONFIG_FILE, load_config, read_state
+from fmn.training.checkpoint import (
+    CONFIG_FILE,
+    STATE_FILE,
+    checkpoint_epoch,
+    load_config,
+    read_state,
+    require_checkpoint,
+)
 
 Figures = dict[str, float]
 
@@ -166,10 +173,18 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
 
     Raises:
         InputError: the run has another configuration (except for the number of epochs), another manifest or another
-            number of processes; there is no run, and ``resume`` requires one; or the folder is not that of a run.
+            number of processes, or lost its checkpoint or its state; there is no run, and ``resume`` requires one; or
+            the folder is not that of a run.
     """
     state = read_run_state(run) if (run / CONFIG_FILE).is_file() else None
     if state is None:
+        if checkpoint_epoch(run) > 1:  # the first epoch is saved before its state: killed in between, it is repeated
+            raise InputError(
+                "The folder has the checkpoint of a trained run, but not its training state; training would replace it",
+                where=run,
+                expected=f"{CONFIG_FILE} and {STATE_FILE} next to the checkpoint, to continue the run",
+                next_step="copy these files from where the run was trained, or specify another folder with --run",
+            )
         if resume:
             raise InputError(
                 "There is no run to resume",
@@ -205,6 +220,8 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
             expected="the manifest that the run was started on",
             next_step=elsewhere,
         )
+    if state.best:
+        require_checkpoint(run)
     return state
 
 

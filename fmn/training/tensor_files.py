@@ -41,23 +41,32 @@ def load_tensors(path: Path, wanted: str, device: torch.device) -> tuple[dict[st
         InputError: the file cannot be read, or has another format.
     """
     try:
+        header = read_header(path, wanted)
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != wanted:
-                raise wrong_format(path, header, wanted)
             return {new_tensor_name(name): file.get_tensor(name).to(device) for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
 
 
-def wrong_format(path: Path, header: Mapping[str, str], wanted: str) -> InputError:
-    """Returns the error for a file of another format."""
-    return InputError(
-        f"The format is {header.get('format')!r}",
-        where=path,
-        expected=wanted,
-        next_step="train again with another --run, or use the version of fmn that wrote it",
-    )
+def read_header(path: Path, wanted: str) -> dict[str, str]:
+    """Reads the header of a file of the format ``wanted``, after checking that the file is complete.
+
+    Raises:
+        InputError: the file cannot be read, or has another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, error) from error
+    if header.get("format") != wanted:
+        raise InputError(
+            f"The format is {header.get('format')!r}",
+            where=path,
+            expected=wanted,
+            next_step="train again with another --run, or use the version of fmn that wrote it",
+        )
+    return header
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

@@ -22,6 +22,7 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.losses import require_loss
 from fmn.models.memory import Reduce, Side
 from fmn.models.retrieval_model import Embeddings
 from fmn.models.system_interface import OF_SLOTS, System
@@ -36,6 +37,7 @@ class ClassTowers(FeatureMemoryNetwork):
 
     def __init__(self, config: Config, video_dim: int, audio_dim: int) -> None:
         super().__init__(config, video_dim, audio_dim)
+        self.reads_memories = False  # they stay empty
         if config.memory.read != "softmax" or config.model.score == "distance":
             raise InputError(
                 f"class_towers does not support memory.read={config.memory.read}, model.score={config.model.score}",
@@ -84,5 +86,6 @@ SYSTEM = System(
     summary="FMN with learned class vectors in place of its memories",
     build=ClassTowers,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
     ignored=tuple(name for name in OF_SLOTS if name not in ("memory.space", "memory.read", "memory.class_slots")),
 )

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from fmn.config import Config, as_published
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.losses import require_loss
 from fmn.models.system_interface import System
 
 
@@ -26,6 +27,7 @@ SYSTEM = System(
     build=build,
     adapt=as_published,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
     footnote=lambda config: "equations as published, some of which cannot work: docs/paper.md",
     ignored=("model.step_attention",),
 )

@@ -14,6 +14,7 @@ import numpy as np
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.losses import require_loss
 from fmn.models.system_interface import System
 
 
@@ -44,6 +45,7 @@ SYSTEM = System(
     summary="FMN without its memories: S1 alone",
     build=build,
     adapt=adapt,
+    check=lambda config: require_loss(adapt(config)),
     ignored=(
         *("memory", "model.score", "model.s1_exponent", "model.step_attention"),
         *("training.s1_weight", "training.slot_weight"),

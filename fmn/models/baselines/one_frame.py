@@ -11,6 +11,7 @@ from dataclasses import replace
 from fmn.config import Config
 from fmn.features.config import one_frame
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.losses import require_loss
 from fmn.models.system_interface import System
 
 
@@ -25,4 +26,5 @@ SYSTEM = System(
     build=FeatureMemoryNetwork,
     adapt=adapt,
     class_cross_entropy=slot_cross_entropy,
+    check=require_loss,
 )

@@ -43,6 +43,13 @@ def test_bars_counts_times_and_note_fit_any_terminal(
     assert "clip 5" in lines[0] or expected == 3
 
 
+def interrupted_import() -> RuntimeError:
+    """What Python 3.11 makes of an interrupt in a descriptor's ``__set_name__``."""
+    error = RuntimeError("Error calling __set_name__ on 'Field' instance")
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
@@ -58,6 +65,7 @@ def test_bars_counts_times_and_note_fit_any_terminal(
         (MemoryError(), "There is not enough memory"),
         (ZeroDivisionError("division by zero"), "Unexpected error: ZeroDivisionError: division by zero"),
         (KeyboardInterrupt(), "Interrupted"),
+        (interrupted_import(), "Interrupted"),
         (typer.Abort(), "Not confirmed: nothing was changed"),
     ],
 )

@@ -122,6 +122,7 @@ def test_train_eval_and_search_on_files_that_play(
         (["tune", "--set", "system=kcca"], 2, "leave `system` out of --config and --set"),
         (["train", "manifests/train.jsonl", "--set", "memory.size"], 2, "There is no value in 'memory.size'"),
         (["train", "manifests/train.jsonl", "--set", "memory.capacity={}"], 2, "There is no value in 'memory.capac"),
+        (["train", "manifests/train.jsonl", "--set", "=3"], 2, "There is no key in '=3'"),
         (["train", "manifests/train.jsonl", "--resume"], 2, "There is no run"),
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
         (["eval"], 2, "There is no trained run"),

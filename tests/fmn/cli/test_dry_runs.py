@@ -70,6 +70,11 @@ def test_a_dry_run_without_class_labels_counts_the_spoken_pairs_only(
     refused = fmn("train", "manifests/others.jsonl", "--labels", "pairs", "--dry-run")
     assert refused.exit_code == 2
     assert "No pair has a clip and an utterance that was spoken for it" in refused.output
+    (workspace / "manifests" / "test.jsonl").touch()
+    refused = fmn("noise", "manifests/others.jsonl", "--labels", "class", "--rates", "0,50", "--dry-run")
+    assert refused.exit_code == 2
+    assert "No pair has a clip and an utterance that was spoken for it" in refused.output
+    assert "labels=class" not in refused.output  # it was given
 
 
 ABSENT = "cuda:99"

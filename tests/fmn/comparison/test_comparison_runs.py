@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from safetensors import safe_open
@@ -201,6 +201,30 @@ def test_an_interrupt_stops_everything(planned: Callable[..., Comparison], monke
     monkeypatch.setattr(fmn.comparison.comparison_runs, "train", interrupted)
     with pytest.raises(StoppedError, match="interrupted"):
         compare(planned("cca", "fmn"))
+
+
+def test_an_interrupt_while_workers_start_does_not_wait_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starting:
+        _processes: ClassVar[dict[int, Any]] = {}
+        calls: ClassVar[list[dict[str, bool]]] = []
+
+        def __enter__(self) -> Starting:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """The executor's waits for what was submitted."""
+
+        def submit(self, *_: object) -> Any:
+            raise KeyboardInterrupt
+
+        def shutdown(self, **options: bool) -> None:
+            self.calls.append(options)
+
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", lambda jobs: Starting())
+    task: Any = None
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([task, task], jobs=2))
+    assert Starting.calls == [{"wait": False, "cancel_futures": True}]
 
 
 def test_a_command_that_ends_takes_its_workers_with_it() -> None:

@@ -13,10 +13,10 @@ from safetensors import safe_open
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
 from fmn.comparison.comparison_runs import Scores, read_scores
-from fmn.comparison.results import Results
+from fmn.comparison.results import Results, _references
 from fmn.comparison.table import blocks
 from fmn.data.items import load_items
-from fmn.metrics.retrieval_metrics import query_metrics, recall_at_k
+from fmn.metrics.retrieval_metrics import mean_average_precision, query_metrics, recall_at_k
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
@@ -70,6 +70,23 @@ def test_figures_are_means_over_seeds_of_the_scores_that_were_kept(planned: Call
     assert apart["low"] <= apart["mean"] <= apart["high"]
     assert apart["levels"] == {"class": 4, "voice": 3, "seed": 3}
     assert "difference" not in values["systems"]["fmn"]
+
+
+def test_no_system_can_find_a_class_that_the_gallery_lacks(workspace: Path) -> None:
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    lost = items.without(
+        {row.sha256 for row, number in zip(items.clips, items.clip_classes, strict=True) if not number}
+    )
+    assert (len(lost.clips), len(lost.utterances)) == (9, 12)  # clips of one of four classes are damaged
+    found = _references(lost)["ceiling"]
+    best = {
+        "audio_to_video": mean_average_precision(lost.relevant.T, lost.relevant.T),
+        "video_to_audio": mean_average_precision(lost.relevant, lost.relevant),
+    }
+    assert best == {"audio_to_video": pytest.approx(75), "video_to_audio": pytest.approx(100)}
+    for direction, reachable in best.items():
+        assert found[direction]["class_map"]["all"] == pytest.approx(reachable)
+        assert found[direction]["class_hit"]["1"] == pytest.approx(reachable)
 
 
 def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:

@@ -88,4 +88,4 @@ def test_several_blocks_become_their_mean_and_standard_deviation() -> None:
     assert found["partner_rank"] is found["sd"]["partner_rank"] is None
     ranks = summarized([block(10.0, 40.0), block(20.0, 60.0)])
     assert (ranks["partner_rank"], ranks["sd"]["partner_rank"]) == (50.0, pytest.approx(200**0.5))
-    assert summarized([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": 0.0}
+    assert summarized([block(10.0, 5.0)])["sd"]["instance_hit"] == {"1": None}

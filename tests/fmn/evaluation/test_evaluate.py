@@ -16,6 +16,8 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores, evaluate, measure
+from fmn.evaluation.run_notes import notes_of_run
+from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
@@ -155,8 +157,29 @@ def test_classes_that_were_not_trained_on_are_named(workspace: Path, small: Conf
     write_rows(fewer, [row for row in rows if row.label.id[-1] in "12"])
     train(fewer, with_values(small, {"training.epochs": 1}), workspace / "runs" / "fewer")
     test = workspace / "manifests" / "test.jsonl"
-    notes = [note for note in evaluate(workspace / "runs" / "fewer", test).notes if "classes" in note]
+    notes = [note for note in evaluate(workspace / "runs" / "fewer", test).notes if "not trained on" in note]
     assert notes == ["2 of 4 classes were not trained on: wash_thing0, wash_thing3."]
+
+
+def test_memories_without_slots_are_said_to_be_empty(workspace: Path, run: Path, small: Config) -> None:
+    test = workspace / "manifests" / "test.jsonl"
+    assert not [note for note in evaluate(run, test).notes if "T1" in note]
+    none = with_values(small, {"memory.score_threshold": 0.999999, "training.epochs": 1})
+    for system in ("fmn", "class_towers"):
+        empty = workspace / "runs" / system
+        train(workspace / "manifests" / "train.jsonl", with_values(none, {"system": system}), empty)
+        notes = [note for note in evaluate(empty, test).notes if "T1" in note]
+        assert [note.split(":")[0] for note in notes] == (["The memories are empty"] if system == "fmn" else [])
+
+    loaded = load_run(run, CPU)
+    model = loaded.model
+    assert isinstance(model, FeatureMemoryNetwork)
+    first = int(model.memory.slot_classes[0])
+    model.memory.slot_classes[model.memory.slot_classes == first] = (first + 1) % 4
+    notes = [note for note in notes_of_run(loaded, loaded.about.sources, ({}, {})) if "T1" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("1 class has no slot in the memories")
+    assert notes[0].endswith(f": {loaded.about.classes[first].id}.")
 
 
 def test_a_stand_in_is_said_to_be_one(workspace: Path, run: Path) -> None:

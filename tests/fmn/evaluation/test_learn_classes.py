@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import fmn.evaluation.learn_classes as learn_module
 import fmn.search.gallery_search as search_module
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.manifests import ClassLabel, PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import Config, with_values
@@ -181,6 +181,37 @@ def test_pairs_of_known_classes_are_refused_or_passed_over(workspace: Path, run:
     assert learn_classes(run, mixed, skip_known=True).classes == (NEW,)
 
 
+def test_a_class_that_looks_like_a_known_one_is_refused(workspace: Path, small: Config) -> None:
+    def of(rows: list[SplitPairRow], name: str) -> list[SplitPairRow]:
+        replaced = msgspec.structs.replace
+        return [
+            replaced(
+                row,
+                label=replaced(row.label, id=name),
+                clip=replaced(row.clip, class_id=name),
+                utterance=replaced(row.utterance, class_id=name),
+            )
+            for row in rows
+        ]
+
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    folder, run = workspace / "manifests", workspace / "runs" / "old"
+    rows = {name: rows_of(workspace, "train", name) for name in ("wash_thing0", "wash_thing1", NEW, "wash_thing3")}
+    old = [*of(rows["wash_thing0"], composed), *rows["wash_thing1"]]
+    write_rows(folder / "fewer.jsonl", sorted(old, key=lambda row: row.id))
+    train(folder / "fewer.jsonl", with_values(small, {"training.epochs": 1}), run)
+    write_rows(folder / "new.jsonl", of(rows[NEW], decomposed))
+    with pytest.raises(ManifestError, match="two classes look the same"):
+        learn_classes(run, folder / "new.jsonl", out=workspace / "runs" / "more")
+    assert not (workspace / "runs" / "more").exists()
+
+    write_rows(folder / "new.jsonl", of(rows[NEW], "th\u00e9"))
+    learn_classes(run, folder / "new.jsonl")
+    write_rows(folder / "new.jsonl", of(rows["wash_thing3"], "the\u0301"))
+    with pytest.raises(ManifestError, match="two classes look the same"):
+        learn_classes(run, folder / "new.jsonl")
+
+
 def test_what_cannot_be_learned_right_is_refused(
     workspace: Path, run: Path, pairs: Path, small: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +226,11 @@ def test_what_cannot_be_learned_right_is_refused(
     train(workspace / "manifests" / "fewer.jsonl", unread, none)
     with pytest.raises(InputError, match=r"fmn_no_memory with model\.score=s1, which reads no agreement"):
         learn_classes(none, pairs)
+    towers = workspace / "runs" / "towers"
+    vectors = with_values(small, {"system": "class_towers", "training.epochs": 1})
+    train(workspace / "manifests" / "fewer.jsonl", vectors, towers)
+    with pytest.raises(InputError, match=r"class_towers with .* which reads no agreement"):
+        learn_classes(towers, pairs)
     with pytest.raises(InputError, match=r"config\.json of another run"):
         learn_classes(run, pairs, out=cosine)
     for path in cosine.iterdir():  # a folder that is no run, such as a model of Hugging Face

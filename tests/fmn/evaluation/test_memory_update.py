@@ -99,3 +99,9 @@ def test_without_memory_there_is_nothing_to_update(
     run = trained(workspace, small, model__score=score, training__epochs=1)
     with pytest.raises(InputError, match="no memory to update"):
         evaluate(run, test_manifest, update_orders=2)
+
+
+def test_class_vectors_are_no_memory_to_update(workspace: Path, small: Config, test_manifest: Path) -> None:
+    run = trained(workspace, small, system="class_towers", training__epochs=1)
+    with pytest.raises(InputError, match="no memory to update"):
+        evaluate(run, test_manifest, update_orders=2)

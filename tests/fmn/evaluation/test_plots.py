@@ -54,6 +54,22 @@ def test_the_curves_go_through_the_metrics(workspace: Path) -> None:
             assert lines["system"][-1] == pytest.approx(100)
 
 
+def test_the_curves_have_a_legend_without_partners(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = load_items(workspace / "manifests" / "test.jsonl")
+    items = replace(items, partners=np.full_like(items.partners, -1))  # recordings of a class, not of a clip
+    found = recall_curves(np.zeros((12, 12), np.float32), items)
+    assert all("instance_hit" not in curves for curves in found.values())
+    figures: list[Any] = []
+    saved = drawing._saved
+    monkeypatch.setattr(drawing, "_saved", lambda figure, path: figures.append(figure) or saved(figure, path))
+    drawing.curves(tmp_path / "a.png", found, "fmn", "curves")
+    legends = [axes.get_legend() for axes in figures[0].axes]
+    shown = [[text.get_text() for text in legend.get_texts()] for legend in legends if legend is not None]
+    assert shown == [["ceiling (class known)", "fmn", "chance"]] * 2
+
+
 def test_a_confusion_counts_what_is_found_first(workspace: Path) -> None:
     items = load_items(workspace / "manifests" / "test.jsonl")
     utterances, clips = items.utterance_classes, items.clip_classes
@@ -128,6 +144,17 @@ def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest
             pixels = np.asarray(picture.convert("L"))
         assert pixels.std() > 10, "an empty picture"
     assert all(path.parent == (run / "plots").relative_to(workspace) or path.parent == run / "plots" for path in found)
+
+
+def test_titles_name_the_run_from_within_its_folder(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    for name in ("training", "curves", "confusion", "slots"):
+        monkeypatch.setattr(drawing, name, lambda path, *given: titles.append(given[-1]) or path)
+    monkeypatch.chdir(run)
+    plot_run(Path(), workspace / "manifests" / "test.jsonl")
+    assert titles == ["one", *["one on test.jsonl"] * 3]
 
 
 def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Path) -> None:

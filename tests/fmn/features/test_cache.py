@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,25 @@ def test_features_are_read_when_they_are_asked_for(cache: FeatureCache) -> None:
     cache.path(keys[1]).unlink()
     with pytest.raises(StoppedError, match="cached feature was removed"):
         found[keys[1]]
+
+
+def test_a_feature_that_is_only_written_in_part_stops_the_command(tmp_path: Path) -> None:
+    """NumPy then raises an error without a reason: the command has to say more than how many values were written."""
+    program = f"""
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dataset_tools.core.errors import StoppedError
+from fmn.features.cache import FeatureCache
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+try:
+    FeatureCache(Path({str(tmp_path)!r}), "source", dim=5000, axes=1).put("ab" * 32, np.ones(5000, np.float32))
+except StoppedError as error:
+    sys.exit(f"{{error.found}}; {{error.next_step}}; {{error.where}}")
+"""
+    done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False)
+    assert "written completely: the disk is full, or the limit on file sizes" in done.stderr
+    assert "make room or raise the limit" in done.stderr
+    assert f"{'ab' * 32}.npy" in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

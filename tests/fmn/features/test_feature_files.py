@@ -88,7 +88,7 @@ def test_what_is_missing_or_not_finite_is_named_and_one_size_is_asked_for(tmp_pa
     found = load_feature_files(ITEMS, as_npz(tmp_path / "a", given), axes=1)
     assert list(found.values) == [ITEMS[2].sha256]
     assert "no feature for s00-d01" in str(found.failures[ITEMS[0].sha256])
-    assert "s01-d01, of shape [4], cannot be used" in str(found.failures[ITEMS[1].sha256])
+    assert "s01-d01, of shape [4], cannot be used: 1 value is not finite" in str(found.failures[ITEMS[1].sha256])
     given = arrays(4) | {ITEMS[1].name: np.ones(5, np.float32)}
     with pytest.raises(InputError, match="s01-d01 has 5 values, others have 4"):
         load_feature_files(ITEMS, as_npz(tmp_path / "b", given), axes=1)

@@ -41,6 +41,15 @@ def test_the_losses_are_those_that_are_asked_for(network: Callable, batch: Batch
     torch.testing.assert_close(twice["s1"], once["s1"])
 
 
+def test_the_slot_losses_alone_can_be_minimized_before_anything_is_written(network: Callable, batch: Batch) -> None:
+    model = network(training__triplet="off", training__s1_weight=0, training__score_weight=0)
+    model.memory.clear()
+    losses = model.losses(batch)
+    assert {name: loss.item() for name, loss in losses.items()} == {"video_slots": 0, "audio_slots": 0}
+    sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+    assert not any(each.grad.any() for each in model.parameters() if each.grad is not None)
+
+
 def test_the_slot_losses_are_minus_the_log_share_of_the_own_class(
     network: Callable, codes_of: Callable, batch: Batch, items: ItemTensors
 ) -> None:

@@ -20,6 +20,7 @@ from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.features.media import FeatureSet
+from fmn.training.checkpoint import load_run
 from fmn.training.tensor_files import load_tensors, save_tensors
 from fmn.training.train import train
 
@@ -94,6 +95,52 @@ def test_a_finished_run_is_left_as_it_is(workspace: Path, small: Config, made_fe
     assert again == replace(first, already_finished=True)
     assert made_features == calls  # nothing is extracted
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("epochs", [3, 5])
+def test_a_run_that_lost_its_checkpoint_is_neither_finished_nor_continued(
+    workspace: Path, small: Config, epochs: int
+) -> None:
+    run, config = workspace / "runs" / "one", with_values(small, {"training.epochs": 3})
+    train(manifest_of(workspace), config, run)
+    checkpoint = run / "checkpoint.safetensors"
+    whole = checkpoint.read_bytes()
+    again = with_values(small, {"training.epochs": epochs})
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cannot be read"):
+        train(manifest_of(workspace), again, run)
+    checkpoint.unlink()
+    with pytest.raises(InputError, match="checkpoint of the run is missing") as refused:
+        train(manifest_of(workspace), again, run)
+    assert "remove the folder" in str(refused.value.next_step)  # the same command again would be refused again
+    with pytest.raises(InputError, match="checkpoint of the run is missing"):
+        load_run(run, torch.device("cpu"))
+    checkpoint.write_bytes(whole)
+    assert train(manifest_of(workspace), again, run).epochs == epochs
+
+
+def test_a_trained_run_without_its_state_is_not_replaced(workspace: Path, small: Config) -> None:
+    run = workspace / "runs" / "one"
+    train(manifest_of(workspace), with_values(small, {"training.validate_every": 2, "training.epochs": 2}), run)
+    state = (run / "state.safetensors").read_bytes()
+    (run / "state.safetensors").unlink()  # as in a copy of what fmn eval needs
+    checkpoint = (run / "checkpoint.safetensors").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not its training state"):
+            train(manifest_of(workspace), small, run, resume=resume)
+    assert (run / "checkpoint.safetensors").read_bytes() == checkpoint
+    (run / "state.safetensors").write_bytes(state)
+    assert train(manifest_of(workspace), with_values(small, {"training.validate_every": 2}), run).epochs == 3
+
+
+def test_a_run_that_was_killed_after_its_first_checkpoint_begins_again(workspace: Path, small: Config) -> None:
+    run, whole = workspace / "runs" / "one", workspace / "runs" / "whole"
+    train(manifest_of(workspace), with_values(small, {"training.epochs": 1}), run)
+    for name in ("state.safetensors", "state.json"):
+        (run / name).unlink()
+    train(manifest_of(workspace), small, run)
+    train(manifest_of(workspace), small, whole)
+    assert_same(run, whole)
 
 
 def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Config) -> None:

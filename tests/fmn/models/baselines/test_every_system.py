@@ -174,3 +174,25 @@ def test_a_batch_of_a_single_pair_is_trained_on(name: str, small: Config) -> Non
     model.train()
     losses = model.losses(data.batch(np.array([[0, 1]])))
     assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.parametrize("name", ["fmn", "fmn_as_published", "fmn_no_memory", "class_towers", "one_frame"])
+def test_a_form_of_fmn_needs_a_loss(name: str, small: Config) -> None:
+    system = find_system(name)
+    none = {f"training.{term}_weight": 0 for term in ("score", "s1", "triplet", "slot")}
+    with pytest.raises(InputError, match="no loss to train with"):
+        system.complete(with_values(adapted(name, small), none))
+    system.complete(with_values(adapted(name, small), none | {"training.triplet_weight": 1}))
+    for others in (
+        {"training.s1_weight": 1, "model.score": "s1"},
+        {"training.slot_weight": 1, "model.score": "cosine"},
+    ):
+        with pytest.raises(InputError, match="no loss to train with"):
+            system.complete(with_values(adapted(name, small), none | others))
+    for term in ("s1", "slot"):
+        config = with_values(adapted(name, small), none | {f"training.{term}_weight": 1})
+        if name == "fmn_no_memory":
+            with pytest.raises(InputError, match=r"no loss to train with: with model\.score=s1"):
+                system.complete(config)
+        else:
+            system.complete(config)
