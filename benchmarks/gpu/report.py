@@ -31,7 +31,10 @@ packages are installed from the wheels into a separate environment, .cache/gpu-v
 this page is generated from them
 (`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` regenerates it).
 """
-NOTHING = "\n**Nothing has been measured on a GPU yet**, for lack of one.\n"
+NOTHING = """
+**Nothing has been measured on a GPU yet**, for lack of one. That no operation mixes tensors of the CPU and of
+the GPU is tested on a simulated device (`tests/fmn/test_device_placement.py`).
+"""
 
 
 def write_report(results: Path, path: Path) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SOME_FAILED_EXIT_CODE = 1
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last two are bidi controls
 WIDTH_OF_FILES = 120  # columns of a table in a file or a pipe if COLUMNS is not set
+PROGRESS_LINE_S = 30.0  # how often progress is printed as a line where bars cannot be drawn (a log, a notebook)
 WIDE_TERMINAL = 150  # columns that fit bar, counts, times and the longest note side by side
 
 
@@ -55,13 +56,19 @@ class Terminal:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._ended: dict[str, float] = {}
+        self._last_line = 0.0
 
     def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Shows one bar per stage (`dataset_tools.core.progress.Progress`)."""
+        """Shows one bar per stage (`dataset_tools.core.progress.Progress`); a line now and then if no terminal."""
+        now = time.monotonic()
         if self._bars is None:
             self._bars = self._new_bars()
-            self._bars.start()
-        now = time.monotonic()
+            self._last_line = now
+            if self._bars.console.is_terminal:
+                self._bars.start()
+        if not self._bars.console.is_terminal and now - self._last_line >= PROGRESS_LINE_S:
+            self._last_line = now
+            _print_text(self._bars.console, "", f"  {stage:<12} {done:,} of {total:,}")
         if stage not in self._tasks:
             self._started[stage] = now
             self._tasks[stage] = self._bars.add_task(stage, total=total, note=note)
@@ -102,7 +109,8 @@ class Terminal:
 
     def close_bars(self) -> None:
         if self._bars is not None:
-            self._bars.stop()
+            if self._bars.console.is_terminal:
+                self._bars.stop()
             self._bars = None
             self._tasks.clear()
 

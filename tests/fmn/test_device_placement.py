@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from simulated_device import simulated_device
@@ -17,11 +18,13 @@ from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.extract import extract_video
 from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
-pytestmark = [pytest.mark.usefixtures("made_features", "one_thread"), pytest.mark.xdist_group("simulated device")]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("simulated device")]
 
 
 @pytest.fixture
@@ -34,6 +37,12 @@ def few(config: Config, epochs: int = 1) -> Config:
     return replace(config, training=replace(config.training, epochs=epochs, pairs_per_epoch=16))
 
 
+def fmn(command: str, *arguments: object, device: torch.device) -> None:
+    ended = CliRunner().invoke(app, [command, *map(str, arguments), "--device", str(device)])
+    assert ended.exit_code == 0, (command, ended.output, ended.exception)
+
+
+@pytest.mark.usefixtures("made_features")
 @pytest.mark.parametrize("name", sorted(name for name in system_names() if not find_system(name).joint))
 def test_a_system_is_trained_and_scores_as_on_the_cpu(
     name: str, workspace: Path, small: Config, tmp_path: Path, simulated: torch.device
@@ -48,6 +57,7 @@ def test_a_system_is_trained_and_scores_as_on_the_cpu(
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
+@pytest.mark.usefixtures("made_features")
 def test_commands(workspace: Path, small: Config, simulated: torch.device) -> None:
     run, manifests = workspace / "runs" / "one", workspace / "manifests"
     pairs = list(read_rows(manifests / "train.jsonl", SplitPairRow))
@@ -58,15 +68,40 @@ def test_commands(workspace: Path, small: Config, simulated: torch.device) -> No
     train(manifests / "old.jsonl", few(small), run, device=str(simulated))
     assert train(manifests / "old.jsonl", few(small, epochs=2), run, device=str(simulated)).epochs == 2
 
-    def fmn(command: str, *arguments: object) -> None:
-        ended = CliRunner().invoke(app, [command, *map(str, arguments), "--device", str(simulated)])
-        assert ended.exit_code == 0, (command, ended.output, ended.exception)
+    speech, clip = (min(workspace.glob(pattern)) for pattern in ("speech/*.wav", "clips/*.mp4"))
+    for command in (
+        ("eval", run, "--update-memory", "--orders", 1),
+        ("learn", run, manifests / "new.jsonl"),
+        ("eval", run),
+        ("search", run, "--speech", speech),
+        ("search", run, "--clip", clip),
+        ("predict", run, "--clips", manifests / "clips.jsonl"),
+        ("plot", run),
+        ("index", run),
+    ):
+        fmn(*command, device=simulated)
 
-    fmn("eval", run, "--update-memory", "--orders", 1)
-    fmn("learn", run, manifests / "new.jsonl")
-    fmn("eval", run)
-    for option, pattern in (("--speech", "speech/*.wav"), ("--clip", "clips/*.mp4")):
-        fmn("search", run, option, min(workspace.glob(pattern)), "--top", 3)
-    fmn("predict", run, "--clips", manifests / "clips.jsonl")
-    fmn("plot", run)
-    fmn("index", run)
+
+def test_video_features_are_those_of_the_cpu(
+    files: Path, tiny: VideoFeatureConfig, tmp_path: Path, simulated: torch.device
+) -> None:
+    media = load_items(files / "manifests" / "test.jsonl").clip_media()[:2]
+    cpu, found = (
+        extract_video(media, tiny, cache=tmp_path / device, device=device, jobs=1).values
+        for device in ("cpu", str(simulated))
+    )
+    for key in cpu:
+        assert found[key] == pytest.approx(cpu[key], abs=1e-5)
+
+
+def test_the_backbone_is_fine_tuned(files: Path, tmp_path: Path, simulated: torch.device) -> None:
+    manifest = files / "manifests" / "train.jsonl"
+    rows = [
+        msgspec.structs.replace(row, label=msgspec.structs.replace(row.label, action=row.label.subject))
+        for row in read_rows(manifest, SplitPairRow)
+    ]
+    write_rows(manifest, rows)
+    small = ("video.width=0.0625", "video.weights=random", "video.resize_px=40", "video.crop_px=32")
+    settings = [part for value in (*small, "video.window_frames=8") for part in ("--set", value)]
+    options = ("--epochs", 1, "--batch", 4, "--out", tmp_path / "tuned", *settings)
+    fmn("finetune", manifest, *options, device=simulated)

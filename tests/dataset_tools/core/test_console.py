@@ -43,6 +43,20 @@ def test_bars_counts_times_and_note_fit_any_terminal(
     assert "clip 5" in lines[0] or expected == 3
 
 
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([0.0, 10.0, 31.0, 40.0, 62.0])
+    monkeypatch.setattr("dataset_tools.core.console.time.monotonic", lambda: next(seconds))
+    terminal = Terminal(as_json=True)
+    for done in range(5):
+        terminal.progress("videos", 1000 * done, 5000)
+    terminal.close_bars()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == ["  videos       2,000 of 5,000", "  videos       4,000 of 5,000"]
+
+
 def interrupted_import() -> RuntimeError:
     """What Python 3.11 makes of an interrupt in a descriptor's ``__set_name__``."""
     error = RuntimeError("Error calling __set_name__ on 'Field' instance")
