@@ -60,7 +60,7 @@ def steps(device: str) -> list[Step]:
     return [
         tests("agreement", 1, 90),
         tests("training", 1, 270),
-        tests("features", 1, 110),
+        tests("features", 1, 110, "demo"),
         tests("commands", 2, 240),
         tests("baselines", 2, 230, "class_towers", "two_classifiers"),  # every test run trains all of them on the CPU
         benchmark("training_demo", "training_loop", 60, (), (*few, *TINY_MODEL)),

@@ -1,6 +1,6 @@
 """The commands that a user types, each in a process of its own, with ``--device``.
 
-A rehearsal on the CPU runs some of them in this process: they are started like the others, and load torch as long.
+A rehearsal on the CPU runs all but the training in this process: each of the others would load torch again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ pytestmark = pytest.mark.gpu
 ROOT = Path(__file__).parent.parent.parent
 
 
+def rehearsed(device: torch.device, *values: str) -> tuple[str, ...]:
+    """Options that set configuration values in a rehearsal, to make it short."""
+    return tuple(part for value in values for part in ("--set", value)) if device.type == "cpu" else ()
+
+
 @pytest.fixture(scope="module")
 def fmn(device: torch.device) -> Callable[..., dict[str, Any]]:
     """Runs a command with the device and gives its JSON."""
@@ -31,7 +36,7 @@ def fmn(device: torch.device) -> Callable[..., dict[str, Any]]:
     def run(command: str, *arguments: object, on: str = str(device)) -> dict[str, Any]:
         started = time.perf_counter()
         typed = [command, *map(str, arguments), "--device", on, "--json"]
-        if device.type == "cpu" and command in ("eval", "search"):
+        if device.type == "cpu" and command != "train":
             ended = CliRunner().invoke(app, typed)
             code, said, complaint = ended.exit_code, ended.stdout, ended.stderr
         else:
@@ -85,7 +90,9 @@ def test_search_finds_clips_and_utterances(run: Path, small: Path, fmn: Callable
         assert len(scores) == 3
 
 
-def test_compare_sets_systems_side_by_side(small: Path, fmn: Callable[..., dict[str, Any]]) -> None:
+def test_compare_sets_systems_side_by_side(
+    small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]
+) -> None:
     manifests = small / "manifests"
     options = (
         "--models",
@@ -98,13 +105,15 @@ def test_compare_sets_systems_side_by_side(small: Path, fmn: Callable[..., dict[
         2,
         "--out",
         small / "runs" / "compare",
+        *rehearsed(device, "model.hidden_size=8", "model.head_hidden_size=8", "training.threads=1"),
     )
     fmn("compare", manifests / "train.jsonl", manifests / "test.jsonl", *options)
     assert (small / "runs" / "compare" / "compare.json").is_file()
 
 
 def test_finetune_trains_the_backbone(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> None:
-    few = ("--set", "video.width=0.0625", "--set", "video.weights=random") if device.type == "cpu" else ()
+    small_pictures = ("video.resize_px=40", "video.crop_px=32", "video.window_frames=8")
+    few = rehearsed(device, "video.width=0.0625", "video.weights=random", *small_pictures)
     out = small / "runs" / "finetune"
     found = fmn("finetune", small / "manifests" / "train.jsonl", "--epochs", 1, "--batch", 4, "--out", out, *few)
     assert Path(found["weights"]).exists()
