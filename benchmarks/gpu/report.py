@@ -33,7 +33,7 @@ this page is generated from them
 """
 NOTHING = """
 **Nothing has been measured on a GPU yet**, for lack of one. That no operation mixes tensors of the CPU and of
-the GPU is tested on a simulated device (`tests/fmn/test_device_placement.py`).
+the GPU is tested on a simulated device (`tests/fmn/simulated_device/`).
 """
 
 

@@ -73,7 +73,7 @@ def test_the_store_is_filled_once_and_names_failures(
         decoded.append(name)
 
     bad = Media("0" * 64, tmp_path / "none.mp4", "none")
-    assert list(store.fill([*(clip.media for clip in movers), bad], progress=note)) == [bad.sha256]
+    assert list(store.fill([*(clip.media for clip in movers), bad], progress=note)) == [(bad.sha256, bad.path)]
     assert decoded == ["none"]
 
 
@@ -82,7 +82,7 @@ def test_samples_of_a_file_of_other_content_are_not_kept(
 ) -> None:
     first, second = (mover.media for mover in movers[:2])
     store = SampleStore(tmp_path, tiny)
-    assert list(store.fill([Media(first.sha256, second.path, "first")])) == [first.sha256]
+    assert list(store.fill([Media(first.sha256, second.path, "first")])) == [(first.sha256, second.path)]
     assert store.fill([first]) == {}
     assert np.array_equal(store.samples(first.sha256, "rgb"), read_samples(first.path, tiny).rgb)
 

@@ -24,7 +24,7 @@ from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("simulated device")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import pytest
 import torch
 from simulated_device import simulated_device
 
-pytestmark = pytest.mark.xdist_group("simulated device")
-
 
 @pytest.fixture
 def device() -> Iterator[torch.device]:
