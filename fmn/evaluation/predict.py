@@ -189,8 +189,8 @@ def _with_features(
             f"Nothing can be predicted: no {'utterance' if rows else 'clip'} has features"
             + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
             where=items.manifest,
-            expected="clips, and utterances of the training manifest, whose files are intact",
-            next_step="restore the files; fmn-data verify names those that changed",
+            expected="clips and utterances whose files are intact, and have features if these are read from files",
+            next_step="correct what the reason names; fmn-data verify names files that are missing or changed",
         )
     return rows, heard
 
