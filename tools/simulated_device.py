@@ -1,8 +1,9 @@
 """A torch device of the type ``simulated``, to test device placement without a GPU.
 
 Its tensors hold their values on the CPU and compute there. But as on a GPU, an operation refuses tensors of both
-devices (except index tensors and tensors without dimensions, as CUDA does), and so does ``numpy()`` its tensors. A
-GPU's kernels, random numbers, mixed precision and memory are not simulated: ``make gpu`` tests these.
+devices, and ``numpy()`` refuses its tensors. CUDA's exceptions are allowed: on the CPU may be index tensors and, in
+elementwise operations, tensors without dimensions. A GPU's kernels, random numbers, mixed precision and memory are not
+simulated: ``make gpu`` tests these.
 
 Torch's fake tensors check devices, too, but hold no values, and training depends on values.
 """
@@ -26,6 +27,7 @@ INDEXING = {
     *(aten.index.Tensor, aten._unsafe_index.Tensor),
     *(aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default, aten._unsafe_index_put.default),
 }
+TAKE_SCALARS = {*INDEXING, aten.fill_.Tensor, aten.masked_fill.Tensor, aten.masked_fill_.Tensor}  # and elementwise ones
 
 
 class _Backend(_DummyBackendModule):
@@ -35,6 +37,8 @@ class _Backend(_DummyBackendModule):
         return [torch.bfloat16]
 
 
+# Before the first backward pass of the process, since autograd knows only the devices of that time. Torch then takes it
+# for the accelerator, even beside a GPU, which loses its pinned memory: its tests have a process of their own.
 _setup_privateuseone_for_python_backend("simulated", _Backend())
 DEVICE = torch.device("simulated:0")
 
@@ -85,7 +89,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @contextmanager
 def simulated_device() -> Iterator[torch.device]:
     """Inside, tensors can be created on, and moved to, the device that it yields, in threads that start there, too."""
-    run = Thread.run
+    run, lifts = Thread.run, torch._C._only_lift_cpu_tensors()
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
 
     def run_in_mode(thread: Thread) -> None:
@@ -100,7 +104,7 @@ def simulated_device() -> Iterator[torch.device]:
         with _Mode():
             yield DEVICE
     finally:
-        torch._C._set_only_lift_cpu_tensors(False)
+        torch._C._set_only_lift_cpu_tensors(lifts)
         Thread.run = run  # type: ignore[method-assign]
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
@@ -141,8 +145,9 @@ def _run(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 def _check_devices(operation: Any, args: Sequence[Any], tensors: list[Tensor]) -> None:
     if operation in COPIES or not any(isinstance(tensor, SimulatedTensor) for tensor in tensors):
         return
+    takes_scalars = operation in TAKE_SCALARS or torch.Tag.pointwise in operation.tags
     for tensor in tensors:
-        if isinstance(tensor, SimulatedTensor) or tensor.dim() == 0:
+        if isinstance(tensor, SimulatedTensor) or (takes_scalars and tensor.dim() == 0):
             continue
         is_values = len(args) > 2 and tensor is args[2]
         if operation in INDEXING and isinstance(args[0], SimulatedTensor) and not is_values:

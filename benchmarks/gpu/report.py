@@ -32,8 +32,8 @@ this page is generated from them
 (`python -m benchmarks.gpu.report gpu-results docs/benchmarks-gpu.md` regenerates it).
 """
 NOTHING = """
-**Nothing has been measured on a GPU yet**, for lack of one. That no operation mixes tensors of the CPU and of
-the GPU is tested on a simulated device (`tests/fmn/simulated_device/`).
+**Nothing has been measured on a GPU yet**, for lack of one. That training, evaluation, search, fine-tuning and video
+features mix no tensors of the CPU and of the GPU is tested on a simulated device (`tests/fmn/simulated_device/`).
 """
 
 

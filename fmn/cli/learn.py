@@ -47,8 +47,8 @@ def learn(
         planned, result = plan_learning(
             run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress
         )
-        classes = ", ".join(result.classes)
-        show_dry_run(terminal, planned, f"learn {classes}: {result.added} new items among", result=result.as_dict())
+        doing = f"learn {', '.join(result.classes)}: {count_of(result.added, 'new item')} among"
+        show_dry_run(terminal, planned, doing, result=result.as_dict())
         return
     found = learn_classes(run, pairs, out=out, skip_known=skip_known, **options.compute, progress=terminal.progress)
     items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"

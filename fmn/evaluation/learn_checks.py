@@ -162,9 +162,11 @@ def joined_classes(before: LearnedClasses | None, items: Items) -> tuple[ClassLa
     """Returns the classes that a run has learned before and those of the clips of ``items``, sorted by id.
 
     Raises:
-        InputError: a class was learned before with another action, subject or object.
+        InputError: a class was learned before with another action, subject or object, or with an id that differs only
+            in how its letters are encoded.
     """
     labels = {label.id: label for label in before.classes} if before else {}
+    check_class_ids({*labels, *(label.id for label in items.classes)}, items.manifest)  # a copy may have learned more
     ids = {row.class_id for row in items.clips}
     for label in items.classes:
         if label.id in ids and labels.setdefault(label.id, label) != label:

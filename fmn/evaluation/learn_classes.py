@@ -145,7 +145,8 @@ def plan_learning(
     check_sizes(source, found.video.dim, found.audio.dim)
     check_sources(source, found.sources, found.own)
     folder = out or run
-    loaded = source if needs_copy(run, folder) else load_run(folder, cpu)
+    copied = _files_of(run) if needs_copy(run, folder) else []
+    loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
         _, of_training = plan_features(training_items(loaded, root)[1], loaded.config, **options)
@@ -160,7 +161,9 @@ def plan_learning(
         utterances + added["audio"],
         sum(added.values()),
     )
-    return DryRun(len(items.clips), len(items.utterances), to_extract, (folder / NEW_CLASSES_FILE,)), result
+    written = [NEW_CLASSES_FILE] if result.added or not loaded.learned else []
+    files = tuple(folder / name for name in dict.fromkeys([*copied, *written]))
+    return DryRun(len(items.clips), len(items.utterances), to_extract, files), result
 
 
 @contextmanager
@@ -205,11 +208,16 @@ def written_memory(
 
 
 def _copy_run(run: Path, out: Path) -> None:
-    """Copies a run to a sibling folder; the checkpoint comes last, so that a partial copy does not count as a run."""
-    for name in (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE):
-        if (run / name).is_file():
-            with written_whole(out / name) as partial:
-                copyfile(run / name, partial)
+    """Copies a run to a sibling folder."""
+    for name in _files_of(run):
+        with written_whole(out / name) as partial:
+            copyfile(run / name, partial)
+
+
+def _files_of(run: Path) -> list[str]:
+    """Returns the files to copy; the checkpoint comes last, so that a partial copy does not count as a run."""
+    names = (CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, NEW_CLASSES_FILE, CHECKPOINT_FILE)
+    return [name for name in names if (run / name).is_file()]
 
 
 def _fitted(

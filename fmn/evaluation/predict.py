@@ -99,7 +99,7 @@ def predict(
     found = extract_both(
         media, items.utterance_media(), config, items.workspace, device=chosen, jobs=jobs, progress=progress
     )
-    rows, heard = _with_features(rows, items, found)
+    rows, heard = _with_features(rows, media, items, found)
     utterances = [items.utterances[index] for index in heard]
     utterance_classes = items.utterance_classes[heard]
     data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
@@ -158,7 +158,7 @@ def plan_prediction(
     found = extract_both(
         media, spoken, loaded.config, items.workspace, device=cpu, jobs=jobs, progress=progress, dry_run=True
     )
-    rows, heard = _with_features(rows, items, found)
+    rows, heard = _with_features(rows, media, items, found)
     check_sizes(loaded, found.video.dim, found.audio.dim)
     scores = np.zeros((len(rows), len(heard)), dtype=np.float32)  # which clips get a vote does not depend on them
     scores[_own_utterances(rows, [items.utterances[index] for index in heard])] = -np.inf
@@ -173,16 +173,25 @@ def _clip_media(rows: Sequence[ClipRow], items: Items) -> list[Media]:
     return [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
 
 
-def _with_features(rows: Sequence[ClipRow], items: Items, found: BothFeatures) -> tuple[list[ClipRow], list[int]]:
+def _with_features(
+    rows: Sequence[ClipRow], media: Sequence[Media], items: Items, found: BothFeatures
+) -> tuple[list[ClipRow], list[int]]:
     """Returns the clips that have features, and the indices of the utterances that have some.
 
     Raises:
         InputError: there are none.
     """
-    rows = [row for row in rows if row.sha256 in found.video.values]
-    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in found.audio.values]
+    rows = [row for row, one in zip(rows, media, strict=True) if found.video.failure_of(one) is None]
+    heard = [index for index, one in enumerate(items.utterance_media()) if found.audio.failure_of(one) is None]
     if not rows or not heard:
-        raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=items.manifest)
+        first = next(iter(found.failures.items()), None)
+        raise InputError(
+            f"Nothing can be predicted: no {'utterance' if rows else 'clip'} has features"
+            + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
+            where=items.manifest,
+            expected="clips and utterances whose files are intact, and have features if these are read from files",
+            next_step="correct what the reason names; fmn-data verify names files that are missing or changed",
+        )
     return rows, heard
 
 

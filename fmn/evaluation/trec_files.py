@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.files import clear_partial, written_whole
 from fmn.data.items import Items
-from fmn.metrics.directions import by_direction, queries_and_gallery
+from fmn.metrics.directions import DIRECTIONS, by_direction, queries_and_gallery
 
 TREC_TOP = 1000
 """Default number of items per query, the customary maximum for trec_eval."""
@@ -70,8 +70,7 @@ def write_trec_files(
 def trec_paths(folder: Path) -> tuple[Path, ...]:
     """Returns the paths of the six files."""
     names = ("run.{}", "qrels.{}.class", "qrels.{}.instance")
-    directions = ("audio_to_video", "video_to_audio")
-    return tuple(folder / f"{name.format(direction)}.txt" for direction in directions for name in names)
+    return tuple(folder / f"{name.format(direction)}.txt" for direction in DIRECTIONS for name in names)
 
 
 def encoded(name: str) -> str:

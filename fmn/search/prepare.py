@@ -26,7 +26,7 @@ from fmn.search.search_results import (
     index_folder,
     left_rows,
 )
-from fmn.training.checkpoint import LoadedRun, load_config, load_run
+from fmn.training.checkpoint import LoadedRun, load_run
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def prepare_galleries(
     prepared = []
     for kind, rows in galleries.items():
         if dry_run:
-            prepared.append(_planned(loaded, kind, rows, source, jobs))
+            prepared.append(_planned(loaded, kind, rows, source, jobs, progress))
             continue
         gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
         prepared.append(
@@ -121,11 +121,10 @@ def plan_search(
     A text is synthesized, and a recording post-processed, in a temporary folder.
     """
     check_query(query, kind)
-    (gallery,) = prepare_galleries(
-        run, source, kinds=(kind,), device=device, jobs=jobs, dry_run=True, progress=progress
-    )
+    loaded = load_run(run, usable_device(device, dry_run=True))
+    gallery = _planned(loaded, kind, source.rows(kind), source, jobs, progress)
     with TemporaryDirectory() as folder:
-        _, notes = prepared_query(query, kind, load_config(run), source, Path(folder), voices=voices)
+        _, notes = prepared_query(query, kind, loaded.config, source, Path(folder), voices=voices)
     return planned_galleries([gallery], notes)
 
 
@@ -148,6 +147,7 @@ def _planned(
     rows: Sequence[ClipRow | UtteranceRow],
     source: GallerySource,
     jobs: int | None,
+    progress: Progress,
 ) -> PreparedGallery:
     """Returns the gallery of these rows as `Gallery` would prepare it.
 
@@ -156,7 +156,8 @@ def _planned(
     """
     workspace, listing = source.workspace, source.listing(kind)
     media, failures = files_of(rows, workspace)
-    options: dict[str, Any] = {"cache": feature_cache(workspace), "jobs": jobs or default_jobs(), "dry_run": True}
+    options: dict[str, Any] = {"jobs": jobs or default_jobs(), "progress": progress, "dry_run": True}
+    options["cache"] = feature_cache(workspace)
     if kind == "speech":
         features = extract_video(media, loaded.config.video, **options)
         check_sizes(loaded, features.dim, 0)

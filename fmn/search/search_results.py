@@ -139,6 +139,8 @@ def left_rows(
             "Nothing can be searched: no item of the manifest has features"
             + (f"; the first, {first[0]}: {first[1].found}" if first else ""),
             where=manifest,
+            expected="items whose files are intact, and have features if these are read from files",
+            next_step="correct what the reason names; fmn-data verify names files that are missing or changed",
         )
     return left
 

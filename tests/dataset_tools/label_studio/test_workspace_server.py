@@ -6,8 +6,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import pytest
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio import server as servers
 from dataset_tools.label_studio.media_urls import Addresses, refuse_links_out
 from dataset_tools.label_studio.projects import remembered_projects
 from dataset_tools.label_studio.pull import pull
@@ -291,105 +288,3 @@ def test_a_start_that_fails_keeps_the_address(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(StoppedError, match="exited at once"):
         serve(workspace)
     assert json.loads(login_file(workspace).read_text())["url"] == "http://127.0.0.1:9"
-
-
-def test_a_copy_of_a_workspace_does_not_use_the_server_of_the_original(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server would play the original's clips, and refuses the folders of the copy; `--stop` would stop it."""
-    original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
-    served = original.cache / "label-studio" / "served"
-    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
-    record = {"schema": "fmn.server/1", "account": account, "url": "http://127.0.0.1:9", "served": str(served)}
-    for workspace in (original, copy):
-        login_file(workspace).parent.mkdir(parents=True)
-        login_file(workspace).write_text(json.dumps({**record, "pid": 2**30}))
-    monkeypatch.setattr("dataset_tools.label_studio.workspace_server.knows", lambda *_: True)
-    (tmp_path / "link").symlink_to(original.root, target_is_directory=True)
-    for same in (original, Workspace(tmp_path / "link")):
-        found = find_server(same, {})
-        assert found is not None
-        assert found.document_root == served  # as the server knows it, not by another name
-    assert find_server(copy, {}) is None
-    assert not stop(copy)
-    assert stop(original)
-
-
-def test_a_copy_of_a_workspace_leaves_the_port_to_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have one account: on the original's port, the original would take the copy's server for its own."""
-    original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
-    served = original.cache / "label-studio" / "served"
-    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
-    record = {"schema": "fmn.server/1", "account": account, "url": "http://127.0.0.1:9", "served": str(served)}
-    asked: list[int | None] = []
-
-    def start(*_: object, port: int | None, **__: object) -> None:
-        asked.append(port)
-        raise StoppedError("Nothing is started here")
-
-    module = "dataset_tools.label_studio.workspace_server"
-    monkeypatch.setattr(f"{module}.start", start)
-    for name, result in (("knows", False), ("is_free", True), ("is_installed", True), ("install", None)):
-        monkeypatch.setattr(f"{module}.{name}", lambda *_, result=result: result)
-    for workspace in (original, copy):
-        login_file(workspace).parent.mkdir(parents=True)
-        login_file(workspace).write_text(json.dumps({**record, "pid": 1}))
-        with pytest.raises(StoppedError, match="Nothing is started"):
-            serve(workspace)
-    assert asked == [9, None]
-
-
-def test_the_server_of_a_place_that_a_workspace_was_moved_from_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not by a copy whose original is still there, and no other process that has its id by now."""
-    original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
-    program = tmp_path / "label-studio"
-    program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
-    program.chmod(0o755)
-    processes = [subprocess.Popen([program, "start", "--port", port]) for port in ("12", "123")]
-    account = {"email": "a@localhost", "password": "b", "api_key": "c"}
-    served = str(original.cache / "label-studio" / "served")
-
-    def record(pid: int, **changed: str) -> str:
-        content = {"schema": "fmn.server/1", "url": "http://127.0.0.1:12", "served": served, "pid": pid}
-        return json.dumps({**content, "account": {**account, **changed}})
-
-    try:
-        for process in processes:
-            monkeypatch.setitem(servers._started_here, process.pid, process)
-        for workspace in (original, copy):
-            login_file(workspace).parent.mkdir(parents=True)
-            login_file(workspace).write_text(record(processes[0].pid))
-        assert not stop(copy)
-        login_file(original).unlink()
-        login_file(copy).write_text(record(processes[1].pid))  # on port 123: another server
-        assert not stop(copy)
-        assert [process.poll() for process in processes] == [None, None]
-        login_file(copy).write_text(record(processes[0].pid))
-        login_file(original).write_text(record(1, api_key="d"))  # another workspace is in that place now
-        assert stop(copy)
-        assert [process.poll() is None for process in processes] == [False, True]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-@running
-@together
-def test_a_workspace_that_is_moved_while_its_server_runs_gets_a_server_at_the_same_address(
-    make_workspace: Callable[..., Workspace], tmp_path: Path
-) -> None:
-    """The one that still runs finds no data in the earlier place, and answers every request with an error."""
-    first = serve(make_workspace(["wash_apple"]))
-    workspace = Workspace((tmp_path / "set").rename(tmp_path / "moved"))
-    try:
-        assert not knows(first.url, Account(str(first.email), "", first.api_key))
-        second = serve(workspace)
-        assert (second.url, second.replaced) == (first.url, str(first.document_root))
-        assert second.document_root == workspace.cache / "label-studio" / "served"
-        assert find_server(workspace, {}) is not None
-        assert serve(workspace).replaced is None
-    finally:
-        assert stop(workspace)

@@ -230,11 +230,15 @@ def test_classes_are_learned_as_was_said(
         write_rows(workspace / "manifests" / f"{name}.jsonl", of_part)
     done("train", "manifests/old.jsonl", "--epochs", 1, *small_settings, "--run", "runs/one")
     learn = ("learn", "runs/one", "manifests/new.jsonl", "--out", "runs/two")
-    planned = said(*learn)["result"]
+    whole = said(*learn)
+    planned = whole["result"]
     assert planned == {"run": "runs/two", "classes": ["wash_thing3"], "clips": 2, "utterances": 2, "added": 4}
     found = done(*learn)
     assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing3"]}
-    assert said(*learn)["result"]["added"] == 0
+    written = {str(path) for path in Path("runs/two").iterdir() if path.suffix in (".json", ".safetensors")}
+    assert set(whole["files"]) == written
+    again = said(*learn)
+    assert (again["result"]["added"], again["files"]) == (0, [])
     more = ("learn", "runs/two", "manifests/more.jsonl")
     assert "would learn wash_thing3: 2 new items among 3 clips and 3 utterances" in dry(*more).output
     planned = said(*more)["result"]

@@ -22,7 +22,7 @@ from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_codes, evaluate
-from fmn.evaluation.learn_classes import learn_classes
+from fmn.evaluation.learn_classes import learn_classes, plan_learning
 from fmn.evaluation.predict import predict, with_new_classes
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
@@ -205,11 +205,13 @@ def test_a_class_that_looks_like_a_known_one_is_refused(workspace: Path, small: 
         learn_classes(run, folder / "new.jsonl", out=workspace / "runs" / "more")
     assert not (workspace / "runs" / "more").exists()
 
-    write_rows(folder / "new.jsonl", of(rows[NEW], "th\u00e9"))
-    learn_classes(run, folder / "new.jsonl")
-    write_rows(folder / "new.jsonl", of(rows["wash_thing3"], "the\u0301"))
-    with pytest.raises(ManifestError, match="two classes look the same"):
-        learn_classes(run, folder / "new.jsonl")
+    for copy in (workspace / "runs" / "copy", None):  # into a copy of the run, which itself has not learned it
+        write_rows(folder / "new.jsonl", of(rows[NEW], "th\u00e9"))
+        learn_classes(run, folder / "new.jsonl", out=copy)
+        write_rows(folder / "new.jsonl", of(rows["wash_thing3"], "the\u0301"))
+        for learn in (learn_classes, plan_learning):
+            with pytest.raises(ManifestError, match="two classes look the same"):
+                learn(run, folder / "new.jsonl", out=copy)
 
 
 def test_what_cannot_be_learned_right_is_refused(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
-from fmn.evaluation.predict import _own_utterances, predict
+from fmn.evaluation.predict import _own_utterances, plan_prediction, predict
 from fmn.features.media import FeatureSet, Media
 from fmn.training.checkpoint import load_run
 
@@ -90,3 +91,27 @@ def test_utterances_without_features_are_named(workspace: Path, run: Path, monke
     assert "20 clips, " in result.output
     assert f"1 file has no features, left out:\n  {lost.id}: It is silent" in result.output
     assert "no prediction" not in result.output
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_damaged_file_has_no_prediction_by_the_feature_of_an_intact_one(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intact, other = load_items(workspace / "manifests" / "train.jsonl").clips[:2]
+    damaged = msgspec.structs.replace(other, sha256=intact.sha256)
+    write_rows(workspace / "manifests" / "clips.jsonl", [intact, damaged])
+    usual = loading.extract_video
+
+    def some(media: list[Media], *arguments: Any, **options: Any) -> FeatureSet:
+        changed = {(intact.sha256, workspace / damaged.path): SampleError("It has changed")}
+        return replace(usual(media, *arguments, **options), changed=changed)
+
+    monkeypatch.setattr(loading, "extract_video", some)
+    manifest = workspace / "manifests" / "train.jsonl"
+    found = predict(run, manifest)
+    assert (found.clips, found.failures) == (1, {damaged.id: "It has changed"})
+    assert [row.id for row in read_rows(found.path, PredictionRow)] == [intact.id]
+    assert plan_prediction(run, manifest)[0].clips == 1
+    write_rows(workspace / "manifests" / "clips.jsonl", [damaged])
+    with pytest.raises(InputError, match=f"no clip has features; the first, {damaged.id}: It has changed"):
+        predict(run, manifest)

@@ -15,7 +15,7 @@ from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.search import gallery_index, gallery_search, prepare
 from fmn.search.gallery_search import search
-from fmn.search.prepare import prepare_galleries
+from fmn.search.prepare import plan_search, prepare_galleries
 from fmn.search.search_results import GallerySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,6 +80,22 @@ def test_a_missing_library_is_told_before_features_are_extracted(
     with pytest.raises(InputError, match="faiss"):
         prepare_galleries(run, GallerySource(manifest))
     assert made_features == before
+
+
+@pytest.mark.usefixtures("made_features")
+def test_a_search_needs_no_index_and_neither_does_its_dry_run(
+    run: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (gallery_search, prepare):
+        monkeypatch.setattr(module, "INDEXED_FROM", 12)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(prepare, "extract_video", gallery_search.extract_video)  # the one that makes them up
+    asked = load_items(manifest).utterances[0]
+    monkeypatch.setattr(gallery_search, "sha256_of", lambda path: asked.sha256)  # by which features are made up
+    query = manifest.parent.parent / asked.path
+    assert len(search(run, query, "speech", GallerySource(manifest)).hits) == 10
+    planned = plan_search(run, query, "speech", GallerySource(manifest))
+    assert (planned.clips, planned.utterances, planned.files) == (12, 0, ())
 
 
 @pytest.mark.usefixtures("made_features")
