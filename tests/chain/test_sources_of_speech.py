@@ -171,7 +171,7 @@ def test_no_command_touches_a_recording(
         ("build", *own, "--no-speech"),
         ("build", *own, "--per-class", 3),
         ("retry", *own),
-        ("build", *own),
+        ("build", *own, "--per-class", EACH),
     ):
         ended = run("fmn-data", command[0], *command[1:], "-w", workspace)
         assert ended.code == 0, (command, ended.err)
