@@ -99,8 +99,9 @@ def test_the_backbone_is_fine_tuned(files: Path, tmp_path: Path, simulated: torc
     rows = [
         msgspec.structs.replace(row, label=msgspec.structs.replace(row.label, action=row.label.subject))
         for row in read_rows(manifest, SplitPairRow)
+        if {row.clip.person, row.utterance.voice} <= {"s00", "s01", "voice0", "voice1"}
     ]
-    write_rows(manifest, rows)
+    write_rows(manifest, rows)  # the clips of two persons; that of each class is trained on, or of fold 0
     small = ("video.width=0.0625", "video.weights=random", "video.resize_px=40", "video.crop_px=32")
     settings = [part for value in (*small, "video.window_frames=8") for part in ("--set", value)]
     options = ("--epochs", 1, "--batch", 4, "--out", tmp_path / "tuned", *settings)
