@@ -179,8 +179,9 @@ def _with_features(rows: Sequence[ClipRow], items: Items, found: BothFeatures) -
     Raises:
         InputError: there are none.
     """
-    rows = [row for row in rows if row.sha256 in found.video.values]
-    heard = [index for index, row in enumerate(items.utterances) if row.sha256 in found.audio.values]
+    media = zip(rows, _clip_media(rows, items), strict=True)
+    rows = [row for row, one in media if found.video.failure_of(one) is None]
+    heard = [index for index, one in enumerate(items.utterance_media()) if found.audio.failure_of(one) is None]
     if not rows or not heard:
         raise InputError("Nothing can be predicted: no clip, or no utterance, has features", where=items.manifest)
     return rows, heard

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError, SampleError
@@ -90,3 +91,26 @@ def test_utterances_without_features_are_named(workspace: Path, run: Path, monke
     assert "20 clips, " in result.output
     assert f"1 file has no features, left out:\n  {lost.id}: It is silent" in result.output
     assert "no prediction" not in result.output
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_changed_file_has_no_prediction_though_another_has_its_content(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = load_items(workspace / "manifests" / "train.jsonl")
+    changed = structs.replace(items.clips[1], id="z-changed", path="clips/z-changed.mp4")
+    write_rows(workspace / "manifests" / "clips.jsonl", [*items.clips, changed])
+    (workspace / changed.path).write_text("of another content")
+    usual = loading.extract_video
+
+    def some(media: list[Media], *arguments: Any, **options: Any) -> FeatureSet:
+        path = next(one.path for one in media if one.name == "z-changed")
+        found = usual(media, *arguments, **options)
+        return replace(found, changed={(changed.sha256, path): SampleError("The content has changed")})
+
+    monkeypatch.setattr(loading, "extract_video", some)
+    found = predict(run, workspace / "manifests" / "train.jsonl")
+    rows = list(read_rows(found.path, PredictionRow))
+    assert found.failures == {"z-changed": "The content has changed"}
+    assert {row.id for row in rows} == {clip.id for clip in items.clips}
+    assert found.clips == len(items.clips)
