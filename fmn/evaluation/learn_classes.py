@@ -145,7 +145,8 @@ def plan_learning(
     check_sizes(source, found.video.dim, found.audio.dim)
     check_sources(source, found.sources, found.own)
     folder = out or run
-    loaded = source if needs_copy(run, folder) else load_run(folder, cpu)
+    is_copy = needs_copy(run, folder)
+    loaded = source if is_copy else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
         _, of_training = plan_features(training_items(loaded, root)[1], loaded.config, **options)
@@ -160,7 +161,8 @@ def plan_learning(
         utterances + added["audio"],
         sum(added.values()),
     )
-    return DryRun(len(items.clips), len(items.utterances), to_extract, (folder / NEW_CLASSES_FILE,)), result
+    files = (folder,) if is_copy else (folder / NEW_CLASSES_FILE,) if result.added or not loaded.learned else ()
+    return DryRun(len(items.clips), len(items.utterances), to_extract, files), result
 
 
 @contextmanager

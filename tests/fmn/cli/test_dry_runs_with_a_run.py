@@ -230,14 +230,19 @@ def test_classes_are_learned_as_was_said(
         write_rows(workspace / "manifests" / f"{name}.jsonl", of_part)
     done("train", "manifests/old.jsonl", "--epochs", 1, *small_settings, "--run", "runs/one")
     learn = ("learn", "runs/one", "manifests/new.jsonl", "--out", "runs/two")
-    planned = said(*learn)["result"]
+    planned = said(*learn)
+    assert planned["files"] == ["runs/two"]  # with the copy of the run
+    planned = planned["result"]
     assert planned == {"run": "runs/two", "classes": ["wash_thing3"], "clips": 2, "utterances": 2, "added": 4}
     found = done(*learn)
     assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing3"]}
-    assert said(*learn)["result"]["added"] == 0
+    again = said(*learn)
+    assert (again["result"]["added"], again["files"]) == (0, [])
     more = ("learn", "runs/two", "manifests/more.jsonl")
     assert "would learn wash_thing3: 2 new items among 3 clips and 3 utterances" in dry(*more).output
-    planned = said(*more)["result"]
+    planned = said(*more)
+    assert planned["files"] == ["runs/two/new_classes.safetensors"]
+    planned = planned["result"]
     found = done(*more)
     assert {name: found[name] for name in planned} == planned
     other = dry("learn", "runs/one", "manifests/more.jsonl", "--out", "elsewhere/two", exit_code=2)
