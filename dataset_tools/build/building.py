@@ -21,7 +21,7 @@ from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
-from dataset_tools.corpora.sentence_files import read_sentences
+from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
@@ -212,13 +212,22 @@ def _check_speech(options: SpeechOptions, classes: ClassFile, reviews: Sequence[
         InputError: the engine does not exist or does not speak the language, there are neither words nor sentences in
             it, or a sentence file cannot be read.
     """
-    check_words(classes, options.language)
-    voices_in(options.language, open_engine(options.engine))
-    sentences = read_sentences(options.sentences)
+    sentences = check_speech_options(options, classes)
     agreed = agreed_sentences(decide(reviews, "clip"))
     if options.language not in LANGUAGES and not may_describe_a_clip(sentences, agreed, options.language):
         raise no_sentence(options.language)
     return notes_on_language(sentences, agreed, options.language)
+
+
+def check_speech_options(options: SpeechOptions, classes: ClassFile) -> SentenceSpans:
+    """Checks what does not depend on the footage; returns the contents of the sentence files.
+
+    Raises:
+        InputError: the engine does not exist or does not speak the language, or a sentence file cannot be read.
+    """
+    check_words(classes, options.language)
+    voices_in(options.language, open_engine(options.engine))
+    return read_sentences(options.sentences)
 
 
 def _cut(

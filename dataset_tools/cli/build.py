@@ -60,7 +60,7 @@ def build(
 
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
-    from dataset_tools.build.building import build_dataset
+    from dataset_tools.build.building import build_dataset, check_speech_options
     from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engines.registry import voice_licences
 
@@ -84,10 +84,13 @@ def build(
         kept |= kept_sentences
     if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
         terminal.say(f"  class file: {class_file.path}")
-    if dry_run and footage.would_draw_standin(place):
-        terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
-        terminal.result({"dry_run": True, "clips": None})
-        return
+    if footage.would_draw_standin(place):
+        if options.speech:  # before minutes of rendering
+            check_speech_options(replace(options.voices, sentences=sentences or ()), class_file)
+        if dry_run:
+            terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
+            terminal.result({"dry_run": True, "clips": None})
+            return
     corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
     if options.speech and options.voices.seed != options.seed:  # as synthesized after that build
         terminal.say(f"  speech: with the seed of fmn-data speech synthesize --seed {options.voices.seed}")

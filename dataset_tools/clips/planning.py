@@ -45,7 +45,7 @@ def plan_clips(
     only one boundary frame, which the later one loses; classes with few intervals choose first. An interval that would
     be chosen, but whose video is missing, unreadable or too short, is refused as failed, and the next one takes its
     place. A class that falls short is accepted, filled with non-overlapping windows of its longest intervals (at least
-    two seconds each), or raises an error, depending on ``shortfall``.
+    two seconds and ``min_frames`` frames each), or raises an error, depending on ``shortfall``.
 
     Annotators' ``decisions``, by clip id, are applied last (`dataset_tools.clips.applied_decisions`): the selection
     without them stays, except for clips that they reject or move; further intervals, selected in the same way, take the
@@ -85,7 +85,7 @@ def plan_clips(
         sampler = samplers[class_id] = IntervalSampler(class_id, candidates[class_id], taken, seed, corpus, known)
         chosen = list(islice(sampler, per_class))
         if shortfall == "windows":
-            planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations)
+            planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations, min_frames)
         else:
             planned[class_id] = [whole_clip(class_id, interval) for interval in chosen]
     left_out: list[PlannedClip] = []
@@ -140,17 +140,18 @@ def _why_unfit(interval: Interval, fitting: Sequence[str], corpus: Corpus, min_f
 
 
 def _with_windows(
-    class_id: str, chosen: Sequence[Interval], per_class: int, annotations: Annotations
+    class_id: str, chosen: Sequence[Interval], per_class: int, annotations: Annotations, min_frames: int
 ) -> list[PlannedClip]:
     """Splits the longest intervals, always the one whose windows remain longest, until there are enough clips."""
     rates = [annotations.rate_of(interval) for interval in chosen]
+    shortest = [max(min_frames, round(MIN_WINDOW_S * rate)) for rate in rates]
     windows = [1] * len(chosen)
     while sum(windows) < per_class:
         lengths = [interval.frames // (count + 1) for interval, count in zip(chosen, windows, strict=True)]
-        longest = max(range(len(chosen)), key=lambda place: lengths[place] / rates[place], default=None)
-        if longest is None or lengths[longest] < round(MIN_WINDOW_S * rates[longest]):
+        divisible = [place for place, length in enumerate(lengths) if length >= shortest[place]]
+        if not divisible:
             break
-        windows[longest] += 1
+        windows[max(divisible, key=lambda place: lengths[place] / rates[place])] += 1
     clips: list[PlannedClip] = []
     for interval, count in zip(chosen, windows, strict=True):
         whole = whole_clip(class_id, interval)

@@ -214,3 +214,14 @@ def test_a_dry_run_without_footage_renders_none(run: Callable, tmp_path: Path, t
         assert ended.code == 0, ended.err
         assert "the synthetic (stand-in) corpus would be rendered first" in ended.out
         assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("wrong", [("--voices", "none"), ("--language", "tlh"), ("--sentences", "none.json")])
+def test_a_build_without_footage_checks_the_speech_before_it_renders_some(
+    run: Callable, tmp_path: Path, tree: Callable, wrong: tuple[str, str]
+) -> None:
+    before = tree(tmp_path)
+    for options in (("--dry-run",), ()):
+        ended = run("fmn-data", "build", *wrong, *options, "-w", tmp_path / "w")
+        assert (ended.code, tree(tmp_path)) == (2, before), ended.out
+        assert wrong[1] in ended.err

@@ -276,3 +276,16 @@ def test_lengths_are_compared_in_seconds_where_videos_differ_in_rate(
     assert Counter(clip.interval.sequence for clip in plan.clips) == {"slow": 3, "slower": 1, "fast": 1}
     (support,) = (one for one in audit(corpus, CLASSES) if one.class_id == CUT)
     assert (support.seconds, support.median_s) == (15, 5)
+
+
+def test_windows_have_the_minimum_of_frames_also_at_low_frame_rates(
+    tmp_path: Path, write_video: Callable[..., Path], listed: Callable[..., Corpus]
+) -> None:
+    """Two seconds at 4 frames per second are 8 frames: too few for a clip of an interval, so for one of a window."""
+    write_video(tmp_path / "slow.mkv", 112, rate=Fraction(4))
+    write_video(tmp_path / "fast.mkv", 300, rate=Fraction(60))
+    rows = "slow.mkv,1,112,cut,carrot,knife\nfast.mkv,1,300,cut,carrot,knife\n"
+    corpus = listed(tmp_path, "video,start_frame,end_frame,action,subject,object\n" + rows)
+    plan = plan_clips(corpus, CLASSES, per_class=50, shortfall="windows")
+    assert Counter(clip.interval.sequence for clip in plan.clips) == {"slow": 112 // 15, "fast": 2}
+    assert min(clip.frames for clip in plan.clips) >= 15

@@ -241,7 +241,9 @@ def test_classes_are_learned_as_was_said(
     assert (again["result"]["added"], again["files"]) == (0, [])
     more = ("learn", "runs/two", "manifests/more.jsonl")
     assert "would learn wash_thing3: 2 new items among 3 clips and 3 utterances" in dry(*more).output
-    planned = said(*more)["result"]
+    planned = said(*more)
+    assert planned["files"] == ["runs/two/new_classes.safetensors"]
+    planned = planned["result"]
     found = done(*more)
     assert {name: found[name] for name in planned} == planned
     other = dry("learn", "runs/one", "manifests/more.jsonl", "--out", "elsewhere/two", exit_code=2)
