@@ -132,13 +132,16 @@ def retry(
 
     place = execution.place(place)
     last = read_last_build(place)
-    if dry_run:
+    if dry_run and footage.would_draw_standin(place):
         _show_failed(terminal, place)
         return
     class_words = class_file_of(class_file, place, last.classes)
     recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
-    corpus = footage.corpus(class_words, place, terminal, execution.jobs, recorded=recorded)
+    corpus = footage.corpus(class_words, place, terminal, execution.jobs, dry_run=dry_run, recorded=recorded)
     options = last.options_with([*known_sentences(place), *(sentences or ()), *own_sentences(corpus)])
+    if dry_run:
+        _show_failed(terminal, place)
+        return
     with execution.running():
         summary = build_dataset(
             place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
