@@ -1,4 +1,7 @@
-"""The benchmarks run and print what they promise; how fast things are is not asked here."""
+"""The benchmarks run and print what they promise; how fast things are is not asked here.
+
+Those that are steps of ``make gpu`` run in its rehearsal: tests/test_make_gpu.py.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,6 @@ def printed_by(name: str, arguments: list[str], capsys: pytest.CaptureFixture[st
     last = capsys.readouterr().out.splitlines()[-1]
     assert json.loads(last) == found
     return found
-
-
-def test_training_loop(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed_by("training_loop", ["--pairs", "64", "--repeats", "1", "--threads", "1"], capsys)
-    assert found["ratio"] == pytest.approx(found["trainer_pairs_per_s"] / found["plain_pairs_per_s"])
-    assert found["ratio_of_processor_time"] > 0
-    assert found["paper_schedule_h"] > 500 * 24_500 / found["trainer_pairs_per_s"] / 3600 * 0.99
-
-
-def test_feature_extraction(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed_by("feature_extraction", ["--clips", "2", "--jobs", "1", "--rounds", "1"], capsys)
-    alone = {stage: found[f"{stage}_clips_per_s"] for stage in ("decoding", "flow", "network")}
-    assert found["slowest_stage"] == min(alone, key=lambda stage: alone[stage])
-    assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / min(alone.values()))
-    assert found["limit_clips_per_s"] == pytest.approx(1 / sum(1 / speed for speed in alone.values()))
-    assert found["of_limit"] == pytest.approx(found["clips_per_s"] / found["limit_clips_per_s"])
 
 
 def test_encoder_throughput(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,14 +75,6 @@ def test_search_latency(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert found["two_classifiers"]["gallery_mb"] == 300 * 4 * 4 / 2**20
 
 
-def test_memory_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    found = printed_by("memory_read", ["--rows", "4000", "--queries", "3", "--dim", "8", "--threads", "1"], capsys)
-    for kind in ("limit", "max", "softmax"):
-        assert found[kind]["seconds"] > 0
-        assert found[kind]["peak_mb"] >= 0
-
-
 @pytest.mark.parametrize("media", [("--media-bytes", "900"), ("--no-media",)])
 def test_exports(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, media: tuple[str, ...]) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
@@ -121,15 +100,6 @@ def test_paper_schedule(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert (found["epochs"], found["pairs_per_epoch"]) == (2, 16)
     assert found["schedule_h"] == pytest.approx(500 * found["epoch_s"] / 3600)
     assert printed_by("paper_schedule", ["--epochs", "5", "--most-s", "0", *few], capsys)["epochs"] == 1
-
-
-def test_profile_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    found = printed_by("profile_step", ["--rows", "5", *SMALL_MODEL], capsys)
-    times = [operation["ms"] for operation in found["operations"]]
-    assert times == sorted(times, reverse=True)
-    assert len(times) == 5
-    assert 0 < sum(times) <= found["busy_ms"]
 
 
 @pytest.mark.label_studio

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -60,6 +61,27 @@ def without_what_is_lacking(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def check_training(found: dict[str, Any]) -> None:
+    assert found["ratio"] == pytest.approx(found["trainer_pairs_per_s"] / found["plain_pairs_per_s"])
+    assert found["ratio_of_processor_time"] > 0
+    assert found["paper_schedule_h"] > 500 * 24_500 / found["trainer_pairs_per_s"] / 3600 * 0.99
+
+
+def check_feature_extraction(found: dict[str, Any]) -> None:
+    alone = {stage: found[f"{stage}_clips_per_s"] for stage in ("decoding", "flow", "network")}
+    assert found["slowest_stage"] == min(alone, key=lambda stage: alone[stage])
+    assert found["of_slowest_stage"] == pytest.approx(found["clips_per_s"] / min(alone.values()))
+    assert found["limit_clips_per_s"] == pytest.approx(1 / sum(1 / speed for speed in alone.values()))
+    assert found["of_limit"] == pytest.approx(found["clips_per_s"] / found["limit_clips_per_s"])
+
+
+def check_profile(found: dict[str, Any]) -> None:
+    times = [operation["ms"] for operation in found["operations"]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == 25
+    assert 0 < sum(times) <= found["busy_ms"]
+
+
 def test_the_wheels_of_all_dependencies_include_those_that_are_usually_lacking() -> None:
     needed = set(every_dependency())
     assert set(LACKING) <= needed
@@ -93,6 +115,14 @@ def test_every_step_runs_without_a_network_on_a_machine_that_has_the_usual_packa
     assert f"{place / 'usual'}" in added  # torch is the installed one
     for package in ("msgspec", "av", "pytest", "hypothesis"):
         assert f"{package}-" in added
+    figures = {name: results[name]["figures"][-1] for name in names}
+    check_training(figures["training_demo"])
+    check_training(figures["training_paper"])
+    check_feature_extraction(figures["feature_extraction"])
+    check_profile(figures["profile"])
+    for kind in ("limit", "max", "softmax"):
+        assert figures["memory_read"][kind]["seconds"] > 0
+        assert figures["memory_read"][kind]["peak_mb"] >= 0
     report = (tree / "gpu-results" / "report.md").read_text()
     assert all(f"## {name}" in report for name in names[1:])
     assert (tree / "docs" / "benchmarks-gpu.md").read_bytes() == before  # a rehearsal's figures are no benchmark
