@@ -15,8 +15,8 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.clips.encoding import encoder_version
 from dataset_tools.clips.planning import Shortfall
-from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
@@ -131,22 +131,21 @@ def read_build(workspace: Workspace) -> dict[str, Any]:
     Raises:
         InputError: the file is not a JSON object, or has another schema.
     """
-    path = workspace.manifests / "build.json"
-    if not path.is_file():
-        return {}
-    try:
-        record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
-            raise msgspec.ValidationError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
-        msgspec.convert(record, _Record)  # present values must have the types that callers rely on
-        return record
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The build record cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data build writes",
-            next_step="run fmn-data build again",
-        ) from error
+    record = read_record(
+        workspace.manifests / "build.json",
+        dict[str, Any],
+        name="build record",
+        expected="the JSON object that fmn-data build writes",
+        next_step="run fmn-data build again",
+        check=_check,
+    )
+    return record or {}
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    if record.get("schema", BUILD_SCHEMA) != BUILD_SCHEMA:
+        raise ValueError(f"`schema`: found {record['schema']!r}, expected {BUILD_SCHEMA}")
+    msgspec.convert(record, _Record)  # present values must have the types that callers rely on
 
 
 class _File(TypedDict):
@@ -274,7 +273,7 @@ def _named_files(paths: Path | Iterable[Path]) -> list[dict[str, str]]:
 
 
 def _write(workspace: Workspace, record: Mapping[str, Any]) -> None:
-    write_bytes(workspace.manifests / "build.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    write_bytes(workspace.manifests / "build.json", record_bytes(record))
 
 
 def _version(package: str) -> str:

@@ -16,6 +16,7 @@ from dataset_tools.build_record import read_build, sha256_of_annotations
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.formats import ListOptions
@@ -84,7 +85,7 @@ def remember_sentences(workspace: Workspace, sentences: Iterable[Path]) -> None:
 
 
 def _write(workspace: Workspace, inputs: Inputs) -> None:
-    write_bytes(workspace.root / "workspace.json", msgspec.json.format(msgspec.json.encode(inputs)) + b"\n")
+    write_bytes(workspace.root / "workspace.json", record_bytes(inputs))
     _former_record(workspace).unlink(missing_ok=True)
 
 
@@ -106,21 +107,19 @@ def read_inputs(workspace: Workspace) -> Inputs | None:
 
 def _stored(workspace: Workspace) -> Inputs | None:
     places = (workspace.root / "workspace.json", _former_record(workspace))
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        return None
-    try:
-        inputs = msgspec.json.decode(path.read_bytes(), type=Inputs)
-        if inputs.schema != INPUTS_SCHEMA:
-            raise ValueError(f"`schema`: found {inputs.schema!r}")
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The record of the workspace's inputs cannot be read: {error}",
-            where=path,
-            expected=f"the JSON object of schema {INPUTS_SCHEMA} that fmn-data build writes",
-            next_step="move it elsewhere, and name the footage and the class file in the next build",
-        ) from error
-    return inputs
+    return read_record(
+        next((place for place in places if place.is_file()), places[0]),
+        Inputs,
+        name="record of the workspace's inputs",
+        expected=f"the JSON object of schema {INPUTS_SCHEMA} that fmn-data build writes",
+        next_step="move it elsewhere, and name the footage and the class file in the next build",
+        check=_check_schema,
+    )
+
+
+def _check_schema(inputs: Inputs) -> None:
+    if inputs.schema != INPUTS_SCHEMA:
+        raise ValueError(f"`schema`: found {inputs.schema!r}")
 
 
 def known_sentences(workspace: Workspace) -> tuple[Path, ...]:

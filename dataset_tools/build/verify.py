@@ -54,7 +54,7 @@ class VerifyReport:
 
 
 @dataclass(frozen=True)
-class _Check:
+class _FileCheck:
     """A media file to check against its row in a worker process."""
 
     row: ClipRow | UtteranceRow
@@ -94,8 +94,8 @@ def check_files(
 ) -> list[str]:
     """Checks that the files of a workspace match their rows: hash, format, size, length. Returns the problems."""
     problems = []
-    checks = [_Check(row, root) for row in rows]
-    for done, outcome in enumerate(run_each(_check, checks, jobs=jobs), start=1):
+    checks = [_FileCheck(row, root) for row in rows]
+    for done, outcome in enumerate(run_each(_check_file, checks, jobs=jobs), start=1):
         if outcome.error is not None:
             problems.append(f"{outcome.item.row.path}: {outcome.error.found}")
         progress("verify", done, len(checks), outcome.item.row.id)
@@ -142,18 +142,7 @@ def _check_split(
     for item, same in (*content.clips.items(), *content.utterances.items()):
         for name in sides[item]:
             seen["content", same].setdefault(name, item)
-    by_design = record is not None and record.split == "pairs"
-    advice = " (this split is by pairs, not by items)" if by_design else "; run fmn-data pairs again"
-    shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for (kind, name), items in seen.items():
-        if len(items) > 1:
-            shared[kind].append((name, f"{items['train']} in train, {items['test']} in test"))
-    problems += [
-        f"leak: {count_of(len(found), f'{kind} is', f'{kind}s are')} on both sides of the split: "
-        + ", ".join(first_of([f"{name} ({where})" for name, where in sorted(found)], _SHOWN))
-        + advice
-        for kind, found in shared.items()
-    ]
+    problems += _leaks(seen, by_design=record is not None and record.split == "pairs")
     problems += [
         f"{side}.jsonl: {count_of(number, 'row is', 'rows are')} marked as of the other split; run fmn-data pairs again"
         for side, number in misplaced.items()
@@ -172,6 +161,26 @@ def _check_split(
             f"{counts['train']} and {counts['test']}; run fmn-data pairs again"
         )
     return (record.split if record else None), counts.total()
+
+
+def _leaks(first_items: Mapping[tuple[str, str], Mapping[str, str]], *, by_design: bool) -> list[str]:
+    """Returns the train/test leaks, a line per kind.
+
+    Args:
+        first_items: by kind and name, the id of the first item of each side that has it.
+        by_design: whether the split is by pairs, which shares items.
+    """
+    advice = " (this split is by pairs, not by items)" if by_design else "; run fmn-data pairs again"
+    shared: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for (kind, name), items in first_items.items():
+        if len(items) > 1:
+            shared[kind].append((name, f"{items['train']} in train, {items['test']} in test"))
+    return [
+        f"leak: {count_of(len(names), f'{kind} is', f'{kind}s are')} on both sides of the split: "
+        + ", ".join(first_of([f"{name} ({where})" for name, where in sorted(names)], _SHOWN))
+        + advice
+        for kind, names in shared.items()
+    ]
 
 
 def _content(
@@ -227,7 +236,7 @@ def _rows(workspace: Workspace, name: str, row_type: type[RowType], problems: li
             problems.append(f"{error.where}: {error.found}")
 
 
-def _check(check: _Check) -> None:
+def _check_file(check: _FileCheck) -> None:
     """Checks a file against its row; runs in a worker process.
 
     Raises:

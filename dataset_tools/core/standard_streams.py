@@ -84,17 +84,17 @@ class _Stream(io.TextIOWrapper):
         )
 
     def write(self, text: str, /) -> int:
-        return self._told(lambda: super(_Stream, self).write(text), len(text))
+        return self._attempted(lambda: super(_Stream, self).write(text), len(text))
 
     def flush(self) -> None:
-        self._told(super().flush, None)
+        self._attempted(super().flush, None)
 
-    def _told(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+    def _attempted(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
         raise NotImplementedError
 
 
 class _Stdout(_Stream):
-    def _told(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+    def _attempted(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
         try:
             return act()
         except OSError as error:
@@ -102,7 +102,7 @@ class _Stdout(_Stream):
 
 
 class _Stderr(_Stream):
-    def _told(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+    def _attempted(self, act: Callable[[], Answer], otherwise: Answer) -> Answer:
         try:
             return act()
         except OSError:

@@ -141,36 +141,41 @@ class ExportedRows:
                 self._progress("export", min(self._done, self.total), self.total, one.table)
                 yield one
 
-    def media(self, one: ExportedRow) -> Path:
+    def media(self, exported: ExportedRow) -> Path:
         """Return the path of the file of a clip or an utterance.
 
         Raises:
             ManifestError: the file is missing, or (with ``checks_media``) its SHA-256 is not that of the row.
         """
-        assert not isinstance(one.row, PairRow)
-        path = resolve(self.workspace.root, one.row.path)
+        assert not isinstance(exported.row, PairRow)
+        path = resolve(self.workspace.root, exported.row.path)
         if self._checks_media:
-            _check_content(path, sha256_of(path), one)
+            _check_content(path, sha256_of(path), exported)
         return path
 
-    def copy_media(self, one: ExportedRow, output: OutputFolder, name: str = "") -> None:
+    def copy_media(self, exported: ExportedRow, output: OutputFolder, name: str = "") -> None:
         """Copy the file of a clip or an utterance to its `media_name`, or to ``name``, and check its SHA-256.
 
         Raises:
             ManifestError: the file is missing, or its SHA-256 is not that of the row.
         """
-        assert not isinstance(one.row, PairRow)
-        output.copy(name or one.media_name, self.media(one), one.row.sha256, partial(_check_content, one=one))
+        assert not isinstance(exported.row, PairRow)
+        output.copy(
+            name or exported.media_name,
+            self.media(exported),
+            exported.row.sha256,
+            partial(_check_content, exported=exported),
+        )
 
-    def read_media(self, one: ExportedRow) -> bytes:
+    def read_media(self, exported: ExportedRow) -> bytes:
         """Return the content of the file of a clip or an utterance, after checking its SHA-256.
 
         Raises:
             ManifestError: the file is missing, or its SHA-256 is not that of the row.
         """
-        path = self.media(one)
+        path = self.media(exported)
         content = path.read_bytes()
-        _check_content(path, hashlib.sha256(content).hexdigest(), one)
+        _check_content(path, hashlib.sha256(content).hexdigest(), exported)
         return content
 
     def _read(self, table: str) -> Iterator[ClipRow | UtteranceRow | PairRow]:
@@ -221,16 +226,16 @@ class ExportedRows:
                         raise _outdated(self.workspace, row.id)
 
 
-def _check_content(path: Path, digest: str, one: ExportedRow) -> None:
+def _check_content(path: Path, digest: str, exported: ExportedRow) -> None:
     """Compares the SHA-256 of a file with that of its row.
 
     Raises:
         ManifestError: they differ.
     """
-    assert not isinstance(one.row, PairRow)
-    if digest != one.row.sha256:
+    assert not isinstance(exported.row, PairRow)
+    if digest != exported.row.sha256:
         raise ManifestError(
-            f"The content has changed: its SHA-256 is {digest[:12]}…, that of the row is {one.row.sha256[:12]}…",
+            f"The content has changed: its SHA-256 is {digest[:12]}…, that of the row is {exported.row.sha256[:12]}…",
             where=path,
             expected="the file that the manifest refers to",
             next_step="check for other changes with fmn-data verify, and rebuild the file with fmn-data build",

@@ -13,6 +13,7 @@ import msgspec
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import PARTIAL, remove_partial, sha256_of, write_bytes, written_whole
+from dataset_tools.core.json_record import record_bytes
 from dataset_tools.exports.copy_batch import CopyBatch
 
 RECORD = "export.json"
@@ -155,7 +156,7 @@ class OutputFolder:
                 ) from None
 
     def _record_content(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self._record)) + b"\n"
+        return record_bytes(self._record)
 
     def _check_record(self) -> None:
         path = self.root / RECORD

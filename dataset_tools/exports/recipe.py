@@ -21,6 +21,7 @@ from dataset_tools.build_record import read_build
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.jsonl import Row, numbered_lines, write_jsonl
 from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
@@ -98,10 +99,9 @@ def _sha256_as_written(manifest: Path) -> str:
 def add_recipe(rows: ExportedRows, output: OutputFolder, recipe: Recipe) -> None:
     """Writes ``rebuild/`` into the folder of an export."""
     workspace = rows.workspace
-    content = msgspec.json.format(msgspec.json.encode(recipe)) + b"\n"
-    output.add_text(f"{FOLDER}/recipe.json", content.decode())
+    output.add_text(f"{FOLDER}/recipe.json", record_bytes(recipe).decode())
     built = {**read_build(workspace), "failures": []}  # failures may name withheld voices
-    output.add_text(f"{FOLDER}/manifests/build.json", msgspec.json.format(msgspec.json.encode(built)).decode() + "\n")
+    output.add_text(f"{FOLDER}/manifests/build.json", record_bytes(built).decode())
     for table in ("clips", "utterances"):
         output.add(f"{FOLDER}/manifests/{table}.jsonl", partial(_write_table, rows, table))
     output.add(f"{FOLDER}/{recipe.class_file}", partial(copyfile, _class_file(workspace)))
@@ -121,22 +121,21 @@ def read_recipe(export: Path) -> Recipe:
         InputError: there is none, or it cannot be read.
     """
     path = export / FOLDER / "recipe.json"
-    if not path.is_file():
+    recipe = read_record(
+        path,
+        Recipe,
+        name="rebuild recipe",
+        expected="what fmn-data export --no-media writes",
+        next_step="check the export against its SHA256SUMS: sha256sum -c SHA256SUMS",
+    )
+    if recipe is None:
         raise InputError(
             "There is no rebuild recipe",
             where=path,
             expected="the folder of an export without media",
             next_step="ask for an export that was made with: fmn-data export FORMAT DIR --no-media",
         )
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Recipe)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The rebuild recipe cannot be read: {error}",
-            where=path,
-            expected="what fmn-data export --no-media writes",
-            next_step="check the export against its SHA256SUMS: sha256sum -c SHA256SUMS",
-        ) from error
+    return recipe
 
 
 def _check_speech(rows: ExportedRows, last: LastBuild) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.connection import answers, server_name
@@ -266,8 +267,7 @@ def _links(workspace: Workspace, url: str) -> _Links:
 def _write(workspace: Workspace, links: _Links) -> None:
     servers = dict(sorted(links.servers.items()))
     others = {server: several for server, several in sorted(links.others.items()) if several}
-    content = msgspec.json.encode(_Links(servers=servers, others=others))
-    write_bytes(_path(workspace), msgspec.json.format(content) + b"\n")
+    write_bytes(_path(workspace), record_bytes(_Links(servers=servers, others=others)))
 
 
 def _path(workspace: Workspace) -> Path:
@@ -275,15 +275,11 @@ def _path(workspace: Workspace) -> Path:
 
 
 def _read(workspace: Workspace) -> _Links:
-    path = _path(workspace)
-    if not path.is_file():
-        return _Links()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Links)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The record of the Label Studio projects cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data annotate writes",
-            next_step="delete the file: the project is found again by its title",
-        ) from error
+    links = read_record(
+        _path(workspace),
+        _Links,
+        name="record of the Label Studio projects",
+        expected="the JSON object that fmn-data annotate writes",
+        next_step="delete the file: the project is found again by its title",
+    )
+    return links or _Links()

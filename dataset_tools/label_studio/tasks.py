@@ -106,7 +106,7 @@ def classes_by_id(classes: ClassFile, clips: Iterable[ClipRow]) -> dict[str, Act
 def make_task(
     clip: ClipRow,
     utterance: UtteranceRow | None,
-    one: ActionClass,
+    action_class: ActionClass,
     controls: Mapping[str, str],
     address: Callable[[str], str],
     video: ShownVideo,
@@ -117,7 +117,7 @@ def make_task(
     Args:
         clip: the clip.
         utterance: its spoken description, if there is one.
-        one: the clip's class.
+        action_class: the clip's class.
         controls: the controls of the page, each with the name of its object; only those are prefilled.
         address: maps a path of the workspace to a URL.
         video: the video to show.
@@ -148,12 +148,14 @@ def make_task(
         "utterance_id": None if utterance is None else utterance.id,
         "utterance_sha256": None if utterance is None else utterance.sha256,
     }
-    return Task(clip.id, look, data, [*prefilled_class(one, controls), *_prefilled_trim(clip, video, controls)])
+    return Task(
+        clip.id, look, data, [*prefilled_class(action_class, controls), *_prefilled_trim(clip, video, controls)]
+    )
 
 
-def prefilled_class(one: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:
+def prefilled_class(action_class: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:
     """Returns the results that choose a class on the page, for the controls that it has."""
-    words = {"action": one.action, "subject": one.subject, "object": one.object or NO_OBJECT}
+    words = {"action": action_class.action, "subject": action_class.subject, "object": action_class.object or NO_OBJECT}
     return [
         {"from_name": name, "to_name": controls[name], "type": "taxonomy", "value": {"taxonomy": [[key]]}}
         for name, key in words.items()

@@ -13,6 +13,7 @@ import msgspec
 from filelock import FileLock
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.connection import server_name
@@ -252,18 +253,13 @@ def _link_media(workspace: Workspace) -> None:
 
 
 def _read(workspace: Workspace) -> ServerRecord | None:
-    path = login_file(workspace)
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ServerRecord)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The record of the workspace's server cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data annotate serve writes",
-            next_step="restore it from a backup: it holds the password and the key of the server's account",
-        ) from error
+    return read_record(
+        login_file(workspace),
+        ServerRecord,
+        name="record of the workspace's server",
+        expected="the JSON object that fmn-data annotate serve writes",
+        next_step="restore it from a backup: it holds the password and the key of the server's account",
+    )
 
 
 def _write(workspace: Workspace, record: ServerRecord) -> None:
@@ -272,7 +268,7 @@ def _write(workspace: Workspace, record: ServerRecord) -> None:
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        file.write(record_bytes(record))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

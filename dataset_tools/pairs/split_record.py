@@ -9,6 +9,7 @@ import msgspec
 
 from dataset_tools.core.errors import ManifestError
 from dataset_tools.core.files import write_bytes
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.pairs.splits import SplitName
 from dataset_tools.speech.recordings.consents import Withdrawal
@@ -45,7 +46,7 @@ def split_path(workspace: Workspace) -> Path:
 
 def write_split(manifests: Path, record: SplitRecord) -> None:
     """Writes the record of the manifests in the same folder."""
-    write_bytes(manifests / SPLIT_FILE, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    write_bytes(manifests / SPLIT_FILE, record_bytes(record))
 
 
 def read_split(workspace: Workspace) -> SplitRecord | None:
@@ -54,15 +55,11 @@ def read_split(workspace: Workspace) -> SplitRecord | None:
     Raises:
         ManifestError: it cannot be read.
     """
-    path = split_path(workspace)
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SplitRecord)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(
-            f"The record of the split cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data pairs writes",
-            next_step="run fmn-data pairs again",
-        ) from error
+    return read_record(
+        split_path(workspace),
+        SplitRecord,
+        name="record of the split",
+        expected="the JSON object that fmn-data pairs writes",
+        next_step="run fmn-data pairs again",
+        raises=ManifestError,
+    )

@@ -43,8 +43,8 @@ def card_data(card: Card, media: Callable[[str], str], picture: str | None = Non
     )
 
 
-def _spoken(one: Spoken, media: Callable[[str], str]) -> dict[str, Any]:
-    row, loudness = one.row, loudness_of(one.row)
+def _spoken(spoken: Spoken, media: Callable[[str], str]) -> dict[str, Any]:
+    row, loudness = spoken.row, loudness_of(spoken.row)
     return _known(
         {
             "id": row.id,
@@ -55,8 +55,8 @@ def _spoken(one: Spoken, media: Callable[[str], str]) -> dict[str, Any]:
             "source": row.source,
             "duration_s": round(row.duration_s, 3),
             "loudness_lufs": None if loudness is None else round(loudness, 1),
-            "doubts": list(one.doubts),
-            **_judged(one.judgment),
+            "doubts": list(spoken.doubts),
+            **_judged(spoken.judgment),
         }
     )
 

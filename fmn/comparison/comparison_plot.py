@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.files import written_whole
 from fmn.comparison.table import SPREAD, footnotes, labeled, sizes
+from fmn.evaluation.plot_drawing import save_png
 from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.metrics.directions import DIRECTIONS
 
@@ -26,15 +26,13 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     Raises:
         StoppedError: the disk is full.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     names = [name for name, system in values["systems"].items() if "metrics" in system]
     ks = list(values["references"]["chance"]["audio_to_video"]["class_hit"])
     height = 1.6 + 0.27 * max(len(names), 3)
-    figure, axes = plt.subplots(len(METRICS), len(DIRECTIONS), figsize=(11, 2 * height), sharey=True, squeeze=False)
+    figure = Figure(figsize=(11, 2 * height))
+    axes = figure.subplots(len(METRICS), len(DIRECTIONS), sharey=True, squeeze=False)
     for row, (metric, metric_name) in zip(axes, METRICS.items(), strict=True):
         for axis, (direction, direction_name) in zip(row, DIRECTION_TITLES.items(), strict=True):
             for number, k in enumerate(ks):
@@ -70,6 +68,4 @@ def write_plot(values: Mapping[str, Any], path: Path) -> None:
     lines = [*footnotes(values), legend + ("; stand-in corpus" if values["stand_in"] else "")]
     figure.text(0.01, 0.012, "\n".join(lines), fontsize=8)
     figure.tight_layout(rect=(0, 0.03 + 0.17 * (len(lines) - 1) / (2 * height), 1, 1))
-    with written_whole(path) as partial:
-        figure.savefig(partial, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    save_png(figure, path, dpi=130)

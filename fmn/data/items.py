@@ -249,15 +249,10 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     for number, row in read_numbered_rows(manifest, SplitPairRow):
         where = f"{manifest}, line {number}"
         if row.utterance.source == "recorded" and is_barred(row.utterance.voice):
-            raise InputError(
-                f"The speaker of the voice {row.utterance.voice!r} has withdrawn consent",
-                where=where,
-                expected="recordings of speakers who consent",
-                next_step=f"run fmn-data speech forget {shlex.quote(row.utterance.voice)} again, then fmn-data pairs",
-            )
-        _record(clips, row.clip, "clip", where)
-        _record(utterances, row.utterance, "utterance", where)
-        _record(classes, row.label, "class", where)
+            raise _withdrawn(row.utterance.voice, where)
+        _keep_consistent(clips, row.clip, "clip", where)
+        _keep_consistent(utterances, row.utterance, "utterance", where)
+        _keep_consistent(classes, row.label, "class", where)
         if not row.label.id == row.clip.class_id == row.utterance.class_id:
             raise _manifest_error(
                 f"The pair is of class {row.label.id!r}, its clip of {row.clip.class_id!r}, "
@@ -296,7 +291,17 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     )
 
 
-def _record(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
+def _withdrawn(voice: str, where: str) -> InputError:
+    return InputError(
+        f"The speaker of the voice {voice!r} has withdrawn consent",
+        where=where,
+        expected="recordings of speakers who consent",
+        next_step=f"run fmn-data speech forget {shlex.quote(voice)} again, then fmn-data pairs",
+    )
+
+
+def _keep_consistent(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
+    """Adds an item to the known ones; raises a ManifestError if it differs from an earlier row of the same id."""
     if known.setdefault(item.id, item) != item:
         raise _manifest_error(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
 

@@ -56,7 +56,7 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    return _saved(figure, path)
+    return save_png(figure, path)
 
 
 def curves(
@@ -99,7 +99,7 @@ def curves(
     for row in grid:
         first = next(axes for axes in row if axes.lines)  # without partners, instance hit has no lines
         first.legend(fontsize=8, frameon=False, loc="upper left")
-    return _saved(figure, path)
+    return save_png(figure, path)
 
 
 def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
@@ -126,7 +126,7 @@ def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classe
         axes.set_xlabel("class found first")
     pair[0].set_ylabel("class of the query")
     figure.colorbar(image, ax=list(pair), label="percent of the class's queries", shrink=0.8, pad=0.01)
-    return _saved(figure, path)
+    return save_png(figure, path)
 
 
 def slots(
@@ -188,7 +188,7 @@ def slots(
         bottom.set_xlabel(f"the {size} slots, by the class that they are kept for, or most of their pairs are of")
     bottom.set_xlim(-0.7, size - 0.3)
     bottom.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    return _saved(figure, path)
+    return save_png(figure, path)
 
 
 def _figure(width: float, height: float, title: str) -> Figure:
@@ -200,7 +200,12 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _saved(figure: Figure, path: Path) -> Path:
+def save_png(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Writes a figure with the same bytes for the same content.
+
+    Raises:
+        StoppedError: the disk is full.
+    """
     with written_whole(path) as partial:
-        figure.savefig(partial, dpi=DPI, format="png", metadata={"Software": None})
+        figure.savefig(partial, dpi=dpi, format="png", metadata={"Software": None})
     return path

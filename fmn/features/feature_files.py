@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
 from dataset_tools.core.files import PARTIAL, clear_partial, sha256_of, write_bytes, written_whole
+from dataset_tools.core.json_record import record_bytes
 from fmn.features.config import AudioFeatureConfig, Pooling
 from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
@@ -188,7 +189,7 @@ def save_feature_files(folder: Path, features: FeatureSet) -> None:
         space=features.space,
         content=_folder(folder).content,
     )
-    write_bytes(folder / ABOUT_FILE, msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+    write_bytes(folder / ABOUT_FILE, record_bytes(about))
 
 
 def check_feature_folder(folder: Path, sha256s: Collection[str]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.memory import Side
 from fmn.models.retrieval_model import Embeddings
 from fmn.training.checkpoint import LoadedRun
 
@@ -35,8 +34,8 @@ class SlotReader:
         self._group = np.array([self.names.index(name) for name in named])
         self._new = [self.names.index(name) for name in new]
 
-    def shares(self, side: Side, codes: Embeddings) -> NDArray[np.float64]:
-        """[N, G], rows sum to 1: shares of the codes of N clips (side ``video``) or N utterances (``audio``)."""
+    def shares(self, codes: Embeddings) -> NDArray[np.float64]:
+        """[N, G], rows sum to 1: shares of the codes of N clips or N utterances."""
         of_slots = codes["log_shares"].double().exp().cpu().numpy()
         grouped = np.zeros((len(of_slots), len(self.names)))
         np.add.at(grouped.T, self._group, of_slots.T)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.core.files import written_whole
+from fmn.evaluation.plot_drawing import save_png
 from fmn.metrics.t_interval import t_interval
 from fmn.studies.new_classes_table import BASELINES, HIDDEN, KINDS, RAW_MEANS, UNMAPPED, WHITENED_HIDDEN, WHITENED_RAW
 
@@ -93,13 +93,11 @@ def write_leads_plot(corpora: Sequence[Draws], pairs: Sequence[int], path: Path)
     Raises:
         StoppedError: the disk is full.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     names = [name for name in COLORS if all(name_of(count, name) in corpora[0] for count in pairs)]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for number, name in enumerate(names):
         shift = 1 + 0.03 * (number - len(names) / 2)  # bars side by side
         rows = [[draws[name_of(count, name)]["new"] for draws in corpora] for count in pairs]
@@ -136,6 +134,4 @@ def write_leads_plot(corpora: Sequence[Draws], pairs: Sequence[int], path: Path)
         axis.grid(color="#eeeeee", linewidth=0.6)
         axis.tick_params(labelsize=8)
     left.legend(fontsize=8, frameon=False)
-    with written_whole(path) as partial:
-        figure.savefig(partial, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    save_png(figure, path, dpi=130)

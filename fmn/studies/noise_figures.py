@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_tools.core.files import written_whole
 from fmn.comparison.comparison_plan import REFERENCE
+from fmn.evaluation.plot_drawing import save_png
 from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
 from fmn.metrics.directions import DIRECTIONS, Direction
@@ -60,13 +60,11 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
     Raises:
         StoppedError: the disk is full.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     rates = values["rates"]
-    figure, axes = plt.subplots(1, len(DIRECTIONS), figsize=(12, 4.4), sharey=True)
+    figure = Figure(figsize=(12, 4.4))
+    axes = figure.subplots(1, len(DIRECTIONS), sharey=True)
     for axis, (direction, title) in zip(axes, DIRECTION_TITLES.items(), strict=True):
         for shift, name in enumerate(_systems(values)):
             known = [(rate["percent"], found) for rate in rates if (found := _class_map(rate, name, direction))]
@@ -90,9 +88,7 @@ def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
     known_labels = LABELS[values["changes"].get("training.labels", "class")]
     figure.text(0.01, 0.012, known_labels + (" Stand-in corpus." if values["stand_in"] else ""), fontsize=8)
     figure.tight_layout(rect=(0, 0.04, 1, 1))
-    with written_whole(path) as partial:
-        figure.savefig(partial, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    save_png(figure, path, dpi=130)
 
 
 def _table(values: Mapping[str, Any], direction: Direction, title: str) -> Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass
@@ -61,6 +63,26 @@ def run() -> Callable[..., Ran]:
         return Ran(ended.exit_code, ended.stdout, ended.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., str]:
+    """Runs commands in a shell that stops at the first that fails, with this environment's programs; gives stdout."""
+
+    def shell(commands: str, folder: Path, **environment: str) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=folder,
+            env={**os.environ, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return shell
 
 
 @pytest.fixture(scope="session", name="ffmpeg")

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -35,21 +35,6 @@ def block(heading: str, *, pretrained: bool = False) -> str:
     return commands if pretrained else commands.replace("--preset light", cheap)
 
 
-def run(commands: str, folder: Path) -> str:
-    """Runs commands in a shell that stops at the first that fails, with this environment's programs."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def draw(path: Path, hue: int, *, seconds: float, fps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = f"testsrc2=d={seconds}:s=96x72:r={fps},hue=h={hue}"
@@ -61,14 +46,16 @@ def commands_of(text: str) -> int:
     return sum(line.startswith("fmn") for line in text.splitlines())
 
 
-def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(tmp_path: Path) -> None:
+def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(
+    tmp_path: Path, shell: Callable[..., str]
+) -> None:
     for place, label in enumerate(CLASSES):
         for person in range(1, 6):
             draw(tmp_path / "my-videos" / label / f"p{person}_1.mp4", 60 * place + 5 * person, seconds=1, fps=15)
         (tmp_path / "my-videos" / label / "p1_1.txt").write_text(f"Look at this number {place}.\nAnd at that.\n")
     commands = block("From a folder of clips to a table", pretrained=True)
     assert commands_of(commands) == 5
-    said = run(commands, tmp_path)
+    said = shell(commands, tmp_path, COLUMNS="120")
     assert "30 of 6 classes" in said
     assert "next: fmn train manifests/train.jsonl --preset light" in said
     assert "class hit" in said
@@ -85,12 +72,12 @@ def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(tm
             path.parent.mkdir(parents=True, exist_ok=True)
             engine.speak(f"this is {name}".replace("_", " "), voice, path=path, seed=1)
     shutil.rmtree(tmp_path / "runs")
-    said = run(block("With recordings in place of voices"), tmp_path)
+    said = shell(block("With recordings in place of voices"), tmp_path, COLUMNS="120")
     assert (tmp_path / "manifests" / "utterances.jsonl").read_text().count('"source":"recorded"') == 18
     assert "class hit" in said
 
 
-def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path) -> None:
+def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path, shell: Callable[..., str]) -> None:
     published = real_data / "formats" / "epic_100_validation_200.csv"
     shutil.copy(published, tmp_path / "EPIC_100_validation.csv")
     duration_s = 570 if "FMN_TEST_DATA" in os.environ else 60
@@ -98,7 +85,7 @@ def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path) -> None:
         draw(tmp_path / "videos" / f"{video}.mp4", 120 * place, seconds=duration_s, fps=10)
     commands = block("From EPIC-KITCHENS-100 to a table")
     assert commands_of(commands) == 5
-    said = run(commands, tmp_path)
+    said = shell(commands, tmp_path, COLUMNS="120")
     narrations = {row["narration"] for row in csv.DictReader(published.read_text("utf-8").splitlines())}
     utterances = map(json.loads, (tmp_path / "manifests" / "utterances.jsonl").read_text().splitlines())
     texts = [row["text"] for row in utterances if row["text_source"] == "annotations"]

@@ -123,9 +123,9 @@ def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
     return table
 
 
-def _count(one: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
+def _count(action_class: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
     return TripletCount(
-        one.id,
+        action_class.id,
         len(rows),
         len({row.video for row in rows}),
         len({row.person for row in rows if row.person}),

@@ -19,6 +19,7 @@ from filelock import FileLock
 from dataset_tools.core.download import TIMEOUT_S, fetch
 from dataset_tools.core.errors import InputError, without_passwords
 from dataset_tools.core.files import sha256_of, write_bytes
+from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
 from dataset_tools.corpora.mpii.unpacking import UNPACKED, unpack_archive
@@ -282,20 +283,15 @@ def _is_missing(path: Path, record: _Record, hash_again: bool) -> bool:
 
 
 def _read_records(root: Path) -> dict[str, _Record]:
-    path = root / "DOWNLOADS.json"
-    if not path.is_file():
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, _Record])
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The record of earlier downloads cannot be read: {error}",
-            where=path,
-            expected="the JSON object that fmn-data download writes",
-            next_step="remove it: the existing files are then trusted again",
-        ) from error
+    records = read_record(
+        root / "DOWNLOADS.json",
+        dict[str, _Record],
+        name="record of earlier downloads",
+        expected="the JSON object that fmn-data download writes",
+        next_step="remove it: the existing files are then trusted again",
+    )
+    return records or {}
 
 
 def _write_records(root: Path, records: dict[str, _Record]) -> None:
-    content = msgspec.json.format(msgspec.json.encode(dict(sorted(records.items()))))
-    write_bytes(root / "DOWNLOADS.json", content + b"\n")
+    write_bytes(root / "DOWNLOADS.json", record_bytes(dict(sorted(records.items()))))

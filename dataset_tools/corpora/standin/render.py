@@ -15,7 +15,7 @@ from dataset_tools.corpora.standin.avi import write_avi
 from dataset_tools.corpora.standin.camera import Camera
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.director import write_script
-from dataset_tools.corpora.standin.kitchen import HEIGHT_PX, MARGIN_PX, WIDTH_PX, paint_kitchen
+from dataset_tools.corpora.standin.kitchen import HEIGHT_PX, MARGIN_PX, paint_kitchen
 from dataset_tools.corpora.standin.motions import Values, ease
 from dataset_tools.corpora.standin.painter import Image, Point, Sprite, lay, lay_shadow, turned
 from dataset_tools.corpora.standin.person import Person, person_named
@@ -47,7 +47,7 @@ def draw_video(task: VideoTask) -> int:
     stage = Stage(script, person, task.level, task.seed, name)
     camera = Camera(script.frames, task.level, task.seed, name)
     frames = (camera.take(stage.picture(frame), frame) for frame in range(script.frames))
-    return write_avi(task.path, frames, width_px=WIDTH_PX, height_px=HEIGHT_PX)
+    return write_avi(task.path, frames)
 
 
 class Stage:

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.json_record import record_bytes
 from dataset_tools.exports import facts_in_words
 from dataset_tools.exports.dataset_facts import DatasetFacts
 from dataset_tools.exports.exported_rows import TABLES, ExportedRows, TableName
@@ -64,7 +63,7 @@ def _write_description(rows: ExportedRows, output: OutputFolder, facts: DatasetF
         "distribution": [one for table in TABLES for one in _distribution(table, rows, output)],
         "recordSet": [_record_set(table, with_media=rows.with_media and table in _MEDIA) for table in TABLES],
     }
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
+    path.write_bytes(record_bytes(described))
 
 
 def _described(facts: DatasetFacts) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
     return {"configs": _configs(rows)}
 
 
-def _size_bytes(rows: ExportedRows, table: TableName, one: ExportedRow) -> int:
-    return _ROW_BYTES + (rows.media(one).stat().st_size if _has_media(rows, table) else 0)
+def _size_bytes(rows: ExportedRows, table: TableName, exported: ExportedRow) -> int:
+    return _ROW_BYTES + (rows.media(exported).stat().st_size if _has_media(rows, table) else 0)
 
 
 def _write_shard(rows: ExportedRows, table: TableName, found: Iterator[ExportedRow], path: Path) -> None:

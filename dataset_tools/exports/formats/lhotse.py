@@ -55,10 +55,10 @@ def _samples(row: UtteranceRow) -> int:
     return round(row.duration_s * row.sample_rate_hz)
 
 
-def _recording(row: UtteranceRow, one: ExportedRow) -> dict[str, Any]:
+def _recording(row: UtteranceRow, exported: ExportedRow) -> dict[str, Any]:
     return {
         "id": row.id,
-        "sources": [{"type": "file", "channels": [0], "source": one.media_name}],
+        "sources": [{"type": "file", "channels": [0], "source": exported.media_name}],
         "sampling_rate": row.sample_rate_hz,
         "num_samples": _samples(row),
         "duration": _samples(row) / row.sample_rate_hz,
@@ -66,8 +66,8 @@ def _recording(row: UtteranceRow, one: ExportedRow) -> dict[str, Any]:
     }
 
 
-def _supervision(row: UtteranceRow, one: ExportedRow) -> dict[str, Any]:
-    values = {column.name: column.value(one) for column in _CUSTOM}
+def _supervision(row: UtteranceRow, exported: ExportedRow) -> dict[str, Any]:
+    values = {column.name: column.value(exported) for column in _CUSTOM}
     return {
         "id": row.id,
         "recording_id": row.id,
@@ -81,14 +81,14 @@ def _supervision(row: UtteranceRow, one: ExportedRow) -> dict[str, Any]:
     }
 
 
-def _cut(row: UtteranceRow, one: ExportedRow) -> dict[str, Any]:
-    recording = _recording(row, one)
+def _cut(row: UtteranceRow, exported: ExportedRow) -> dict[str, Any]:
+    recording = _recording(row, exported)
     return {
         "id": row.id,
         "start": 0.0,
         "duration": recording["duration"],
         "channel": 0,
-        "supervisions": [_supervision(row, one)],
+        "supervisions": [_supervision(row, exported)],
         "recording": recording,
         "type": "MonoCut",
     }

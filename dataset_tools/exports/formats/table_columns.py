@@ -39,8 +39,8 @@ def _set(value: Any) -> Any:
 def _as_json(name: str) -> Column:
     """A column with a nested field of the row, encoded as JSON text."""
 
-    def value(one: ExportedRow) -> Value:
-        found = _set(getattr(one.row, name))
+    def value(exported: ExportedRow) -> Value:
+        found = _set(getattr(exported.row, name))
         return None if found is None else msgspec.json.encode(found).decode()
 
     return Column(name, str, value)
@@ -51,31 +51,31 @@ def _of_label(name: str) -> Column:
 
 
 def _fact(name: str) -> Column:
-    def value(one: ExportedRow) -> Value:
-        facts = _set(getattr(one.row, "speaker", None))
+    def value(exported: ExportedRow) -> Value:
+        facts = _set(getattr(exported.row, "speaker", None))
         return None if facts is None else getattr(facts, name) or None
 
     return Column(name, str, value)
 
 
 def _trim(place: int) -> Callable[[ExportedRow], Value]:
-    def value(one: ExportedRow) -> Value:
-        trim = getattr(one.row, "trim", None)
+    def value(exported: ExportedRow) -> Value:
+        trim = getattr(exported.row, "trim", None)
         return None if trim is None else int(trim[place])
 
     return value
 
 
 def _window(name: str) -> Callable[[ExportedRow], Value]:
-    def value(one: ExportedRow) -> Value:
-        origin = getattr(one.row, "origin", None)
+    def value(exported: ExportedRow) -> Value:
+        origin = getattr(exported.row, "origin", None)
         return getattr(origin, name) if isinstance(origin, WindowOrigin) else None
 
     return value
 
 
-def _augmented_from(one: ExportedRow) -> Value:
-    augmented = _set(getattr(one.row, "augmented", None))
+def _augmented_from(exported: ExportedRow) -> Value:
+    augmented = _set(getattr(exported.row, "augmented", None))
     return None if augmented is None else augmented.original
 
 

@@ -37,11 +37,11 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> N
     add_pairs(rows, output)
 
 
-def _size_bytes(rows: ExportedRows, one: ExportedRow) -> int:
+def _size_bytes(rows: ExportedRows, exported: ExportedRow) -> int:
     """Size of a sample in a tar file: the header and the blocks of each of its files."""
-    sizes = [len(_described(one)), *([rows.media(one).stat().st_size] if rows.with_media else [])]
+    sizes = [len(_described(exported)), *([rows.media(exported).stat().st_size] if rows.with_media else [])]
     blocks = (-(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for size in sizes)
-    return sum(blocks) + sum(len(_header(_name(one, "json"), size)) for size in sizes)
+    return sum(blocks) + sum(len(_header(_name(exported, "json"), size)) for size in sizes)
 
 
 def _write_shard(rows: ExportedRows, samples: Iterator[ExportedRow], path: Path) -> None:
@@ -66,13 +66,13 @@ def _header(name: str, size: int) -> bytes:
     return _member(name, size).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _name(one: ExportedRow, suffix: str) -> str:
-    return f"{one.row.id.replace('%', '%25').replace('.', '%2E')}.{suffix}"
+def _name(exported: ExportedRow, suffix: str) -> str:
+    return f"{exported.row.id.replace('%', '%25').replace('.', '%2E')}.{suffix}"
 
 
-def _described(one: ExportedRow) -> bytes:
+def _described(exported: ExportedRow) -> bytes:
     """The row of the manifest as JSON, without its path, with its class as in train.jsonl, split and fold."""
-    row: dict[str, Any] = msgspec.to_builtins(one.row)
+    row: dict[str, Any] = msgspec.to_builtins(exported.row)
     row.pop("path", None)
-    label = {"id": one.row.class_id} if one.label is None else msgspec.to_builtins(one.label)
-    return msgspec.json.encode({**row, "class": label, "split": one.split, "fold": one.fold})
+    label = {"id": exported.row.class_id} if exported.label is None else msgspec.to_builtins(exported.label)
+    return msgspec.json.encode({**row, "class": label, "split": exported.split, "fold": exported.fold})

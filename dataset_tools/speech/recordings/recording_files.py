@@ -80,7 +80,7 @@ class Mismatch:
 
 
 @dataclass
-class Found:
+class RecordingSearch:
     """Result of the search for recordings.
 
     Attributes:
@@ -94,7 +94,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> Found:
+def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) -> RecordingSearch:
     """Finds the recordings in a folder, or reads a CSV file.
 
     Raises:
@@ -102,7 +102,7 @@ def find_recordings(source: Path, classes: ClassFile, clips: Sequence[ClipRow]) 
             recording of this data set.
     """
     names = _Names({one.id for one in classes.classes}, {clip.id: clip.class_id for clip in clips})
-    found = Found()
+    found = RecordingSearch()
     if source.is_dir():
         found = _in_folder(source, names)
     elif source.suffix.lower() == ".csv" and source.is_file():
@@ -154,8 +154,8 @@ class _Names:
         return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _in_folder(folder: Path, names: _Names) -> Found:
-    result = Found()
+def _in_folder(folder: Path, names: _Names) -> RecordingSearch:
+    result = RecordingSearch()
     paths = sorted(_files_in(folder, result))
     texts = {_beside(path): path for path in paths if path.suffix.lower() == ".txt"}
     spoken = {_beside(path) for path in paths if path.suffix.lower() in SOUND_SUFFIXES}
@@ -185,7 +185,7 @@ def _in_folder(folder: Path, names: _Names) -> Found:
     return result
 
 
-def _files_in(folder: Path, result: Found) -> Iterator[Path]:
+def _files_in(folder: Path, result: RecordingSearch) -> Iterator[Path]:
     """Yields the files in a folder and its subfolders, also in linked ones; adds a mismatch for what is no file."""
 
     def add_unread(error: OSError) -> None:
@@ -253,8 +253,8 @@ def _sentence_in(text: Path | None) -> str:
     return sentence
 
 
-def _in_csv(path: Path, names: _Names) -> Found:
-    found, files = Found(), ListedFiles(path.parent)
+def _in_csv(path: Path, names: _Names) -> RecordingSearch:
+    found, files = RecordingSearch(), ListedFiles(path.parent)
     for line, values in read_list(path):
         try:
             found.recordings.append(_from_row(values, files, names))

@@ -62,8 +62,8 @@ def test_the_curves_have_a_legend_without_partners(
     found = recall_curves(np.zeros((12, 12), np.float32), items)
     assert all("instance_hit" not in curves for curves in found.values())
     figures: list[Any] = []
-    saved = drawing._saved
-    monkeypatch.setattr(drawing, "_saved", lambda figure, path: figures.append(figure) or saved(figure, path))
+    saved = drawing.save_png
+    monkeypatch.setattr(drawing, "save_png", lambda figure, path: figures.append(figure) or saved(figure, path))
     drawing.curves(tmp_path / "a.png", found, "fmn", "curves")
     legends = [axes.get_legend() for axes in figures[0].axes]
     shown = [[text.get_text() for text in legend.get_texts()] for legend in legends if legend is not None]

@@ -138,7 +138,7 @@ def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -
     reader = queries._slots
     assert reader is not None
     clips, utterances = (one.codes_of(np.arange(len(one.rows))) for one in queries.galleries.values())
-    both = reader.shares("video", clips) @ reader.shares("audio", utterances).T
+    both = reader.shares(clips) @ reader.shares(utterances).T
     space = dict.fromkeys(("mapped",), (clips["mapped"], utterances["mapped"]))["mapped"]
     read = model.memory.read(*space, reduce="softmax", temperature=model.config.memory.temperature)  # type: ignore[union-attr, operator]
     np.testing.assert_allclose(both, read.detach().numpy(), atol=1e-5)

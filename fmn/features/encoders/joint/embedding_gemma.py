@@ -23,7 +23,7 @@ class _EmbeddingGemma(Half):
     modality: ClassVar[str]
     _lock = Lock()
 
-    def _kept(self, model: Any) -> Any:
+    def _needed_part(self, model: Any) -> Any:
         if getattr(model, f"{self.modality}_tower") is None:
             raise InputError(
                 f"The model has no {self.modality} tower",
@@ -58,8 +58,8 @@ class EmbeddingGemmaVideo(_EmbeddingGemma, ClipHalf):
         """Side of a square frame with the processor's maximum number of tokens; larger frames are scaled down first."""
         return isqrt(self._part.max_soft_tokens) * int(self._part.patch_size * self._part.pooling_kernel_size)
 
-    def _vector(self, given: NDArray[Any]) -> Tensor:
-        return self._mean(videos=[given], do_sample_frames=False, input_data_format="channels_last")
+    def _vector(self, array: NDArray[Any]) -> Tensor:
+        return self._mean(videos=[array], do_sample_frames=False, input_data_format="channels_last")
 
 
 class EmbeddingGemmaSpeech(_EmbeddingGemma, SpeechHalf):
@@ -67,5 +67,5 @@ class EmbeddingGemmaSpeech(_EmbeddingGemma, SpeechHalf):
 
     modality = "audio"
 
-    def _vector(self, given: NDArray[Any]) -> Tensor:
-        return self._mean(audio=[given], sampling_rate=self.sample_rate_hz)
+    def _vector(self, array: NDArray[Any]) -> Tensor:
+        return self._mean(audio=[array], sampling_rate=self.sample_rate_hz)

@@ -65,14 +65,14 @@ class Half(ABC):
         self.space = f"{self.prefix} {digest}"
         self.source = source_of(type(self).__name__, digest, self.packages, inputs=self._settings())
         self._device = torch.device(device)
-        self._model: Any = self._kept(model).to(self._device)
+        self._model: Any = self._needed_part(model).to(self._device)
 
     @abstractmethod
-    def _kept(self, model: Any) -> Any:
+    def _needed_part(self, model: Any) -> Any:
         """Returns the part of the whole model that this half needs."""
 
     @abstractmethod
-    def _vector(self, given: NDArray[Any]) -> Tensor:
+    def _vector(self, array: NDArray[Any]) -> Tensor:
         """The input of `encode` -> [1, D]."""
 
     def _settings(self) -> dict[str, str]:
@@ -80,9 +80,9 @@ class Half(ABC):
         return {key: str(value) for key, value in self._part.to_dict().items() if key not in ("mel_filters", "window")}
 
     @torch.inference_mode()
-    def encode(self, given: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """The frames of a clip, uint8 [n, H, W, 3], or the samples of an utterance, float32 [n] -> [D]."""
-        vector: NDArray[np.float32] = self._vector(given)[0].float().cpu().numpy()
+        vector: NDArray[np.float32] = self._vector(array)[0].float().cpu().numpy()
         return vector
 
 

@@ -27,12 +27,12 @@ class PeAvVideo(_PeAv, ClipHalf):
         """Side to which the processor resizes frames; larger frames are scaled down first."""
         return int(max(self._part.size["height"], self._part.size["width"]))
 
-    def _kept(self, model: Any) -> Any:
+    def _needed_part(self, model: Any) -> Any:
         del model.video_model.text_model
         return model.video_model
 
-    def _vector(self, given: NDArray[Any]) -> Tensor:
-        inputs = self._part([given], do_sample_frames=False, input_data_format="channels_last", return_tensors="pt")
+    def _vector(self, array: NDArray[Any]) -> Tensor:
+        inputs = self._part([array], do_sample_frames=False, input_data_format="channels_last", return_tensors="pt")
         # Not the model's get_video_embeds: transformers 5.23 calls a method there that does not exist.
         output = self._model.video_encoder(**inputs.to(self._device)).pooler_output
         vector: Tensor = self._model.video_head(output)
@@ -44,11 +44,11 @@ class PeAvSpeech(_PeAv, SpeechHalf):
 
     processor, packages = "PeAudioFeatureExtractor", ("transformers",)
 
-    def _kept(self, model: Any) -> Any:
+    def _needed_part(self, model: Any) -> Any:
         del model.audio_model.text_model
         return model.audio_model
 
-    def _vector(self, given: NDArray[Any]) -> Tensor:
-        inputs = self._part(given, sampling_rate=self.sample_rate_hz, return_tensors="pt")
+    def _vector(self, array: NDArray[Any]) -> Tensor:
+        inputs = self._part(array, sampling_rate=self.sample_rate_hz, return_tensors="pt")
         vector: Tensor = self._model.get_audio_embeds(**inputs.to(self._device))
         return vector
