@@ -60,7 +60,8 @@ def build(
 
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
-    from dataset_tools.build.building import build_dataset, check_speech_options
+    from dataset_tools.build.build_speech import check_speech_options
+    from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engines.registry import voice_licences
 
@@ -167,7 +168,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.say(f"  {note}") if summary.is_own else logging.getLogger(__name__).info(note)
     for message in (*summary.speech_notes, *summary.without_times):
         terminal.warn(message)
-    would = " would be cut" if summary.dry_run else ""
+    would, would_be = (" would be cut", " would be in the data set") if summary.dry_run else ("", "")
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         terminal.warn("no clips are left: annotators rejected all of them")
@@ -186,8 +187,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)
+    terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}{would_be}", place.speech)
     if not summary.dry_run:
-        terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")
