@@ -66,7 +66,7 @@ def build_dataset(
         InputError: an input is invalid; nothing was written.
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
-    _check_place(workspace, corpus)
+    check_place(workspace, corpus)
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
@@ -136,7 +136,7 @@ def _planned(
     return replace(summary, speech_notes=notes, with_sound=None, dry_run=True)
 
 
-def _check_place(workspace: Workspace, corpus: Corpus) -> None:
+def check_place(workspace: Workspace, corpus: Corpus) -> None:
     """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
 
     Raises:

@@ -16,7 +16,7 @@ from dataset_tools.cli.build_options import (
     last_build_of,
     last_sentences,
 )
-from dataset_tools.cli.export import FromExportOption, build_from_export
+from dataset_tools.cli.export import FromExportOption, build_from_export, not_with_from_export
 from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import (
     ClassFileOption,
@@ -68,9 +68,11 @@ def build(
     place, jobs = execution.place(place), execution.jobs
     if from_export is not None:
         is_plain = classes == ClassOptions() and cutting == CuttingOptions() and not synthesis.given()
-        others = not is_plain or replace_footage or dry_run or footage.forget_options
+        if not is_plain or replace_footage or footage.forget_options:
+            raise not_with_from_export()
+        files = synthesis.sentences or ()
         with execution.running():
-            build_from_export(terminal, place, from_export, footage, synthesis.sentences or (), jobs, has_others=others)
+            build_from_export(terminal, place, from_export, footage, files, jobs, dry_run=dry_run)
         return
     class_file = classes.load(place)
     source = footage.source(place)
@@ -206,7 +208,9 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
-    if not summary.dry_run:
+    if summary.dry_run:
+        terminal.some_failed(len(summary.failures), "fix the causes before the build", reasons="for the reasons above")
+    else:
+        terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
         of = workspace_option(place.root)
         terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")

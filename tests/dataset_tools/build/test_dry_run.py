@@ -79,6 +79,7 @@ def test_the_second_build_has_the_recordings_and_the_speech_of_the_first(
 
 
 def test_clips_without_a_sentence_in_the_language_are_named(
+    run: Callable[..., Result],
     both: Callable,
     footage: Path,
     place: Workspace,
@@ -92,7 +93,10 @@ def test_clips_without_a_sentence_in_the_language_are_named(
     done = both("--annotations", footage, *SMALL, "--language", "de", code=1)
     assert done["utterances"] == len(rows(place, "utterances")) == 1
     assert len(done["failures"]) == 3
-    assert list(temporary.iterdir()) == []  # a dry run has the sentences of the list there
+    said = run("build", "--dry-run", code=1).output
+    assert "no sentence in the language 'de'" in said
+    assert "ledger.jsonl" not in said  # which a dry run does not write
+    assert not list(temporary.rglob("*.json"))  # a dry run has the sentences of the list there
 
 
 def test_recordings_that_are_not_used_are_named_and_the_advice_works(
