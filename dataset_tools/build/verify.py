@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -14,6 +15,7 @@ from dataset_tools.core.errors import InputError, ManifestError, SampleError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import RowType
+from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
@@ -82,6 +84,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
     known = {} if problems else {row.id: _facts(row) for row in items}
+    problems += _missing_records(workspace)
     problems += check_files(items, workspace.root, jobs=jobs, progress=progress)
     pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
     split, in_split = _check_split(workspace, known, problems)
@@ -214,6 +217,26 @@ def _missing_manifests(workspace: Workspace) -> list[str]:
         f"{name}.jsonl: there is no such file, but it was written with {record}; run fmn-data {command} again"
         for name, (record, command) in written.items()
         if (workspace.manifests / record).is_file() and not (workspace.manifests / f"{name}.jsonl").is_file()
+    ]
+
+
+def _missing_records(workspace: Workspace) -> list[str]:
+    """Names the records that are missing beside what a command wrote along with them; not for manifests made elsewhere.
+
+    Those have no clips in the ledger, or no pairs.jsonl.
+    """
+    is_built = False
+    with suppress(ManifestError):  # `_content` names it
+        is_built = any(row_id.startswith("clip/") for row_id in read_ledger(workspace.ledger))
+    is_split = (workspace.manifests / "pairs.jsonl").is_file()
+    needed = (
+        (is_built, "build.json", "build", "the footage, options and licenses of the data set are not known"),
+        (is_split, SPLIT_FILE, "pairs", "what the split keeps apart (persons and voices, or items) is not checked"),
+    )
+    return [
+        f"{record}: there is no such file, so {so}; run fmn-data {command} again, with the same options"
+        for is_needed, record, command, so in needed
+        if is_needed and not (workspace.manifests / record).is_file()
     ]
 
 
