@@ -18,7 +18,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.connection import answers, connect
-from dataset_tools.label_studio.expected_tasks import Wanted, own_template, wanted_tasks
+from dataset_tools.label_studio.expected_tasks import Wanted, wanted_tasks
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.predictions import read_guesses, show_guesses, with_guesses
 from dataset_tools.label_studio.projects import (
@@ -41,6 +41,7 @@ from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utter
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
+_OWN_FILES = ("classes.yaml", "instructions.html", "labeling.xml", "reviews.jsonl", "skips.jsonl")
 _LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
 
 
@@ -206,9 +207,14 @@ def push_to_file(
             expected="a new file, or tasks that an earlier push --out wrote, without annotations",
             next_step="choose another name for --out",
         )
-    own = own_template(workspace)
-    is_own = own is not None and page.exists() and page.samefile(own)
-    if page == path or is_own or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
+    if used := [file for file in (path, page) if _is_read(workspace, file)]:
+        raise InputError(
+            "Other commands would use this file as one of the workspace's own",
+            where=used[0],
+            expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
+            next_step="choose another name for --out",
+        )
+    if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
         raise InputError(
             "The page would replace the tasks" if page == path else "Another file is where the page would be written",
             where=page,
@@ -231,6 +237,11 @@ def push_to_file(
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)
+
+
+def _is_read(workspace: Workspace, path: Path) -> bool:
+    """Whether commands read the file if it is there: push its page, builds the class file, and so on."""
+    return path.resolve() in [(workspace.annotations / name).resolve() for name in _OWN_FILES]
 
 
 def _are_tasks(content: bytes) -> bool:
