@@ -19,7 +19,7 @@ from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
-    SIDES,
+    SPLIT_SIDES,
     ClipRow,
     PairRow,
     SplitPairRow,
@@ -130,7 +130,7 @@ def _check_split(
     counts: Counter[str] = Counter()
     misplaced: Counter[str] = Counter()
     outdated: set[str] = set()
-    for side in SIDES:
+    for side in SPLIT_SIDES:
         for pair in _rows(workspace, side, SplitPairRow, problems):
             counts[side] += 1
             misplaced[side] += pair.split != side
@@ -168,7 +168,7 @@ def _check_split(
             + count_of(len(outdated), "clip or utterance in them differs", "clips or utterances in them differ")
             + f" from those of the data set: {', '.join(first_of(sorted(outdated), _SHOWN))}; run fmn-data pairs again"
         )
-    are_there = all((workspace.manifests / f"{side}.jsonl").is_file() for side in SIDES)
+    are_there = all((workspace.manifests / f"{side}.jsonl").is_file() for side in SPLIT_SIDES)
     if record is not None and are_there and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(
             f"split.json: it records {record.train} training and {record.test} test rows, but there are "
@@ -212,7 +212,7 @@ def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str
 
 def _missing_manifests(workspace: Workspace) -> list[str]:
     """Names the manifests that a command wrote with its record, and that are not there any more."""
-    written = {"utterances": ("build.json", "build"), **dict.fromkeys(("pairs", *SIDES), (SPLIT_FILE, "pairs"))}
+    written = {"utterances": ("build.json", "build"), **dict.fromkeys(("pairs", *SPLIT_SIDES), (SPLIT_FILE, "pairs"))}
     return [
         f"{name}.jsonl: there is no such file, but it was written with {record}; run fmn-data {command} again"
         for name, (record, command) in written.items()

@@ -22,7 +22,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.models.retrieval_model import Embeddings
-from fmn.search.gallery_search import SIDES, Gallery
+from fmn.search.gallery_search import QUERY_AND_GALLERY, Gallery
 from fmn.search.query_files import clip_doubts, finish_query
 from fmn.search.query_preparation import own_features, spoken_query
 from fmn.search.search_results import QUERY_KINDS, QueryKind
@@ -162,7 +162,7 @@ class Queries:
             how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
             predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
-            own, other = SIDES[encoded.kind]
+            own, other = QUERY_AND_GALLERY[encoded.kind]
             shares = self._slots.shares(own, encoded.codes)[0]
             reasons = self._slots.reasons(shares, self._slots.shares(other, gallery.codes_of(order)))
             predicted = _best(
