@@ -35,6 +35,7 @@ from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_pus
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.label_studio.withdrawn_tasks import without_speech
+from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.speech.recordings.consents import read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
@@ -50,6 +51,8 @@ class PushOptions:
     """What a push sends to which project.
 
     Attributes:
+        media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
+            read them itself.
         project: title of the project to push to; None for the workspace's own.
         replace_config: also replace a labeling configuration that was edited in the browser.
         annotators: number of annotators per clip; None keeps the project's number (one in a new project).
@@ -60,6 +63,7 @@ class PushOptions:
             decided already. None: every clip.
     """
 
+    media_url: str | None = None
     project: str | None = None
     replace_config: bool = False
     annotators: int | None = None
@@ -73,12 +77,9 @@ DEFAULT_OPTIONS = PushOptions()
 
 def push(
     workspace: Workspace,
-    *,
-    url: str,
-    api_key: str,
+    target: Target,
     classes: ClassFile,
-    media_url: str | None = None,
-    document_root: Path | None = None,
+    *,
     options: PushOptions = DEFAULT_OPTIONS,
     jobs: int = 1,
     dry_run: bool = False,
@@ -93,12 +94,8 @@ def push(
 
     Args:
         workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.
-        url: address of the server.
-        api_key: a token of the server.
+        target: the server.
         classes: the class file of the data set.
-        media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
-            read them itself.
-        document_root: the server's document root, if it is not the workspace.
         options: what to push to which project.
         jobs: number of processes that cut the videos to show.
         dry_run: only report what would be done.
@@ -109,13 +106,14 @@ def push(
         StoppedError: the server cannot be reached.
     """
     progress(_STAGE, 0, 1, "querying the server")
+    url = target.url
     guesses = {} if options.from_run is None else read_guesses(options.from_run)
-    with connect(url, api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
+    with connect(url, target.api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
         wanted = wanted_tasks(
             workspace,
             classes,
-            media_url=media_url,
-            document_root=document_root,
+            media_url=options.media_url,
+            document_root=target.document_root,
             ids=options.ids,
             jobs=jobs,
             dry_run=dry_run,
@@ -182,10 +180,9 @@ def push(
 def push_to_file(
     workspace: Workspace,
     path: Path,
-    *,
     classes: ClassFile,
+    *,
     media_url: str | None = None,
-    document_root: Path | None = None,
     ids: Sequence[str] | None = None,
     jobs: int = 1,
     dry_run: bool = False,
@@ -225,7 +222,7 @@ def push_to_file(
         workspace,
         classes,
         media_url=media_url,
-        document_root=document_root,
+        document_root=None,
         ids=ids,
         jobs=jobs,
         dry_run=dry_run,
