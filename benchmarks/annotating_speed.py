@@ -147,8 +147,7 @@ def main() -> None:
             for number, template in enumerate([*options.page, shipped_file("labeling.xml")]):
                 workspace.annotations.mkdir(exist_ok=True)
                 shutil.copy(template, workspace.annotations / "labeling.xml")
-                login = {"url": target.url, "api_key": target.api_key, "document_root": target.document_root}
-                pushed = push(workspace, classes=load_classes(), options=PushOptions(project=f"page {number}"), **login)
+                pushed = push(workspace, target, load_classes(), options=PushOptions(project=f"page {number}"))
                 found[str(template)] = accept_all(page, pushed.address, shown)
         finally:
             browser.close()

@@ -26,7 +26,8 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.label_studio.labeling_config import labeling_config
 from dataset_tools.label_studio.pull import pull
-from dataset_tools.label_studio.push import push
+from dataset_tools.label_studio.push import PushOptions, push
+from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.manifests import ClipRow, write_rows
 
 MEDIA_URL = "http://127.0.0.1:9/media"
@@ -52,7 +53,7 @@ def main() -> None:
     url, key = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_API_KEY")
     if not url or not key:
         raise SystemExit("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to a disposable Label Studio server")
-    login = {"url": url, "api_key": key}
+    target, options = Target(url, key), PushOptions(media_url=MEDIA_URL)
     classes = load_classes()
     found: dict[str, Any] = {"tasks": options.tasks, "changes": options.changes}
     with tempfile.TemporaryDirectory() as folder, httpx.Client(timeout=600) as http:
@@ -61,11 +62,11 @@ def main() -> None:
         rows = clip_rows(options.tasks)
         write_rows(place.manifests / "clips.jsonl", rows)
 
-        seconds, pushed = timed(lambda: push(place, classes=classes, media_url=MEDIA_URL, **login))
+        seconds, pushed = timed(lambda: push(place, target, classes, options=options))
         found["push_s"] = seconds
-        found["push_again_s"], _ = timed(lambda: push(place, classes=classes, media_url=MEDIA_URL, **login))
-        pull(place, **login)
-        found["idle_pull_s"], _ = timed(lambda: pull(place, **login))
+        found["push_again_s"], _ = timed(lambda: push(place, target, classes, options=options))
+        pull(place, target)
+        found["idle_pull_s"], _ = timed(lambda: pull(place, target))
         tasks = [
             task.id
             for _, task in zip(
@@ -75,7 +76,7 @@ def main() -> None:
         verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
         for task in tasks:
             client.annotations.create(id=task, result=[verdict])
-        found["pull_of_changes_s"], pulled = timed(lambda: pull(place, **login))
+        found["pull_of_changes_s"], pulled = timed(lambda: pull(place, target))
         assert pulled.decided == len(tasks), pulled
 
         peer = client.projects.create(title="one call per task", label_config=labeling_config(classes)).id

@@ -37,7 +37,7 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import PushOptions, push
-from dataset_tools.label_studio.workspace_server import login_file, serve, stop
+from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import write_rows
 
 MEDIA_URL = "http://127.0.0.1:9/media"
@@ -163,8 +163,8 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
     try:
         for _ in range(3):  # a push that is killed while it creates tasks is completed by the next one
             here.run_command("push", kill=True)
-        options = PushOptions(annotators=2)
-        pushed = push(here.place, url=here.url, api_key=here.key, classes=classes, media_url=MEDIA_URL, options=options)
+        options = PushOptions(media_url=MEDIA_URL, annotators=2)
+        pushed = push(here.place, Target(here.url, here.key), classes, options=options)
         listed: list[dict[str, Any]] = []
         page = {"project": pushed.project, "page_size": 1000, "fields": "task_only", "include": "id,data"}
         while len(listed) < tasks:
@@ -195,8 +195,8 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
                 outage.join()
         for person in people:
             person.join()
-        last = pull(here.place, url=here.url, api_key=here.key)
-        again = pull(here.place, url=here.url, api_key=here.key)
+        last = pull(here.place, Target(here.url, here.key))
+        again = pull(here.place, Target(here.url, here.key))
         truth = in_database(here.place)
     finally:
         stop(here.place)

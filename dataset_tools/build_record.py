@@ -65,7 +65,7 @@ class BuildSummary:
     """Result of a build, or (``dry_run``) what it would be.
 
     Attributes:
-        clips, utterances: rows in the manifests (of a dry run: clips that would be cut, utterances 0).
+        clips, utterances: rows in the manifests, or those that there would be if no sample fails.
         per_class: clips of every class.
         shortfalls: number of clips that a class falls short by.
         refused: intervals that could not be used, counted by the reason's first words.

@@ -20,7 +20,7 @@ from dataset_tools.core.jsonl import Row, RowType, read_numbered, write_jsonl
 from dataset_tools.core.path_parts import FileName, RelativePath, Sha256, checked_length
 
 Side = Literal["train", "test"]
-SIDES: tuple[Side, ...] = ("train", "test")
+SPLIT_SIDES: tuple[Side, ...] = ("train", "test")
 VALIDATION_FOLD = 0
 """Fold of the training rows that is held out for validation; the others are trained on."""
 PREDICTIONS_FILE = "predictions.jsonl"

@@ -56,6 +56,14 @@ def options_in_spans(text: str) -> Iterator[tuple[str, str]]:
         yield from ((name, word) for word in words[count:] if word[0] == "-" and word.split("=")[0] not in known)
 
 
+def test_lines_of_the_docs_have_at_most_140_characters() -> None:
+    """Tables and pictures, which cannot be wrapped, may have more."""
+    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+        lines = enumerate(page.read_text("utf-8").splitlines(), start=1)
+        long = [number for number, line in lines if len(line) > 140 and not line.startswith(("|", "!["))]
+        assert not long, f"{page.relative_to(ROOT)}: lines {long}"
+
+
 COMMANDS = [(page, words) for page in PAGES for words in commands_in(page.read_text("utf-8"))]
 
 

@@ -25,7 +25,7 @@ from dataset_tools.corpora.standin.difficulty import Difficulty, difficulty_name
 from dataset_tools.corpora.standin.director import write_script
 from dataset_tools.corpora.standin.person import person_named
 from dataset_tools.corpora.standin.render import thing_places
-from dataset_tools.corpora.standin.script import SIDES, Script
+from dataset_tools.corpora.standin.script import HANDS, Script
 from dataset_tools.corpora.standin.things import SUBJECTS, TOOLS
 from dataset_tools.corpora.standin.tracks import HandTrack, play
 
@@ -98,7 +98,7 @@ def _moments(start: int, end: int) -> list[int]:
 def _look(script: Script, tracks: dict[str, HandTrack], frame: int) -> list[float]:
     """Features of both hands in one frame."""
     seen: list[float] = []
-    for side in SIDES:
+    for side in HANDS:
         track = tracks[side]
         place = track.place[frame]
         near = dict.fromkeys(_SUBJECTS, 0.0)

@@ -6,32 +6,26 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dataset_tools.build.build_speech import check_speech, speech_of
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
 from dataset_tools.build.opened_videos import memory_of
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.clip_plan import Plan
-from dataset_tools.clips.cutting import ClipCutter
+from dataset_tools.clips.cutting import ClipCutter, planned_row
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN
 from dataset_tools.clips.renamed_videos import rows_under_new_ids
 from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
-from dataset_tools.core.ledger import Ledger, LedgerRow
+from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
-from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide
-from dataset_tools.decisions.verdicts import agreed_sentences, with_verdicts
+from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.speech.dataset_speech import assemble, speak
-from dataset_tools.speech.engines.registry import open_engine
-from dataset_tools.speech.recordings.recording_rows import note_on_unused
-from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
-from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
-from dataset_tools.speech.synthesis import SpeechOptions, no_sentence, voices_in
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
@@ -72,7 +66,7 @@ def build_dataset(
         InputError: an input is invalid; nothing was written.
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
-    _check_place(workspace, corpus)
+    check_place(workspace, corpus)
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
@@ -83,11 +77,11 @@ def build_dataset(
     decisions = decide(reviews, "clip")
     plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     _check_videos(corpus)
-    speech_notes = _check_speech(options.voices, classes, reviews) if options.speech else ()
+    speech_notes = check_speech(options.voices, classes, reviews) if options.speech else ()
     if dry_run:
-        with memory_of(workspace, dry_run=True) as memory:
+        with memory_of(workspace, dry_run=True) as memory, DryRunLedger(workspace.ledger) as ledger:
             opened = OpenedSources(corpus, memory, jobs, progress)
-            summary = _planned(opened, classes, options, decisions, renamed)
+            summary = _planned(workspace, opened, classes, options, decisions, renamed, ledger)
             return replace(summary, speech_notes=(*speech_notes, *summary.speech_notes))
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:
         if built_from(workspace) is None:
@@ -102,24 +96,16 @@ def build_dataset(
         if not clips and not plan.left_out:
             _note_refusals(plan, ledger)
             raise _no_clip(plan, uncut, corpus)
-        unspoken: Mapping[str, ToolkitError] = {}
-        if options.speech:
-            utterances, unspoken = speak(
-                workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, progress=progress
-            )
-            generated = {row.class_id for row in utterances if row.text_source == "grammar"}
-            speech_notes += _note_on_letters(classes, options, generated)
-        else:
-            utterances = assemble(workspace, clips, classes, ledger)
-        class_of = {clip.id: clip.class_id for clip in (*plan.clips, *plan.left_out)}
-        speech_notes += note_on_unused(workspace, class_of, {one.id for one in classes.classes}, utterances)
+        utterances, unspoken, more_notes = speech_of(
+            workspace, plan, clips, classes, options, ledger, jobs=jobs, progress=progress
+        )
         samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
         _note_refusals(plan, ledger)
         _forget_others(ledger, plan, samples)
         write_rows(workspace.manifests / "clips.jsonl", samples.clips)
         write_rows(workspace.manifests / "utterances.jsonl", samples.utterances)
         summary = _summary(plan, corpus, classes, samples, renamed, opened.without_times(), options)
-        summary = replace(summary, speech_notes=speech_notes)
+        summary = replace(summary, speech_notes=(*speech_notes, *more_notes))
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
         remember_inputs(workspace, corpus, classes, options.voices.sentences)
@@ -127,27 +113,30 @@ def build_dataset(
 
 
 def _planned(
+    workspace: Workspace,
     opened: OpenedSources,
     classes: ClassFile,
     options: BuildOptions,
     decisions: Mapping[str, Decision],
     renamed: Sequence[ReviewRow],
+    ledger: DryRunLedger,
 ) -> BuildSummary:
-    """Returns the summary of a dry run, which opens the videos of the plan, but cuts nothing.
+    """Returns the summary of a dry run, which opens the videos of the plan, but cuts and synthesizes nothing.
 
     Raises:
-        InputError: no clip can be cut.
+        InputError: no clip can be cut, or no clip has a sentence in the language.
     """
-    plan, corpus = plan_on_sources(opened, classes, options, decisions, set()), opened.corpus
-    if not plan.clips:
-        raise _no_clip(plan, {}, corpus)
-    summary = _summary(plan, corpus, classes, _Samples(), renamed, opened.without_times(), None)
-    if not options.speech:
-        return summary
-    return replace(summary, speech_notes=_note_on_letters(classes, options, {clip.class_id for clip in plan.clips}))
+    plan = plan_on_sources(opened, classes, options, decisions, set())
+    if not plan.clips and not plan.left_out:
+        raise _no_clip(plan, {}, opened.corpus)
+    clips = [planned_row(clip) for clip in plan.clips]
+    utterances, unspoken, notes = speech_of(workspace, plan, clips, classes, options, ledger, dry_run=True)
+    samples = _Samples(clips, utterances, unspoken=unspoken)
+    summary = _summary(plan, opened.corpus, classes, samples, renamed, opened.without_times(), options)
+    return replace(summary, speech_notes=notes, with_sound=None, dry_run=True)
 
 
-def _check_place(workspace: Workspace, corpus: Corpus) -> None:
+def check_place(workspace: Workspace, corpus: Corpus) -> None:
     """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
 
     Raises:
@@ -176,12 +165,6 @@ def _contents(
     return {name: source.sha256 for name, source in sources.items()}
 
 
-def _note_on_letters(classes: ClassFile, options: BuildOptions, spoken: Collection[str]) -> tuple[str, ...]:
-    """Returns a warning if generated English sentences of the ``spoken`` classes have words in another script."""
-    used = replace(classes, classes=tuple(one for one in classes.classes if one.id in spoken))
-    return note_on_letters(used, options.voices.language)
-
-
 def _check_videos(corpus: Corpus) -> None:
     """Checks that there is a video to cut from.
 
@@ -203,31 +186,6 @@ def _check_videos(corpus: Corpus) -> None:
                 else "put the videos there; to try without them: fmn-data standin DIR"
             ),
         )
-
-
-def _check_speech(options: SpeechOptions, classes: ClassFile, reviews: Sequence[ReviewRow]) -> tuple[str, ...]:
-    """Checks the speech options before the clips are cut, which takes long; returns warnings.
-
-    Raises:
-        InputError: the engine does not exist or does not speak the language, there are neither words nor sentences in
-            it, or a sentence file cannot be read.
-    """
-    sentences = check_speech_options(options, classes)
-    agreed = agreed_sentences(decide(reviews, "clip"))
-    if options.language not in LANGUAGES and not may_describe_a_clip(sentences, agreed, options.language):
-        raise no_sentence(options.language)
-    return notes_on_language(sentences, agreed, options.language)
-
-
-def check_speech_options(options: SpeechOptions, classes: ClassFile) -> SentenceSpans:
-    """Checks what does not depend on the footage; returns the contents of the sentence files.
-
-    Raises:
-        InputError: the engine does not exist or does not speak the language, or a sentence file cannot be read.
-    """
-    check_words(classes, options.language)
-    voices_in(options.language, open_engine(options.engine))
-    return read_sentences(options.sentences)
 
 
 def _cut(
@@ -303,17 +261,16 @@ def _summary(
     samples: _Samples,
     renamed: Sequence[ReviewRow],
     without_times: Sequence[str],
-    options: BuildOptions | None,  # None: a dry run
+    options: BuildOptions,
 ) -> BuildSummary:
-    dry_run = options is None
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
-    counts = Counter(clip.class_id for clip in (plan.clips if dry_run else samples.clips))
+    counts = Counter(clip.class_id for clip in samples.clips)
     reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
     unreached = [refusal for refusal in plan.refusals if refusal.status == "failed"]
     missing = sorted(f"interval/{refusal.id}" for refusal in unreached)
     errors = (*samples.uncut.values(), *samples.unspoken.values(), *(refusal.reason for refusal in unreached))
     return BuildSummary(
-        clips=len(plan.clips) if dry_run else len(samples.clips),
+        clips=len(samples.clips),
         utterances=len(samples.utterances),
         per_class={one.id: counts[one.id] for one in classes.classes},
         shortfalls=dict(plan.shortfalls),
@@ -328,11 +285,10 @@ def _summary(
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         without_times=tuple(without_times),
-        with_sound=sum(clip.sound is True for clip in samples.clips) if options and options.keep_audio else None,
+        with_sound=sum(clip.sound is True for clip in samples.clips) if options.keep_audio else None,
         with_sentence=sum(row.text_source == "tacos" and not row.augmented for row in samples.utterances)
-        if options and options.speech and options.voices.sentences and not options.footage_sentences
+        if options.speech and options.voices.sentences and not options.footage_sentences
         else None,
         is_own=corpus.is_own,
         stand_in=corpus.standin,
-        dry_run=dry_run,
     )

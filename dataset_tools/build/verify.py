@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -14,10 +15,11 @@ from dataset_tools.core.errors import InputError, ManifestError, SampleError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.jsonl import RowType
+from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
-    SIDES,
+    SPLIT_SIDES,
     ClipRow,
     PairRow,
     SplitPairRow,
@@ -82,6 +84,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
     known = {} if problems else {row.id: _facts(row) for row in items}
+    problems += _missing_records(workspace)
     problems += check_files(items, workspace.root, jobs=jobs, progress=progress)
     pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
     split, in_split = _check_split(workspace, known, problems)
@@ -127,7 +130,7 @@ def _check_split(
     counts: Counter[str] = Counter()
     misplaced: Counter[str] = Counter()
     outdated: set[str] = set()
-    for side in SIDES:
+    for side in SPLIT_SIDES:
         for pair in _rows(workspace, side, SplitPairRow, problems):
             counts[side] += 1
             misplaced[side] += pair.split != side
@@ -154,7 +157,7 @@ def _check_split(
             + count_of(len(outdated), "clip or utterance in them differs", "clips or utterances in them differ")
             + f" from those of the data set: {', '.join(first_of(sorted(outdated), _SHOWN))}; run fmn-data pairs again"
         )
-    are_there = all((workspace.manifests / f"{side}.jsonl").is_file() for side in SIDES)
+    are_there = all((workspace.manifests / f"{side}.jsonl").is_file() for side in SPLIT_SIDES)
     if record is not None and are_there and (record.train, record.test) != (counts["train"], counts["test"]):
         problems.append(
             f"split.json: it records {record.train} training and {record.test} test rows, but there are "
@@ -218,11 +221,31 @@ def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str
 
 def _missing_manifests(workspace: Workspace) -> list[str]:
     """Names the manifests that a command wrote with its record, and that are not there any more."""
-    written = {"utterances": ("build.json", "build"), **dict.fromkeys(("pairs", *SIDES), (SPLIT_FILE, "pairs"))}
+    written = {"utterances": ("build.json", "build"), **dict.fromkeys(("pairs", *SPLIT_SIDES), (SPLIT_FILE, "pairs"))}
     return [
         f"{name}.jsonl: there is no such file, but it was written with {record}; run fmn-data {command} again"
         for name, (record, command) in written.items()
         if (workspace.manifests / record).is_file() and not (workspace.manifests / f"{name}.jsonl").is_file()
+    ]
+
+
+def _missing_records(workspace: Workspace) -> list[str]:
+    """Names the records that are missing beside what a command wrote along with them; not for manifests made elsewhere.
+
+    Those have no clips in the ledger, or no pairs.jsonl.
+    """
+    is_built = False
+    with suppress(ManifestError):  # `_content` names it
+        is_built = any(row_id.startswith("clip/") for row_id in read_ledger(workspace.ledger))
+    is_split = (workspace.manifests / "pairs.jsonl").is_file()
+    needed = (
+        (is_built, "build.json", "build", "the footage, options and licenses of the data set are not known"),
+        (is_split, SPLIT_FILE, "pairs", "what the split keeps apart (persons and voices, or items) is not checked"),
+    )
+    return [
+        f"{record}: there is no such file, so {so}; run fmn-data {command} again, with the same options"
+        for is_needed, record, command, so in needed
+        if is_needed and not (workspace.manifests / record).is_file()
     ]
 
 

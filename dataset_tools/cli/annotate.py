@@ -54,11 +54,8 @@ def annotate(
     target, started = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
-        url=target.url,
-        api_key=target.api_key,
-        classes=classes,
-        media_url=tasks.media_url,
-        document_root=target.document_root,
+        target,
+        classes,
         options=tasks.push_options(SelectionOptions()),
         jobs=jobs,
         dry_run=dry_run,
@@ -66,14 +63,7 @@ def annotate(
     )
     _show_push(terminal, pushed)
     if pushed.project is not None:  # else this is a dry run, which makes no project to pull from
-        pulled = pull(
-            place,
-            url=target.url,
-            api_key=target.api_key,
-            project=tasks.project,
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
+        pulled = pull(place, target, project=tasks.project, dry_run=dry_run, progress=terminal.progress)
         _show_pull(terminal, place, pulled)
     _show_status(terminal, place)
     if dry_run:
@@ -120,8 +110,8 @@ def annotate_push(
         count = push_to_file(
             place,
             out,
-            classes=classes,
-            media_url=tasks.media_url,
+            classes,
+            media_url=options.media_url,
             ids=options.ids,
             jobs=jobs,
             dry_run=dry_run,
@@ -139,11 +129,8 @@ def annotate_push(
     target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
         place,
-        url=target.url,
-        api_key=target.api_key,
-        classes=classes,
-        media_url=tasks.media_url,
-        document_root=target.document_root,
+        target,
+        classes,
         options=options,
         jobs=jobs,
         dry_run=dry_run,
@@ -184,17 +171,10 @@ def annotate_pull(
         )
     target, _ = _target(place, terminal, may_install=False, may_start=not dry_run)
     if not watch:
-        pulled = pull(
-            place,
-            url=target.url,
-            api_key=target.api_key,
-            project=project,
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
+        pulled = pull(place, target, project=project, dry_run=dry_run, progress=terminal.progress)
         _show_pull(terminal, place, pulled)
         return
-    for news in keep_pulling(place, url=target.url, api_key=target.api_key, project=project):
+    for news in keep_pulling(place, target, project=project):
         if isinstance(news, Exception):
             terminal.warn(news.found)
         else:

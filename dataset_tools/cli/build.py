@@ -16,7 +16,7 @@ from dataset_tools.cli.build_options import (
     last_build_of,
     last_sentences,
 )
-from dataset_tools.cli.export import FromExportOption, build_from_export
+from dataset_tools.cli.export import FromExportOption, build_from_export, not_with_from_export
 from dataset_tools.cli.footage import FootageOptions, Recorded
 from dataset_tools.cli.options import (
     ClassFileOption,
@@ -60,16 +60,19 @@ def build(
 
     Example: fmn-data build --classes 20 --mpii /data/mpii-cooking-2
     """
-    from dataset_tools.build.building import build_dataset, check_speech_options
+    from dataset_tools.build.build_speech import check_speech_options
+    from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engines.registry import voice_licences
 
     place, jobs = execution.place(place), execution.jobs
     if from_export is not None:
         is_plain = classes == ClassOptions() and cutting == CuttingOptions() and not synthesis.given()
-        others = not is_plain or replace_footage or dry_run or footage.forget_options
+        if not is_plain or replace_footage or footage.forget_options:
+            raise not_with_from_export()
+        files = synthesis.sentences or ()
         with execution.running():
-            build_from_export(terminal, place, from_export, footage, synthesis.sentences or (), jobs, has_others=others)
+            build_from_export(terminal, place, from_export, footage, files, jobs, dry_run=dry_run)
         return
     class_file = classes.load(place)
     source = footage.source(place)
@@ -167,7 +170,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
         terminal.say(f"  {note}") if summary.is_own else logging.getLogger(__name__).info(note)
     for message in (*summary.speech_notes, *summary.without_times):
         terminal.warn(message)
-    would = " would be cut" if summary.dry_run else ""
+    would, would_be = (" would be cut", " would be in the data set") if summary.dry_run else ("", "")
     if not summary.clips:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
         terminal.warn("no clips are left: annotators rejected all of them")
@@ -186,8 +189,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
     terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)
+    terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}{would_be}", place.speech)
     if not summary.dry_run:
-        terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}", place.speech)
         terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")
@@ -205,7 +208,9 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
-    if not summary.dry_run:
+    if summary.dry_run:
+        terminal.some_failed(len(summary.failures), "fix the causes before the build", reasons="for the reasons above")
+    else:
+        terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
         of = workspace_option(place.root)
         terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")

@@ -103,7 +103,7 @@ def build_from_export(
     sentences: Sequence[Path],
     jobs: int,
     *,
-    has_others: bool,
+    dry_run: bool,
 ) -> None:
     """Rebuilds the data set of an export without media, and reports how the result differs from it.
 
@@ -114,21 +114,10 @@ def build_from_export(
         footage: location of the footage.
         sentences: candidates for the sentence files that were used.
         jobs: number of processes.
-        has_others: whether options were given that determine what is built.
-
-    Raises:
-        InputError: such options were given; they are taken from the export.
+        dry_run: write nothing.
     """
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
 
-    if has_others:
-        raise InputError(
-            "--from-export cannot be combined with options that determine what is built",
-            where="--from-export",
-            expected="only the location of the footage (--mpii, --annotations, --clips, --videos, --sentences), and "
-            "--jobs",
-            next_step="leave the others out: they are taken from the export",
-        )
     rebuild = open_rebuild(folder, place)
     if footage.source(place) is None:
         raise InputError(
@@ -138,13 +127,15 @@ def build_from_export(
             next_step="add --mpii DIR, or --annotations FILE for your own footage",
         )
     recorded = Recorded(rebuild.last.annotation_options, "export")
-    corpus = footage.corpus(rebuild.classes, place, terminal, jobs, recorded=recorded)
+    corpus = footage.corpus(rebuild.classes, place, terminal, jobs, dry_run=dry_run, recorded=recorded)
     files = [*sentences, *own_sentences(corpus)]
-    summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, progress=terminal.progress)
+    summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)
-    terminal.closing("clips", f"{summary.build.clips}", place.clips)
-    terminal.closing("speak", count_of(summary.build.utterances, "utterance"), place.speech)
-    terminal.closing("pairs", f"{summary.pairs}", place.manifests)
+    would, would_be = (" would be cut", " would be in the data set") if dry_run else ("", "")
+    terminal.closing("clips", f"{summary.build.clips}{would}", place.clips)
+    terminal.closing("speak", f"{count_of(summary.build.utterances, 'utterance')}{would_be}", place.speech)
+    if not dry_run:
+        terminal.closing("pairs", f"{summary.pairs}", place.manifests)
     if summary.missing:
         terminal.warn(
             f"{count_of(summary.missing, 'recorded utterance is', 'recorded utterances are')} not in the "
@@ -153,10 +144,26 @@ def build_from_export(
     for difference in summary.differences:
         terminal.warn(difference)
     terminal.result(summary.as_dict())
-    if summary.differences:
+    if dry_run:
+        for reason in summary.build.reasons:
+            terminal.say(f"  failed {reason}")
+        would_differ = "fix the causes, or the rebuild may differ from the export"
+        terminal.some_failed(len(summary.build.failures), would_differ, reasons="for the reasons above")
+    elif summary.differences:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
     else:
         terminal.closing("same", "clips, utterances, pairs and split are identical to the export's", folder)
+
+
+def not_with_from_export() -> InputError:
+    """Returns the error of options beside --from-export that determine what is built."""
+    return InputError(
+        "--from-export cannot be combined with options that determine what is built",
+        where="--from-export",
+        expected="only the location of the footage (--mpii, --annotations, --clips, --videos, --sentences), --jobs and "
+        "--dry-run",
+        next_step="leave the others out: they are taken from the export",
+    )
 
 
 def _bytes(text: str) -> int:

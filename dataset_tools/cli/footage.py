@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,6 +192,7 @@ class FootageOptions:
             return open_corpus(
                 _rendered_standin(place, terminal, jobs, dry_run=dry_run) if source is None else Path(source.path)
             )
+        from dataset_tools.build.opened_videos import memory_of
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
         if recorded is not None and not self.forget_options:
@@ -204,13 +204,14 @@ class FootageOptions:
         if videos is not None:
             terminal.say(f"  videos: {source.videos}")
         say_inherited(terminal, [*inherited.values(), *kept], of)
-        with TemporaryDirectory() as scratch, _explaining_inherited(inherited, of):
+        memory = terminal.until_end.enter_context(memory_of(place, dry_run=dry_run))
+        with _explaining_inherited(inherited, of):
             return open_own_footage(
                 Path(source.path),
                 classes,
                 read_with=source.read_with,
                 videos=None if source.videos is None else Path(source.videos),
-                memory=Path(scratch) if dry_run else place.cache / "sources",
+                memory=memory,
                 jobs=jobs,
                 progress=terminal.progress,
             )

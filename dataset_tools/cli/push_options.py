@@ -67,6 +67,7 @@ class TaskOptions:
 
         ids = selection.ids
         return PushOptions(
+            media_url=self.media_url,
             project=self.project,
             replace_config=selection.replace_config,
             annotators=self.annotators,

@@ -312,3 +312,27 @@ def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
         review=None if clip.decision is None else clip.decision.verdict,
         decided_sha256=decided_on if decided_on is not None and decided_on != str(done.sha256) else UNSET,
     )
+
+
+def planned_row(clip: PlannedClip) -> ClipRow:
+    """Returns the row of a clip that is not cut: what only its file tells is 0 or empty, and a decision on it holds."""
+    decision = clip.decision
+    return ClipRow(
+        id=clip.id,
+        class_id=clip.class_id,
+        person=clip.interval.person,
+        dish=clip.interval.dish,
+        video=clip.interval.video,
+        start_frame=clip.start_frame,
+        end_frame=clip.end_frame,
+        trim=clip.trim,
+        fps=0.0,
+        frames=0,
+        width=0,
+        height=0,
+        duration_s=0.0,
+        path="",
+        sha256="" if decision is None else decision.content_sha256,
+        origin=clip.origin,
+        review=None if decision is None else decision.verdict,
+    )

@@ -16,7 +16,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,9 @@ class Terminal:
     """Output of a running command. Text goes to stdout, or to stderr if stdout is reserved for JSON.
 
     Text is shown verbatim: brackets in the name of a folder are not markup.
+
+    Attributes:
+        until_end: closed when the command ends; for its temporary folders.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -49,6 +52,7 @@ class Terminal:
 
         self.as_json = as_json
         self.exit_code = 0
+        self.until_end = ExitStack()
         self._result: dict[str, Any] = {}
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_FILES
         self.console: Console = Console(stderr=as_json, highlight=False, emoji=False, width=width)
@@ -192,6 +196,7 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
         print_error(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
     finally:
+        terminal.until_end.close()
         signal.signal(signal.SIGTERM, previous)
     if terminal.exit_code:
         raise typer.Exit(terminal.exit_code)

@@ -19,7 +19,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.item_sides import SPLITS, ItemSides, Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.manifests import (
-    SIDES,
+    SPLIT_SIDES,
     ClassLabel,
     ClipRow,
     PairRow,
@@ -197,12 +197,12 @@ class ExportedRows:
 
     def _pairs(self) -> Iterator[ExportedRow]:
         """Yield every pair. All three manifests of pairs are sorted by id, so they are merged in a single pass."""
-        readers = {side: self._read_side(side) for side in SIDES}
+        readers = {side: self._read_side(side) for side in SPLIT_SIDES}
         heads = {side: next(reader, None) for side, reader in readers.items()}
         for row in self._read("pairs"):
             split: Split = "neither"
             fold = None
-            for side in SIDES:
+            for side in SPLIT_SIDES:
                 head = heads[side]
                 if head is not None and head.id == row.id:
                     split, fold = side, head.fold
@@ -218,7 +218,7 @@ class ExportedRows:
         return read_rows(self.workspace.manifests / f"{side}.jsonl", SplitPairRow)
 
     def _read_sides(self) -> None:
-        for side in SIDES:
+        for side in SPLIT_SIDES:
             for pair in self._read_side(side):
                 self._labels[pair.label.id] = pair.label
                 for table, row in (("clips", pair.clip), ("utterances", pair.utterance)):

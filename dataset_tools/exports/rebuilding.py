@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from dataset_tools.build.building import build_dataset
+from dataset_tools.build.building import build_dataset, check_place
+from dataset_tools.build.inputs import check_same_footage
 from dataset_tools.build_record import BuildSummary, read_build, sha256_of_annotations
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile
@@ -33,18 +35,19 @@ class RebuildSummary:
 
     Attributes:
         build: summary of the build.
-        pairs: number of pairs.
-        differences: differences from the exported data set, one sentence each; none: the same bytes.
+        pairs: number of pairs; None: not known, in a dry run.
+        differences: differences from the exported data set, one sentence each; none: the same bytes, or a dry run.
         missing: number of recorded utterances that are not in the export and cannot be rebuilt.
     """
 
     build: BuildSummary
-    pairs: int
+    pairs: int | None
     differences: tuple[str, ...]
     missing: int
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "same": not self.differences}
+        dry_run = self.build.dry_run
+        return {**asdict(self), "same": None if dry_run else not self.differences, "dry_run": dry_run}
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def rebuild_dataset(
     sentences: Sequence[Path],
     *,
     jobs: int = 1,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> RebuildSummary:
     """Cuts clips, synthesizes speech and pairs both as in the export, then compares the manifests and so all hashes.
@@ -115,10 +119,12 @@ def rebuild_dataset(
         rebuild: the export.
         sentences: candidates for the sentence files that were used.
         jobs: number of processes.
+        dry_run: make, compare and write nothing.
         progress: progress callback.
 
     Raises:
-        InputError: the annotation file or a sentence file is not the one that was used; nothing was built.
+        InputError: the annotation file or a sentence file is not the one that was used, or the workspace has a data set
+            of other footage; nothing was built.
         StoppedError: an external cause, such as a full disk, stopped it.
     """
     found = sha256_of_annotations(corpus.annotations.path)
@@ -130,18 +136,31 @@ def rebuild_dataset(
             next_step="name the footage that the export was made from: --mpii DIR, or --annotations FILE",
         )
     options = rebuild.last.options_with(sentences)
-    wanted = rebuild.files(workspace)
-    for target, path in wanted.items():
-        if not target.exists():
-            write_bytes(target, path.read_bytes())
-    own = workspace.annotations / rebuild.recipe.class_file
-    classes = load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)
+    check_place(workspace, corpus)
+    check_same_footage(workspace, corpus)
+    if dry_run:
+        with TemporaryDirectory() as folder:  # since the plan depends on the decisions and recordings of the export
+            place = Workspace(Path(folder))
+            classes = _with_files(place, rebuild)
+            built = build_dataset(place, corpus, classes, options, jobs=jobs, dry_run=True, progress=progress)
+        return RebuildSummary(built, None, (), rebuild.recipe.missing)
+    classes = _with_files(workspace, rebuild)
     built = build_dataset(workspace, corpus, classes, options, jobs=jobs, progress=progress)
     split = rebuild.recipe.split
     dealt = PairOptions(split=split.split, test_share=split.test_share, seed=split.seed, reviewed=split.reviewed)
     pairs = make_pairs(workspace, classes, dealt, progress=progress)
     differences = tuple(_differences(workspace, rebuild))
     return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
+
+
+def _with_files(workspace: Workspace, rebuild: Rebuild) -> ClassFile:
+    """Copies the export's files that the workspace lacks; returns its class file."""
+    wanted = rebuild.files(workspace)
+    for target, path in wanted.items():
+        if not target.exists():
+            write_bytes(target, path.read_bytes())
+    own = workspace.annotations / rebuild.recipe.class_file
+    return load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)
 
 
 def _differences(workspace: Workspace, rebuild: Rebuild) -> Iterator[str]:

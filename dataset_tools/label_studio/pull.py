@@ -37,7 +37,7 @@ from dataset_tools.label_studio.projects import Project, find_others, find_proje
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
-from dataset_tools.label_studio.workspace_server import addresses
+from dataset_tools.label_studio.workspace_server import Target, addresses
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "pull"
@@ -45,9 +45,8 @@ _STAGE = "pull"
 
 def pull(
     workspace: Workspace,
+    target: Target,
     *,
-    url: str,
-    api_key: str,
     project: str | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -60,8 +59,7 @@ def pull(
 
     Args:
         workspace: the workspace.
-        url: address of the server.
-        api_key: a token of the server.
+        target: the server.
         project: title of the only project to pull from; None for all that the workspace was pushed to or pulled from.
         dry_run: only report what would be pulled; write nothing.
         progress: progress callback, called at the start and at the end.
@@ -72,7 +70,8 @@ def pull(
         StoppedError: the server cannot be reached, or the disk is full.
     """
     progress(_STAGE, 0, 1, "querying the server")
-    with connect(url, api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
+    url = target.url
+    with connect(url, target.api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
         summary = _pull(client, workspace, url, _existing(client, workspace, url, project), dry_run=dry_run)
         if project is None:
             for other in find_others(client, workspace, url, dry_run=dry_run):
@@ -120,12 +119,12 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_ru
 
 
 def watch(
-    workspace: Workspace, *, url: str, api_key: str, project: str | None = None, every_s: float = 10.0
+    workspace: Workspace, target: Target, *, project: str | None = None, every_s: float = 10.0
 ) -> Iterator[PullSummary | StoppedError]:
     """Pulls repeatedly. While the server is unreachable, yields the error and continues."""
     while True:
         try:
-            yield pull(workspace, url=url, api_key=api_key, project=project)
+            yield pull(workspace, target, project=project)
         except StoppedError as error:
             yield error
         time.sleep(every_s)

@@ -18,7 +18,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.connection import answers, connect
-from dataset_tools.label_studio.expected_tasks import Wanted, own_template, wanted_tasks
+from dataset_tools.label_studio.expected_tasks import Wanted, wanted_tasks
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.predictions import read_guesses, show_guesses, with_guesses
 from dataset_tools.label_studio.projects import (
@@ -35,12 +35,14 @@ from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_pus
 from dataset_tools.label_studio.push_summary import PushSummary
 from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
 from dataset_tools.label_studio.withdrawn_tasks import without_speech
+from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.speech.recordings.consents import read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
+_OWN_FILES = ("classes.yaml", "instructions.html", "labeling.xml", "reviews.jsonl", "skips.jsonl")
 _LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
 
 
@@ -49,6 +51,8 @@ class PushOptions:
     """What a push sends to which project.
 
     Attributes:
+        media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
+            read them itself.
         project: title of the project to push to; None for the workspace's own.
         replace_config: also replace a labeling configuration that was edited in the browser.
         annotators: number of annotators per clip; None keeps the project's number (one in a new project).
@@ -59,6 +63,7 @@ class PushOptions:
             decided already. None: every clip.
     """
 
+    media_url: str | None = None
     project: str | None = None
     replace_config: bool = False
     annotators: int | None = None
@@ -72,12 +77,9 @@ DEFAULT_OPTIONS = PushOptions()
 
 def push(
     workspace: Workspace,
-    *,
-    url: str,
-    api_key: str,
+    target: Target,
     classes: ClassFile,
-    media_url: str | None = None,
-    document_root: Path | None = None,
+    *,
     options: PushOptions = DEFAULT_OPTIONS,
     jobs: int = 1,
     dry_run: bool = False,
@@ -92,12 +94,8 @@ def push(
 
     Args:
         workspace: with manifests/clips.jsonl and, if there is speech, utterances.jsonl.
-        url: address of the server.
-        api_key: a token of the server.
+        target: the server.
         classes: the class file of the data set.
-        media_url: URL under which the workspace's folders can be reached; None for a server on this machine that may
-            read them itself.
-        document_root: the server's document root, if it is not the workspace.
         options: what to push to which project.
         jobs: number of processes that cut the videos to show.
         dry_run: only report what would be done.
@@ -108,13 +106,14 @@ def push(
         StoppedError: the server cannot be reached.
     """
     progress(_STAGE, 0, 1, "querying the server")
+    url = target.url
     guesses = {} if options.from_run is None else read_guesses(options.from_run)
-    with connect(url, api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
+    with connect(url, target.api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
         wanted = wanted_tasks(
             workspace,
             classes,
-            media_url=media_url,
-            document_root=document_root,
+            media_url=options.media_url,
+            document_root=target.document_root,
             ids=options.ids,
             jobs=jobs,
             dry_run=dry_run,
@@ -181,10 +180,9 @@ def push(
 def push_to_file(
     workspace: Workspace,
     path: Path,
-    *,
     classes: ClassFile,
+    *,
     media_url: str | None = None,
-    document_root: Path | None = None,
     ids: Sequence[str] | None = None,
     jobs: int = 1,
     dry_run: bool = False,
@@ -206,9 +204,14 @@ def push_to_file(
             expected="a new file, or tasks that an earlier push --out wrote, without annotations",
             next_step="choose another name for --out",
         )
-    own = own_template(workspace)
-    is_own = own is not None and page.exists() and page.samefile(own)
-    if page == path or is_own or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
+    if used := [file for file in (path, page) if _is_read(workspace, file)]:
+        raise InputError(
+            "Other commands would use this file as one of the workspace's own",
+            where=used[0],
+            expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
+            next_step="choose another name for --out",
+        )
+    if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
         raise InputError(
             "The page would replace the tasks" if page == path else "Another file is where the page would be written",
             where=page,
@@ -219,7 +222,7 @@ def push_to_file(
         workspace,
         classes,
         media_url=media_url,
-        document_root=document_root,
+        document_root=None,
         ids=ids,
         jobs=jobs,
         dry_run=dry_run,
@@ -231,6 +234,11 @@ def push_to_file(
     tasks = [task.request() for task in wanted.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)
+
+
+def _is_read(workspace: Workspace, path: Path) -> bool:
+    """Whether commands read the file if it is there: push its page, builds the class file, and so on."""
+    return path.resolve() in [(workspace.annotations / name).resolve() for name in _OWN_FILES]
 
 
 def _are_tasks(content: bytes) -> bool:

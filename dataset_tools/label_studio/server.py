@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.label_studio import until_folder_is_gone
 from dataset_tools.label_studio.database_template import copy_template
 
 LABEL_STUDIO_VERSION = "1.23.2"
@@ -27,6 +28,7 @@ VENV_ENVIRONMENT = "FMN_LABEL_STUDIO_VENV"
 HOST = "127.0.0.1"
 _START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 15.0
+_LOOK_EVERY_S = 5.0
 _started_here: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -122,7 +124,8 @@ def start(
 ) -> Server:
     """Starts a server on the loopback address and waits until it responds.
 
-    This takes about 40 seconds the first time per installation, then about three.
+    It ends by itself when the folder of its data is gone. Starting takes about 40 seconds the first time per
+    installation, then about three.
 
     Args:
         venv: virtual environment of Label Studio.
@@ -156,7 +159,7 @@ def start(
     with log.open("ab") as output:
         log.chmod(0o600)
         process = subprocess.Popen(
-            [str(venv / "bin" / "label-studio"), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
+            [*_program(venv, data), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -213,6 +216,13 @@ def _get(url: str, **headers: str) -> bytes:
             return bytes(answer.read(4000))
     except (OSError, ValueError, HTTPException):
         return b""
+
+
+def _program(venv: Path, data: Path) -> list[str]:
+    """Returns the command that runs Label Studio until the folder of its data is gone."""
+    python, program = venv / "bin" / "python", str(venv / "bin" / "label-studio")
+    watching = [str(python), "-I", until_folder_is_gone.__file__, str(_LOOK_EVERY_S), str(data)]
+    return [*watching, program] if python.exists() else [program]
 
 
 def _environment(url: str, data: Path, document_root: Path, account: Account) -> dict[str, str]:

@@ -59,15 +59,21 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema"
         """Whether it runs, and serves this workspace."""
         return self.is_of(workspace) and self.url is not None and knows(self.url, self.account)
 
+    def was_moved(self, workspace: Workspace) -> bool:
+        """Whether the workspace was moved: one that is still in the earlier place is the original of this copy."""
+        if self.is_of(workspace) or self.served is None:
+            return False
+        return not self._is_in(Path(self.served).parent / RECORD_NAME)
+
     def left_behind(self, workspace: Workspace) -> Server | None:
         """Returns the server that still runs for the place that the workspace was moved from, where its data are gone.
 
-        It answers every request with an error. A workspace that is still in that place is the original of this copy.
+        It answers every request with an error until it ends by itself.
         """
-        if self.is_of(workspace) or self.served is None or self.url is None or self.pid is None:
+        if self.url is None or self.pid is None or not self.was_moved(workspace):
             return None
         server = Server(self.url, self.pid)
-        return server if server.is_running() and not self._is_in(Path(self.served).parent / RECORD_NAME) else None
+        return server if server.is_running() else None
 
     def _is_in(self, path: Path) -> bool:
         try:
@@ -141,9 +147,9 @@ def serve(
     """Starts the workspace's server unless it is running, and returns its address and key.
 
     The server is installed first if missing (once for all workspaces), listens on this machine only, keeps its data in
-    cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped. A copy
-    of the workspace gets a server of its own; if the workspace was moved, the server that still runs for its earlier
-    place is stopped.
+    cache/label-studio/, and can serve only the folders clips/ and speech/. It runs until it is stopped or that folder
+    is gone. A copy of the workspace gets a server of its own; if the workspace was moved, the server that still runs
+    for its earlier place is stopped, and its address is kept.
 
     Args:
         workspace: the workspace.
@@ -188,7 +194,8 @@ def serve(
         left = None if record is None else record.left_behind(workspace)
         if left is not None:
             left.stop()
-        if port is None and record is not None and record.url is not None and (left or record.is_of(workspace)):
+        is_moved = record is not None and record.was_moved(workspace)
+        if port is None and record is not None and record.url is not None and (is_moved or record.is_of(workspace)):
             before = urlsplit(record.url).port  # keep the address if possible; a copy leaves it to the original
             port = before if before is not None and is_free(before) else None
         server = start(venv, home / "data", served_folder(workspace), account, port=port, progress=progress)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
-from dataset_tools.manifests import SIDES, ClipRow, ItemRow, PairRow, Side, UtteranceRow
+from dataset_tools.manifests import SPLIT_SIDES, ClipRow, ItemRow, PairRow, Side, UtteranceRow
 from dataset_tools.pairs.folds import FOLDS
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.splits import SplitName
@@ -52,7 +52,7 @@ def pairs_of_class(
             test = round(options.test_share * pairs)
             counts[class_id] = Counter({"test": test, "train": pairs - test})
         else:
-            counts[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in SIDES})
+            counts[class_id] = Counter({s: clips_in[class_id, s] * utterances_in[class_id, s] for s in SPLIT_SIDES})
     return counts
 
 

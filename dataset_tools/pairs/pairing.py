@@ -19,7 +19,7 @@ from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import ACCEPTED, with_verdicts
 from dataset_tools.manifests import (
-    SIDES,
+    SPLIT_SIDES,
     ClipRow,
     ItemRow,
     PairRow,
@@ -107,7 +107,7 @@ def _paired(
     utterances_by_id = {utterance.id: utterance for utterance in utterances}
     clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
     total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
-    counts: dict[str, int] = {side: sum(of_class[side] for of_class in expected.values()) for side in SIDES}
+    counts: dict[str, int] = {side: sum(of_class[side] for of_class in expected.values()) for side in SPLIT_SIDES}
     deal = dealer(clips, utterances, sides, options)
 
     def side_rows(side: Side) -> Iterator[SplitPairRow]:

@@ -15,7 +15,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import disagreement
 from dataset_tools.decisions.journal import ReviewRow, Shown, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide, judged_sha256, outcome, votes_by_item
-from dataset_tools.manifests import SIDES, ClipRow, SplitPairRow, UtteranceRow, read_rows
+from dataset_tools.manifests import SPLIT_SIDES, ClipRow, SplitPairRow, UtteranceRow, read_rows
 from dataset_tools.speech.transcripts import transcript_warnings
 
 Status = Literal["ok", "failed", "skipped"]
@@ -191,7 +191,7 @@ def read_splits(workspace: Workspace) -> dict[str, Split]:
         ManifestError: train.jsonl or test.jsonl cannot be read.
     """
     splits: dict[str, Split] = {}
-    for side in SIDES:
+    for side in SPLIT_SIDES:
         path = workspace.manifests / f"{side}.jsonl"
         rows = read_rows(path, _PairItems, missing_ok=True)
         for item in {one.id for row in rows for one in (row.clip, row.utterance)}:

@@ -28,7 +28,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import agreement
 from dataset_tools.decisions.journal import read_reviews, reviews_path
-from dataset_tools.manifests import SIDES, ClipRow, UtteranceRow, read_rows
+from dataset_tools.manifests import SPLIT_SIDES, ClipRow, UtteranceRow, read_rows
 from dataset_tools.report.card_data import SCRIPTS, STYLE, card_data
 from dataset_tools.report.cards import Card, read_cards
 from dataset_tools.report.histogram import histogram
@@ -157,7 +157,7 @@ def _refuse_other(folder: Path) -> None:
 
 
 def _split_counts(workspace: Workspace) -> dict[str, int]:
-    paths = {name: workspace.manifests / f"{name}.jsonl" for name in SIDES}
+    paths = {name: workspace.manifests / f"{name}.jsonl" for name in SPLIT_SIDES}
     return {name: count_rows(path) for name, path in paths.items() if path.is_file()}
 
 

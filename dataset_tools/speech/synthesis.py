@@ -25,7 +25,7 @@ from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import Written, write_utterance
 from dataset_tools.speech.engines.interface import Engine, Voice
-from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine, voices_in
 from dataset_tools.speech.sentences.clip_sentences import Text, assign_texts
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
@@ -132,7 +132,7 @@ def synthesize(
     """
     language, seed, engine = options.language, options.seed, open_engine(options.engine)
     sentences = read_sentences(options.sentences) if options.sentences else None
-    assignment = assign_voices((clip.person for clip in clips), voices_in(language, engine))
+    assignment = assign_voices((clip.person for clip in clips), voices_in(options.engine, language))
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     if clips and not texts:
         raise no_sentence(language, clips)
@@ -187,21 +187,6 @@ def no_sentence(language: str, clips: Sequence[ClipRow] = ()) -> InputError:
     are_windows = any(isinstance(clip.origin, WindowOrigin) for clip in clips)
     return InputError(
         f"No clip has a sentence in the language {language!r}", **(_ADVICE_ON_WINDOWS if are_windows else _ADVICE)
-    )
-
-
-def voices_in(language: str, engine: Engine) -> tuple[Voice, ...]:
-    """Returns the voices of an engine that speak a language.
-
-    Raises:
-        InputError: it has none, or cannot be used.
-    """
-    if voices := engine.voices(language):
-        return voices
-    raise InputError(
-        f"The engine {engine.name} has no voice for the language {language!r}",
-        expected="a language that it speaks",
-        next_step="choose another --language, or another engine with --voices",
     )
 
 

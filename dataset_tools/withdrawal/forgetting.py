@@ -26,7 +26,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, drop_reviews, read_reviews, reviews_lock, reviews_path
 from dataset_tools.label_studio.withdrawn_tasks import clear_export, kept_exports
-from dataset_tools.manifests import SIDES, ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import SPLIT_SIDES, ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, write_split
 from dataset_tools.speech.earlier_speech import earlier_speech_path
 from dataset_tools.speech.recordings.consents import read_speakers, read_withdrawals, withdraw
@@ -113,7 +113,7 @@ def _traces(workspace: Workspace, voice: RecordedVoice) -> Iterator[Trace]:
         yield from _rows(workspace, listed, UtteranceRow, voice.owns_row)
     yield _transcripts(workspace, voice)
     yield from _rows(workspace, manifests / "pairs.jsonl", PairRow, lambda row: voice.owns(row.utterance))
-    for side in SIDES:
+    for side in SPLIT_SIDES:
         yield from _rows(
             workspace, manifests / f"{side}.jsonl", SplitPairRow, lambda row: voice.owns_row(row.utterance)
         )

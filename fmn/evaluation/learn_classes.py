@@ -41,7 +41,7 @@ from fmn.models.new_class_memory import NewClassMemory, NewClassSide
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
-from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses, save_learned_classes
+from fmn.training.learned_classes import MODALITIES, NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
 from fmn.training.run_lock import run_lock
 
 
@@ -111,10 +111,10 @@ def learn_classes(
             memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, chosen, jobs, progress)
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
-        added = sum(len(learned.items[side]) - len(before.get(side, ())) for side in SIDES)
+        added = sum(len(learned.items[side]) - len(before.get(side, ())) for side in MODALITIES)
         if added or not loaded.learned:
             save_learned_classes(folder, learned)
-    counts = [len(learned.items[side]) for side in SIDES]
+    counts = [len(learned.items[side]) for side in MODALITIES]
     return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
 
 
@@ -153,7 +153,7 @@ def plan_learning(
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract += of_training.computed
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
-    clips, utterances = (len(loaded.learned.items[side]) if loaded.learned else 0 for side in SIDES)
+    clips, utterances = (len(loaded.learned.items[side]) if loaded.learned else 0 for side in MODALITIES)
     result = LearnSummary(
         folder,
         tuple(label.id for label in classes),
@@ -182,7 +182,7 @@ def item_vectors(
     """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
         codes = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
-    return dict(zip(SIDES, map(_vectors, codes), strict=True))
+    return dict(zip(MODALITIES, map(_vectors, codes), strict=True))
 
 
 def fitted_memory(
@@ -191,7 +191,7 @@ def fitted_memory(
     """Returns a memory without new classes: statistics and class means of the training items."""
     found = item_vectors(model, data, clips, utterances)
     classes = data.clip_classes[data.on_device(clips)], data.utterance_classes[data.on_device(utterances)]
-    return {side: NewClassSide.fit(found[side], of_side) for side, of_side in zip(SIDES, classes, strict=True)}
+    return {side: NewClassSide.fit(found[side], of_side) for side, of_side in zip(MODALITIES, classes, strict=True)}
 
 
 def written_memory(
@@ -201,7 +201,7 @@ def written_memory(
     memory, memorized = fitted_memory(model, data, *old), {}
     new = np.unique(new[0]), np.unique(new[1])
     vectors = item_vectors(model, data, *new)
-    for side, indices, classes in zip(SIDES, new, (data.clip_classes, data.utterance_classes), strict=True):
+    for side, indices, classes in zip(MODALITIES, new, (data.clip_classes, data.utterance_classes), strict=True):
         numbers = torch.unique(classes[data.on_device(indices)], return_inverse=True)[1]
         memorized[side] = memory[side].with_items(vectors[side], numbers)
     return memorized
@@ -245,7 +245,7 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     names: dict[str, tuple[str, ...]] = {}
     contents: dict[str, tuple[str, ...]] = {}
     both: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
-    for side, rows in zip(SIDES, both, strict=True):
+    for side, rows in zip(MODALITIES, both, strict=True):
         held = memory[side]
         old = list(zip(before.sha256s[side], before.items[side], strict=True)) if before else []
         old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []

@@ -49,7 +49,7 @@ ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
 """Number of index items whose codes are in memory during scoring."""
-SIDES: dict[QueryKind, tuple[Side, Side]] = {"speech": ("audio", "video"), "clip": ("video", "audio")}
+QUERY_AND_GALLERY: dict[QueryKind, tuple[Side, Side]] = {"speech": ("audio", "video"), "clip": ("video", "audio")}
 """Sides of a query and of its gallery, by kind of query."""
 INDEXED_FROM = 200_000
 """Minimum size of a gallery with an index on disk; exhaustive scoring of fewer items takes less than 0.1 s."""
@@ -137,7 +137,7 @@ class Gallery:
             InputError: none of the rows has features, or their size differs from that in training.
         """
         self._loaded, self.kind = loaded, kind
-        self._query_side, self._gallery_side = SIDES[kind]
+        self._query_side, self._gallery_side = QUERY_AND_GALLERY[kind]
         self._manifest, self._workspace = source.listing(kind), source.workspace
         self._device = device
         self._jobs, self._progress = jobs or default_jobs(), progress

@@ -16,7 +16,7 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.languages import may_be_in
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine, voices_in
 from fmn.data.items import load_items
 from fmn.search.query_files import finish_query
 from fmn.search.search_results import GallerySource, SearchResult, hit_of, sentences_of_clips
@@ -62,13 +62,8 @@ def speak_query(text: str, folder: Path, language: str = "en", *, engine: str = 
     if language in ("en", "zh", "und") or not any(map(str.isalpha, text)) or not may_be_in(text, language):
         language = _language_of(text)
     chosen = open_engine(engine)
-    voices = chosen.voices(language)
-    if not voices:
-        raise InputError(
-            f"The engine {chosen.name} has no voice for the language {language!r}",
-            expected="a voice for the language of the query",
-            next_step="choose another engine with --voices, or search by words: --by-words",
-        )
+    by_words = "choose another engine with --voices, or search by words: --by-words"
+    voices = voices_in(engine, language, text="the query", otherwise=by_words)
     raw = folder / "spoken.wav"
     chosen.speak(text, voices[0], path=raw, seed=0)
     try:

@@ -20,7 +20,7 @@ from fmn.training.tensor_files import load_tensors, save_tensors
 
 NEW_CLASSES_FILE = "new_classes.safetensors"
 NEW_CLASSES_FORMAT = "fmn.new-classes/1"
-SIDES: tuple[Any, ...] = ("video", "audio")
+MODALITIES: tuple[Any, ...] = ("video", "audio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class _Header(msgspec.Struct):
 def save_learned_classes(run: Path, learned: LearnedClasses) -> None:
     """Writes runs/NAME/new_classes.safetensors."""
     tensors: dict[str, Tensor] = {}
-    for side in SIDES:
+    for side in MODALITIES:
         held = learned.memory[side]
         tensors[f"{side}.classes"] = held.classes
         for number, (part, rows) in enumerate(zip(held.parts, held.rows, strict=True)):
@@ -82,7 +82,7 @@ def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> L
     try:
         tensors, header = load_tensors(path, NEW_CLASSES_FORMAT, device)
         about = msgspec.json.decode(header["about"], type=_Header)
-        memory = {side: _side(tensors, side) for side in SIDES}
+        memory = {side: _side(tensors, side) for side in MODALITIES}
         _check(about, memory)
     except (InputError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
@@ -113,7 +113,7 @@ def _side(tensors: Mapping[str, Tensor], side: str) -> NewClassSide:
 
 def _check(about: _Header, memory: NewClassMemory) -> None:
     """Raises ValueError if header and tensors do not match."""
-    for side in SIDES:
+    for side in MODALITIES:
         held = memory[side]
         counts = {len(about.items[side]), len(about.sha256s[side]), len(held.classes), *map(len, held.rows)}
         if len(counts) != 1 or not held.parts:

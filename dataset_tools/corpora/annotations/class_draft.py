@@ -31,14 +31,15 @@ class TripletCount:
 
     Attributes:
         class_id: id of the class that it becomes.
-        intervals, videos, persons: number of each; only persons that the file names are counted.
+        intervals, videos: number of each.
+        persons: number of persons; None: unknown, since the file does not name the person of every interval.
         with_sentence: number of intervals that have their own sentence.
     """
 
     class_id: str
     intervals: int
     videos: int
-    persons: int
+    persons: int | None
     with_sentence: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,18 +118,19 @@ def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
         table.add_column(column, justify="right")
     for row in draft.counts[:most]:
         numbers = (row.intervals, row.videos, row.persons, row.with_sentence)
-        table.add_row(row.class_id, *(f"{number:,}" for number in numbers))
+        table.add_row(row.class_id, *("unknown" if number is None else f"{number:,}" for number in numbers))
     for more in first_of([row.class_id for row in draft.counts], most)[most:]:
         table.add_row(more, "", "", "", "")
     return table
 
 
 def _count(action_class: ActionClass, rows: Sequence[ListedInterval]) -> TripletCount:
+    persons = {row.person for row in rows}
     return TripletCount(
         action_class.id,
         len(rows),
         len({row.video for row in rows}),
-        len({row.person for row in rows if row.person}),
+        len(persons) if all(persons) else None,
         sum(bool(row.sentences) for row in rows),
     )
 

@@ -20,7 +20,7 @@ from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.kitchen import HEIGHT_PX, WIDTH_PX, free_place
 from dataset_tools.corpora.standin.motions import IDLE
 from dataset_tools.corpora.standin.person import Person
-from dataset_tools.corpora.standin.script import SIDES, Place, Script, ScriptedInterval, Side, Stay, Thing
+from dataset_tools.corpora.standin.script import HANDS, Place, Script, ScriptedInterval, Side, Stay, Thing
 from dataset_tools.corpora.standin.things import THINGS
 
 SHOULDER_PX = 54.0  # from the middle of the person
@@ -51,12 +51,12 @@ def write_script(agenda: Agenda, person: Person, level: Difficulty, seed: int) -
     director = _Director(things, agenda.tools, person, level, rng, shoulders)
     for interval in intervals:
         director.act(interval)
-    for side in SIDES:
+    for side in HANDS:
         director.fill(side, frames)
     heads = []
     for start in sorted(rng.integers(0, frames, rng.poisson(level.occlusions_per_minute * frames / FRAME_RATE / 60))):
         heads.append((int(start), int(start + rng.uniform(0.8, 2.2) * FRAME_RATE)))
-    stays = {side: tuple(director.stays[side]) for side in SIDES}
+    stays = {side: tuple(director.stays[side]) for side in HANDS}
     return Script(frames, things, intervals, stays, shoulders, tuple(heads))
 
 

@@ -19,7 +19,7 @@ from dataset_tools.corpora.standin.kitchen import HEIGHT_PX, MARGIN_PX, paint_ki
 from dataset_tools.corpora.standin.motions import Values, ease
 from dataset_tools.corpora.standin.painter import Image, Point, Sprite, lay, lay_shadow, turned
 from dataset_tools.corpora.standin.person import Person, person_named
-from dataset_tools.corpora.standin.script import SIDES, Script, Side
+from dataset_tools.corpora.standin.script import HANDS, Script, Side
 from dataset_tools.corpora.standin.things import BARE, THINGS, TOOLS
 from dataset_tools.corpora.standin.tracks import NOTHING, HandTrack, play
 
@@ -76,7 +76,7 @@ class Stage:
     def picture(self, frame: int, *, with_person: bool = True) -> Image:
         """Draws a frame with its margin: BGR uint8 [`HEIGHT_PX` + 2 · `MARGIN_PX`, `WIDTH_PX` + 2 · `MARGIN_PX`, 3]."""
         carried = {}
-        for side in SIDES:
+        for side in HANDS:
             track = self.tracks[side]
             if track.thing[frame] != NOTHING:
                 carried[int(track.thing[frame])] = (track.thing_place[frame], float(track.thing_turn_deg[frame]))
@@ -84,7 +84,7 @@ class Stage:
         for number, (place, turn_deg) in carried.items():
             self._lay_thing(image, number, _point(place), turn_deg, lifted=True)
         if with_person:
-            for side in SIDES:
+            for side in HANDS:
                 self._lay_hand(image, side, frame)
             self._lay_head(image, frame)
         return image
@@ -150,7 +150,7 @@ class Stage:
 def thing_places(script: Script) -> list[list[tuple[int, Point]]]:
     """Returns, for each thing, its places with the frame from which it lies there, in order."""
     places: list[list[tuple[int, Point]]] = [[(0, thing.place)] for thing in script.things]
-    for side in SIDES:
+    for side in HANDS:
         for stay in script.stays[side]:
             if stay.thing is not None and stay.leaves != stay.place:
                 places[stay.thing].append((stay.end, stay.leaves))

@@ -9,7 +9,7 @@ from dataset_tools.corpora.standin.agenda import AgendaItem
 
 Side = Literal["left", "right"]
 Place = tuple[float, float]
-SIDES: tuple[Side, Side] = ("left", "right")
+HANDS: tuple[Side, Side] = ("left", "right")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.standin.cast import FRAME_RATE
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.motions import CARRIED, ONCE, MotionStyle, Values, ease, motion_path
-from dataset_tools.corpora.standin.script import SIDES, Script, Side, Stay
+from dataset_tools.corpora.standin.script import HANDS, Script, Side, Stay
 
 NOTHING = -1
 _SOFT_S = 0.15  # motions fade in and out, so that things end where they started
@@ -45,7 +45,7 @@ class HandTrack:
 
 def play(script: Script, level: Difficulty, seed: int, name: str) -> dict[Side, HandTrack]:
     """Returns the tracks of both hands in the video of this name; the level sets their irregularity."""
-    return {side: _hand(script, side, level, generator(seed, "standin", "tracks", name, side)) for side in SIDES}
+    return {side: _hand(script, side, level, generator(seed, "standin", "tracks", name, side)) for side in HANDS}
 
 
 def _hand(script: Script, side: Side, level: Difficulty, rng: np.random.Generator) -> HandTrack:

@@ -19,7 +19,7 @@ from dataset_tools.exports.formats import huggingface
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.exports.registry import FormatOptions
-from dataset_tools.manifests import SIDES, PairRow
+from dataset_tools.manifests import SPLIT_SIDES, PairRow
 
 _DIRECTIONS: dict[str, tuple[TableName, TableName]] = {
     "audio_to_video": ("utterances", "clips"),
@@ -43,7 +43,7 @@ def write(rows: ExportedRows, output: OutputFolder, options: FormatOptions) -> d
             next_step="run fmn-data pairs with a larger --test-share, or export as huggingface",
         )
     declared = huggingface.write(rows, output, options)
-    sides = [side for side in SIDES if side in rows.counts["pairs"]]
+    sides = [side for side in SPLIT_SIDES if side in rows.counts["pairs"]]
     for direction in _DIRECTIONS:
         for side in sides:
             output.add(f"data/qrels-{direction}-{side}-00000.parquet", partial(_write_qrels, rows, direction, side))

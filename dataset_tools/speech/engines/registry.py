@@ -15,7 +15,7 @@ from typing import cast
 
 from dataset_tools.core.entry_points import extension_names, find_extension
 from dataset_tools.core.errors import InputError
-from dataset_tools.speech.engines.interface import Engine
+from dataset_tools.speech.engines.interface import Engine, Voice
 
 ENTRY_POINT_GROUP = "fmn_data.engines"
 
@@ -27,6 +27,31 @@ def voice_licences(spec: str) -> tuple[str, ...]:
         InputError: as in `open_engine`.
     """
     return tuple(getattr(open_engine(spec), "licences", ()))
+
+
+def voices_in(
+    spec: str,
+    language: str,
+    *,
+    text: str = "the descriptions",
+    otherwise: str = "choose another --language, or another engine with --voices",
+) -> tuple[Voice, ...]:
+    """Returns the voices of an engine that speak a language, which is that of ``text``.
+
+    Raises:
+        InputError: it has none (``otherwise``: what to do then), or as in `open_engine`.
+    """
+    if voices := open_engine(spec).voices(language):
+        return voices
+    name, _, accent = spec.partition(":")
+    if accent and name == "espeak" and open_engine(name).voices(language):
+        otherwise = f"leave out :{accent}, since espeak alone has voices for {language!r}; or {otherwise}"
+    raise InputError(
+        f"The engine {spec} has no voice for the language {language!r}",
+        where=f"--voices {spec}",
+        expected=f"voices for the language of {text}",
+        next_step=otherwise,
+    )
 
 
 def open_engine(spec: str) -> Engine:

@@ -91,7 +91,8 @@ def note_on_unused(
     shown = ", ".join(first_of(unused, _SHOWN))
     return (
         f"{number} not used, because the clip or class is not in the data set or has another id, or the clip is now of "
-        f"another class: {shown}; recordings/ keeps them",
+        f"another class: {shown}; recordings/ keeps them, and a build with their clips and classes uses them again; or "
+        "remove their rows from recordings/recordings.jsonl, and import the files under the new ids",
     )
 
 

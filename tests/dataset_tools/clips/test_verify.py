@@ -153,6 +153,7 @@ def test_an_utterance_apart_from_the_clip_that_it_describes_is_a_leak(workspace:
 
 
 def test_one_video_under_two_names_is_a_leak_with_its_ids(workspace: Workspace) -> None:
+    (workspace.manifests / "build.json").write_text("{}")
     ids = [row.id for row in read_rows(workspace.manifests / "clips.jsonl", ClipRow)]
     with Ledger(workspace.ledger) as ledger:
         for clip_id in ids:  # frames 1-50, 21-70, 41-90, 61-110: the second and the third have some in common
@@ -209,6 +210,26 @@ def test_a_manifest_that_was_written_and_is_missing_is_named(workspace: Workspac
     by, command = ("build.json", "build") if name == "utterances" else ("split.json", "pairs")
     there = f"{name}.jsonl: there is no such file, but it was written with {by}; run fmn-data {command} again"
     assert problems(workspace) == (there,)
+
+
+@pytest.mark.parametrize(("name", "command"), [("build.json", "build"), ("split.json", "pairs")])
+def test_a_record_that_was_written_and_is_missing_is_named(workspace: Workspace, name: str, command: str) -> None:
+    record(workspace, "items")
+    (workspace.manifests / "build.json").write_text("{}")
+    with Ledger(workspace.ledger) as ledger:
+        ledger.record(LedgerRow(id="clip/a", status="failed", stage="cut"))
+    assert problems(workspace) == ()
+    (workspace.manifests / name).unlink()
+    (problem,) = problems(workspace)
+    assert problem.startswith(f"{name}: there is no such file, so ")
+    assert problem.endswith(f"; run fmn-data {command} again, with the same options")
+
+
+def test_manifests_that_were_made_elsewhere_need_no_records(workspace: Workspace) -> None:
+    with Ledger(workspace.ledger) as ledger:
+        ledger.record(LedgerRow(id="utterance/a", status="failed", stage="speak"))  # of a synthesis for them
+    assert not (workspace.manifests / "pairs.jsonl").exists()
+    assert problems(workspace) == ()
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:

@@ -310,9 +310,7 @@ def test_decisions_of_the_workspace_are_not_replaced(paired: Workspace, corpus: 
     assert ours.read_bytes() == reviews_path(paired).read_bytes()
 
 
-@pytest.mark.parametrize(
-    "option", [("--per-class", 3), ("--classes", 2), ("--no-speech",), ("--dry-run",), ("--seed", 1)]
-)
+@pytest.mark.parametrize("option", [("--per-class", 3), ("--classes", 2), ("--no-speech",), ("--seed", 1)])
 def test_options_that_would_be_ignored_are_refused(tmp_path: Path, corpus: Path, option: tuple[object, ...]) -> None:
     done = run("build", "--from-export", tmp_path, "--mpii", corpus, *option)
     assert done.exit_code == 2

@@ -7,7 +7,7 @@ import re
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,9 +44,9 @@ class RunningServer:
     connections: ExitStack
 
     @property
-    def login(self) -> dict[str, str]:
-        """What push and pull need."""
-        return {"url": self.target.url, "api_key": self.target.api_key}
+    def login(self) -> Target:
+        """What push and pull need; without the document root, as of somebody's own server."""
+        return Target(self.target.url, self.target.api_key)
 
     def client(self, api_key: str | None = None) -> Any:
         from label_studio_sdk import LabelStudio
@@ -57,8 +57,8 @@ class RunningServer:
     def push_all(self, workspace: Workspace, **options: Any) -> PushSummary:
         """Pushes a workspace whose media are elsewhere, unless said otherwise."""
         chosen = {one.name: options.pop(one.name) for one in fields(PushOptions) if one.name in options}
-        for_call = {"media_url": MEDIA_URL, **options, "options": PushOptions(**chosen)}
-        return push(workspace, classes=CLASSES, **self.login, **for_call)
+        target = replace(self.login, document_root=options.pop("document_root", None))
+        return push(workspace, target, CLASSES, options=PushOptions(**{"media_url": MEDIA_URL, **chosen}), **options)
 
     def tasks_of(self, project: int | None) -> dict[str, Any]:
         """The tasks of a project by clip id, asked of the server in the plainest way."""

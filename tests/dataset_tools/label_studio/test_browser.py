@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -92,7 +93,7 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     root = label_studio.target.document_root
     classes = ["cut_carrot_knife", "wash_apple", "stir_onion_spatula", "sprinkle_salt"]
     workspace = make_workspace(classes, root=root / "browser", media=True)
-    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    pushed = push(workspace, replace(label_studio.login, document_root=root), CLASSES)
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
     titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]
@@ -168,7 +169,7 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     page.keyboard.type("3 hands")
     submit(page, by_key=True)
 
-    assert pull(workspace, **label_studio.login).rows == 8
+    assert pull(workspace, label_studio.login).rows == 8
     rows = {row.id: row for row in read_reviews(reviews_path(workspace))}
     accepted, trimmed, corrected, rejected = (rows[clip.id] for clip in clips)
     heard = [rows[spoken[clip.id].id].verdict for clip in clips]
@@ -194,7 +195,7 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
 ) -> None:
     root = label_studio.target.document_root
     workspace = make_workspace(["cut_carrot_knife"], root=root / "small", media=True)
-    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    pushed = push(workspace, replace(label_studio.login, document_root=root), CLASSES)
     (task,) = label_studio.tasks_of(pushed.project).values()
     # as where there is footage around the clip: here its frames 11 to 45 are the clip
     interval = {"interval": [task.data["first_frame"] + FRAMES_BEFORE, task.data["first_frame"] + 44]}
@@ -226,7 +227,7 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     draw_on_timeline(page, FRAMES_BEFORE + 2, in_view - 2)
     page.locator("textarea[name=sentence]").click()
     submit(page, by_key=True)
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.problems, news.changed) == ((), ())
     kept = [row.trim for row in read_reviews(reviews_path(workspace)) if row.item == "clip"]
     first = task.data["first_frame"]
@@ -238,7 +239,7 @@ def test_the_next_clip_is_loaded_before_it_is_shown(
 ) -> None:
     root = label_studio.target.document_root
     workspace = make_workspace(["cut_carrot_knife", "wash_apple"], root=root / "ahead", media=True)
-    pushed = push(workspace, classes=CLASSES, document_root=root, **label_studio.login)
+    pushed = push(workspace, replace(label_studio.login, document_root=root), CLASSES)
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
     titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]

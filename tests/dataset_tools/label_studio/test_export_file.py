@@ -186,6 +186,32 @@ def test_the_page_replaces_no_file_of_something_else(place: Workspace, tmp_path:
     assert (tmp_path / "tasks.xml").read_text().startswith("<View")
 
 
+@pytest.mark.parametrize(
+    ("out", "used"),
+    [
+        ("labeling.json", "labeling.xml"),
+        ("classes.yaml", "classes.yaml"),
+        ("reviews.jsonl", "reviews.jsonl"),
+        ("instructions.html", "instructions.html"),
+    ],
+)
+@pytest.mark.parametrize("option", [(), ("--dry-run",)])
+def test_tasks_and_page_do_not_become_the_files_of_the_workspace(
+    place: Workspace, out: str, used: str, option: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above all not labeling.xml: pushes would use it, with the classes of that day."""
+    monkeypatch.chdir(place.root)
+    place.annotations.mkdir(exist_ok=True)
+    before = sorted(place.annotations.iterdir())
+    done = CliRunner().invoke(app, ["annotate", "push", "-o", f"annotations/{out}", *option])
+    assert done.exit_code == 2
+    assert "Other commands would use this file" in done.output
+    assert f"where:    annotations/{used}" in done.output
+    assert sorted(place.annotations.iterdir()) == before
+    done = CliRunner().invoke(app, ["annotate", "push", "-o", "annotations/tasks.json", *option])
+    assert done.exit_code == 0, done.output
+
+
 def test_tasks_replace_no_file_of_something_else(place: Workspace, tmp_path: Path) -> None:
     """Above all no export, which has decisions of people, and no file of the workspace."""
 

@@ -27,6 +27,7 @@ from dataset_tools.label_studio.pull import pull, watch
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.push import push_to_file
 from dataset_tools.label_studio.review_status import status
+from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.manifests import ClipRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
@@ -61,13 +62,13 @@ def test_every_decision_comes_back_once_with_its_changes_and_deletions(
     client = label_studio.client()
     tasks = label_studio.tasks_of(project)
     first, second, third = (clip.id for clip in clips_of(workspace))
-    assert pull(workspace, **label_studio.login) == PullSummary(0, 0, 0, (), None)
+    assert pull(workspace, label_studio.login) == PullSummary(0, 0, 0, (), None)
     assert not reviews_path(workspace).exists()
 
     trimmed = client.annotations.create(id=tasks[first].id, result=[verdict("trim"), keep(6, 20)], lead_time=3.5)
     rejected = client.annotations.create(id=tasks[second].id, result=[verdict("reject")])
     client.annotations.create(id=tasks[third].id, result=[], was_cancelled=True)
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.decided, news.deleted, news.rows, news.problems) == (3, 0, 6, ())
     assert news.raw is not None
     sent = json.loads(news.raw.read_text())
@@ -83,23 +84,23 @@ def test_every_decision_comes_back_once_with_its_changes_and_deletions(
 
     content = reviews_path(workspace).read_bytes()
     files = sorted((workspace.annotations / "label-studio").iterdir())
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
     assert reviews_path(workspace).read_bytes() == content
     assert sorted((workspace.annotations / "label-studio").iterdir()) == files
 
     client.annotations.update(id=trimmed.id, result=[verdict("accept")])
     client.annotations.delete(rejected.id)
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.decided, news.deleted) == (1, 1)
     assert reviews_path(workspace).read_bytes().startswith(content)
     decisions = decide(read_reviews(reviews_path(workspace)), "clip")
     assert {clip_id: decision.verdict for clip_id, decision in decisions.items()} == {first: "accept"}
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
     client.tasks.delete(str(tasks[first].id))  # and with it, without a trace, what was said there
-    assert pull(workspace, **label_studio.login).deleted == 1
+    assert pull(workspace, label_studio.login).deleted == 1
     assert decide(read_reviews(reviews_path(workspace)), "clip") == {}
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
 
 def test_a_dry_run_says_what_the_pull_adds_and_writes_nothing(label_studio: Any, make_workspace: MakeWorkspace) -> None:
@@ -112,13 +113,13 @@ def test_a_dry_run_says_what_the_pull_adds_and_writes_nothing(label_studio: Any,
 
     def planned() -> PullSummary:
         before = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
-        summary = pull(workspace, **label_studio.login, dry_run=True)
+        summary = pull(workspace, label_studio.login, dry_run=True)
         assert {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()} == before
         assert (summary.raw, summary.dry_run) == (None, True)
         return summary
 
     def pulled() -> PullSummary:
-        return replace(pull(workspace, **label_studio.login), raw=None, dry_run=True)
+        return replace(pull(workspace, label_studio.login), raw=None, dry_run=True)
 
     said = planned()
     assert (said.decided, said.revised, said.deleted) == (2, 0, 0)
@@ -150,12 +151,12 @@ def test_a_decision_comes_though_its_task_seems_unchanged(label_studio: Any, mak
         return {row.id for row in read_reviews(reviews_path(workspace)) if row.item == "clip" and not row.deleted}
 
     client.annotations.create(id=first.id, result=[verdict("accept")])
-    assert pull(workspace, **label_studio.login).decided == 1
+    assert pull(workspace, label_studio.login).decided == 1
     client.annotations.create(id=second.id, result=[verdict("reject")])
     as_killed(second)
-    assert pull(workspace, **label_studio.login).decided == 1
+    assert pull(workspace, label_studio.login).decided == 1
     assert known() == {first.data["clip_id"], second.data["clip_id"]}
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
     path = reviews_path(workspace)
 
@@ -166,18 +167,18 @@ def test_a_decision_comes_though_its_task_seems_unchanged(label_studio: Any, mak
     # … also one with a lower number than another that has come, which happens where several write at once
     client.annotations.create(id=third.id, result=[verdict("accept")])
     client.annotations.create(id=fourth.id, result=[verdict("accept")])
-    assert pull(workspace, **label_studio.login).decided == 2
+    assert pull(workspace, label_studio.login).decided == 2
     forget(third)
     as_killed(third)
     assert third.data["clip_id"] not in known()
-    assert pull(workspace, **label_studio.login).decided == 1
+    assert pull(workspace, label_studio.login).decided == 1
     assert len(known()) == 4
 
     # … and where as many were deleted, without a trace, as are missing
     forget(third)
     client.tasks.delete(str(second.id))
     client.annotations.update(id=client.annotations.list(id=first.id)[0].id, result=[verdict("reject")])
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.decided, news.deleted, news.unread) == (2, 1, 0)
 
 
@@ -197,10 +198,10 @@ def test_a_decision_made_while_a_pull_asks_comes_with_it_and_doubles_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr("dataset_tools.label_studio.pull.annotation_ids", meanwhile)
-        assert pull(workspace, **label_studio.login).rows == 6
+        assert pull(workspace, label_studio.login).rows == 6
     rows = read_reviews(reviews_path(workspace))
     assert len({row.key for row in rows}) == len(rows) == 6
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
 
 def test_what_one_annotator_broke_keeps_no_other_decision_away(
@@ -215,7 +216,7 @@ def test_what_one_annotator_broke_keeps_no_other_decision_away(
     client.tasks.update(str(second.id), data={**second.data, "frames": "sixty"})
     client.annotations.create(id=third.id, result=[verdict("accept")])
     for _ in range(2):
-        news = pull(workspace, **label_studio.login)
+        news = pull(workspace, label_studio.login)
         assert news.unread == 1
         assert f"/projects/{project}/data?task={second.id})" in news.problems[-1][2]
         assert "$.data.frames" in news.problems[-1][2]
@@ -230,7 +231,7 @@ def test_what_one_annotator_broke_keeps_no_other_decision_away(
         assert "1 decision in Label Studio is not in this workspace" in " ".join(output.split())
 
     client.tasks.update(str(second.id), data=second.data)
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.decided, news.unread) == (1, 0)
     assert unread_warning(workspace) is None
 
@@ -249,17 +250,17 @@ def test_a_pull_killed_before_or_amid_the_rows_ends_right(
     with monkeypatch.context() as patched:
         patched.setattr("dataset_tools.label_studio.pulled_rows.append_reviews", killed)
         with pytest.raises(KeyboardInterrupt):
-            pull(workspace, **label_studio.login)
+            pull(workspace, label_studio.login)
     with monkeypatch.context() as patched:  # all rows written, the cursor not
         patched.setattr("dataset_tools.label_studio.pull.remember", killed)
         with pytest.raises(KeyboardInterrupt):
-            pull(workspace, **label_studio.login)
+            pull(workspace, label_studio.login)
     path = reviews_path(workspace)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])  # … or only some, and a torn one
-    assert pull(workspace, **label_studio.login).rows > 0
+    assert pull(workspace, label_studio.login).rows > 0
     assert sorted(path.read_bytes().splitlines()) == sorted(whole.splitlines())
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
 
 def test_two_annotators_who_disagree_are_a_conflict(label_studio: Any, make_workspace: MakeWorkspace) -> None:
@@ -277,7 +278,7 @@ def test_two_annotators_who_disagree_are_a_conflict(label_studio: Any, make_work
     other.annotations.create(id=second.id, result=[verdict("accept")])
     other.annotations.create(id=third.id, result=[verdict("trim")])
 
-    problems = pull(workspace, **label_studio.login).problems
+    problems = pull(workspace, label_studio.login).problems
     assert [(clip, who) for clip, who, _ in problems] == [(third.data["clip_id"], "second@example.com")]
     found = status(workspace)
     assert found.conflicts == (first.data["clip_id"],)
@@ -309,7 +310,7 @@ def test_files_serve_those_without_access_to_the_server(
 ) -> None:
     workspace = make_workspace(THREE)
     client = label_studio.client()
-    assert push_to_file(workspace, tmp_path / "tasks.json", classes=CLASSES, media_url=MEDIA_URL) == 3
+    assert push_to_file(workspace, tmp_path / "tasks.json", CLASSES, media_url=MEDIA_URL) == 3
     # what a person does in the browser: a project with that page, an import, decisions, an export
     project = client.projects.create(title="imported by hand", label_config=(tmp_path / "tasks.xml").read_text()).id
     client.projects.import_tasks(project, request=json.loads((tmp_path / "tasks.json").read_text()))
@@ -324,7 +325,7 @@ def test_files_serve_those_without_access_to_the_server(
     assert (decision.verdict, decision.trim) == ("trim", (102, 109))
     assert pull_from_file(workspace, export).rows == 0
     # the same decisions through the API are the same decisions
-    assert pull(workspace, **label_studio.login, project="imported by hand").rows == 0
+    assert pull(workspace, label_studio.login, project="imported by hand").rows == 0
 
     (tmp_path / "no.json").write_text('{"a": 1}')
     for wrong in (tmp_path / "no.json", tmp_path / "absent.json"):
@@ -345,5 +346,5 @@ def test_watching_goes_on_while_the_server_restarts(
         return answer
 
     monkeypatch.setattr("dataset_tools.label_studio.pull.pull", one_pull)
-    seen = watch(make_workspace(THREE), url="http://127.0.0.1:9", api_key="0" * 40, every_s=0)
+    seen = watch(make_workspace(THREE), Target("http://127.0.0.1:9", "0" * 40), every_s=0)
     assert [type(next(seen)) for _ in range(3)] == [PullSummary, StoppedError, PullSummary]

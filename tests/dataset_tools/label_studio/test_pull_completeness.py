@@ -58,13 +58,13 @@ def test_a_decision_on_a_task_that_lost_a_field_is_missed(
     for task in (first, second):
         client.annotations.create(id=task.id, result=[ACCEPT])
     client.tasks.update(str(first.id), data={name: one for name, one in first.data.items() if name != field})
-    news = pull(workspace, **label_studio.login)
+    news = pull(workspace, label_studio.login)
     assert (news.decided, news.unread) == (1, 1)
     assert f"`{field}`" in news.problems[0][2]
     assert "1 decision in" in str(unread_warning(workspace))
 
     client.tasks.update(str(first.id), data=first.data)
-    assert pull(workspace, **label_studio.login).decided == 1
+    assert pull(workspace, label_studio.login).decided == 1
     assert unread_warning(workspace) is None
 
 
@@ -78,20 +78,20 @@ def test_decisions_of_a_former_project_come_as_well(label_studio: Any, make_work
     now = label_studio.push_all(workspace, project="the second of one workspace").project
     assert now != former
     client.annotations.create(id=first.id, result=[ACCEPT])
-    assert pull(workspace, **label_studio.login).decided == 1
+    assert pull(workspace, label_studio.login).decided == 1
     # … whichever of them was asked in between; pushes go where they went
     client.annotations.create(id=second.id, result=[ACCEPT])
     title = client.projects.get(former).title
-    assert pull(workspace, **label_studio.login, project=title).decided == 1
+    assert pull(workspace, label_studio.login, project=title).decided == 1
     assert label_studio.push_all(workspace).project == now
     client.annotations.create(id=third.id, result=[ACCEPT])
     client.annotations.create(id=label_studio.tasks_of(now)[third.data["clip_id"]].id, result=[ACCEPT])
-    assert pull(workspace, **label_studio.login).rows == 4
+    assert pull(workspace, label_studio.login).rows == 4
     assert reviewed(workspace, "clip") == {task.data["clip_id"] for task in (first, second, third)}
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
 
     client.projects.delete(former)
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 0
     assert remembered_projects(workspace) == [f"{label_studio.target.url}/projects/{now}"]
     assert len(reviewed(workspace, "clip")) == 3
 
@@ -128,7 +128,7 @@ def test_a_voice_that_withdrew_leaves_all_tasks_and_never_comes_back(
     tasks = label_studio.tasks_of(projects[0])
     for row in spoken.values():  # before the withdrawal, pulled …
         client.annotations.create(id=tasks[row.clip].id, result=[ACCEPT, GOOD_SPEECH])
-    pull(workspace, **label_studio.login)
+    pull(workspace, label_studio.login)
     assert reviewed(workspace, "utterance") == {row.id for row in spoken.values()}
     client.annotations.create(id=tasks[spoken["anna"].clip].id, result=[ACCEPT, GOOD_SPEECH])  # … and not
 
@@ -137,7 +137,7 @@ def test_a_voice_that_withdrew_leaves_all_tasks_and_never_comes_back(
     assert forgotten.exit_code == 0, forgotten.output
     assert reviewed(workspace, "utterance") == {spoken["bob"].id}
 
-    assert pull(workspace, **label_studio.login).rows == 1  # what was said of the clip
+    assert pull(workspace, label_studio.login).rows == 1  # what was said of the clip
     pushed = label_studio.push_all(workspace)
     assert pushed.withdrawn == 2
     for project in projects:
@@ -148,8 +148,8 @@ def test_a_voice_that_withdrew_leaves_all_tasks_and_never_comes_back(
         assert data[spoken["bob"].clip]["utterance_id"] == spoken["bob"].id
     assert label_studio.push_all(workspace).withdrawn == 0
     client.annotations.create(id=tasks[spoken["anna"].clip].id, result=[ACCEPT, GOOD_SPEECH])
-    assert pull(workspace, **label_studio.login).rows == 1
-    assert pull(workspace, **label_studio.login).rows == 0
+    assert pull(workspace, label_studio.login).rows == 1
+    assert pull(workspace, label_studio.login).rows == 0
     assert reviewed(workspace, "utterance") == {spoken["bob"].id}
     for path in workspace.annotations.rglob("*"):
         assert path.is_dir() or b"anna" not in path.read_bytes(), path

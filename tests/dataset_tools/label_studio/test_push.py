@@ -115,12 +115,13 @@ KILLED_PUSH = """
 import sys
 from pathlib import Path
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.label_studio import push as pushing; from dataset_tools.label_studio.push import push
+from dataset_tools.label_studio import push as pushing; from dataset_tools.label_studio.push import PushOptions, push
+from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.core.workspace import Workspace
 
 pushing._TASKS_PER_REQUEST = 1
 root, url, key, media = sys.argv[1:]
-push(Workspace(Path(root)), url=url, api_key=key, classes=load_classes(), media_url=media,
+push(Workspace(Path(root)), Target(url, key), load_classes(), options=PushOptions(media_url=media),
      progress=lambda stage, done, total, note="": print(done, flush=True))
 """
 
@@ -128,7 +129,7 @@ push(Workspace(Path(root)), url=url, api_key=key, classes=load_classes(), media_
 def test_a_push_whose_process_dies_is_completed(label_studio: Any, make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace([*THREE, *THREE])
     login = label_studio.login
-    arguments = [str(workspace.root), login["url"], login["api_key"], MEDIA_URL]
+    arguments = [str(workspace.root), login.url, login.api_key, MEDIA_URL]
     with subprocess.Popen([sys.executable, "-c", KILLED_PUSH, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while process.stdout.readline() != b"1\n":
@@ -162,7 +163,7 @@ def test_a_clip_that_changes_is_updated_or_shown_again(label_studio: Any, make_w
     drawn = label_studio.tasks_of(project)[untouched.id].predictions[0]["result"][-1]["value"]
     assert drawn["ranges"] == [{"start": 1, "end": 20}]  # without its footage the clip is shown as it was cut
 
-    pull(workspace, **label_studio.login)
+    pull(workspace, label_studio.login)
     shown_again = label_studio.push_all(workspace)
     assert (shown_again.again, shown_again.unchanged) == (1, 2)
     assert label_studio.push_all(workspace).again == 0
@@ -174,7 +175,7 @@ def test_a_clip_that_changes_is_updated_or_shown_again(label_studio: Any, make_w
 
     (second_look,) = (task for task in looks if task.data["look"] == 2)
     label_studio.client().annotations.create(id=second_look.id, result=[verdict("reject")])
-    pull(workspace, **label_studio.login)
+    pull(workspace, label_studio.login)
     decision = decide(read_reviews(reviews_path(workspace)), "clip")[decided.id]
     assert (decision.verdict, decision.content_sha256, decision.votes) == ("reject", "d" * 64, 1)
 
@@ -185,7 +186,7 @@ def test_without_speech_there_is_nothing_to_hear(label_studio: Any, make_workspa
     (task,) = label_studio.tasks_of(project).values()
     assert (task.data["speech"], task.data["sentence"]) == ("", "")
     label_studio.client().annotations.create(id=task.id, result=[verdict("accept")])
-    assert pull(workspace, **label_studio.login).rows == 1
+    assert pull(workspace, label_studio.login).rows == 1
 
 
 def test_media_are_served_from_clips_and_speech_only(label_studio: Any, make_workspace: MakeWorkspace) -> None:

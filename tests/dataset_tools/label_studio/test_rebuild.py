@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
         return clips, {row.clip: row for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)}
 
     def push_all() -> Any:
-        return push(place, classes=CLASSES, document_root=root, jobs=2, **label_studio.login)
+        return push(place, replace(label_studio.login, document_root=root), CLASSES, jobs=2)
 
     before, spoken = build()
     pushed = push_all()
@@ -121,7 +122,7 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     say(moved, "accept", *words)
     say(worded, "accept", result("sentence", "textarea", text=[SENTENCE]))
     say(accepted, "accept")
-    news = pull(place, **label_studio.login)
+    news = pull(place, label_studio.login)
     assert news.decided == 5
     ((name, _, how),) = news.changed
     assert name == trimmed.id
@@ -150,7 +151,7 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     first = contents(place)
     build()
     push_all()
-    assert pull(place, **label_studio.login).rows == 0
+    assert pull(place, label_studio.login).rows == 0
     make_pairs(place, CLASSES, PairOptions(reviewed=True, test_share=0.5))
     assert contents(place) == first
     assert reviews_path(place).read_bytes() == decisions

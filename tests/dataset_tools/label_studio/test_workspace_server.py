@@ -231,13 +231,13 @@ def test_projects_and_decisions_stay_those_of_the_server_when_its_port_changes(
     first, title = serve(workspace), "another project"
     try:
         project, other = (
-            push(workspace, url=first.url, api_key=first.api_key, classes=CLASSES, media_url=MEDIA_URL, options=one)
-            for one in (PushOptions(), PushOptions(project=title))
+            push(workspace, first, CLASSES, options=one)
+            for one in (PushOptions(media_url=MEDIA_URL), PushOptions(media_url=MEDIA_URL, project=title))
         )
         verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
         tasks = {pushed.project: _tasks(first, pushed.project) for pushed in (project, other)}
         deleted = _post(first, f"/api/tasks/{tasks[project.project][0]}/annotations", {"result": [verdict]})["id"]
-        pull(workspace, url=first.url, api_key=first.api_key)
+        pull(workspace, first)
         assert stop(workspace)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -248,10 +248,10 @@ def test_projects_and_decisions_stay_those_of_the_server_when_its_port_changes(
             serve(workspace, port=port - 1)
         httpx.delete(f"{second.url}/api/annotations/{deleted}", headers=_key(second)).raise_for_status()
         _post(second, f"/api/tasks/{tasks[other.project][1]}/annotations", {"result": [verdict]})
-        pulled = pull(workspace, url=second.url, api_key=second.api_key)
+        pulled = pull(workspace, second)
         assert (pulled.decided, pulled.deleted) == (1, 1)
         assert remembered_projects(workspace) == [f"{second.url}/projects/{n}" for n in sorted(tasks)]
-        again = push(workspace, url=second.url, api_key=second.api_key, classes=CLASSES, media_url=MEDIA_URL)
+        again = push(workspace, second, CLASSES, options=PushOptions(media_url=MEDIA_URL))
         assert (again.project, again.created) == (other.project, 0)
     finally:
         stop(workspace)

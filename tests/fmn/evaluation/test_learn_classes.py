@@ -27,7 +27,7 @@ from fmn.evaluation.predict import predict, with_new_classes
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
-from fmn.training.learned_classes import NEW_CLASSES_FILE, SIDES, LearnedClasses
+from fmn.training.learned_classes import MODALITIES, NEW_CLASSES_FILE, LearnedClasses
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -103,7 +103,7 @@ def test_the_same_pairs_change_nothing_and_parts_are_the_whole(workspace: Path, 
     assert of_parts is not None
     assert of_whole is not None
     assert (of_parts.items, of_parts.sha256s) == (of_whole.items, of_whole.sha256s)
-    for side in SIDES:
+    for side in MODALITIES:
         for ours, theirs in zip(of_parts.memory[side].rows, of_whole.memory[side].rows, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)  # batches of other sizes round otherwise
     written = (workspace / "runs" / "whole" / NEW_CLASSES_FILE).stat().st_mtime_ns

@@ -103,6 +103,15 @@ def test_a_typed_query_is_spoken_in_the_language_of_the_data_set(
         speak_query("12!", tmp_path, language)
 
 
+def test_an_accent_of_another_language_than_the_query_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        speak_query("He cuts the carrot.", tmp_path, engine="espeak:pt-br")
+    assert caught.value.found == "The engine espeak:pt-br has no voice for the language 'en'"
+    assert caught.value.expected == "voices for the language of the query"
+    assert str(caught.value.next_step).startswith("leave out :pt-br, ")
+    assert str(caught.value.next_step).endswith("or search by words: --by-words")
+
+
 def test_a_search_uses_the_language_of_most_utterances(
     workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

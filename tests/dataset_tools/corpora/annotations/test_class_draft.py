@@ -43,13 +43,26 @@ def test_triplets_are_counted_over_all_spellings_of_their_words(listing):
     draft = draft_classes(read_intervals(listing), listing)
     counts = [(row.class_id, row.intervals, row.videos, row.persons, row.with_sentence) for row in draft.counts]
     assert counts == [
-        ("take-out_red-peppers_fridge", 3, 1, 2, 0),
+        ("take-out_red-peppers_fridge", 3, 1, None, 0),  # of one of the three, the person is not named
         ("cut_carrots_knife", 2, 1, 1, 1),
-        ("action-1_thing-1", 1, 1, 0, 0),
-        ("action-2_thing-1", 1, 1, 0, 0),
+        ("action-1_thing-1", 1, 1, None, 0),
+        ("action-2_thing-1", 1, 1, None, 0),
         ("cut_carrots", 1, 1, 1, 0),
     ]
     assert any(sentence.startswith("cut: ") for sentence in draft.clusters)
+
+
+def test_persons_that_the_file_does_not_name_are_unknown_and_not_0(listing, tmp_path):
+    command = ["classes", "-w", str(tmp_path), "--from", str(listing)]
+    lines = CliRunner().invoke(app, command).output.splitlines()
+    rows = [[cell.strip() for cell in line.split("\u2502")] for line in lines]
+    persons = {row[1]: row[4] for row in rows if len(row) == 7}
+    assert (persons["cut_carrots"], persons["action-1_thing-1"]) == ("1", "unknown")
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["classes"]
+    assert {row["class_id"]: row["persons"] for row in found} == {
+        **{"take-out_red-peppers_fridge": None, "cut_carrots_knife": 1, "cut_carrots": 1},
+        **{"action-1_thing-1": None, "action-2_thing-1": None},
+    }
 
 
 def test_the_most_frequent_are_taken_and_the_others_counted(listing):

@@ -12,7 +12,7 @@ from dataset_tools.corpora.standin.difficulty import LEVELS, STANDARD, Difficult
 from dataset_tools.corpora.standin.director import write_script
 from dataset_tools.corpora.standin.motions import IDLE, MOTIONS
 from dataset_tools.corpora.standin.person import person_named
-from dataset_tools.corpora.standin.script import SIDES, Script, ScriptedInterval, Stay
+from dataset_tools.corpora.standin.script import HANDS, Script, ScriptedInterval, Stay
 
 FRAMES_A_SECOND = 29.4
 
@@ -28,7 +28,7 @@ def scripts(agendas: tuple[Agenda, ...]) -> list[Script]:
 
 def during(script: Script, interval: ScriptedInterval) -> list[Stay]:
     """Stays whose motion goes on within an interval."""
-    return [s for side in SIDES for s in script.stays[side] if s.arrive < interval.end and s.end > interval.start]
+    return [s for side in HANDS for s in script.stays[side] if s.arrive < interval.end and s.end > interval.start]
 
 
 def acts(script: Script, interval: ScriptedInterval) -> list[Stay]:
@@ -44,7 +44,7 @@ def acting_frames(script: Script, interval: ScriptedInterval) -> np.ndarray:
 
 
 def test_each_hand_has_something_to_do_in_every_frame(scripts: list[Script]) -> None:
-    for script, side in itertools.product(scripts, SIDES):
+    for script, side in itertools.product(scripts, HANDS):
         stays = script.stays[side]
         assert stays[0].start == 0
         assert stays[-1].end == script.frames
@@ -58,14 +58,14 @@ def test_in_every_interval_the_subject_is_acted_on_by_one_hand_with_its_tool(scr
         for interval in script.intervals:
             found = acts(script, interval)
             assert {stay.tool for stay in found} == {interval.item.tool}
-            assert sum(any(stay in script.stays[side] for stay in found) for side in SIDES) == 1
+            assert sum(any(stay in script.stays[side] for stay in found) for side in HANDS) == 1
             assert acting_frames(script, interval).sum() >= 0.25 * FRAMES_A_SECOND
 
 
 def test_actions_happen_in_intervals_only(scripts: list[Script]) -> None:
     for script in scripts:
         known = [stay for interval in script.intervals for stay in acts(script, interval)]
-        everything = [s for side in SIDES for s in script.stays[side] if s.motion in MOTIONS]
+        everything = [s for side in HANDS for s in script.stays[side] if s.motion in MOTIONS]
         assert len(everything) == len(known)
 
 
@@ -88,8 +88,8 @@ def test_in_the_middle_of_an_interval_the_other_hand_might_be_the_acting_one(
     for script, agenda in zip(scripts, agendas[::5], strict=True):
         for interval in script.intervals:
             middle = (interval.start + interval.end) // 2
-            acting = next(side for side in SIDES for s in acts(script, interval) if s in script.stays[side])
-            other = next(side for side in SIDES if side != acting)
+            acting = next(side for side in HANDS for s in acts(script, interval) if s in script.stays[side])
+            other = next(side for side in HANDS if side != acting)
             stay = next(s for s in script.stays[other] if s.start <= middle < s.end)
             at_thing.append(stay.thing is not None)
             if stay.thing is not None:
@@ -101,7 +101,7 @@ def test_in_the_middle_of_an_interval_the_other_hand_might_be_the_acting_one(
 
 def test_two_hands_never_need_the_same_thing(scripts: list[Script]) -> None:
     for script in scripts:
-        for one, other in itertools.product(*(script.stays[side] for side in SIDES)):
+        for one, other in itertools.product(*(script.stays[side] for side in HANDS)):
             if one.thing is not None and one.thing == other.thing:
                 assert one.end <= other.arrive or other.end <= one.arrive
 
@@ -111,7 +111,7 @@ def test_things_that_were_taken_lie_where_they_were_put(scripts: list[Script]) -
     for script in scripts:
         places = [thing.place for thing in script.things]
         for stay in sorted(
-            (s for side in SIDES for s in script.stays[side] if s.thing is not None), key=lambda s: s.end
+            (s for side in HANDS for s in script.stays[side] if s.thing is not None), key=lambda s: s.end
         ):
             assert stay.place == places[stay.thing] or stay.motion not in {*MOTIONS, "shift"}
             places[stay.thing] = stay.leaves
@@ -136,7 +136,7 @@ def test_idle_hands_are_equipped_as_acting_ones(agendas: tuple[Agenda, ...]) -> 
     idle_tools, acting_tools, poses, fitting = [], [], {True: [], False: []}, []
     for agenda in agendas:
         script = script_of(agenda)
-        for side in SIDES:
+        for side in HANDS:
             for stay in script.stays[side]:
                 if stay.thing is None:
                     continue

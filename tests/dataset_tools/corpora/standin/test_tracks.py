@@ -10,7 +10,7 @@ from dataset_tools.corpora.standin.agenda import Agenda
 from dataset_tools.corpora.standin.difficulty import STANDARD
 from dataset_tools.corpora.standin.director import write_script
 from dataset_tools.corpora.standin.person import person_named
-from dataset_tools.corpora.standin.script import SIDES, Script, Side
+from dataset_tools.corpora.standin.script import HANDS, Script, Side
 from dataset_tools.corpora.standin.tracks import NOTHING, HandTrack, play, wandering
 
 Played = list[tuple[Script, dict[Side, HandTrack]]]
@@ -26,7 +26,7 @@ def played(agendas: tuple[Agenda, ...]) -> Played:
 
 def test_hands_do_not_jump(played: Played) -> None:
     for script, tracks in played:
-        for side in SIDES:
+        for side in HANDS:
             steps = np.hypot(*np.diff(tracks[side].place, axis=0).T)
             outside = tracks[side].place[1:, 1] > 230  # hands come into the picture as fast as they like
             assert np.percentile(steps[~outside], 99) < 42
@@ -38,7 +38,7 @@ def test_hands_do_not_jump(played: Played) -> None:
 def test_carried_things_start_where_they_lie_and_end_where_they_are_put(played: Played) -> None:
     checked = 0
     for script, tracks in played:
-        for side in SIDES:
+        for side in HANDS:
             track = tracks[side]
             for stay in script.stays[side]:
                 frames = np.arange(stay.start, stay.end)
@@ -53,14 +53,14 @@ def test_carried_things_start_where_they_lie_and_end_where_they_are_put(played: 
 
 def test_no_two_hands_carry_one_thing(played: Played) -> None:
     for _, tracks in played:
-        left, right = (tracks[side].thing for side in SIDES)
+        left, right = (tracks[side].thing for side in HANDS)
         assert not ((left == right) & (left != NOTHING)).any()
 
 
 def test_acting_hands_move_more_than_the_others(played: Played) -> None:
     acting, idle = [], []
     for script, tracks in played:
-        for side in SIDES:
+        for side in HANDS:
             for stay in script.stays[side]:
                 place = tracks[side].place[stay.arrive : stay.end]
                 if len(place) > 8 and stay.motion in ("cut", "stir", "wash", "grate", "peel", "sprinkle"):
@@ -72,7 +72,7 @@ def test_acting_hands_move_more_than_the_others(played: Played) -> None:
 
 def test_hands_work_inside_the_picture(played: Played) -> None:
     for script, tracks in played:
-        for interval, side in itertools.product(script.intervals, SIDES):
+        for interval, side in itertools.product(script.intervals, HANDS):
             place = tracks[side].place[interval.start : interval.end]
             assert ((place > 0) & (place < (320, 262))).mean() > 0.9
 

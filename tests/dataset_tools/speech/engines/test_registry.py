@@ -7,7 +7,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engines.interface import Voice
-from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine, voices_in
 
 
 def test_a_voice_id_can_stand_in_a_file_name() -> None:
@@ -40,6 +40,28 @@ def test_espeak_takes_an_accent() -> None:
     with pytest.raises(InputError, match=r"no accent 'pt-xx'") as caught:
         open_engine("espeak:pt-xx")
     assert "fr-be" in str(caught.value.expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "language", "remedy"),
+    [
+        (
+            "espeak:pt-BR",
+            "en",
+            "leave out :pt-BR, since espeak alone has voices for 'en'; or choose another --language",
+        ),
+        ("espeak:pt-BR", "xh", "choose another --language"),
+        ("espeak", "xh", "choose another --language"),
+    ],
+)
+def test_voices_of_another_language_are_named_with_their_accent(spec: str, language: str, remedy: str) -> None:
+    with pytest.raises(InputError) as caught:
+        voices_in(spec, language)
+    assert caught.value.found == f"The engine {spec} has no voice for the language {language!r}"
+    assert caught.value.where == f"--voices {spec}"
+    assert caught.value.expected == "voices for the language of the descriptions"
+    assert str(caught.value.next_step).startswith(remedy)
+    assert [voice.language for voice in voices_in("espeak:pt-br", "pt")] == ["pt"] * 62
 
 
 def test_the_entry_point_of_the_docs_is_the_one_in_use() -> None:
