@@ -315,7 +315,7 @@ def _show_search(terminal: Terminal, result: SearchResult, query: Path | str) ->
     for hit in result.hits:
         terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
         terminal.say(f"      {hit.path}")
-        if hit.text is not None:
+        if hit.text:  # a recording's sentence may be unknown
             terminal.say(f"      “{hit.text}”")
     terminal.say(f"  score: {_MEANING[result.kind]}; comparable within one search only")
     for note in result.notes:
