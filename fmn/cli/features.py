@@ -107,7 +107,12 @@ def export(
     for test in left_out:
         only = f"  only of {options.manifest.name}: fmn eval needs those of {test.name}, too, "
         terminal.say(only + "which fmn features export RUN DIR includes")
-    terminal.next("fmn train", short(manifests[0]), "--features", short(folder))
+    # The run that computes its features has the default name, or that of the exported run.
+    typed, run = [short(manifests[0])], options.default_folder("fmn-features")
+    if is_run:
+        typed += ["--model", config.system, "--config", short(options.manifest / "config.json")]
+        run = options.manifest.with_name(f"{options.manifest.name}-features")
+    terminal.next("fmn train", *typed, "--features", short(folder), "--run", short(run))
 
 
 def _run(options: ExportOptions) -> tuple[Config, list[Path]]:

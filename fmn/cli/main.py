@@ -283,7 +283,7 @@ def _show_plan(terminal: Terminal, plan: TrainingPlan, run: Path, state: RunStat
         )
     else:  # it was killed after its last epoch, or has more epochs than requested now
         text = f"would only finalize {name}, already trained for {count_of(trained, 'epoch')}"
-    terminal.closing("dry run", text, run)
+    terminal.closing("dry run", text, short(run))
     values = as_dict(plan.config)
     terminal.result({"dry_run": True, "run": str(run), "config": values, "epochs": trained, "pairs": pairs})
 
