@@ -205,7 +205,10 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
-    if not summary.dry_run:
-        of = workspace_option(place.root)
+    of = workspace_option(place.root)
+    if summary.dry_run:  # neither the ledger nor a build to retry need be there
+        terminal.some_failed(len(summary.failures), "fix the causes, or build without them", reasons="see above")
+    else:
+        then = f"fix the causes, then run fmn-data retry{of}: it processes only those"
+        terminal.some_failed(len(summary.failures), then)
         terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")
