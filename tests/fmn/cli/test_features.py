@@ -168,3 +168,15 @@ def test_predictions_are_made_with_the_utterances_that_the_run_was_trained_on(
     assert done("predict", "runs/mine")["clips"] == 20
     predicted = read_rows(files / "runs" / "mine" / "predictions.jsonl", PredictionRow)
     assert {row.class_id for row in predicted} == {rows[0].label.id}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("runs/none", "There is no run"), ("none.jsonl", "There is no such manifest")]
+)
+def test_a_missing_run_is_not_called_a_manifest(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, name: str, found: str
+) -> None:
+    monkeypatch.chdir(workspace)
+    refused = fmn("features", "export", name, "made")
+    assert refused.exit_code == 2
+    assert found in refused.output
