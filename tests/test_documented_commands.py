@@ -81,6 +81,13 @@ def test_commands_of_a_page_exist_with_their_options(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_of_a_page_names_its_language_and_is_rendered_as_a_block(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert "" not in re.findall(r"^```(.*)\n", text, re.MULTILINE)[::2]  # whose commands no test here would see
+    assert not re.search(r"^[-*] .*\n(?:  .*\n)*\n    \S", text, re.MULTILINE)  # continues the text of the list
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
     assert list(options_in_spans(page.read_text("utf-8"))) == []
 

@@ -54,8 +54,11 @@ def table(ablations: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    found = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    if not found:
+    if len(sys.argv) < 2 or sys.argv[1] == "--help":
         sys.exit(f"Name the ablation.json files to combine.\n\n{__doc__}")
+    try:
+        found = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    except (OSError, ValueError) as error:
+        sys.exit(f"An ablation.json cannot be read: {error}")
     print(f"{len(found)} corpora. *: applied to the default's trained network; all other variants were trained.\n")
     print(table(found))

@@ -41,7 +41,10 @@ if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     picture, *files = sys.argv[1:]
-    found = [json.loads(Path(name).read_text()) for name in files]
+    try:
+        found = [json.loads(Path(name).read_text()) for name in files]
+    except (OSError, ValueError) as error:
+        sys.exit(f"A newclasses.json cannot be read: {error}")
     pairs = [count for count in found[0]["pairs"] if all(count in values["pairs"] for values in found)]
     corpora = [values["draws"] for values in found]
     print(f"{len(corpora)} data sets, {', '.join(str(len(values['seeds'])) for values in found)} draws of classes\n")

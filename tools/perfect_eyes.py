@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.errors import ToolkitError
 from dataset_tools.corpora.standin.agenda import Agenda, plan_agendas
 from dataset_tools.corpora.standin.cast import FRAME_RATE, sequences
 from dataset_tools.corpora.standin.difficulty import Difficulty, difficulty_named
@@ -160,9 +161,14 @@ def _train(samples: NDArray[np.float32], labels: NDArray[np.int64], epochs: int,
 
 
 if __name__ == "__main__":
+    if "--help" in sys.argv:
+        sys.exit(__doc__)
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or ["standard"]:
-        scores = eyes_scores(difficulty_named(name))
-        print(
-            f"{name:9} 16 moments {scores.motion:5.1f}   middle frame {scores.one_frame:5.1f}   of {scores.intervals}"
-        )
+    try:
+        levels = [difficulty_named(name) for name in sys.argv[1:] or ["standard"]]
+    except ToolkitError as error:
+        sys.exit(str(error))
+    for level in levels:
+        scores = eyes_scores(level)
+        found = f"16 moments {scores.motion:5.1f}   middle frame {scores.one_frame:5.1f}   of {scores.intervals}"
+        print(f"{level.name:9} {found}")

@@ -302,5 +302,5 @@ def _show_status(terminal: Terminal, place: Workspace) -> None:
     warning = unread_warning(place)
     if warning is not None:
         terminal.warn(warning)
-    terminal.say(f"  {progress.next_step()}")
+    terminal.say(f"  {progress.next_step(workspace_option(place.root))}")
     terminal.result({"status": {**progress.as_dict(), "warning": warning}})

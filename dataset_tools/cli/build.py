@@ -208,9 +208,10 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
+    of = workspace_option(place.root)
     if summary.dry_run:
-        terminal.some_failed(len(summary.failures), "fix the causes before the build", reasons="for the reasons above")
+        terminal.some_failed(len(summary.failures), "fix the causes before the build", reasons="the reasons are above")
     else:
-        terminal.some_failed(len(summary.failures), "fix the causes, then run fmn-data retry: it processes only those")
-        of = workspace_option(place.root)
+        then = f"fix the causes, then run fmn-data retry{of}: it processes only those"
+        terminal.some_failed(len(summary.failures), then)
         terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")

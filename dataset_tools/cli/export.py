@@ -148,7 +148,7 @@ def build_from_export(
         for reason in summary.build.reasons:
             terminal.say(f"  failed {reason}")
         would_differ = "fix the causes, or the rebuild may differ from the export"
-        terminal.some_failed(len(summary.build.failures), would_differ, reasons="for the reasons above")
+        terminal.some_failed(len(summary.build.failures), would_differ, reasons="the reasons are above")
     elif summary.differences:
         terminal.exit_code = SOME_FAILED_EXIT_CODE
     else:

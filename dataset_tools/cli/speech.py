@@ -343,4 +343,6 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         then = "correct those files, names or rows and import them again"
         terminal.some_failed(left, then, reasons="the reasons are above")
     else:
-        terminal.some_failed(len(summary.failures))
+        terminal.some_failed(
+            len(summary.failures), f"fmn-data retry{workspace_option(place.root)} tries just those again"
+        )

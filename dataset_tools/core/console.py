@@ -156,7 +156,7 @@ class Terminal:
     def some_failed(
         self,
         count: int,
-        then: str = "fmn-data retry tries just those again",
+        then: str,
         *,
         reasons: str = "the reasons are in ledger.jsonl",
     ) -> None:

@@ -92,15 +92,15 @@ class ReviewStatus:
     conflicts: tuple[str, ...]
     problems: tuple[tuple[str, str, str], ...]
 
-    def next_step(self) -> str:
-        """Returns the next step, as a sentence with the command."""
+    def next_step(self, of: str = "") -> str:
+        """Returns the next step, as a sentence with the command; ``of`` names the workspace (`workspace_option`)."""
         to_do = sum(row.to_do for row in self.classes)
         if to_do:
-            return f"{count_of(to_do, 'clip')} to review: open Label Studio, then run fmn-data annotate pull."
+            return f"{count_of(to_do, 'clip')} to review: open Label Studio, then run fmn-data annotate pull{of}."
         if self.conflicts:
             conflicts = count_of(len(self.conflicts), "clip is", "clips are")
-            return f"{conflicts} in conflict: run fmn-data annotate push --resolve-conflicts."
-        return "Everything is reviewed: run fmn-data build, then fmn-data pairs --reviewed."
+            return f"{conflicts} in conflict: run fmn-data annotate push{of} --resolve-conflicts."
+        return f"Everything is reviewed: run fmn-data build{of}, then fmn-data pairs{of} --reviewed."
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -51,7 +51,7 @@ def extract(terminal: Terminal, options: ExtractOptions, dry_run: DryRunOption =
     """
     from fmn.data.cache_features import cache_features
 
-    is_run = options.manifest.is_dir()
+    is_run = _is_run(options.manifest)
     config, manifests = _run(options) if is_run else (options.config(), _with_test(options.manifest.resolve()))
     on_ray = options.engine == "ray"
     with nullcontext() if on_ray and dry_run else engine_running(options.engine, options.address, options.jobs):
@@ -88,7 +88,7 @@ def export(
     """
     from fmn.data.feature_export import export_features
 
-    is_run = options.manifest.is_dir()
+    is_run = _is_run(options.manifest)
     config, manifests = _run(options) if is_run else (options.config(), [options.manifest])
     found = export_features(manifests, config, folder, **options.compute, dry_run=dry_run, progress=terminal.progress)
     utterances = count_of(found.utterances, "utterance")
@@ -107,7 +107,18 @@ def export(
     for test in left_out:
         only = f"  only of {options.manifest.name}: fmn eval needs those of {test.name}, too, "
         terminal.say(only + "which fmn features export RUN DIR includes")
-    terminal.next("fmn train", short(manifests[0]), "--features", short(folder))
+    # The run that computes its features has the default name, or that of the exported run.
+    typed: list[str | Path] = [short(manifests[0])]
+    run = options.default_folder("fmn-features")
+    if is_run:
+        typed += ["--model", config.system, "--config", short(options.manifest / "config.json")]
+        run = options.manifest.with_name(f"{options.manifest.name}-features")
+    terminal.next("fmn train", *typed, "--features", short(folder), "--run", short(run))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run is named, rather than a manifest; a missing one is told by its suffix."""
+    return path.is_dir() or not (path.is_file() or path.suffix == ".jsonl")
 
 
 def _run(options: ExportOptions) -> tuple[Config, list[Path]]:

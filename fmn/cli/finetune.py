@@ -58,7 +58,7 @@ def finetune(
         fitted, held = labeled_parts(items, refit=refit)
         streams = " and ".join(config.video.streams)
         plan = f"would train {streams} on {count_of(len(fitted), 'clip')} and validate on {len(held)}"
-        terminal.closing("dry run", plan, folder)
+        terminal.closing("dry run", plan, short(folder))
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
         return
     from fmn.data.loading import find_device
@@ -92,7 +92,10 @@ def finetune(
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
     weights = f"video.weights={short(found.weights)}"
-    terminal.next("fmn train", short(options.manifest), "--preset", options.preset, "--set", weights)
+    run = options.default_folder(f"fmn-{options.preset}-finetuned")  # that with other weights has the default name
+    terminal.next(
+        "fmn train", short(options.manifest), "--preset", options.preset, "--set", weights, "--run", short(run)
+    )
 
 
 def _check_used(options: FinetuningOptions) -> None:

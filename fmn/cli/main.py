@@ -283,7 +283,7 @@ def _show_plan(terminal: Terminal, plan: TrainingPlan, run: Path, state: RunStat
         )
     else:  # it was killed after its last epoch, or has more epochs than requested now
         text = f"would only finalize {name}, already trained for {count_of(trained, 'epoch')}"
-    terminal.closing("dry run", text, run)
+    terminal.closing("dry run", text, short(run))
     values = as_dict(plan.config)
     terminal.result({"dry_run": True, "run": str(run), "config": values, "epochs": trained, "pairs": pairs})
 
@@ -315,7 +315,7 @@ def _show_search(terminal: Terminal, result: SearchResult, query: Path | str) ->
     for hit in result.hits:
         terminal.say(f"{hit.rank:>4}  {hit.score:>7.3f}  {hit.class_id:<{width}}  {who} {hit.person}")
         terminal.say(f"      {hit.path}")
-        if hit.text is not None:
+        if hit.text:  # a recording's sentence may be unknown
             terminal.say(f"      “{hit.text}”")
     terminal.say(f"  score: {_MEANING[result.kind]}; comparable within one search only")
     for note in result.notes:

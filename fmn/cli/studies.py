@@ -48,7 +48,9 @@ def ablate(
         variants = variants_of(config, groups, classes=len(items.classes))
         each = trainings_of(config, variants)
         terminal.closing(
-            "dry run", f"would train {seeds} × {each} networks and evaluate {len(variants)} variants per seed", folder
+            "dry run",
+            f"would train {seeds} × {each} networks and evaluate {len(variants)} variants per seed",
+            short(folder),
         )
         terminal.result({"dry_run": True, "trainings": seeds * each, "variants": len(variants)})
         return
@@ -97,7 +99,7 @@ def tune(
         check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
         terminal.closing(
-            "dry run", f"would try at most {budget} configurations with at most {most} training runs", folder
+            "dry run", f"would try at most {budget} configurations with at most {most} training runs", short(folder)
         )
         terminal.result({"dry_run": True, "trainings": most, "trials": budget})
         return
@@ -118,14 +120,15 @@ def tune(
 
 
 def training_with(found: Tuning, options: TrainingOptions) -> str:
-    """The command that trains with the tuned values and the options used for tuning."""
+    """The command that trains with the tuned values and the options used for tuning, in a run of its own."""
     typed = ["fmn", "train", str(short(options.manifest))]
     if options.config_file is None:
         typed += ["--config", str(short(found.path))]
     else:  # the tuned values override the file
         values = (part for name, value in found.values.items() for part in ("--set", f"{name}={value}"))
         typed += ["--config", str(options.config_file), *values]
-    return shlex.join(typed + options.repeated(beside=found.values))
+    run = options.default_folder(f"fmn-{options.preset}-tuned")  # that without the values has the default name
+    return shlex.join([*typed, *options.repeated(beside=found.values), "--run", str(short(run))])
 
 
 def _show_tuning(terminal: Terminal, found: Tuning) -> None:
@@ -218,7 +221,7 @@ def newclasses(
         terminal.closing(
             "dry run",
             f"would train {seeds} × 2 networks, fmn and two_classifiers, each without {held}",
-            folder,
+            short(folder),
         )
         terminal.result({"dry_run": True, "trainings": 2 * seeds, "held_out": out_of})
         return

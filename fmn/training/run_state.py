@@ -215,9 +215,9 @@ def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, pr
         )
     if state.manifest_sha256 != sha256_of(manifest):
         raise InputError(
-            f"The run was started on another manifest, or the manifest has changed since: {state.manifest}",
-            where=manifest,
-            expected="the manifest that the run was started on",
+            f"The run was started on another manifest, or this one has changed since: {manifest}",
+            where=run,
+            expected=f"the manifest that the run was started on (as seen from its folder: {state.manifest})",
             next_step=elsewhere,
         )
     if state.best:

@@ -71,7 +71,6 @@ def test_from_thirty_clips_in_six_folders_to_a_table_and_then_with_recordings(
             path = tmp_path / "spoken" / name / f"{voice.id.replace('+', '-')}_1.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             engine.speak(f"this is {name}".replace("_", " "), voice, path=path, seed=1)
-    shutil.rmtree(tmp_path / "runs")
     said = shell(block("With recordings in place of voices"), tmp_path, COLUMNS="120")
     assert (tmp_path / "manifests" / "utterances.jsonl").read_text().count('"source":"recorded"') == 18
     assert "class hit" in said

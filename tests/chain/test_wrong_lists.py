@@ -51,6 +51,7 @@ def test_what_the_build_drops_is_usable_nowhere(
         shown = run("fmn-data", "build", *source, *place, *dry)
         assert shown.code == ended.code
         assert ("✓" in shown.out) == (not is_alone)
+        assert ("ledger.jsonl" in shown.out) == ("fmn-data retry" in shown.out) == (not is_alone and not dry)
     assert (tmp_path / "w" / "manifests" / "clips.jsonl").exists() == (not is_alone)
 
 

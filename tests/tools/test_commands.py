@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,8 +31,19 @@ def test_sheets(small_corpus: Path, tmp_path: Path) -> None:
     assert {str(path) for path in tmp_path.glob("*.jpg")} == set(printed)
 
 
-def test_perfect_eyes_refuses_an_unknown_difficulty() -> None:
-    assert "no-such" in run("perfect_eyes", "no-such").stderr
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("perfect_eyes", ("no-such",)),
+        ("ablation_figures", ("no-such",)),
+        ("new_classes_figures", ("plot.png", "no-such")),
+    ],
+)
+def test_a_wrong_argument_is_named_without_a_traceback(name: str, arguments: tuple[str, ...]) -> None:
+    refused = run(name, *arguments)
+    assert refused.returncode == 1
+    assert "no-such" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_ablation_figures(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     small = ("--annotations", german, "--short-side", 32)
     said = run("build", *small, "--language", "de", code=1).output
     assert "failed 1 ×: The clip has no sentence in the language 'de' (p2-b_000031-000051)" in said
+    assert f"then run fmn-data retry --workspace {tmp_path / 'w'}" in said.replace("\n", "")
     assert spoken(tmp_path) == {
         name: ("de", text, "annotations") for name, text in zip(NAMES[:3], SENTENCES[:3], strict=True)
     }

@@ -60,6 +60,7 @@ def test_every_clip_is_counted_where_it_stands(reviewed: Workspace) -> None:
     assert (bob.annotator, bob.rejected, bob.seconds) == ("bob@example.com", 1, None)
     assert [problem for _, _, problem in found.problems] == ["no range to keep was given"]
     assert "2 clips to review" in found.next_step()
+    assert found.next_step(" --workspace w").endswith("fmn-data annotate pull --workspace w.")
 
 
 def test_the_tables_add_up(reviewed: Workspace) -> None:

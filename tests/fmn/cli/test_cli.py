@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,7 @@ def test_at_80_columns_search_shows_paths_whole_with_person_and_sentence(kind: s
     hits = (
         Hit(1, -1.5, "a", "wash_hands", path, "s13", "She washes her hands."),
         Hit(2, -2.0, "b", "peel", "b", "s1", None),
+        Hit(3, -3.0, "c", "peel", "c", "s1", ""),  # a recording without a sentence
     )
     terminal, screen = Terminal(as_json=False), io.StringIO()
     terminal.console = Console(width=80, file=screen, force_terminal=True, color_system=None)
@@ -189,7 +191,7 @@ def test_at_80_columns_search_shows_paths_whole_with_person_and_sentence(kind: s
     text = screen.getvalue()
     assert path in text
     assert "q[1].wav" in text
-    assert "She washes her hands." in text
+    assert re.findall("“(.*)”", text) == ["She washes her hands."]
     assert ("voice s13" if kind == "clip" else "person s13") in text
     assert "score: " in text
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,8 @@ def test_training_from_an_export_gives_the_same_bytes(
     train = ("train", "manifests/train.jsonl", "--epochs", 2, *small_settings)
     done(*train, "--run", "runs/computed")
     done("eval", "runs/computed")
-    exported = done("features", "export", "runs/computed", "features")
+    export = fmn("features", "export", "runs/computed", "features", "--json")
+    exported, (advised,) = json.loads(export.stdout), re.findall(r"next: fmn (train .*)", export.output)
     rows = [row for name in ("train", "test") for row in read_rows(files / "manifests" / f"{name}.jsonl", SplitPairRow)]
     contents = {row.clip.sha256 for row in rows}, {row.utterance.sha256 for row in rows}
     assert (exported["clips"], exported["utterances"], exported["audio_dim"]) == (*map(len, contents), 60)
@@ -31,15 +34,16 @@ def test_training_from_an_export_gives_the_same_bytes(
     shutil.rmtree(files / "cache")
     for path in (*(files / "clips").iterdir(), *(files / "speech").iterdir()):
         path.write_bytes(b"")  # nothing is left to compute features from
-    done(*train, "--run", "runs/read", "--features", "features")
-    evaluated = done("eval", "runs/read")
+    done(*shlex.split(advised))
+    read = "runs/computed-features"
+    evaluated = done("eval", read)
     for name in ("checkpoint.safetensors", "metrics.json"):
-        assert (files / "runs" / "read" / name).read_bytes() == (files / "runs" / "computed" / name).read_bytes(), name
+        assert (files / read / name).read_bytes() == (files / "runs" / "computed" / name).read_bytes(), name
     assert not any("features differ from those of the training" in note for note in evaluated["notes"])
 
     lost = rows[-1].utterance
     (files / "features" / "audio" / f"{lost.sha256}.npy").unlink()
-    partial = fmn("eval", "runs/read")
+    partial = fmn("eval", read)
     assert partial.exit_code == 1
     assert f"There is no feature for {lost.id}" in partial.output
 
@@ -52,7 +56,7 @@ def test_an_export_of_one_manifest_says_what_the_test_needs(
     assert exported.exit_code == 0
     assert (
         "  only of train.jsonl: fmn eval needs those of test.jsonl, too, which fmn features export RUN DIR includes\n"
-        "  next: fmn train manifests/train.jsonl --features made\n"
+        "  next: fmn train manifests/train.jsonl --features made --run runs/fmn-features\n"
     ) in exported.output
     train = ("train", "manifests/train.jsonl", "--epochs", 1, *small_settings)
     done(*train, "--run", "runs/read", "--features", "made")
@@ -164,3 +168,15 @@ def test_predictions_are_made_with_the_utterances_that_the_run_was_trained_on(
     assert done("predict", "runs/mine")["clips"] == 20
     predicted = read_rows(files / "runs" / "mine" / "predictions.jsonl", PredictionRow)
     assert {row.class_id for row in predicted} == {rows[0].label.id}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("runs/none", "There is no run"), ("none.jsonl", "There is no such manifest")]
+)
+def test_a_missing_run_is_not_called_a_manifest(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, name: str, found: str
+) -> None:
+    monkeypatch.chdir(workspace)
+    refused = fmn("features", "export", name, "made")
+    assert refused.exit_code == 2
+    assert found in refused.output

@@ -203,6 +203,7 @@ def test_the_next_command_trains_with_the_options_that_were_tuned_with(tmp_path:
         seed=3,
     )
     typed = f"--set video.windows=2 --preset light --features '{tmp_path}/my features' --seed 3"
+    typed += f" --run {tmp_path.parent}/runs/fmn-light-tuned"  # runs/fmn-light may be there, with other values
     assert training_with(found, given) == (  # type: ignore[arg-type]
         f"fmn train {tmp_path}/train.jsonl --config {tmp_path}/tuned.json {typed}"
     )

@@ -161,8 +161,10 @@ def test_another_configuration_or_manifest_is_refused(workspace: Path, small: Co
         train(manifest, with_values(small, {"training.seed": 2, "memory.capacity": 11}), run)
     rows = list(read_rows(manifest, SplitPairRow))
     write_rows(manifest, rows[:-1])
-    with pytest.raises(InputError, match="another manifest"):
+    with pytest.raises(InputError, match="another manifest") as raised:
         train(manifest, small, run)
+    assert str(raised.value.where) == str(run)  # which the user may not have named
+    assert str(manifest) in raised.value.found
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 

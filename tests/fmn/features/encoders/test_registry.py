@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +38,20 @@ def test_a_package_adds_an_encoder_by_an_entry_point(entry_point: Callable[..., 
     assert encoder.encode(np.full((2, 8, 8, 3), 7, np.uint8)).tolist() == [[7, 7, 7]] * 2
     with pytest.raises(InputError, match="no encoder 'color'"):  # it is one of video
         open_speech_encoder("color", "cpu", "last")
+
+
+def test_the_package_in_the_docs_adds_an_encoder(install_package: Callable[[str, str], None]) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "encoders.md").read_text("utf-8")
+    (code,), (project,) = (re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S) for kind in ("python", "toml"))
+    [(group, entries)] = tomllib.loads(project)["project"]["entry-points"].items()
+    [(name, place)] = entries.items()
+    install_package(code, f"[{group}]\n{name} = {place.replace('my_package', 'their_package')}\n")
+    encoder = open_video_encoder(name, "cpu")
+    pictures = np.full((2, encoder.size_px, encoder.size_px, 3), 7, np.uint8)
+    assert encoder.encode(pictures).tolist() == [[7] * encoder.dim] * 2
+    for method in (type(encoder).__init__, type(encoder).encode):  # type checkers skip untyped functions
+        known = {"self", *method.__annotations__}
+        assert known == {*inspect.signature(method).parameters, "return"}
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
