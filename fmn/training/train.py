@@ -23,13 +23,13 @@ from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.models.retrieval_model import fit_generator
+from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.own_features import has_same_features, shortened
-from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
     RunState,
@@ -133,7 +133,8 @@ def train(
 
     The checkpoint holds the weights of the epoch with the best mean average precision on fold 0, averaged over both
     directions. Fold 0 is not trained on; its items are added to the memories at the very end. With ``training.refit``
-    it is trained on like the others, and the checkpoint holds the weights of the last epoch.
+    it is trained on like the others, and the checkpoint holds the weights of the last epoch. A process trains one run
+    at a time: a call in another thread waits.
 
     Args:
         manifest: train.jsonl.
