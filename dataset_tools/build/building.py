@@ -19,6 +19,7 @@ from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.unicode_names import require_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
@@ -73,6 +74,8 @@ def build_dataset(
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
     _check_place(workspace, corpus)
+    for path in (corpus.root, corpus.annotations.path, classes.path, *options.voices.sentences):
+        require_unicode(path)  # workspace.json stores it
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))
