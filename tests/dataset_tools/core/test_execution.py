@@ -258,8 +258,8 @@ def test_a_script_that_starts_the_work_when_it_is_imported_is_told_so_and_no_ite
     script.write_text(SCRIPT)
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.splitlines()[-1].startswith("The worker processes cannot start")
-    assert 'if __name__ == "__main__":' in ended.stderr.splitlines()[-1]
+    told = next(line for line in ended.stderr.splitlines() if line.startswith("The worker processes cannot start"))
+    assert 'if __name__ == "__main__":' in told
 
 
 def alive(pid: int) -> bool:
