@@ -36,6 +36,8 @@ INPUTS ?= gpu-inputs
 RESULTS ?= gpu-results
 GPU_PYTHON ?= 3.12
 EXTRAS := docs lint test
+# A virtual environment whose interpreter is gone (an upgrade of Python) has to be installed again, too.
+$(shell test -x $(BIN)/python || rm -f $(VENV)/.installed*)
 
 .PHONY: install install-dev demo backbone figures screenshots test test-fast docs gpu gpu-wheels gpu-inputs lint format clean
 
@@ -43,6 +45,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"$(PYTHON) is Python {v[0]}.{v[1]}, the toolkit needs 3.11 or later: make PYTHON=python3.11 …" if v < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -209,6 +209,19 @@ def test_the_wheel_holds_every_package() -> None:
     assert declared == IS_PACKAGE | {"dataset_tools.annotations"}
 
 
+def test_the_source_distribution_holds_every_file() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if "pyproject.toml" not in listed:
+        pytest.skip("not a checkout")
+    given = [words for line in (ROOT / "MANIFEST.in").read_text().splitlines() if (words := line.split())]
+    grafted = {f"{words[1]}/" for words in given if words[0] == "graft"}
+    # The last ones are in the wheel, or are what setuptools includes by itself.
+    folders = (*grafted, "annotations/", "dataset_tools/", "fmn/")
+    files = {name for words in given if words[0] == "include" for name in words[1:]}
+    files |= {"LICENSE", "NOTICE", "README.md", "pyproject.toml", "MANIFEST.in"}
+    assert [name for name in listed if not name.startswith(folders) and name not in files] == []
+
+
 def test_the_public_names() -> None:
     from fmn.metrics import recall_at_k
     from fmn.models.memory import FeatureMemory

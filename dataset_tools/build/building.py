@@ -20,6 +20,7 @@ from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.unicode_names import require_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
@@ -67,6 +68,8 @@ def build_dataset(
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
     check_place(workspace, corpus)
+    for path in (corpus.root, corpus.annotations.path, classes.path, *options.voices.sentences):
+        require_unicode(path)  # workspace.json stores it
     if not replace_footage:
         check_same_footage(workspace, corpus)
     reviews = read_reviews(reviews_path(workspace))

@@ -279,11 +279,11 @@ def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
             _refuse_options(context, values)
             return
         common = _filled(CommonOptions, values)
-        for name, group in groups.items():
-            values[name] = _filled(group, values)
-            if isinstance(values[name], _WorkspaceOptions):
-                values[name] = Workspace(values[name].workspace or Path())
         with command_context(as_json=common.as_json, verbose=common.verbose, debug=common.debug) as terminal:
+            for name, group in groups.items():
+                values[name] = _filled(group, values)
+                if isinstance(values[name], _WorkspaceOptions):
+                    values[name] = Workspace(values[name].workspace or Path())
             body(terminal, **values)
 
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)

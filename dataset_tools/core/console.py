@@ -176,10 +176,14 @@ def workspace_option(workspace: Path) -> str:
 
 @contextmanager
 def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
-    """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt."""
+    """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt.
+
+    So it does with SIGHUP (the terminal was closed), unless that is ignored, as by nohup.
+    """
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
     terminal = Terminal(as_json=as_json)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    ending = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL else [])]
+    previous = {number: signal.signal(number, _interrupt) for number in ending}
     try:
         with reserved_stdout() if as_json else nullcontext():
             yield terminal
@@ -197,7 +201,8 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
         raise typer.Exit(error.exit_code) from None
     finally:
         terminal.until_end.close()
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     if terminal.exit_code:
         raise typer.Exit(terminal.exit_code)
 

@@ -88,7 +88,7 @@ def run_each(
 
     Raises:
         StoppedError: the function raised it (a full disk), so that continuing is useless; outcomes that were ready are
-            yielded first.
+            yielded first. Or workers cannot start, as in a script without ``if __name__ == "__main__":``.
     """
     if jobs < 1:
         raise ValueError(f"jobs ({jobs}) must be 1 or more")
@@ -127,16 +127,23 @@ def _broke(future: Future[Any]) -> bool:
 
 
 def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
-    """Calls the function in a separate process; if that process dies, the future holds a `WorkerDiedError`."""
+    """Calls the function in a separate process; if that process dies, the future holds a `WorkerDiedError`.
+
+    Raises:
+        StoppedError: the process died before it took the item, which is not the fault of the item.
+    """
     others = set(multiprocessing.active_children())
     workers = _Workers(1)
     try:
         future = workers.submit(function, item)
         own = set(multiprocessing.active_children()) - others
         wait([future])
+        begun = workers.have_begun()
     finally:
         workers.kill()
     if _broke(future):
+        if not begun:
+            raise workers_cannot_start()
         died: Future[R] = Future()
         died.set_exception(_death(next(iter(own)).exitcode if own else None))
         return died
@@ -163,6 +170,16 @@ def worker_died(how: str) -> WorkerDiedError:
         expected="a worker process that lives until the sample is done",
         next_step="leave the sample out, take a smaller or whole copy of its file, or make room in memory (fewer other "
         "programs, fewer --jobs); it is tried again only by fmn-data retry, a recording by speech import --retry",
+    )
+
+
+def workers_cannot_start() -> StoppedError:
+    """The error if worker processes die before they have begun to work."""
+    return StoppedError(
+        "The worker processes cannot start: each ended before it had begun to work",
+        expected="a program that can be imported: a worker imports the main module first",
+        next_step='in a script of your own, put the calls under if __name__ == "__main__": (nothing else may run when '
+        "it is imported); otherwise make room in memory; then run it again",
     )
 
 
@@ -232,10 +249,11 @@ class _Workers:
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         # The fork server imports once what this process has imported, so that workers need not do so.
         own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
-        context.set_forkserver_preload(["__main__", *own])
+        context.set_forkserver_preload(own)  # without "__main__": a script that fails on import would end the server
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
+        self._begun, self._begins = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end,)
+            jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end, self._begins)
         )
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
@@ -249,6 +267,10 @@ class _Workers:
             future.set_exception(BrokenProcessPool(str(error)))
             return future
 
+    def have_begun(self) -> bool:
+        """Whether a worker has begun to work, though it may have died since."""
+        return self._begun.poll()
+
     def finish(self) -> None:
         """Waits for the workers to finish."""
         self._executor.shutdown(wait=True)
@@ -257,10 +279,12 @@ class _Workers:
         """Kills the workers and their children, whatever they are doing."""
         self._lifeline.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
-        self._worker_end.close()
+        for end in (self._worker_end, self._begun, self._begins):
+            end.close()
 
 
-def _begin_worker(lifeline: Connection) -> None:
+def _begin_worker(lifeline: Connection, begins: Connection) -> None:
+    begins.send_bytes(b"1")
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C in the terminal must reach the command only, which ends its workers itself
         # A broken pool terminates its other workers, whose children would outlive them.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
+
+from dataset_tools.core.errors import InputError
 
 
 def composed(name: str) -> str:
@@ -13,3 +16,18 @@ def composed(name: str) -> str:
 def in_unicode(path: str) -> str:
     """Makes a path, or a text with a path, valid UTF-8; other bytes are escaped with a backslash."""
     return path.encode("utf-8", "surrogateescape").decode(errors="backslashreplace")
+
+
+def require_unicode(path: Path) -> None:
+    """Refuses a path that JSON cannot store, and that the libraries for media and weights cannot open.
+
+    Raises:
+        InputError: some bytes of the path are not UTF-8, or the locale has another encoding.
+    """
+    if in_unicode(str(path)) != str(path):
+        raise InputError(
+            "The path is not valid UTF-8",
+            where=in_unicode(str(path)),
+            expected="a path in UTF-8",
+            next_step="rename the folder or file; if its name is right, use a UTF-8 locale: export LC_ALL=C.UTF-8",
+        )

@@ -137,7 +137,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, found: QUIET.debug("%s", found.get("message")))
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]  # ignored: by nohup
+    for number in (signal.SIGINT, signal.SIGTERM, *hangup):
         with suppress(NotImplementedError):  # on Windows, where asyncio.run ends with KeyboardInterrupt
             loop.add_signal_handler(number, stopped.set)
     runner = web.AppRunner(app, shutdown_timeout=5)

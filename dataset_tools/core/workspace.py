@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_tools.core.unicode_names import require_unicode
+
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace (default: the current folder). Every generated file is below ``root``."""
+    """A workspace (default: the current folder). Every generated file is below ``root``.
+
+    Raises:
+        InputError: its path is not valid UTF-8.
+    """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        require_unicode(self.root)
 
     @property
     def annotations(self) -> Path:

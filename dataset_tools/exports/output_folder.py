@@ -45,8 +45,10 @@ class OutputFolder:
         self._copies = CopyBatch(root)
         self._sums: TextIO | None = None
         self._known: Iterator[tuple[str, str]] = iter(())
+        self._is_new = False
 
     def __enter__(self) -> OutputFolder:
+        self._is_new = not self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -67,6 +69,9 @@ class OutputFolder:
         self._held.__exit__(*error)
         if error[0] is not None and not self.written and not self.kept:
             (self.root / RECORD).unlink(missing_ok=True)  # nothing to resume: the folder can have any other export
+            if self._is_new:
+                with suppress(OSError):
+                    self.root.rmdir()
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Writes a file unless it exists.

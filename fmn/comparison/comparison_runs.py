@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
+from dataset_tools.core.execution import workers_cannot_start
 from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
@@ -147,12 +148,16 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
     """Yields the results of tasks as they finish; with ``jobs`` = 1 in this process, otherwise in worker processes.
 
     A worker that dies (killed, out of memory) breaks the pool and loses other runs, too: each of them is retried alone.
+
+    Raises:
+        StoppedError: workers cannot start, as in a script without ``if __name__ == "__main__":``; or interrupted.
     """
     if jobs == 1:
         yield from map(run_task, tasks)
         return
     lost: list[Task] = []
-    with _pool(jobs) as pool:
+    pool, begun = _pool(jobs)
+    with begun, pool:
         try:
             futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
             for future in as_completed(futures):
@@ -164,10 +169,13 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
             _kill(pool)
             raise
     for task in lost:
-        with _pool(1) as alone:
+        alone, begun = _pool(1)
+        with begun, alone:
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
+                if not begun.poll():
+                    raise workers_cannot_start() from None
                 yield RunResult(task, error=_failure(task, "Its training process died twice"))
 
 
@@ -226,12 +234,15 @@ def _score(task: Task, test: Path) -> None:
     save_tensors(task.run / SCORES_FILE, {"scores": torch.from_numpy(scores)}, header)
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
+def _pool(jobs: int) -> tuple[ProcessPoolExecutor, Connection]:
+    """Returns a pool, and a pipe that can be read once a worker has begun to work."""
     methods = multiprocessing.get_all_start_methods()
     # Progress bars run threads, and a process with threads must not be forked.
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload(["__main__", __name__])  # torch is imported once, not by every worker
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=(known_encoders(),))
+    context.set_forkserver_preload([__name__])  # torch is imported once, not by every worker
+    begun, begins = context.Pipe(duplex=False)
+    arguments = known_encoders(), begins
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=arguments), begun
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -241,8 +252,9 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.terminate()
 
 
-def _initialize_worker(known: KnownEncoders) -> None:
+def _initialize_worker(known: KnownEncoders, begins: Connection) -> None:
     """Worker initializer: makes it exit with its parent, and reuse what the parent knows about encoders."""
+    begins.send_bytes(b"1")
     _end_with_parent()
     know_encoders(known)
 

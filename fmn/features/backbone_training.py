@@ -30,6 +30,7 @@ from fmn.features.media import Media
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import overlapped
+from fmn.random_state import isolated_random_state
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def train_stream(
     """Trains one stream.
 
     The same clips, recipe and device yield the same weights; with a ``checkpoint`` also if training is interrupted
-    after any epoch and resumed.
+    after any epoch and resumed. The caller's random state is restored.
 
     Args:
         stream: ``rgb`` or ``flow``.
@@ -134,48 +135,53 @@ def train_stream(
         )
     if stream == "flow" and config.frames == "middle":
         raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
-    network = _with_head(stream, len(labels), config, recipe)
-    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
-    steps = math.ceil(len(clips) / recipe.batch)
-    scale = scaling(config)[stream]
-    actions = actions_of(labels).to(device)
-    losses: list[float] = []
-    if checkpoint is not None and checkpoint.is_file():
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        losses = saved["losses"]
-    for epoch in range(len(losses), recipe.epochs):
-        network.train()
-        torch.manual_seed(_seed(recipe, stream, "dropout", epoch))
-        total = torch.zeros((), device=device)
-        for step, (pixels, targets) in enumerate(_batches(stream, clips, labels, config, recipe, store, epoch, jobs)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_schedule(epoch * steps + step, recipe.epochs * steps, recipe)
-            x = scale(torch.from_numpy(pixels).to(device))
-            if stream == "rgb" and recipe.jitter:
-                x = _jittered(x, recipe.jitter)
-            logits = network(x)
-            loss = label_loss(logits, targets.to(device), actions, recipe)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.detach() * len(targets)
-        losses.append(float(total) / len(clips))
-        if not math.isfinite(losses[-1]):
-            raise StoppedError(
-                f"The loss of the {stream} stream became {losses[-1]} in epoch {epoch + 1}",
-                next_step="lower the learning rate",
-            )
+    with isolated_random_state(torch.device(device), deterministic=False):
+        network = _with_head(stream, len(labels), config, recipe)
+        network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
+        steps = math.ceil(len(clips) / recipe.batch)
+        scale = scaling(config)[stream]
+        actions = actions_of(labels).to(device)
+        losses: list[float] = []
+        if checkpoint is not None and checkpoint.is_file():
+            saved = torch.load(checkpoint, map_location=device, weights_only=True)
+            network.load_state_dict(saved["network"])
+            optimizer.load_state_dict(saved["optimizer"])
+            losses = saved["losses"]
+        for epoch in range(len(losses), recipe.epochs):
+            network.train()
+            torch.manual_seed(_seed(recipe, stream, "dropout", epoch))
+            total = torch.zeros((), device=device)
+            for step, (pixels, targets) in enumerate(
+                _batches(stream, clips, labels, config, recipe, store, epoch, jobs)
+            ):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate_schedule(epoch * steps + step, recipe.epochs * steps, recipe)
+                x = scale(torch.from_numpy(pixels).to(device))
+                if stream == "rgb" and recipe.jitter:
+                    x = _jittered(x, recipe.jitter)
+                logits = network(x)
+                loss = label_loss(logits, targets.to(device), actions, recipe)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                total += loss.detach() * len(targets)
+            losses.append(float(total) / len(clips))
+            if not math.isfinite(losses[-1]):
+                raise StoppedError(
+                    f"The loss of the {stream} stream became {losses[-1]} in epoch {epoch + 1}",
+                    next_step="lower the learning rate",
+                )
+            if checkpoint is not None:
+                _save(checkpoint, network, optimizer, losses)
+            progress(f"training the {stream} stream", epoch + 1, recipe.epochs, f"loss {losses[-1]:.3f}")
+        accuracy = evaluate(network, stream, validation, labels, config, store, device) if validation else None
         if checkpoint is not None:
-            _save(checkpoint, network, optimizer, losses)
-        progress(f"training the {stream} stream", epoch + 1, recipe.epochs, f"loss {losses[-1]:.3f}")
-    accuracy = evaluate(network, stream, validation, labels, config, store, device) if validation else None
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    return TrainedStream({k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy)
+            checkpoint.unlink(missing_ok=True)
+        state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+        return TrainedStream(
+            {k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy
+        )
 
 
 def actions_of(labels: Sequence[str]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import written_whole
+from dataset_tools.core.unicode_names import require_unicode
 from fmn.renamed_keys import new_tensor_name
 
 
@@ -54,6 +55,7 @@ def read_header(path: Path, wanted: str) -> dict[str, str]:
     Raises:
         InputError: the file cannot be read, or has another format.
     """
+    require_unicode(path)
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}

@@ -16,6 +16,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_seed
+from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
@@ -23,13 +24,13 @@ from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.models.retrieval_model import fit_generator
+from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.own_features import has_same_features, shortened
-from fmn.training.random_state import isolated_random_state
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
     RunState,
@@ -107,6 +108,7 @@ class TrainingPlan:
 
 def plan_training(manifest: Path, config: Config, root: Path | None = None, run: Path | None = None) -> TrainingPlan:
     """Completes the configuration and loads the items of the manifest; see `train` for arguments and errors."""
+    require_unicode(run or manifest)
     config = find_system(config.system).complete(config)
     config = config if run is None else with_earlier_capacity(config, run)
     items = load_items(manifest, root).required_to_train()
@@ -133,7 +135,7 @@ def train(
 
     The checkpoint holds the weights of the epoch with the best mean average precision on fold 0, averaged over both
     directions. Fold 0 is not trained on; its items are added to the memories at the very end. With ``training.refit``
-    it is trained on like the others, and the checkpoint holds the weights of the last epoch.
+    it is trained on like the others, and the checkpoint holds the weights of the last epoch. Threads take turns.
 
     Args:
         manifest: train.jsonl.

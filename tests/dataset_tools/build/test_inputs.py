@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,16 @@ def test_a_folder_of_clips_is_the_same_footage_by_either_name(
     assert persons() == before
     refused = run_in("build", "--clips", footage.parent, "--mpii", footage.parent, code=2)
     assert "--clips and --mpii name different sources of footage" in " ".join(refused.output.split())
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_footage_whose_path_is_not_utf_8_is_refused_before_anything_is_written(
+    dry_run: list[str], footage: Path, tmp_path: Path, run_in: Callable[..., Result]
+) -> None:
+    named = footage.parent.rename(tmp_path / os.fsdecode(b"caf\xe9")) / footage.name
+    refused = run_in("build", "--annotations", named, *PERSON, *dry_run, code=2)
+    assert "The path is not valid UTF-8" in refused.output
+    assert not (tmp_path / "w").exists()
 
 
 @pytest.mark.parametrize("command", ["build", "retry"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,14 @@ def test_an_error_of_the_body_is_told_with_its_exit_code() -> None:
     ended = CliRunner().invoke(app, ["cut", "stone", "--json"])
     assert ended.exit_code == 2
     assert json.loads(ended.stdout)["error"] == {"found": "A stone cannot be cut", "where": "WHAT"}
+
+
+def test_a_workspace_whose_path_is_not_utf_8_is_refused() -> None:
+    ended = CliRunner().invoke(app, ["cut", "-w", os.fsdecode(b"caf\xe9"), "--json"])
+    assert ended.exit_code == 2
+    error = json.loads(ended.stdout)["error"]
+    assert (error["found"], error["where"]) == ("The path is not valid UTF-8", r"caf\xe9")
+    assert error["next"].startswith("rename")
 
 
 def test_help_shows_every_option_once() -> None:

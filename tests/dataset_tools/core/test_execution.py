@@ -242,6 +242,26 @@ def test_the_children_of_a_worker_that_is_terminated_end_with_it(tmp_path: Path)
     wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
+SCRIPT = """
+import sys
+from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.execution import run_each
+try:
+    print(list(run_each(abs, [-1, -2], jobs=2)))
+except StoppedError as error:
+    sys.exit(f"{error.found} {error.next_step}")
+"""
+
+
+def test_a_script_that_starts_the_work_when_it_is_imported_is_told_so_and_no_item_fails(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    told = next(line for line in ended.stderr.splitlines() if line.startswith("The worker processes cannot start"))
+    assert 'if __name__ == "__main__":' in told
+
+
 def alive(pid: int) -> bool:
     """Whether the process runs (a zombie that its parent has not yet noticed does not)."""
     try:

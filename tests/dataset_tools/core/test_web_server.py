@@ -59,7 +59,7 @@ serve(app, Address("127.0.0.1", 0, certificate, certificate), Path(sys.argv[1]),
 
 @contextmanager
 def running(
-    kept: Path, *, wait_s: float = 10.0, certificate: Path | None = None
+    kept: Path, *, wait_s: float = 10.0, certificate: Path | None = None, end: signal.Signals = signal.SIGINT
 ) -> Iterator[tuple[SplitResult, list[str]]]:
     """A server of 256 files at most; its address, and (afterwards) the lines that it wrote."""
     command = [sys.executable, "-c", SERVER, str(kept), str(wait_s), *([str(certificate)] if certificate else [])]
@@ -69,7 +69,7 @@ def running(
         try:
             yield urlsplit(process.stdout.readline().strip()), said
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(end)
             said += process.stdout.read().splitlines()
             assert process.wait(timeout=30) == 0
 
@@ -175,7 +175,7 @@ def test_secret_and_port_stay_and_are_the_owners(tmp_path: Path) -> None:
         with pytest.raises(HTTPError, match="404"):
             posted(first._replace(path="/wrong/"))
     assert kept.stat().st_mode & 0o777 == 0o600
-    with running(kept) as (second, _):
+    with running(kept, end=signal.SIGHUP) as (second, _):
         assert second == first
         with running(kept) as (third, _):  # the port is taken
             assert (third.path, third.port != first.port) == (first.path, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -107,6 +108,20 @@ def test_a_file_that_is_not_what_its_row_says_is_not_passed_on(workspace: Worksp
         export_dataset(workspace, name, tmp_path / "out")
     assert not any(b"of another" in content for content in contents(tmp_path / "out").values())
     assert not (tmp_path / "out" / "SHA256SUMS").exists()
+
+
+@pytest.mark.parametrize("name", ["huggingface", "mteb"])
+def test_without_a_library_that_it_needs_an_export_leaves_no_folder(
+    workspace: Workspace, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="pyarrow"):
+        export_dataset(workspace, name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match="pyarrow"):
+        export_dataset(workspace, name, tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_one_export_at_a_time(workspace: Workspace, tmp_path: Path) -> None:

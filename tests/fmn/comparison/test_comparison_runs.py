@@ -7,8 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -35,7 +41,7 @@ import os, signal, time
 from fmn.comparison.comparison_runs import _pool
 
 if __name__ == "__main__":
-    pool = _pool(1)
+    pool, begun = _pool(1)
     print(pool.submit(os.getpid).result(), flush=True)
     pool.submit(time.sleep, 60)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -47,7 +53,8 @@ from pathlib import Path
 from fmn.comparison.comparison_runs import _pool
 
 if __name__ == "__main__":
-    with _pool(1) as pool:
+    pool, begun = _pool(1)
+    with begun, pool:
         parent = pool.submit(os.getppid).result()
         print(parent != os.getpid() and "libtorch" in Path(f"/proc/{parent}/maps").read_text())
 """
@@ -220,15 +227,40 @@ def test_an_interrupt_while_workers_start_does_not_wait_for_the_first(monkeypatc
         def shutdown(self, **options: bool) -> None:
             self.calls.append(options)
 
-    monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", lambda jobs: Starting())
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", lambda jobs: (Starting(), nullcontext()))
     task: Any = None
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([task, task], jobs=2))
     assert Starting.calls == [{"wait": False, "cancel_futures": True}]
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_only_a_worker_that_has_begun_can_have_died_of_its_run(
+    has_begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pool(jobs: int) -> tuple[ThreadPoolExecutor, Connection]:
+        begun, begins = Pipe(duplex=False)
+        if has_begun:
+            begins.send_bytes(b"1")
+        return ThreadPoolExecutor(jobs, initargs=(begins,)), begun  # which keeps it open
+
+    def dies(task: Any) -> Any:
+        raise BrokenProcessPool  # as the executor's future does
+
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", pool)
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "run_task", dies)
+    task: Any = SimpleNamespace(run="runs/one", system="fmn")
+    if not has_begun:
+        with pytest.raises(StoppedError, match="worker processes cannot start"):
+            list(run_tasks([task], jobs=2))
+        return
+    [result] = run_tasks([task], jobs=2)
+    assert result.error is not None
+    assert result.error.found == "Its training process died twice"
+
+
 def test_a_command_that_ends_takes_its_workers_with_it() -> None:
-    pool = _pool(1)
+    pool, begun = _pool(1)
     pool.submit(time.sleep, 60)
     started = [*pool._processes.values()]
     _kill(pool)
@@ -236,6 +268,7 @@ def test_a_command_that_ends_takes_its_workers_with_it() -> None:
         process.join(20)
         assert process.exitcode is not None
     pool.shutdown()
+    begun.close()
 
 
 def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> None:

@@ -154,7 +154,11 @@ def test_jobs_change_nothing_and_the_seed_does(
     movers: list[LabeledClip], tiny: VideoFeatureConfig, store: SampleStore
 ) -> None:
     short = replace(RECIPE, epochs=2, dropout=0.5, jitter=0.2)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
     one = trained(movers, tiny, store, recipe=short, stream="rgb")
+    assert torch.equal(torch.rand(4), expected)  # the caller's random state is as it was
     three = trained(movers, tiny, store, recipe=short, stream="rgb", jobs=3)
     other = trained(movers, tiny, store, recipe=replace(short, seed=1), stream="rgb")
     assert one.losses == three.losses != other.losses

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from fmn.training.checkpoint import (
     save_state,
 )
 from fmn.training.tensor_files import save_tensors
+from fmn.training.train import plan_training
 
 CPU = torch.device("cpu")
 CLASSES = (
@@ -130,6 +132,17 @@ def test_files_that_are_broken_are_named(tmp_path: Path, small: Config) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "state.safetensors")
     with pytest.raises(InputError, match="The format is None"):
         read_state(tmp_path)
+
+
+def test_a_path_that_is_not_utf_8_is_no_reason_to_remove_the_run(tmp_path: Path, small: Config) -> None:
+    run = tmp_path / "run"
+    saved(run, small)
+    moved = run.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(InputError, match="not valid UTF-8") as caught:
+        load_run(moved, torch.device("cpu"))
+    assert (caught.value.next_step or "").startswith("rename")
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        plan_training(tmp_path / "train.jsonl", small, run=moved)
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small: Config) -> None:

@@ -1,0 +1,30 @@
+"""Isolation of torch's random state, and deterministic kernels, during training."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def isolated_random_state(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Restores the caller's random state on exit; ``deterministic`` disallows nondeterministic kernels.
+
+    The state is that of the process: another thread waits here until this one has finished.
+    """
+    with _LOCK:
+        before = torch.are_deterministic_algorithms_enabled()
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must be set before cuBLAS is first used
+        torch.use_deterministic_algorithms(deterministic or before)
+        try:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                yield
+        finally:
+            torch.use_deterministic_algorithms(before)

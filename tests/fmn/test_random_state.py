@@ -1,0 +1,31 @@
+"""Torch's random state belongs to the process: threads of a caller take turns."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import torch
+
+from fmn.random_state import isolated_random_state
+
+
+def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
+    start = Barrier(2)
+
+    def drawn(seed: int) -> list[float]:
+        start.wait()
+        with isolated_random_state(torch.device("cpu"), deterministic=True):
+            torch.manual_seed(seed)
+            values = []
+            for _ in range(10):
+                time.sleep(0.002)  # the other thread has its turn
+                values.append(float(torch.rand(1)))
+            return values
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(drawn, [1, 2]))
+    start = Barrier(1)
+    assert together == [drawn(1), drawn(2)]
+    assert not torch.are_deterministic_algorithms_enabled()
