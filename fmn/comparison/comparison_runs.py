@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
+from dataset_tools.core.execution import end_fork_server, worker_context
 from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
@@ -152,19 +154,15 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
         yield from map(run_task, tasks)
         return
     lost: list[Task] = []
-    with _pool(jobs) as pool:
-        try:
-            futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
-            for future in as_completed(futures):
-                if isinstance(future.exception(), BrokenProcessPool):
-                    lost.append(futures[future])
-                else:
-                    yield future.result()
-        except BaseException:
-            _kill(pool)
-            raise
+    with _workers(jobs) as pool:
+        futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
+        for future in as_completed(futures):
+            if isinstance(future.exception(), BrokenProcessPool):
+                lost.append(futures[future])
+            else:
+                yield future.result()
     for task in lost:
-        with _pool(1) as alone:
+        with _workers(1) as alone:
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
@@ -226,11 +224,21 @@ def _score(task: Task, test: Path) -> None:
     save_tensors(task.run / SCORES_FILE, {"scores": torch.from_numpy(scores)}, header)
 
 
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of worker processes, which are killed on an error or an interrupt."""
+    with _pool(jobs) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                end_fork_server()
+            _kill(pool)
+            raise
+
+
 def _pool(jobs: int) -> ProcessPoolExecutor:
-    methods = multiprocessing.get_all_start_methods()
-    # Progress bars run threads, and a process with threads must not be forked.
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload(["__main__", __name__])  # torch is imported once, not by every worker
+    context = worker_context(["__main__", __name__])  # torch is imported once, not by every worker
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=(known_encoders(),))
 
 

@@ -221,10 +221,13 @@ def test_an_interrupt_while_workers_start_does_not_wait_for_the_first(monkeypatc
             self.calls.append(options)
 
     monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", lambda jobs: Starting())
+    monkeypatch.setattr(
+        fmn.comparison.comparison_runs, "end_fork_server", lambda: Starting.calls.append({"server": False})
+    )
     task: Any = None
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([task, task], jobs=2))
-    assert Starting.calls == [{"wait": False, "cancel_futures": True}]
+    assert Starting.calls == [{"server": False}, {"wait": False, "cancel_futures": True}]
 
 
 def test_a_command_that_ends_takes_its_workers_with_it() -> None:
@@ -236,6 +239,12 @@ def test_a_command_that_ends_takes_its_workers_with_it() -> None:
         process.join(20)
         assert process.exitcode is not None
     pool.shutdown()
+
+
+def test_ctrl_c_does_not_reach_the_workers() -> None:
+    """In a terminal, it is sent to them, too: they would print a traceback, and the command kills them."""
+    with _pool(1) as pool:
+        assert signal.SIGINT in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
 
 
 def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> None:
