@@ -55,10 +55,11 @@ def finetune(
     recipe = TrainingRecipe(epochs=training.epochs, batch=batch, learning_rate=learning_rate, seed=training.seed)
     if dry_run:
         from fmn.data.loading import device_named
-        from fmn.training.finetune import labeled_parts, load_finetuning_items
+        from fmn.training.finetune import check_finetuned, labeled_parts, load_finetuning_items
 
         device_named(options.device)
         items = load_finetuning_items(options.manifest, config.video, options.root)
+        check_finetuned(folder, options.manifest, config.video, recipe, refit=refit)
         fitted, held = labeled_parts(items, refit=refit)
         streams = " and ".join(config.video.streams)
         plan = f"would train {streams} on {count_of(len(fitted), 'clip')} and validate on {len(held)}"
