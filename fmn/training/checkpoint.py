@@ -97,7 +97,10 @@ def load_config(run: Path) -> Config:
         return config
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The file is not valid JSON: {error}", where=path, next_step="train again with --run"
+            f"The file is not valid JSON: {error}",
+            where=path,
+            expected="the configuration that fmn train wrote",
+            next_step="restore the file; or train again with another --run, or into this folder after removing it",
         ) from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error

@@ -31,6 +31,28 @@ def test_a_run_names_its_manifest_relative_to_itself_within_a_workspace(
     assert caught.value.where == str(place / "manifests" / "test.jsonl")
 
 
+@pytest.mark.parametrize("content", ["", '{"system": "fm'])
+def test_whoever_has_a_damaged_config_json_can_do_what_the_message_says(
+    workspace: Path, small: Config, tmp_path: Path, content: str
+) -> None:
+    """Training into the same folder is refused again, unless the folder is removed."""
+    manifest, run, config = (
+        workspace / "manifests" / "train.jsonl",
+        tmp_path / "one",
+        with_values(small, {"training.epochs": 1}),
+    )
+    train(manifest, config, run)
+    (run / "config.json").write_text(content)
+    for use in (lambda: load_config(run), lambda: train(manifest, config, run)):
+        with pytest.raises(InputError, match="not valid JSON") as caught:
+            use()
+        assert caught.value.next_step == (
+            "restore the file; or train again with another --run, or into this folder after removing it"
+        )
+    shutil.rmtree(run)
+    assert train(manifest, config, run).epochs == 1
+
+
 @pytest.mark.parametrize("content", ["not JSON", '{"model_type": "bert"}'])
 def test_the_config_json_of_something_else_is_not_replaced(
     workspace: Path, small: Config, tmp_path: Path, content: str
