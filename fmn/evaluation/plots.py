@@ -24,7 +24,7 @@ from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import all_codes, check_fit, plan_use
+from fmn.evaluation.evaluate import all_codes, check_fit, load_run_and_plan_features
 from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_manifests import root_of_training, unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
@@ -132,7 +132,7 @@ def plan_plots(
 ) -> DryRun:
     """Returns what `plot_run` would do, after its checks; computes and writes nothing. Arguments and errors: there."""
     options: dict[str, Any] = {"jobs": jobs, "progress": progress}
-    loaded, items, found = plan_use(run, manifest, root=root, device=device, **options)
+    loaded, items, found = load_run_and_plan_features(run, manifest, root=root, device=device, **options)
     state = read_run_state(run)
     names = ["training.png"] if state is not None and state.history else []
     names += ["recall.png", "confusion.png"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
+    from fmn.features.simple_features import Measures
     from fmn.features.windows import ClipWindows
 
     Feature = NDArray[np.float32]
@@ -71,8 +72,6 @@ def extract_video(
         InputError: the weights or the encoder cannot be used, or the flow method is not available.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    from fmn.features.simple_features import clip_measures
-
     if config.kind == "features":
         from fmn.features.feature_files import load_feature_files
 
@@ -84,21 +83,12 @@ def extract_video(
 
         clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
         return _encoded("video features", items, clips, cache, jobs, progress)
-    from fmn.features.cache import FeatureCache
+    if config.kind in TRIVIAL_DIMS:
+        from fmn.features.simple_features import clip_measures
 
-    if config.kind != "backbone":
-        measure = clip_measures(config.kind)
-        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each(
-            "video features",
-            items,
-            store,
-            lambda: lambda media: measure.of(media.path),
-            jobs,
-            progress,
-            dry_run=dry_run,
-        )
+        return _measured("video features", items, clip_measures(config.kind), cache, jobs, progress, dry_run=dry_run)
     from fmn.features.backbone import Backbone
+    from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
     from fmn.features.pipeline import clip_features
     from fmn.features.windows import read_windows
@@ -143,7 +133,6 @@ def extract_audio(
     from fmn.features.cache import FeatureCache
     from fmn.features.log_mel import LogMel
     from fmn.features.mfcc import Mfcc
-    from fmn.features.simple_features import utterance_measures
 
     if config.kind == "features":
         from fmn.features.feature_files import load_feature_files, with_layers
@@ -159,17 +148,10 @@ def extract_audio(
         )
         return _encoded("audio features", items, speech, cache, jobs, progress)
     if config.kind in TRIVIAL_DIMS:
-        measure = utterance_measures(config.kind)
-        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each(
-            "audio features",
-            items,
-            store,
-            lambda: lambda media: measure.of(media.path),
-            jobs,
-            progress,
-            dry_run=dry_run,
-        )
+        from fmn.features.simple_features import utterance_measures
+
+        measures = utterance_measures(config.kind)
+        return _measured("audio features", items, measures, cache, jobs, progress, dry_run=dry_run)
     with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         store = FeatureCache(cache, _audio_source(config), dim=config.dim, axes=2)
@@ -191,6 +173,23 @@ def _loaded_once(
         networks[config] = load()
     network: Result = networks[config]
     return network
+
+
+def _measured(
+    stage: str,
+    items: Sequence[Media],
+    measures: Measures,
+    cache: Path,
+    jobs: int,
+    progress: Progress,
+    *,
+    dry_run: bool,
+) -> FeatureSet:
+    """Computes trivial features, cached like all features."""
+    from fmn.features.cache import FeatureCache
+
+    store = FeatureCache(cache, measures.source, dim=measures.dim, axes=measures.axes)
+    return _each(stage, items, store, lambda: lambda media: measures.of(media.path), jobs, progress, dry_run=dry_run)
 
 
 def _encoded(
