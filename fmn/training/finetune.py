@@ -171,7 +171,7 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
     """Loads the items of a training manifest for training the backbone of a configuration.
 
     Raises:
-        InputError: the manifest is a test manifest, or the configuration has no backbone.
+        InputError: the manifest is a test manifest, or the configuration has no backbone that can be fine-tuned.
     """
     if config.kind != "backbone":
         raise InputError(
@@ -179,6 +179,20 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
             where="video.kind",
             expected="backbone",
             next_step="leave out the encoder or the features of clips (--video-encoder, --features, --preset light, …)",
+        )
+    if config.backbone != "i3d":
+        raise InputError(
+            f"The backbone {config.backbone} cannot be fine-tuned",
+            where="video.backbone",
+            expected="i3d",
+            next_step="omit video.backbone, or train with it as it is: fmn train",
+        )
+    if config.frames == "middle" and "flow" in config.streams:
+        raise InputError(
+            "A single frame has no flow to train on",
+            where="video.frames=middle",
+            expected="video.flow=none",
+            next_step="add --set video.flow=none, or omit video.frames",
         )
     return load_items(manifest, root).required_to_train()
 

@@ -204,3 +204,22 @@ def test_clips_of_one_action_are_refused(files: Path, tmp_path: Path) -> None:
         ended = CliRunner().invoke(app, ["finetune", str(manifest), "--out", str(tmp_path / "out"), *dry_run])
         assert ended.exit_code == 2, ended.output
         assert "a single action: pour" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (("backbone=i3d_r50", "flow=none", "width=1.0", "weights=random"), "i3d_r50 cannot be fine-tuned"),
+        (("frames=middle", "weights=random"), "has no flow to train on"),
+    ],
+)
+def test_what_cannot_be_fine_tuned_is_refused_before_clips_are_decoded(
+    files: Path, settings: tuple[str, ...], found: str
+) -> None:
+    options = [part for setting in settings for part in ("--set", f"video.{setting}")]
+    for dry_run in (["--dry-run"], []):
+        ended = CliRunner().invoke(app, ["finetune", str(files / "manifests" / "train.jsonl"), *options, *dry_run])
+        assert ended.exit_code == 2, ended.output
+        assert found in ended.stderr
+        assert "next:" in ended.stderr
+    assert not (files / "cache").exists()
