@@ -309,7 +309,10 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise InputError(f"{section!r} in {name!r} is a value, not a section of the configuration")
+                raise InputError(
+                    f"{section!r} in {name!r} is a value, not a section of the configuration",
+                    next_step="see the config.json of a run for all keys",
+                )
         if not (value == {} and sections and isinstance(target.get(key), dict)):  # `flattened`: it sets nothing
             target[key] = value
     return config_from_dict(values)
@@ -325,6 +328,9 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
+        values = content.get("values", content) if isinstance(content, dict) else None
+        if not isinstance(values, dict):
+            raise ValueError("it is not a JSON object of keys and values")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
@@ -332,9 +338,6 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
             expected="a tuned.json from fmn tune, or a config.json of a run",
             next_step="check the path",
         ) from error
-    values = content.get("values", content) if isinstance(content, dict) else None
-    if not isinstance(values, dict):
-        raise InputError("The configuration is not a JSON object", where=path, expected="keys and values")
     return with_new_keys(flattened(values), notice=notice)
 
 

@@ -6,6 +6,7 @@ An error lists all unknown keys and invalid values together, each with its value
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -132,6 +133,10 @@ def _problem(name: str, value: Any, hint: Any) -> str | None:
             other = "" if literals == list(parts) else ", or a number"
             return f"{name} is {value!r}, expected one of {choices}{other}"
         return f"{name} is {value!r}: {error}"
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers, and no key needs one
+        return f"{name} is {value!r}, expected a finite number"
+    if isinstance(value, Mapping):  # the options of a system
+        return next(filter(None, (_problem(f"{name}.{key}", each, Any) for key, each in value.items())), None)
     return None
 
 

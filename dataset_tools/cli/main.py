@@ -132,6 +132,12 @@ def pairs(
         terminal.warn(text)
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
+    if summary.moved:
+        items = count_of(summary.moved, "item of the earlier test split is", "items of the earlier test split are")
+        terminal.warn(
+            f"{items} in training now (the items of a class or the options have changed): train the runs that you "
+            "compare again, and do not mix results of the two splits"
+        )
     if split == "pairs":
         terminal.warn(
             "this split leaks: every clip and every utterance is in both training and test (the paper's reading)"

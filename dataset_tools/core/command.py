@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dataset_tools.core.console import command_context, print_error
+from dataset_tools.core.console import command_context, interrupted, print_error
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.standard_streams import OutputError, usable_streams
@@ -183,24 +183,24 @@ class _UsageErrors:
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
         as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
-        with _usage_errors(info_name, as_json=as_json and parent is None):
+        with _usage_errors(info_name, as_json=as_json, is_outermost=parent is None):
             context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]  # of the command
             if parent is None:
                 context.meta[_AS_JSON] = as_json
             return context
 
     def invoke(self, ctx: Any) -> Any:
-        as_json = ctx.meta[_AS_JSON] and ctx.parent is None
-        with _usage_errors(ctx.info_name, as_json=as_json):  # of this command and those within
+        with _usage_errors(ctx.info_name, as_json=ctx.meta[_AS_JSON], is_outermost=ctx.parent is None):
             return super().invoke(ctx)  # type: ignore[misc]  # of the command it is mixed into
 
 
 @contextmanager
-def _usage_errors(program: str | None, *, as_json: bool) -> Iterator[None]:
+def _usage_errors(program: str | None, *, as_json: bool, is_outermost: bool) -> Iterator[None]:
+    """Reports the errors of a command and of those within: of usage, if as JSON, and interrupts before it has begun."""
     try:
         yield
     except _UsageError as error:
-        if not as_json:
+        if not (as_json and is_outermost):
             raise
         command = error.ctx.command_path if error.ctx else program
         found = InputError(
@@ -211,6 +211,12 @@ def _usage_errors(program: str | None, *, as_json: bool) -> Iterator[None]:
         )
         print_error(found, as_json=True)
         raise typer.Exit(found.exit_code) from None
+    except KeyboardInterrupt:
+        if not is_outermost:
+            raise
+        stopped = interrupted()
+        print_error(stopped, as_json=as_json)
+        raise typer.Exit(stopped.exit_code) from None
 
 
 class _NarrowHelp:

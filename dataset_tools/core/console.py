@@ -227,7 +227,7 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
         return StoppedError("Not confirmed: nothing was changed", next_step="answer y, or give --yes")
     # Python 3.11 turns an interrupt in `__set_name__`, when a library is imported, into a RuntimeError.
     if isinstance(raised, KeyboardInterrupt) or isinstance(raised.__cause__, KeyboardInterrupt):
-        return StoppedError("Interrupted", next_step="run the same command again: it resumes")
+        return interrupted()
     stopped = disk_error(raised, getattr(raised, "filename", None))
     if stopped is not None:
         return stopped
@@ -260,6 +260,11 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
         f"Unexpected error: {type(raised).__name__}: {raised}",
         next_step="run it again with --debug and report what it prints",
     )
+
+
+def interrupted() -> StoppedError:
+    """The error of a command that was interrupted."""
+    return StoppedError("Interrupted", next_step="run the same command again: it resumes")
 
 
 def _print_text(console: Console, sign: str, text: str) -> None:

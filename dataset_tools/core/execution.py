@@ -21,7 +21,9 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError, WorkerDiedError
@@ -118,6 +120,9 @@ def run_each(
                     yield from _outcomes([(item, _tried_alone(function, item))], key)
                 workers = _Workers(jobs)
         workers.finish()
+    except KeyboardInterrupt:
+        end_fork_server()
+        raise
     finally:
         workers.kill()
 
@@ -238,6 +243,40 @@ def sample_error(raised: BaseException, name: str) -> SampleError:
     return error
 
 
+def worker_context(preload: list[str]) -> BaseContext:
+    """Returns the context of worker processes, with a running fork server if there is one on this system.
+
+    Ctrl-C in the terminal reaches neither the fork server nor the workers, not even while they start, when they would
+    print a traceback: the command has to end them.
+
+    Args:
+        preload: modules that the fork server imports when it starts; not ``__main__``, as a script that fails on
+            import would end the server.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(preload)
+    resource_tracker.ensure_running()  # the server starts it otherwise, which unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        forkserver.ensure_running()  # inherits the mask, as do the workers
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
+def end_fork_server() -> None:
+    """Kills the fork server after an interrupt: without the command, workers that it still starts print a traceback.
+
+    Requests for them keep it alive (they hold the descriptor whose end it waits for) until its imports are done.
+    """
+    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class _Workers:
     """A process pool whose workers cannot outlive this process, even if it is killed.
 
@@ -245,11 +284,9 @@ class _Workers:
     """
 
     def __init__(self, jobs: int) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         # The fork server imports once what this process has imported, so that workers need not do so.
         own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
-        context.set_forkserver_preload(own)  # without "__main__": a script that fails on import would end the server
+        context = worker_context(own)
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
         self._begun, self._begins = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
@@ -286,7 +323,7 @@ class _Workers:
 def _begin_worker(lifeline: Connection, begins: Connection) -> None:
     begins.send_bytes(b"1")
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # Ctrl-C in the terminal must reach the command only, which ends its workers itself
+        os.setpgrp()  # of the worker and its children, for `_end_group`
         # A broken pool terminates its other workers, whose children would outlive them.
         signal.signal(signal.SIGTERM, lambda number, frame: _end_group())
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ class PairSummary:
         dropped: items on neither side, counted by reason.
         merged: ids of items with the same content, which were treated as one; a tuple for each content.
         one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
+        moved: number of clips and utterances of the earlier test manifest that are now in training.
     """
 
     pairs: int
@@ -60,6 +61,7 @@ class PairSummary:
     merged: tuple[tuple[str, ...], ...]
     one_sided: tuple[str, ...]
     leaks: tuple[str, ...]
+    moved: int
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def _paired(
         progress(stage, expected, expected)
 
     merged = () if options.split == "pairs" else content.merged
+    moved = _moved_to_training(workspace, sides)
     if not dry_run:
         clear_partial(workspace.manifests)
         with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
@@ -156,8 +159,19 @@ def _paired(
         merged=merged,
         one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
+        moved=moved,
         is_standin=built.get("stand_in") is not None,
     )
+
+
+def _moved_to_training(workspace: Workspace, sides: Sides) -> int:
+    """Counts the clips and utterances of the earlier test manifest, if there is one, that are in training now."""
+    tested: set[tuple[str, str]] = set()
+    with suppress(InputError):  # it will be replaced anyway
+        for row in read_rows(workspace.manifests / "test.jsonl", SplitPairRow, missing_ok=True):
+            tested |= {("clip", row.clip.id), ("utterance", row.utterance.id)}
+    of_kind = {"clip": sides.clips, "utterance": sides.utterances}
+    return sum(of_kind[kind].get(name) == "train" for kind, name in tested)
 
 
 def _record(

@@ -124,11 +124,13 @@ def _is_run(path: Path) -> bool:
 def _run(options: ExportOptions) -> tuple[Config, list[Path]]:
     """Returns the configuration of a run, its training manifest and, if it exists, the test manifest next to it.
 
+    If the run's are outside ``--workspace``, the manifests are those in it.
+
     Raises:
         InputError: there is no such run, or options of training are given, which would contradict its configuration.
     """
     from dataset_tools.core.errors import InputError
-    from fmn.evaluation.run_manifests import own_test_manifest, own_training_manifest
+    from fmn.evaluation.run_manifests import own_training_manifest
     from fmn.training.checkpoint import load_config
 
     run = options.manifest
@@ -140,8 +142,9 @@ def _run(options: ExportOptions) -> tuple[Config, list[Path]]:
             expected="a run without options of training, or a manifest with them",
             next_step=f"omit {given[0]}, or name the manifest instead of the run",
         )
-    config, train, test = load_config(run), own_training_manifest(run), own_test_manifest(run)
-    return config, [train, test] if test is not None and test.is_file() else [train]
+    config, train = load_config(run), own_training_manifest(run, options.root)
+    test = train.with_name("test.jsonl")
+    return config, [train, test] if test.is_file() else [train]
 
 
 def _with_test(train: Path) -> list[Path]:

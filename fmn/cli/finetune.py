@@ -49,12 +49,17 @@ def finetune(
     _check_used(options)
     folder = out or options.default_folder(f"finetune-{options.preset}" + ("-refit" if refit else ""))
     config = options.config()
+    from fmn.features.backbone_training import TrainingRecipe
+
+    training = config.training
+    recipe = TrainingRecipe(epochs=training.epochs, batch=batch, learning_rate=learning_rate, seed=training.seed)
     if dry_run:
         from fmn.data.loading import device_named
-        from fmn.training.finetune import labeled_parts, load_finetuning_items
+        from fmn.training.finetune import check_finetuned, labeled_parts, load_finetuning_items
 
         device_named(options.device)
         items = load_finetuning_items(options.manifest, config.video, options.root)
+        check_finetuned(folder, options.manifest, config.video, recipe, refit=refit)
         fitted, held = labeled_parts(items, refit=refit)
         streams = " and ".join(config.video.streams)
         plan = f"would train {streams} on {count_of(len(fitted), 'clip')} and validate on {len(held)}"
@@ -62,12 +67,9 @@ def finetune(
         terminal.result({"dry_run": True, "clips": len(fitted), "validation": len(held)})
         return
     from fmn.data.loading import find_device
-    from fmn.features.backbone_training import TrainingRecipe
     from fmn.torch_threads import threads as torch_threads
     from fmn.training.finetune import finetune as run_finetuning
 
-    training = config.training
-    recipe = TrainingRecipe(epochs=training.epochs, batch=batch, learning_rate=learning_rate, seed=training.seed)
     with torch_threads(training.threads):
         found = run_finetuning(
             options.manifest,

@@ -45,7 +45,7 @@ def noise(
     """
     from fmn.comparison.compare import load_both
     from fmn.comparison.comparison_plan import plan
-    from fmn.studies.noise import check_rates, study_noise
+    from fmn.studies.noise import check_noise_files, check_rates, study_noise
     from fmn.studies.noise_figures import noise_rich
 
     percents = _percents(rates)
@@ -61,6 +61,7 @@ def noise(
         root=options.root,
         device=options.device,
     )
+    check_noise_files(planned.folder, percents)
     check_rates(options.manifest, percents, planned.seeds[0], options.root)
     if dry_run:
         load_both(planned)

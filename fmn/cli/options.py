@@ -69,7 +69,7 @@ class RunOptions(ComputeOptions):
     ] = None
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", help="Test manifest (default: test.jsonl next to the run's training manifest)."),
+        typer.Option("--manifest", help="Test manifest (default: test.jsonl of --workspace, else of the run's data)."),
     ] = None
 
     def folder(self) -> Path:
@@ -79,10 +79,10 @@ class RunOptions(ComputeOptions):
         return self.run or latest_run(self.root or Path())
 
     def manifest_or(self, name: str) -> Path:
-        """The given manifest, else ``name`` next to the run's training manifest."""
+        """The given manifest, else ``name`` next to the run's training manifest, or in another ``--workspace``."""
         from fmn.training.run_folder import manifest_for
 
-        return self.manifest or manifest_for(self.folder(), name)
+        return self.manifest or manifest_for(self.folder(), name, self.root)
 
 
 @dataclass(frozen=True)

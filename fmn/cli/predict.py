@@ -21,7 +21,11 @@ class PredictionOptions(RunOptions):
 
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", help="Training manifest whose utterances are used (default: the run's)."),
+        typer.Option(
+            "--manifest",
+            help="Training manifest whose utterances are used (default: the run's; in another --workspace, its "
+            "train.jsonl).",
+        ),
     ] = None
 
 
@@ -46,7 +50,7 @@ def predict(
     from fmn.evaluation.run_manifests import own_training_manifest
 
     folder = options.folder()
-    manifest = options.manifest or own_training_manifest(folder)
+    manifest = options.manifest or own_training_manifest(folder, options.root)
     if dry_run:
         planned, unused = plan_prediction(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)
         show_dry_run(terminal, planned, "predict classes from", "prediction", unused=unused)

@@ -39,11 +39,13 @@ def ablate(
     config = options.config()
     groups = listed(only, "--only") if only else []
     check_groups(groups)
+    from fmn.studies.ablate import FILES, FORMAT, trainings_of
     from fmn.studies.ablate import ablate as run_ablation
-    from fmn.studies.ablate import trainings_of
     from fmn.studies.validation_harness import check_study
+    from fmn.training.result_files import check_result_files
 
     if dry_run:
+        check_result_files(folder, FILES, FORMAT)
         items, _ = check_study(options.manifest, config, options.root, options.device)
         variants = variants_of(config, groups, classes=len(items.classes))
         each = trainings_of(config, variants)
@@ -93,9 +95,11 @@ def tune(
     folder = out or options.default_folder(f"tuning-{options.preset}")
     config = options.config()
     if dry_run:
-        from fmn.studies.tune import triplet_values
+        from fmn.studies.tune import FORMAT, TUNED_FILE, triplet_values
         from fmn.studies.validation_harness import check_study
+        from fmn.training.result_files import check_result_files
 
+        check_result_files(folder, [TUNED_FILE], FORMAT)
         check_study(options.manifest, config, options.root, options.device)
         most = seeds * (len(triplet_values(config)[1]) + 1)
         terminal.closing(
@@ -212,8 +216,11 @@ def newclasses(
     config, names, numbers = options.config(), listed(classes, "--held-out-classes") if classes else [], _counts(pairs)
     if dry_run:
         from fmn.studies.held_out_classes import held_out_classes
+        from fmn.studies.new_classes import FILES, FORMAT
         from fmn.studies.validation_harness import check_study
+        from fmn.training.result_files import check_result_files
 
+        check_result_files(folder, FILES, FORMAT)
         checked = check_study(options.manifest, config, options.root, options.device)
         held_out_classes(*checked, held_out, names, config.training.seed)
         out_of = len(names) or held_out

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
-from dataset_tools.core.execution import workers_cannot_start
+from dataset_tools.core.execution import end_fork_server, worker_context, workers_cannot_start
 from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
@@ -156,21 +157,15 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
         yield from map(run_task, tasks)
         return
     lost: list[Task] = []
-    pool, begun = _pool(jobs)
-    with begun, pool:
-        try:
-            futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
-            for future in as_completed(futures):
-                if isinstance(future.exception(), BrokenProcessPool):
-                    lost.append(futures[future])
-                else:
-                    yield future.result()
-        except BaseException:
-            _kill(pool)
-            raise
+    with _workers(jobs) as (pool, _):
+        futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
+        for future in as_completed(futures):
+            if isinstance(future.exception(), BrokenProcessPool):
+                lost.append(futures[future])
+            else:
+                yield future.result()
     for task in lost:
-        alone, begun = _pool(1)
-        with begun, alone:
+        with _workers(1) as (alone, begun):
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
@@ -234,12 +229,22 @@ def _score(task: Task, test: Path) -> None:
     save_tensors(task.run / SCORES_FILE, {"scores": torch.from_numpy(scores)}, header)
 
 
+@contextmanager
+def _workers(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
+    """A pool of worker processes, killed on an error or an interrupt, and a pipe to read from once one has begun."""
+    pool, begun = _pool(jobs)
+    with begun, pool:
+        try:
+            yield pool, begun
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                end_fork_server()
+            _kill(pool)
+            raise
+
+
 def _pool(jobs: int) -> tuple[ProcessPoolExecutor, Connection]:
-    """Returns a pool, and a pipe that can be read once a worker has begun to work."""
-    methods = multiprocessing.get_all_start_methods()
-    # Progress bars run threads, and a process with threads must not be forked.
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__])  # torch is imported once, not by every worker
+    context = worker_context([__name__])  # torch is imported once, not by every worker
     begun, begins = context.Pipe(duplex=False)
     arguments = known_encoders(), begins
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=arguments), begun

@@ -10,6 +10,19 @@ from typing import Any
 from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
+from fmn.comparison.results import SCHEMA
+from fmn.training.result_files import check_result_files
+
+FILES = ("compare.json", "compare.md", "compare.csv", "compare.png")
+
+
+def check_files(folder: Path, *, latex: bool = False) -> None:
+    """Checks that `write_files` would replace no other files.
+
+    Raises:
+        InputError: it would.
+    """
+    check_result_files(folder, (*FILES, *(["compare.tex"] if latex else [])), SCHEMA)
 
 
 def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:
@@ -24,8 +37,10 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
         The files written.
 
     Raises:
+        InputError: it would replace other files (`check_files`).
         StoppedError: the disk is full.
     """
+    check_files(folder, latex=latex)
     clear_partial(folder)
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",

@@ -23,6 +23,8 @@ from fmn.metrics.directions import DIRECTIONS, Direction, by_direction, queries_
 from fmn.metrics.retrieval_metrics import KS, mean_average_precision, query_metrics
 from fmn.metrics.within_class import partner_rank
 
+SCHEMA = "fmn.compare/1"
+
 FIGURES: Mapping[str, Sequence[str]] = {
     **{metric: [str(k) for k in KS] for metric in METRICS},
     "class_map": ["all"],
@@ -83,7 +85,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
     notes += tuple(_notes_of_changes(comparison.changes, entries))
     counts = {each: queries_and_gallery(each, len(common.clips), len(common.utterances)) for each in DIRECTIONS}
     values = {
-        "schema": "fmn.compare/1",
+        "schema": SCHEMA,
         "train": str(comparison.train),
         "train_sha256": comparison.train_sha256,
         "test": str(comparison.test),

@@ -19,7 +19,7 @@ class DryRun:
     Attributes:
         clips, utterances: number of items that it would use.
         to_extract: number of their features that are not in the cache and would be extracted first; at most that, if a
-            pretrained encoder computes them.
+            pretrained encoder computes them whose weights do not come with a package.
         files: files that it would write apart from the cache, or a folder for more of them.
         failures: items that it would leave out by id, with the reason, as far as that is known before.
         notes: caveats.

@@ -170,16 +170,18 @@ def plan_evaluation(
     progress: Progress = silent,
 ) -> DryRun:
     """Returns what `evaluate` would do, after its checks; computes and writes nothing. Arguments and errors: there."""
-    loaded, items, found = plan_use(run, manifest, root=root, device=device, jobs=jobs, progress=progress)
+    loaded, items, found = load_run_and_plan_features(
+        run, manifest, root=root, device=device, jobs=jobs, progress=progress
+    )
     if updates_memory:
         updatable(loaded)
     return DryRun.of(items, found, (run / metrics_file(run, manifest), *(trec_paths(trec) if trec else ())))
 
 
-def plan_use(
+def load_run_and_plan_features(
     run: Path, manifest: Path, *, root: Path | None, device: str, jobs: int | None, progress: Progress
 ) -> tuple[LoadedRun, Items, BothFeatures]:
-    """Loads a run and the items of a manifest for a dry run, and checks that they match.
+    """Loads a run and the items of a manifest for a dry run, plans their features, and checks that they fit the run.
 
     Returns:
         The run, on the CPU; the items that have features or may get some; and the features (`plan_features`).

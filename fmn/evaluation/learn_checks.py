@@ -14,6 +14,7 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, UtteranceRow
 from fmn.data.items import Items, check_class_ids, load_items
 from fmn.data.loading import OTHER_FEATURES
+from fmn.evaluation.run_manifests import root_of_training
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Side
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun
@@ -140,8 +141,10 @@ def needs_copy(run: Path, out: Path) -> bool:
     return CHECKPOINT_FILE not in present
 
 
-def training_items(loaded: LoadedRun, root: Path | None) -> tuple[RunState, Items]:
+def training_items(loaded: LoadedRun, root: Path | None, used: Path) -> tuple[RunState, Items]:
     """Loads the manifest that a run was trained on; returns the run's state, too.
+
+    ``root`` is the workspace of the manifest ``used`` (`root_of_training`).
 
     Raises:
         InputError: the manifest is missing, or has changed.
@@ -155,7 +158,7 @@ def training_items(loaded: LoadedRun, root: Path | None) -> tuple[RunState, Item
             expected="the training manifest of the run: new classes are compared with its items",
             next_step="restore the manifest, or train again",
         )
-    return state, load_items(manifest, root)
+    return state, load_items(manifest, root_of_training(manifest, root, used))
 
 
 def joined_classes(before: LearnedClasses | None, items: Items) -> tuple[ClassLabel, ...]:

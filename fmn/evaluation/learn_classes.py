@@ -108,7 +108,7 @@ def learn_classes(
             _copy_run(run, folder)
         loaded = load_run(folder, chosen)
         with threads(loaded.config.training.threads):
-            memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, chosen, jobs, progress)
+            memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, pairs, chosen, jobs, progress)
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
         added = sum(len(learned.items[side]) - len(before.get(side, ())) for side in MODALITIES)
@@ -149,7 +149,7 @@ def plan_learning(
     loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
-        _, of_training = plan_features(training_items(loaded, root)[1], loaded.config, **options)
+        _, of_training = plan_features(training_items(loaded, root, pairs)[1], loaded.config, **options)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract += of_training.computed
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
@@ -221,10 +221,10 @@ def _files_of(run: Path) -> list[str]:
 
 
 def _fitted(
-    loaded: LoadedRun, root: Path | None, device: torch.device, jobs: int | None, progress: Progress
+    loaded: LoadedRun, root: Path | None, pairs: Path, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
     """Fits the memory to the run's own training items, from the manifest that it was trained on."""
-    state, items = training_items(loaded, root)
+    state, items = training_items(loaded, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
     check_sources(loaded, prepared.sources, prepared.own)
     fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)

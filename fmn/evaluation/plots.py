@@ -24,9 +24,9 @@ from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import all_codes, check_fit, plan_use
+from fmn.evaluation.evaluate import all_codes, check_fit, load_run_and_plan_features
 from fmn.evaluation.results_table import METRICS
-from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.evaluation.run_manifests import root_of_training, unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
@@ -104,7 +104,7 @@ def plot_run(
     if state and (model := _with_slots(loaded)) is not None:
         path = folder / "slots.png"
         try:
-            learned = load_features(_trained_on(run, state, root), loaded.config, **options)
+            learned = load_features(_trained_on(run, state, root, manifest), loaded.config, **options)
         except InputError as error:  # the other plots need no training data
             path.unlink(missing_ok=True)
             of_slots.append(_no_slots(error))
@@ -132,14 +132,14 @@ def plan_plots(
 ) -> DryRun:
     """Returns what `plot_run` would do, after its checks; computes and writes nothing. Arguments and errors: there."""
     options: dict[str, Any] = {"jobs": jobs, "progress": progress}
-    loaded, items, found = plan_use(run, manifest, root=root, device=device, **options)
+    loaded, items, found = load_run_and_plan_features(run, manifest, root=root, device=device, **options)
     state = read_run_state(run)
     names = ["training.png"] if state is not None and state.history else []
     names += ["recall.png", "confusion.png"]
     planned = DryRun.of(items, found)
     if state and _with_slots(loaded) is not None:
         try:
-            _, learned = plan_features(_trained_on(run, state, root), loaded.config, **options)
+            _, learned = plan_features(_trained_on(run, state, root, manifest), loaded.config, **options)
         except InputError as error:
             planned = replace(planned, notes=(_no_slots(error),))
         else:
@@ -160,12 +160,15 @@ def _no_slots(error: InputError) -> str:
     return f"No slots.png: {error.found}."
 
 
-def _trained_on(run: Path, state: RunState, root: Path | None) -> Items:
-    """Loads the training data; with another manifest, class indices would be mapped to wrong names."""
+def _trained_on(run: Path, state: RunState, root: Path | None, used: Path) -> Items:
+    """Loads the training data; with another manifest, class indices would be mapped to wrong names.
+
+    ``root`` is the workspace of the manifest ``used``.
+    """
     if (manifest := unchanged_manifest(run, state)) is None:
         missing = training_manifest(run, state)
         raise InputError(f"{missing}, which the run was trained on, is missing or has changed")
-    return load_items(manifest, root)
+    return load_items(manifest, root_of_training(manifest, root, used))
 
 
 def class_ids(items: Items) -> list[str]:

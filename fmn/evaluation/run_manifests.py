@@ -5,26 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset_tools.core.files import sha256_of
-from fmn.training.run_folder import manifest_for
+from fmn.training.run_folder import is_in, manifest_for
 from fmn.training.run_state import RunState, read_run_state, training_manifest
 
 TEST = "test.jsonl"
 
 
-def own_training_manifest(run: Path) -> Path:
-    """Returns the manifest that a run was trained on, whatever its name.
+def own_training_manifest(run: Path, root: Path | None = None) -> Path:
+    """Returns the manifest that a run was trained on, whatever its name; in another ``root``, the train.jsonl.
 
     Raises:
         InputError: there is no such run, its training manifest is unknown, or the manifest is missing.
     """
     state = read_run_state(run)
-    return manifest_for(run, "train.jsonl" if state is None else training_manifest(run, state).name)
+    own = None if state is None else training_manifest(run, state)
+    is_own = own is not None and (root is None or is_in(own, root))
+    return manifest_for(run, own.name if own is not None and is_own else "train.jsonl", root)
 
 
 def own_test_manifest(run: Path) -> Path | None:
     """Returns the test.jsonl next to a run's training manifest, which may be missing; None if that is unknown."""
     state = read_run_state(run)
     return None if state is None else training_manifest(run, state).with_name(TEST)
+
+
+def root_of_training(manifest: Path, root: Path | None, used: Path) -> Path | None:
+    """Returns the workspace to load a run's training manifest with, if ``used`` is loaded with the workspace ``root``.
+
+    None is the parent of its folder: ``root`` may be that of other data.
+    """
+    return root if root is not None and (is_in(manifest, root) or manifest.parent == used.resolve().parent) else None
 
 
 def unchanged_manifest(run: Path, state: RunState) -> Path | None:

@@ -13,7 +13,7 @@ from fmn.config import with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
-from fmn.evaluation.run_manifests import unchanged_manifest
+from fmn.evaluation.run_manifests import root_of_training, unchanged_manifest
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, fit_generator, score_matrix
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
@@ -36,7 +36,7 @@ def trivial_rows(
     Args:
         run: folder of the run to compare them with.
         items: the items that the run was evaluated on: those that have features of its own.
-        root: the workspace of the training manifest, if it is not the parent of the manifest's folder.
+        root: the workspace that the items were loaded with, if it is not the parent of their manifest's folder.
         jobs: workers for features; None: one per core.
         metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
         progress: progress callback.
@@ -49,7 +49,7 @@ def trivial_rows(
     if state is None or (manifest := unchanged_manifest(run, state)) is None:
         return {}
     try:
-        parts = [load_items(manifest, root), items]
+        parts = [load_items(manifest, root_of_training(manifest, root, items.manifest)), items]
         found = {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
         return {name: metrics for name, metrics in found.items() if metrics is not None}
     except ToolkitError:

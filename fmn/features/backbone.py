@@ -117,7 +117,12 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
     if config.weights == "demo":
         with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
             if not file.is_file():
-                raise InputError("This copy of the package does not contain the demo weights", where=file)
+                raise InputError(
+                    "This copy of the package does not contain the demo weights",
+                    where=file,
+                    expected="a complete installation",
+                    next_step="install the package again, or specify weights with --set video.weights=FILE",
+                )
             return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})
     return networks, _load(networks, _sources(config))
 

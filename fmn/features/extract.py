@@ -16,7 +16,7 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.config_sections import decisive
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.encoder_facts import KnownEncoding
-from fmn.features.encoders.registry import SPEECH, VIDEO, find_encoder
+from fmn.features.encoders.registry import SPEECH, VIDEO, comes_with_package
 from fmn.features.media import FeatureSet, Media, distinct
 from fmn.features.workers import device_errors, overlapped
 from fmn.torch_threads import threads
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
+    from fmn.features.simple_features import Measures
     from fmn.features.windows import ClipWindows
 
     Feature = NDArray[np.float32]
@@ -61,8 +62,8 @@ def extract_video(
         progress: progress callback, called after every clip.
         networks: cache of loaded networks, for later calls with the same dictionary; None: they are not kept.
         dry_run: compute and write nothing: ``computed`` is the number of features that would be computed, which are
-            among the values, but cannot be read. A pretrained encoder is not loaded, since that may download it: its
-            size is then 0, and none of its features count as cached.
+            among the values, but cannot be read. A pretrained encoder is loaded only if its weights come with a
+            package, since others may be downloaded: their size is then 0, and none of their features count as cached.
 
     Returns:
         Values float32 ``[dim]``, or ``[windows, dim]``, read from the cache on access, and the failures.
@@ -71,34 +72,23 @@ def extract_video(
         InputError: the weights or the encoder cannot be used, or the flow method is not available.
         StoppedError: the cache cannot be written, or the device fails.
     """
-    from fmn.features.simple_features import clip_measures
-
     if config.kind == "features":
         from fmn.features.feature_files import load_feature_files
 
         return load_feature_files(items, Path(config.features), axes=1, pooling=config.pooling)
     if config.kind == "encoder":
-        if dry_run:
-            return _not_loaded(items, VIDEO, config.encoder)
+        if dry_run and not comes_with_package(VIDEO, config.encoder):
+            return _not_known(items)
         from fmn.features.encoding import ClipEncoding
 
         clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
-        return _encoded("video features", items, clips, cache, jobs, progress)
-    from fmn.features.cache import FeatureCache
+        return _encoded("video features", items, clips, cache, jobs, progress, dry_run=dry_run)
+    if config.kind in TRIVIAL_DIMS:
+        from fmn.features.simple_features import clip_measures
 
-    if config.kind != "backbone":
-        measure = clip_measures(config.kind)
-        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each(
-            "video features",
-            items,
-            store,
-            lambda: lambda media: measure.of(media.path),
-            jobs,
-            progress,
-            dry_run=dry_run,
-        )
+        return _measured("video features", items, clip_measures(config.kind), cache, jobs, progress, dry_run=dry_run)
     from fmn.features.backbone import Backbone
+    from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
     from fmn.features.pipeline import clip_features
     from fmn.features.windows import read_windows
@@ -143,33 +133,25 @@ def extract_audio(
     from fmn.features.cache import FeatureCache
     from fmn.features.log_mel import LogMel
     from fmn.features.mfcc import Mfcc
-    from fmn.features.simple_features import utterance_measures
 
     if config.kind == "features":
         from fmn.features.feature_files import load_feature_files, with_layers
 
         return with_layers(load_feature_files(items, Path(config.features), axes=2), config)
     if config.kind == "encoder":
-        if dry_run:
-            return _not_loaded(items, SPEECH, config.encoder)
+        if dry_run and not comes_with_package(SPEECH, config.encoder):
+            return _not_known(items)
         from fmn.features.encoding import UtteranceEncoding
 
         speech = KnownEncoding(
             config, lambda: _loaded_once(networks, config, lambda: UtteranceEncoding(config, device))
         )
-        return _encoded("audio features", items, speech, cache, jobs, progress)
+        return _encoded("audio features", items, speech, cache, jobs, progress, dry_run=dry_run)
     if config.kind in TRIVIAL_DIMS:
-        measure = utterance_measures(config.kind)
-        store = FeatureCache(cache, measure.source, dim=config.dim, axes=measure.axes)
-        return _each(
-            "audio features",
-            items,
-            store,
-            lambda: lambda media: measure.of(media.path),
-            jobs,
-            progress,
-            dry_run=dry_run,
-        )
+        from fmn.features.simple_features import utterance_measures
+
+        measures = utterance_measures(config.kind)
+        return _measured("audio features", items, measures, cache, jobs, progress, dry_run=dry_run)
     with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         store = FeatureCache(cache, _audio_source(config), dim=config.dim, axes=2)
@@ -193,6 +175,23 @@ def _loaded_once(
     return network
 
 
+def _measured(
+    stage: str,
+    items: Sequence[Media],
+    measures: Measures,
+    cache: Path,
+    jobs: int,
+    progress: Progress,
+    *,
+    dry_run: bool,
+) -> FeatureSet:
+    """Computes trivial features, cached like all features."""
+    from fmn.features.cache import FeatureCache
+
+    store = FeatureCache(cache, measures.source, dim=measures.dim, axes=measures.axes)
+    return _each(stage, items, store, lambda: lambda media: measures.of(media.path), jobs, progress, dry_run=dry_run)
+
+
 def _encoded(
     stage: str,
     items: Sequence[Media],
@@ -200,25 +199,24 @@ def _encoded(
     cache: Path,
     jobs: int,
     progress: Progress,
+    *,
+    dry_run: bool,
 ) -> FeatureSet:
     """Computes features with a pretrained encoder, item by item, cached like all features."""
     from fmn.features.cache import FeatureCache
 
     facts = encoding.facts
     store = FeatureCache(cache, facts.source, dim=facts.dim, axes=facts.axes)
-    features = _each(stage, items, store, lambda: encoding.loaded().of, jobs, progress, note=facts.note)
+    features = _each(
+        stage, items, store, lambda: encoding.loaded().of, jobs, progress, note=facts.note, dry_run=dry_run
+    )
     return replace(features, space=facts.space, band=facts.band)
 
 
-def _not_loaded(items: Sequence[Media], group: str, encoder: str) -> FeatureSet:
-    """Returns the features of a dry run by a pretrained encoder, which is not loaded.
-
-    Raises:
-        InputError: there is no encoder of this name.
-    """
+def _not_known(items: Sequence[Media]) -> FeatureSet:
+    """Returns the features of a dry run by a pretrained encoder that is not loaded, as if none were cached."""
     import numpy as np
 
-    find_encoder(group, encoder)
     values = {item.sha256: np.zeros(0, np.float32) for item in items}
     return FeatureSet(0, values, computed=len(values))
 

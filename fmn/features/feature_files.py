@@ -263,7 +263,8 @@ def _array(item: Media, name: str, files: FeatureFiles) -> Feature | ToolkitErro
         with np.errstate(over="ignore"):  # infinite values are rejected below
             value = array.astype(np.float32)
     except Exception as error:  # numpy and safetensors raise various errors for invalid files
-        return SampleError(f"The feature of {item.name} cannot be read: {error}", where=files.path)
+        found = f"The feature of {item.name} cannot be read: {error}"
+        return SampleError(found, where=files.path, expected="an array of numbers", next_step="write the file again")
     wrong = value.size - int(np.isfinite(value).sum())
     if value.ndim not in (1, 2) or not value.size or wrong:
         why = f": {count_of(wrong, 'value is', 'values are')} not finite" if wrong else ""

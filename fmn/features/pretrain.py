@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -141,6 +141,16 @@ def save_backbone(
     metadata = {METADATA_KEY: json.dumps(stream_metadata, sort_keys=True)}
     with written_whole(out) as partial:
         save_file(tensors, partial, metadata=metadata)
+
+
+def metadata_of_streams(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads what `save_backbone` stored about each stream; empty if the file is not one of its own."""
+    try:
+        with safe_open(path, "pt") as file:
+            held: dict[str, dict[str, Any]] = json.loads((file.metadata() or {})[METADATA_KEY])
+            return held
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return {}
 
 
 def _read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError
 from fmn.features.audio import read_audio
+from fmn.features.config import TRIVIAL_DIMS
 from fmn.features.frames import frame_times, read_frames
 
 COLOR_SIDE_PX = 32
@@ -28,24 +29,25 @@ class Measures:
     Attributes:
         source: digest of everything that determines the values.
         of: file → float32 [dim] (a clip) or [1, dim] (an utterance).
-        axes: number of axes of a value, 1 or 2.
+        dim: length of the last axis of a value. axes: number of its axes, 1 or 2.
     """
 
     source: str
     of: Callable[[Path], NDArray[np.float32]]
+    dim: int
     axes: int
 
 
 def clip_measures(kind: str) -> Measures:
     """Returns the measures of a clip for a `VideoFeatureConfig.kind`."""
     functions = {"mean_colour": mean_colour, "duration": clip_duration, "file_size": file_size}
-    return Measures(_source("video", kind), functions[kind], 1)
+    return Measures(_source("video", kind), functions[kind], TRIVIAL_DIMS[kind], 1)
 
 
 def utterance_measures(kind: str) -> Measures:
     """Returns the measures of an utterance for an `AudioFeatureConfig.kind`, as a sequence of one frame."""
     function = {"duration": utterance_duration, "file_size": file_size}[kind]
-    return Measures(_source("audio", kind), lambda path: function(path)[None], 2)
+    return Measures(_source("audio", kind), lambda path: function(path)[None], TRIVIAL_DIMS[kind], 2)
 
 
 def mean_colour(path: Path) -> NDArray[np.float32]:

@@ -161,10 +161,16 @@ def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
             f"The weights cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             where=path,
             expected="a .safetensors file or a PyTorch state dict of plain tensors",
+            next_step="check video.weights, or download the file again",
         ) from error
     state = state.get("model_state", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError("The file is not a state dict", where=path, expected="a tensor for each parameter name")
+        raise InputError(
+            "The file is not a state dict",
+            where=path,
+            expected="a tensor for each parameter name",
+            next_step="check video.weights, or save only the state dict of the model",
+        )
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 

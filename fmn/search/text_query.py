@@ -164,4 +164,5 @@ def _cosine(one: Mapping[str, int], other: Mapping[str, int], weights: Mapping[s
 
 
 def _words(text: str) -> Counter[str]:
-    return Counter(_WORD.findall(text.lower()))
+    """The words of a text, in whatever case and form its letters are written, such as decomposed ones."""
+    return Counter(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))

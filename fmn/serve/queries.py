@@ -212,7 +212,11 @@ class Queries:
 
     def _typed(self, text: str) -> EncodedQuery:
         if len(text) > LONGEST_TEXT:
-            raise InputError("The sentence is too long", expected=f"{LONGEST_TEXT} characters at most")
+            raise InputError(
+                f"The sentence has {len(text)} characters",
+                expected=f"{LONGEST_TEXT} at most",
+                next_step="shorten it",
+            )
         wav, note = spoken_query(text, self._loaded.config, self._folder, self._language, engine=self._voices)
         name = self.keep(wav.read_bytes())
         card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}

@@ -24,8 +24,10 @@ from fmn.studies.ablation_table import ablation_text
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, run_name
 from fmn.studies.variants import Variant, check_groups, variants_of
 from fmn.torch_threads import threads
+from fmn.training.result_files import check_result_files
 
 FORMAT = "fmn.ablation/1"
+FILES = ("ablation.json", "ablation.md")
 NOTES = (
     "Measured on the validation split (fold 0), which also selected each run's epoch, so all values are optimistic. "
     "Mean ± sd over training seeds; difference: in mean average precision (both directions averaged) from the default "
@@ -93,6 +95,7 @@ def ablate(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     check_groups(only)
+    check_result_files(folder, FILES, FORMAT)
     harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     variants = variants_of(config, only, classes=len(harness.prepared.items.classes))
     trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)

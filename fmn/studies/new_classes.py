@@ -61,9 +61,11 @@ from fmn.studies.validation_harness import (
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
+from fmn.training.result_files import check_result_files
 from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
+FILES = ("newclasses.json", "newclasses.md", "newclasses.png")
 NOTES = (
     "Measured on fold 0: the held-out classes were not trained on; fold 0 selected the epoch by the other classes. "
     "Queries of both kinds search the whole gallery of all classes. Mean ± sd over training seeds.",
@@ -125,6 +127,7 @@ def learn_new_classes(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     pairs = list(dict.fromkeys(pairs))
+    check_result_files(folder, FILES, FORMAT)
     harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     draws = [
         held_out_classes(harness.prepared.items, harness.parts, held_out, classes, config.training.seed + number)

@@ -18,7 +18,7 @@ from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison, plan
-from fmn.comparison.output_files import write_files
+from fmn.comparison.output_files import check_files, write_files
 from fmn.data.items import Items, load_items
 from fmn.data.loading import find_device
 from fmn.data.pseudo_labels import spoken_pairs
@@ -26,6 +26,7 @@ from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.noise_figures import noise_text, write_noise_plot
 from fmn.studies.validation_harness import check_fold_0
 from fmn.studies.wrong_pairs import write_noisy_manifest, wrong_sources
+from fmn.training.result_files import check_result_files
 
 FORMAT = "fmn.noise/1"
 
@@ -64,6 +65,7 @@ def study_noise(
         StoppedError: interrupted, or the disk is full; the same call resumes.
     """
     rates = sorted(set(rates))
+    check_noise_files(comparison.folder, rates)
     find_device(comparison.device)
     items = check_rates(comparison.train, rates, comparison.seeds[0], comparison.root)
     measured: list[dict[str, Any]] = []
@@ -93,6 +95,17 @@ def study_noise(
     write_bytes(comparison.folder / "noise.md", noise_text(values).encode())
     write_noise_plot(values, comparison.folder / "noise.png")
     return NoiseStudy(values, failed, left_out)
+
+
+def check_noise_files(folder: Path, rates: Sequence[int]) -> None:
+    """Checks that `study_noise` would replace no files of something else.
+
+    Raises:
+        InputError: it would.
+    """
+    check_result_files(folder, ("noise.json", "noise.md", "noise.png"), FORMAT)
+    for percent in rates:
+        check_files(folder / str(percent))
 
 
 def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | None = None) -> Items:

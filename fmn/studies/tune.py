@@ -25,6 +25,7 @@ from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
 from fmn.torch_threads import threads
+from fmn.training.result_files import check_result_files
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"
@@ -155,6 +156,7 @@ def tune(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
     is_given = config.memory.capacity is not None
+    check_result_files(folder, [TUNED_FILE], FORMAT)
     harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
     trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
     choices = memory_values(config, len(harness.prepared.items.classes))

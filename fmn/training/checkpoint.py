@@ -97,7 +97,10 @@ def load_config(run: Path) -> Config:
         return config
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The file is not valid JSON: {error}", where=path, next_step="train again with --run"
+            f"The file is not valid JSON: {error}",
+            where=path,
+            expected="the configuration that fmn train wrote",
+            next_step="restore the file; or train again with another --run, or into this folder after removing it",
         ) from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
@@ -212,13 +215,19 @@ def read_state(run: Path) -> dict[str, Any] | None:
     path = run / STATE_FILE
     if not path.is_file():
         return None
-    header = read_header(path, STATE_FORMAT)
     try:
-        values = json.loads(header["state"])
+        values = json.loads(read_header(path, STATE_FORMAT)["state"])
         if not isinstance(values, dict):
             raise ValueError("`state` is not an object")
-    except (KeyError, ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
+    except (InputError, KeyError, ValueError, RecursionError) as error:
+        cause = error if isinstance(error, InputError) else unreadable(path, error)
+        raise InputError(
+            cause.found,
+            where=path,
+            expected=cause.expected,
+            next_step="restore the file; or remove it to use the run as far as it is trained, with --manifest; or "
+            "train again with another --run",
+        ) from error
     return values
 
 

@@ -18,10 +18,11 @@ from fmn.data.items import Items, load_items, train_val_split
 from fmn.features.backbone import CONTENTS
 from fmn.features.backbone_training import LabeledClip, TrainingRecipe
 from fmn.features.config import VideoFeatureConfig
-from fmn.features.pretrain import pretrain
+from fmn.features.pretrain import metadata_of_streams, pretrain
 from fmn.features.sample_store import SampleStore
 
 BACKBONE_FILE = "backbone.safetensors"
+REPORT_FILE = "finetune.json"
 REFIT_NOTE = (
     "Fold 0 was trained on, too: with these weights, results of fmn train, tune and ablate on it are too high. Make "
     "all choices first, with weights trained without it."
@@ -83,11 +84,12 @@ def finetune(
         progress: called after every clip and every epoch.
 
     Raises:
-        InputError: the manifest is a test manifest, fewer than two actions are left, or the weights cannot be used; or
-            the configuration has no backbone.
+        InputError: the manifest is a test manifest, fewer than two actions are left, or the weights cannot be used; the
+            configuration has no backbone; or the folder has other results.
         StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
     items = load_finetuning_items(manifest, config, root)
+    check_finetuned(folder, manifest, config, recipe, refit=refit)
     clips, validation = labeled_parts(items, refit=refit)
     cache = items.workspace / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
@@ -127,15 +129,49 @@ def finetune(
         notes=(REFIT_NOTE,) if refit else (),
     )
     report = summary.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
-    write_bytes(folder / "finetune.json", json.dumps(report, indent=2).encode() + b"\n")
+    write_bytes(folder / REPORT_FILE, json.dumps(report, indent=2).encode() + b"\n")
     return summary
+
+
+def check_finetuned(
+    folder: Path, manifest: Path, config: VideoFeatureConfig, recipe: TrainingRecipe, *, refit: bool
+) -> None:
+    """Checks that the result in a folder, if there is one, is that of a fine-tuning with the same manifest and options.
+
+    Raises:
+        InputError: it is another one, or of something else.
+    """
+    path = next((path for name in (BACKBONE_FILE, REPORT_FILE) if (path := folder / name).exists()), None)
+    if path is None:
+        return
+    wanted = {
+        "manifest_sha256": sha256_of(manifest),
+        "refit": refit,
+        "config": asdict(config),
+        "recipe": asdict(recipe),
+    }
+    streams = metadata_of_streams(folder / BACKBONE_FILE).values()
+    if not streams or not all(_is_part({name: each.get(name) for name in wanted}, wanted) for each in streams):
+        raise InputError(
+            "The folder has the result of another fine-tuning, or of something else, and it would be replaced",
+            where=path,
+            expected="a new folder, or the result of the same manifest and options",
+            next_step="choose another folder with --out, or use the same options",
+        )
+
+
+def _is_part(held: Any, wanted: Any) -> bool:
+    """Whether two values are equal, without keys that earlier versions did not have."""
+    if isinstance(held, dict) and isinstance(wanted, dict):
+        return all(key in wanted and _is_part(value, wanted[key]) for key, value in held.items())
+    return bool(held == wanted)
 
 
 def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:
     """Loads the items of a training manifest for training the backbone of a configuration.
 
     Raises:
-        InputError: the manifest is a test manifest, or the configuration has no backbone.
+        InputError: the manifest is a test manifest, or the configuration has no backbone that can be fine-tuned.
     """
     if config.kind != "backbone":
         raise InputError(
@@ -144,6 +180,20 @@ def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path
             expected="backbone",
             next_step="leave out the encoder or the features of clips (--video-encoder, --features, --preset light, …)",
         )
+    if config.backbone != "i3d":
+        raise InputError(
+            f"The backbone {config.backbone} cannot be fine-tuned",
+            where="video.backbone",
+            expected="i3d",
+            next_step="omit video.backbone, or train with it as it is: fmn train",
+        )
+    if config.frames == "middle" and "flow" in config.streams:
+        raise InputError(
+            "A single frame has no flow to train on",
+            where="video.frames=middle",
+            expected="video.flow=none",
+            next_step="add --set video.flow=none, or omit video.frames",
+        )
     return load_items(manifest, root).required_to_train()
 
 
@@ -151,15 +201,26 @@ def labeled_parts(items: Items, *, refit: bool) -> tuple[list[LabeledClip], list
     """Returns training clips and clips of fold 0, labeled with their actions; with ``refit`` all are training clips.
 
     Clips of fold 0 whose action is not among the training clips are omitted: they could not be classified correctly.
+
+    Raises:
+        InputError: the training clips have a single action.
     """
     parts = train_val_split(items)
     media = items.clip_media()
     every = [
         LabeledClip(media[index], items.classes[items.clip_classes[index]].action) for index in range(len(items.clips))
     ]
+    fitted = every if refit else [every[index] for index in parts.train_clips]
+    actions = {clip.label for clip in fitted}
+    if len(actions) < 2:
+        raise InputError(
+            f"The training clips have a single action: {', '.join(actions) or 'there are none'}",
+            where=items.manifest,
+            expected="clips of at least two actions, which the backbone learns to classify",
+            next_step="state the actions in the class file, and run fmn-data build and pairs again; or train without "
+            "fine-tuning, for example with --preset light",
+        )
     if refit:
         return every, []
-    fitted = [every[index] for index in parts.train_clips]
-    actions = {clip.label for clip in fitted}
     held = [] if parts.leaks else [every[index] for index in parts.validation_clips]
     return fitted, [clip for clip in held if clip.label in actions]

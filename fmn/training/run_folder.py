@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
@@ -38,14 +39,27 @@ def latest_run(workspace: Path) -> Path:
     return found[-1].parent
 
 
-def manifest_for(run: Path, name: str) -> Path:
-    """Returns the manifest ``name`` (``test.jsonl``, ``train.jsonl``) next to the training manifest of the run.
+def manifest_for(run: Path, name: str, root: Path | None = None) -> Path:
+    """Returns the manifest ``name`` (``test.jsonl``, ``train.jsonl``) for a run.
+
+    It is the one next to the run's training manifest, unless that is outside the workspace ``root``: then it is the one
+    in ``root``.
 
     Raises:
         InputError: there is no such run, its training manifest is unknown, or the manifest is missing.
     """
     load_config(run)
     state = read_run_state(run)
+    if root is not None and (state is None or not is_in(training_manifest(run, state), root)):
+        manifest = root / "manifests" / name
+        if not manifest.is_file():
+            raise InputError(
+                f"The workspace has no {name}, and the run was trained on data outside it",
+                where=manifest,
+                expected="the manifests of a data set in --workspace",
+                next_step=f"check the path, or write it with: fmn-data pairs --workspace {shlex.quote(str(root))}",
+            )
+        return manifest
     if state is None:
         raise InputError(
             "The run has no record of its training manifest",
@@ -62,3 +76,8 @@ def manifest_for(run: Path, name: str) -> Path:
             next_step="specify the manifest with --manifest",
         )
     return manifest
+
+
+def is_in(manifest: Path, root: Path) -> bool:
+    """Whether a manifest is in the workspace ``root``."""
+    return manifest.resolve().is_relative_to(root.resolve())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
+from fmn.cli.options import settings_of
 from fmn.config import (
     DEMO,
     LIGHT,
@@ -20,6 +21,7 @@ from fmn.config import (
     as_dict,
     as_published,
     config_from_dict,
+    flattened,
     preset,
     values_in,
     with_values,
@@ -84,6 +86,18 @@ def test_everything_wrong_is_named_at_once() -> None:
     ):
         assert name in found
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_no_value_is_infinite_or_not_a_number(text: str, tmp_path: Path) -> None:
+    """Python reads these as numbers; in config.json, they would not be JSON."""
+    for key in (*flattened(as_dict(PAPER)), "options.weight"):
+        section, _, name = key.rpartition(".")
+        given = tmp_path / "given.json"
+        given.write_text(f'{{"{key}": {text}}}' if not section else f'{{"{section}": {{"{name}": {text}}}}}')
+        for changes in (settings_of([f"{key}={text}"]), {key: float(json.loads(text))}, values_in(given)):
+            with pytest.raises(InputError, match=f"{name} is -?(inf|nan)"):
+                with_values(PAPER, changes)
 
 
 def test_words_that_are_allowed_are_named_and_where_values_do_not_go_together() -> None:

@@ -147,5 +147,6 @@ def read_layer(layers: Sequence[Tensor], layer: Layer, encoder: str) -> Tensor:
             f"The encoder {encoder} has no layer {number}",
             where="audio.layer",
             expected=f"a number from 1 to {len(layers)}, last, mean, or learned",
+            next_step="correct audio.layer",
         )
     return layers[number - 1]

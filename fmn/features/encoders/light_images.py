@@ -28,6 +28,7 @@ class EfficientNetLite0(TimmImages):
 
     name, revision, licence = "efficientnet_lite0", "0.1.0", "apache-2.0"
     size_px, dim = 224, 1280
+    comes_with_package = True
 
     def __init__(self, argument: str = "", *, device: str) -> None:
         """Verifies the file of weights; takes no argument.

@@ -29,6 +29,7 @@ class OpenWakeWord:
     name, revision = "openwakeword", "0.4.0"
     licence = "Apache-2.0 of the embedding, by Google; openWakeWord calls the models it ships CC BY-NC-SA 4.0"
     sample_rate_hz, dim = 16_000, 96
+    comes_with_package = True
 
     def __init__(self, argument: str = "", *, device: str, layer: Layer = "last") -> None:
         """Loads the two networks, always on the CPU; takes no argument and offers no choice of layer.

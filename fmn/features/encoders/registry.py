@@ -58,6 +58,16 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
     return factory(argument, device=device, layer=layer)
 
 
+def comes_with_package(group: str, text: str) -> bool:
+    """Whether the weights of an encoder are installed with a package, so that opening it downloads nothing.
+
+    Raises:
+        InputError: there is no encoder of this name.
+    """
+    factory, _ = find_encoder(group, text)
+    return bool(getattr(factory, "comes_with_package", False))
+
+
 def find_encoder(group: str, text: str) -> tuple[Any, str]:
     """Resolves ``NAME:ARGUMENT`` to the factory and its argument; what a package's factory returns is checked.
 

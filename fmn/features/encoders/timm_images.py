@@ -93,6 +93,7 @@ def _load(timm: Any, argument: str) -> Any:
                 f"timm {timm.__version__} has no model {name!r}",
                 where="video.encoder",
                 expected="a name from timm.list_models(), or a folder with config.json and weights",
+                next_step="check the name, or install a timm that has the model",
             )
         if not file:
             check_hub()

@@ -45,6 +45,7 @@ class TorchaudioSpeech:
                 f"torchaudio has no bundle {name!r}",
                 where="audio.encoder",
                 expected="such as HUBERT_BASE, WAV2VEC2_BASE or WAVLM_BASE (docs of torchaudio.pipelines list them)",
+                next_step="check the name after torchaudio:",
             )
         model = _load(bundle, name, Path(file).expanduser() if file else None)
         stated = re.search(r"under \[?`?([\w. -]+?) License", bundle.__doc__ or "")

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dataset_tools.core import command
 from dataset_tools.core.command import CommandLine, DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
@@ -142,3 +143,17 @@ def test_an_error_of_usage_is_told_on_stderr_otherwise(arguments: str) -> None:
     ended = CliRunner().invoke(app, arguments.split())
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert "Usage:" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["cut"], ["group", "inner"]])
+def test_an_interrupt_before_the_command_has_begun_is_told_with_its_exit_code(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "command_context", interrupted)
+    told = CliRunner().invoke(app, arguments)
+    assert (told.exit_code, told.stdout, told.stderr.splitlines()[0]) == (3, "", "error: Interrupted")
+    told = CliRunner().invoke(app, [*arguments, "--json"])
+    assert (told.exit_code, json.loads(told.stdout)["error"]["found"]) == (3, "Interrupted")

@@ -233,6 +233,37 @@ def test_workers_and_their_children_end_with_the_command(number: signal.Signals,
     wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
+STARTING = """
+from dataset_tools.core import execution
+context_with = execution.worker_context
+execution.worker_context = lambda preload: context_with(["starts_slowly"])
+if __name__ == "__main__":
+    try:
+        list(execution.run_each(abs, range(2), jobs=2))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
+    """In a terminal, it reaches all processes of the command."""
+    script = tmp_path / "starting.py"
+    script.write_text(STARTING)
+    (tmp_path / "starts_slowly.py").write_text("import time\nprint('starting', flush=True)\ntime.sleep(2)")
+    command = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "starting\n"
+    os.killpg(command.pid, signal.SIGINT)
+    assert command.communicate(timeout=20) == ("interrupted\n", "")
+
+
 def test_the_children_of_a_worker_that_is_terminated_end_with_it(tmp_path: Path) -> None:
     (outcome,) = run_each(start_a_child_and_be_terminated, [str(tmp_path)], jobs=1)
     assert outcome.error is not None

@@ -56,6 +56,29 @@ def test_the_papers_numbers_come_out(workspace: Workspace) -> None:
     assert all(r.fold is None for r in rows["test"])
 
 
+def test_items_that_were_tested_on_and_are_trained_on_now_are_counted(
+    workspace: Workspace, make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
+) -> None:
+    """A class that grows is dealt anew; the others stay as they were."""
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0, "there is no earlier split"
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0
+    before = list(read_rows(workspace.manifests / "test.jsonl", SplitPairRow))
+    for name, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
+        path = workspace.manifests / f"{name}.jsonl"
+        clip = make_clip(CLASSES.classes[0].id, 31, 1, 900_000)
+        new = clip if row_type is ClipRow else make_utterance(clip.class_id, clip.id, "voice-31")
+        write_rows(path, sorted([*read_rows(path, row_type), new], key=lambda row: row.id))
+    planned = make_pairs(workspace, CLASSES, PairOptions(), dry_run=True)
+    summary = make_pairs(workspace, CLASSES, PairOptions())
+    trained = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    moved = {row.clip.id for row in before} & {row.clip.id for row in trained}
+    spoken = {row.utterance.id for row in before} & {row.utterance.id for row in trained}
+    assert summary.moved == planned.moved == len(moved) + len(spoken) > 0
+    assert {row.clip.class_id for row in before if row.clip.id in moved} == {CLASSES.classes[0].id}
+    (workspace.manifests / "test.jsonl").write_text("damaged")
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0
+
+
 def test_pairs_are_not_made_beside_another_command(workspace: Workspace) -> None:
     with workspace_lock(workspace.root):
         with pytest.raises(StoppedError, match="Another command is working"):

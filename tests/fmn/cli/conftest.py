@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,17 @@ def their_package(install_package: Callable[[str, str], None]) -> None:
         THEIRS,
         "[fmn.video_encoders]\ncolor = their_package:Color\n[fmn.speech_encoders]\nenergy = their_package:Energy\n",
     )
+
+
+@pytest.fixture(scope="session")
+def give_two_actions() -> Callable[[Path], None]:
+    """Changes the action of one class in train.jsonl of a workspace: fine-tuning tells actions apart."""
+
+    def give(workspace: Path) -> None:
+        manifest, of_one = workspace / "manifests" / "train.jsonl", '"action":"{}","subject":"thing0"'
+        manifest.write_text(manifest.read_text().replace(of_one.format("wash"), of_one.format("peel")))
+
+    return give
 
 
 @pytest.fixture(scope="session")

@@ -84,9 +84,10 @@ DRY_RUNS = ("train", "compare", "noise --rates 0,50", "ablate", "tune", "newclas
 
 @pytest.mark.parametrize("command", DRY_RUNS)
 def test_a_dry_run_checks_manifests_media_and_the_name_of_the_device(
-    command: str, workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable
+    command: str, workspace: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, give_two_actions: Callable
 ) -> None:
     monkeypatch.chdir(workspace)
+    give_two_actions(workspace)
     planned = fmn(*command.split(), "--dry-run")
     assert planned.exit_code == 0, planned.output
     elsewhere = fmn(*command.split(), "--dry-run", "--device", ABSENT)

@@ -81,11 +81,14 @@ def cached(workspace: Path) -> int:
     return sum(1 for path in (workspace / "cache" / "features").glob("*/*/*.npy") if path.parts[-3] != "contents")
 
 
-@pytest.mark.usefixtures("trained")
-def test_the_dry_runs_of_trainings_write_nothing_either(said: Callable) -> None:
-    other = ("compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2", "finetune")
+def test_the_dry_runs_of_trainings_write_nothing_either(
+    trained: Path, said: Callable, give_two_actions: Callable
+) -> None:
+    other = ("compare", "noise --rates 0,50", "ablate", "tune", "newclasses --held-out 2")
     for command in ("train --run runs/two", "train --resume --run runs/one", *other):
         said(*command.split())
+    give_two_actions(trained)
+    said("finetune")
 
 
 def test_an_evaluation_writes_what_its_dry_run_said(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -165,6 +166,12 @@ def test_the_preset_light_through_train_eval_and_search(
     with monkeypatch.context() as patch:  # all features are cached: timm, which takes seconds, is not imported
         patch.setattr("fmn.features.encoders.light_images.library", lambda *_: pytest.fail("timm is imported"))
         assert done("eval", folder)["metrics"]["audio_to_video"]["queries"] == 12
+    assert done("eval", folder, "--dry-run")["to_extract"] == 0
+    assert done("features", "extract", folder, "--dry-run")["computed"] == 0
+    shutil.rmtree(files / "cache")
+    rows = list(read_rows(files / "manifests" / "test.jsonl", SplitPairRow))
+    contents = {row.clip.sha256 for row in rows} | {row.utterance.sha256 for row in rows}
+    assert done("eval", folder, "--dry-run")["to_extract"] == len(contents)
     utterance = next((files / "speech").glob("s06-d02*.wav"))
     assert len(done("search", folder, "--speech", utterance)["hits"]) == 10
 

@@ -228,10 +228,13 @@ def test_an_interrupt_while_workers_start_does_not_wait_for_the_first(monkeypatc
             self.calls.append(options)
 
     monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", lambda jobs: (Starting(), nullcontext()))
+    monkeypatch.setattr(
+        fmn.comparison.comparison_runs, "end_fork_server", lambda: Starting.calls.append({"server": False})
+    )
     task: Any = None
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([task, task], jobs=2))
-    assert Starting.calls == [{"wait": False, "cancel_futures": True}]
+    assert Starting.calls == [{"server": False}, {"wait": False, "cancel_futures": True}]
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
@@ -248,6 +251,7 @@ def test_only_a_worker_that_has_begun_can_have_died_of_its_run(
         raise BrokenProcessPool  # as the executor's future does
 
     monkeypatch.setattr(fmn.comparison.comparison_runs, "_pool", pool)
+    monkeypatch.setattr(fmn.comparison.comparison_runs, "_kill", lambda pool: None)  # of processes
     monkeypatch.setattr(fmn.comparison.comparison_runs, "run_task", dies)
     task: Any = SimpleNamespace(run="runs/one", system="fmn")
     if not has_begun:
@@ -269,6 +273,13 @@ def test_a_command_that_ends_takes_its_workers_with_it() -> None:
         assert process.exitcode is not None
     pool.shutdown()
     begun.close()
+
+
+def test_ctrl_c_does_not_reach_the_workers() -> None:
+    """In a terminal, it is sent to them, too: they would print a traceback, and the command kills them."""
+    pool, begun = _pool(1)
+    with begun, pool:
+        assert signal.SIGINT in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
 
 
 def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path: Path) -> None:

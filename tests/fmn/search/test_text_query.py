@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -36,6 +38,20 @@ def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence contains any of these words.")
     with pytest.raises(InputError, match="no words"):
         search_words("?!", GallerySource(manifest))
+
+
+@pytest.mark.parametrize("query", ["Tür", "TÜR", unicodedata.normalize("NFD", "tür"), "ｔür"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_words_are_found_however_their_letters_are_written(whole: Path, query: str, form: Any) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    rows = list(read_rows(manifest, SplitPairRow))
+    clip = rows[0].clip.id
+    for number, row in enumerate(rows):
+        if row.utterance.clip == clip:
+            text = unicodedata.normalize(form, "sie öffnet die Tür")
+            rows[number] = msgspec.structs.replace(row, utterance=msgspec.structs.replace(row.utterance, text=text))
+    write_rows(manifest, rows)
+    assert [hit.id for hit in search_words(query, GallerySource(manifest)).hits] == [clip]
 
 
 def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:

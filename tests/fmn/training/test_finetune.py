@@ -176,3 +176,50 @@ def test_options_that_would_change_nothing_are_refused_and_the_seed_is_that_of_t
     for options in ("", "--seed 5", "--set training.seed=7", "--set video.windows=1 --epochs 3"):
         CliRunner().invoke(app, ["finetune", *options.split()])
     assert [(recipe.epochs, recipe.seed) for recipe in seeds] == [(12, 0), (12, 5), (12, 7), (3, 0)]
+
+
+def test_another_fine_tuning_does_not_replace_the_result(files: Path, tiny: VideoFeatureConfig) -> None:
+    manifest, out = files / "manifests" / "train.jsonl", files / "out"
+    rgb, once = replace(tiny, flow="none"), TrainingRecipe(epochs=1, batch=8)
+    finetune(manifest, rgb, once, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for config, recipe, refit in ((tiny, once, False), (rgb, RECIPE, False), (rgb, once, True)):
+        with pytest.raises(InputError, match="another fine-tuning"):
+            finetune(manifest, config, recipe, out, refit=refit)
+    finetune(manifest, rgb, once, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    for name in before:
+        other = files / f"with {name}"
+        other.mkdir()
+        (other / name).write_text("notes")
+        with pytest.raises(InputError, match="something else"):
+            finetune(manifest, rgb, once, other)
+
+
+def test_clips_of_one_action_are_refused(files: Path, tmp_path: Path) -> None:
+    manifest = files / "manifests" / "train.jsonl"
+    rows = [row for row in read_rows(manifest, SplitPairRow) if row.label.action == "pour"]
+    write_rows(manifest, rows)
+    for dry_run in (["--dry-run"], []):
+        ended = CliRunner().invoke(app, ["finetune", str(manifest), "--out", str(tmp_path / "out"), *dry_run])
+        assert ended.exit_code == 2, ended.output
+        assert "a single action: pour" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (("backbone=i3d_r50", "flow=none", "width=1.0", "weights=random"), "i3d_r50 cannot be fine-tuned"),
+        (("frames=middle", "weights=random"), "has no flow to train on"),
+    ],
+)
+def test_what_cannot_be_fine_tuned_is_refused_before_clips_are_decoded(
+    files: Path, settings: tuple[str, ...], found: str
+) -> None:
+    options = [part for setting in settings for part in ("--set", f"video.{setting}")]
+    for dry_run in (["--dry-run"], []):
+        ended = CliRunner().invoke(app, ["finetune", str(files / "manifests" / "train.jsonl"), *options, *dry_run])
+        assert ended.exit_code == 2, ended.output
+        assert found in ended.stderr
+        assert "next:" in ended.stderr
+    assert not (files / "cache").exists()

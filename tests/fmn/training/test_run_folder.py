@@ -9,6 +9,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
+from fmn.evaluation.evaluate import evaluate
 from fmn.training.checkpoint import load_config, save_config
 from fmn.training.run_folder import manifest_for
 from fmn.training.train import train
@@ -29,6 +30,40 @@ def test_a_run_names_its_manifest_relative_to_itself_within_a_workspace(
     with pytest.raises(InputError) as caught:
         manifest_for(outside, "test.jsonl")
     assert caught.value.where == str(place / "manifests" / "test.jsonl")
+
+
+@pytest.mark.parametrize("content", ["", '{"system": "fm'])
+def test_whoever_has_a_damaged_config_json_can_do_what_the_message_says(
+    workspace: Path, small: Config, tmp_path: Path, content: str
+) -> None:
+    """Training into the same folder is refused again, unless the folder is removed."""
+    manifest, run, config = (
+        workspace / "manifests" / "train.jsonl",
+        tmp_path / "one",
+        with_values(small, {"training.epochs": 1}),
+    )
+    train(manifest, config, run)
+    (run / "config.json").write_text(content)
+    for use in (lambda: load_config(run), lambda: train(manifest, config, run)):
+        with pytest.raises(InputError, match="not valid JSON") as caught:
+            use()
+        assert caught.value.next_step == (
+            "restore the file; or train again with another --run, or into this folder after removing it"
+        )
+    shutil.rmtree(run)
+    assert train(manifest, config, run).epochs == 1
+
+
+def test_a_trained_run_is_kept_if_its_training_state_is_damaged(run: Path, workspace: Path) -> None:
+    """The message used to advise to remove the whole folder."""
+    test = workspace / "manifests" / "test.jsonl"
+    (run / "state.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        evaluate(run, test, device="cpu")
+    assert caught.value.where == str(run / "state.safetensors")
+    assert "remove it to use the run as far as it is trained, with --manifest" in str(caught.value.next_step)
+    (run / "state.safetensors").unlink()
+    assert evaluate(run, test, device="cpu").clips == 12
 
 
 @pytest.mark.parametrize("content", ["not JSON", '{"model_type": "bert"}'])

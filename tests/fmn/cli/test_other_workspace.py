@@ -1,0 +1,91 @@
+"""A run is used on the data set of another workspace, which --workspace names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def keep_classes(workspace: Path, numbers: Collection[int]) -> None:
+    """Removes the other classes from a workspace, with their files; lists what is left in clips.jsonl and so on."""
+    items: dict[str, dict[str, Any]] = {"clip": {}, "utterance": {}}
+    for name in ("train", "test"):
+        path, kept = workspace / "manifests" / f"{name}.jsonl", []
+        for row in read_rows(path, SplitPairRow):
+            if int(row.label.id[-1]) in numbers:
+                kept.append(row)
+                items["clip"][row.clip.id], items["utterance"][row.utterance.id] = row.clip, row.utterance
+            else:
+                for item in (row.clip, row.utterance):
+                    (workspace / item.path).unlink(missing_ok=True)
+        write_rows(path, kept)
+    for kind, rows in items.items():
+        write_rows(workspace / "manifests" / f"{kind}s.jsonl", [rows[key] for key in sorted(rows)])
+
+
+@pytest.fixture
+def run_and_other(
+    files: Path, tmp_path: Path, done: Callable[..., dict[str, Any]], small_settings: list[str]
+) -> tuple[Path, Path]:
+    """A run that is trained on the classes 0, 1 and 2, and a workspace with 2 and 3."""
+    other = Path(shutil.copytree(files, tmp_path / "other"))
+    keep_classes(files, (0, 1, 2))
+    keep_classes(other, (2, 3))
+    run = files / "runs" / "one"
+    done("train", files / "manifests" / "train.jsonl", "--epochs", 1, *small_settings, "--run", run)
+    return run, other
+
+
+def test_a_run_is_used_on_the_workspace_that_is_named(
+    run_and_other: tuple[Path, Path], tmp_path: Path, done: Callable[..., dict[str, Any]]
+) -> None:
+    run, other = run_and_other
+    test = other / "manifests" / "test.jsonl"
+    spoken = next(iter(read_rows(test, SplitPairRow))).utterance
+    where = ("--workspace", other)
+    for query in (("--speech", other / spoken.path), ("--text", "thing", "--by-words")):
+        found = done("search", run, *query, *where)
+        assert (Path(found["manifest"]), found["gallery"]) == (test, 2 * 3), query
+    assert [one["manifest"] for one in done("index", run, *where)["galleries"]] == [str(test)] * 2
+    measured = done("eval", run, *where)
+    assert (Path(measured["manifest"]), measured["clips"]) == (test, 2 * 3)
+    assert measured["trivial"], "they are fitted to the training items of the run, in its own workspace"
+    assert "slots.png" in [Path(file).name for file in done("plot", run, *where, "--dry-run")["files"]]
+    assert done("predict", run, *where, "--dry-run")["utterances"] == 2 * 5, "of its training manifest"
+    assert done("features", "extract", run, *where, "--dry-run")["utterances"] == 2 * 8
+    assert done("features", "export", run, tmp_path / "exported", *where, "--dry-run")["utterances"] == 2 * 8
+    learned = done("learn", run, other / "manifests" / "train.jsonl", "--skip-known", *where, "--dry-run")
+    assert learned["result"]["classes"] == ["wash_thing3"]
+    assert sorted(path.name for path in run.glob("metrics*.json")) == ["metrics-test.json"]
+
+
+def test_the_own_workspace_changes_nothing(
+    run_and_other: tuple[Path, Path], tmp_path: Path, done: Callable[..., dict[str, Any]]
+) -> None:
+    """Also if a link leads to it, and if manifests are in a folder of another name."""
+    run, _ = run_and_other
+    own = run.parent.parent
+    (own / "manifests").rename(own / "lists")
+    (own / "manifests").symlink_to("lists")
+    (tmp_path / "link").symlink_to(own)
+    for workspace in (own, tmp_path / "link"):
+        assert done("eval", run, "--workspace", workspace, "--dry-run")["files"] == [str(run / "metrics.json")]
+
+
+def test_a_workspace_without_manifests_is_refused(run_and_other: tuple[Path, Path], fmn: Callable[..., Result]) -> None:
+    """A search by words reads no clip: it would rank the sentences of another data set."""
+    run, other = run_and_other
+    (other / "manifests" / "test.jsonl").unlink()
+    refused = fmn("search", run, "--text", "thing", "--by-words", "--workspace", other)
+    assert refused.exit_code == 2
+    assert str(other / "manifests" / "test.jsonl") in refused.output
+    assert f"--workspace {other}" in refused.output
