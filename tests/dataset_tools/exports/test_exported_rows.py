@@ -158,7 +158,8 @@ def test_a_format_that_fails_is_named_and_leaves_only_what_can_be_resumed(
     with pytest.raises(InputError) as refused:
         export_dataset(workspace, "theirs", tmp_path / "out")
     assert refused.value.found == f"The extension 'theirs' of the package their-package failed: {reason}"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == left
+    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == left
+    assert (tmp_path / "out").exists() == bool(left)
 
 
 def test_memory_does_not_grow_with_clips_and_utterances(workspace: Workspace, peak_bytes: Callable[..., int]) -> None:

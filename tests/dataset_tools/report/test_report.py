@@ -159,10 +159,13 @@ def test_what_is_no_file_or_no_folder_of_a_report_is_refused(workspace: Workspac
     assert refused.value.where == str(site / name)
 
 
-def test_a_workspace_whose_name_is_not_utf_8_is_linked(workspace: Workspace, tmp_path: Path) -> None:
-    odd = tmp_path / os.fsdecode(b"caf\xe9")
+def test_files_of_a_workspace_that_is_a_link_to_a_name_not_in_utf_8_are_found(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    odd, link = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "cafe"
     workspace.root.rename(odd)
-    page = report_of(Workspace(odd), tmp_path / "pages")
+    link.symlink_to(odd)
+    page = report_of(Workspace(link), tmp_path / "pages")
     files = [
         tmp_path / "pages" / os.fsdecode(unquote_to_bytes(link)) for link in page.links if not link.startswith("#")
     ]
