@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fmn.cli.main import app
 
-PAGE = (Path(__file__).parents[5] / "docs" / "encoders.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[5] / "docs" / "encoders.md").read_text("utf-8").replace("\\\n", "")
 COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^(?:    )?(fmn .+)$", PAGE, re.MULTILINE)]
 SMALL = {
     "train": "--epochs 1",
