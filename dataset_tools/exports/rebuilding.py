@@ -20,11 +20,13 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
 from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 _SHOWN = 5
 
@@ -82,10 +84,13 @@ def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
     """Reads the recipe of an export; writes nothing.
 
     Raises:
-        InputError: there is no recipe, or the workspace has a class file, decisions or recordings of its own.
+        InputError: there is no recipe, a file of the export cannot be read, or the workspace has a class file,
+            decisions or recordings of its own.
     """
-    recipe = read_recipe(export)
-    last = read_last_build(Workspace(export / FOLDER))
+    recipe, theirs = read_recipe(export), Workspace(export / FOLDER)
+    last = read_last_build(theirs)
+    read_reviews(reviews_path(theirs))  # damage is told before these files are copied
+    read_recordings(theirs)
     rebuild = Rebuild(export, recipe, load_classes(export / FOLDER / recipe.class_file, last.classes), last)
     wanted = rebuild.files(workspace)
     own = [target for target, path in wanted.items() if target.exists() and sha256_of(target) != sha256_of(path)]

@@ -120,3 +120,19 @@ def test_what_the_rebuild_refuses_its_dry_run_refuses(
     reviews.parent.mkdir(exist_ok=True)
     reviews.write_text("")
     assert "The workspace has files of its own" in both("--mpii", corpus_of_three)
+
+
+@pytest.mark.parametrize("name", ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"])
+def test_a_damaged_file_of_the_export_is_named_there_before_anything_is_copied(
+    exported: Path, corpus_of_three: Path, tmp_path: Path, tree: Callable[..., Any], name: str
+) -> None:
+    damaged = Path(shutil.copytree(exported, tmp_path / "out")) / "rebuild" / name
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_text("{\n{\n")
+    before = tree(tmp_path)
+    for options in (("--dry-run",), ()):
+        rebuild = ("build", "--from-export", tmp_path / "out", "--mpii", corpus_of_three, "-w", tmp_path / "w")
+        done = run(*rebuild, *options, "--json")
+        assert done.exit_code == 2
+        assert json.loads(done.stdout)["error"]["where"] == f"{damaged}, line 1"
+        assert tree(tmp_path) == before
