@@ -146,7 +146,7 @@ def rebuild_dataset(
     if dry_run:
         with TemporaryDirectory() as folder:  # since the plan depends on the decisions and recordings of the export
             place = Workspace(Path(folder))
-            classes = _with_files(place, rebuild)
+            classes = _with_files(place, rebuild, as_links=True)
             built = build_dataset(place, corpus, classes, options, jobs=jobs, dry_run=True, progress=progress)
         return RebuildSummary(built, None, (), rebuild.recipe.missing)
     classes = _with_files(workspace, rebuild)
@@ -158,11 +158,14 @@ def rebuild_dataset(
     return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
 
 
-def _with_files(workspace: Workspace, rebuild: Rebuild) -> ClassFile:
-    """Copies the export's files that the workspace lacks; returns its class file."""
+def _with_files(workspace: Workspace, rebuild: Rebuild, *, as_links: bool = False) -> ClassFile:
+    """Copies the export's files that the workspace lacks, or links to them; returns its class file."""
     wanted = rebuild.files(workspace)
     for target, path in wanted.items():
-        if not target.exists():
+        if as_links:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path.absolute())
+        elif not target.exists():
             write_bytes(target, path.read_bytes())
     own = workspace.annotations / rebuild.recipe.class_file
     return load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)

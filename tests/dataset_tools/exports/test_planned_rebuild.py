@@ -77,6 +77,19 @@ def test_the_plan_is_what_the_rebuild_makes(
     assert again == said
 
 
+def test_the_files_of_the_export_are_not_copied_for_the_plan(
+    planned: Callable[..., Result], corpus_of_three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recordings may be gigabytes, and the folder for temporary files may be in memory."""
+
+    def copied(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("dataset_tools.exports.rebuilding.write_bytes", copied)
+    said = json.loads(planned("--mpii", corpus_of_three, "--json").stdout)
+    assert said["build"]["reviewed"] == {"reject": 1}
+
+
 def test_footage_that_lacks_a_video_is_told_before_hours_of_cutting(
     planned: Callable[..., Result], exported: Path, corpus_of_three: Path, tmp_path: Path
 ) -> None:
