@@ -135,7 +135,9 @@ def test_what_the_rebuild_refuses_its_dry_run_refuses(
     assert "The workspace has files of its own" in both("--mpii", corpus_of_three)
 
 
-@pytest.mark.parametrize("name", ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"]
+)
 def test_a_damaged_file_of_the_export_is_named_there_before_anything_is_copied(
     exported: Path, corpus_of_three: Path, tmp_path: Path, tree: Callable[..., Any], name: str
 ) -> None:
