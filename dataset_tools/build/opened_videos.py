@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
 from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.core.files import PARTIAL
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
@@ -28,7 +29,7 @@ def memory_of(workspace: Workspace, *, dry_run: bool) -> Iterator[Path]:
     with TemporaryDirectory() as temporary:
         copied = Path(temporary) / "sources"
         if kept.is_dir():
-            copytree(kept, copied)
+            copytree(kept, copied, ignore=ignore_patterns(f"{PARTIAL}*"))  # a build beside it removes these
         yield copied
 
 

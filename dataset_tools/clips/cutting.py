@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -29,7 +28,7 @@ from dataset_tools.clips.encoding import (
 from dataset_tools.clips.timing import ClipTiming, clip_timing, resampled
 from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.execution import run_each, sample_error
-from dataset_tools.core.files import sha256_of
+from dataset_tools.core.files import partial_folder, sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
@@ -212,8 +211,9 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
             pictures = resampled(pictures, timing.source_frames)
         if span.bright is not None:
             pictures = _with_dark_margin(pictures, span.bright)
-        with TemporaryDirectory() as folder:
-            sound = _sound(source, span, timing, Path(folder)) if span.keep_audio else None
+        span.path.parent.mkdir(parents=True, exist_ok=True)
+        with partial_folder(span.path.parent) as folder:  # not a temporary folder, which a kill would leave behind
+            sound = _sound(source, span, timing, folder) if span.keep_audio else None
             encoded = encode(_checking_unchanged(source, pictures), timing.rate, span.path, span.key, sound=sound)
     return Cut(encoded, sha256_of(span.path))
 

@@ -312,6 +312,8 @@ def _print_json(values: Mapping[str, Any]) -> None:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
+    if signum == signal.SIGHUP:  # the kernel and the shell each send one, and the second must not stop the cleanup
+        signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -20,11 +20,13 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
 from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
+from dataset_tools.speech.recordings.recording_rows import read_recordings
 
 _SHOWN = 5
 
@@ -82,10 +84,13 @@ def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
     """Reads the recipe of an export; writes nothing.
 
     Raises:
-        InputError: there is no recipe, or the workspace has a class file, decisions or recordings of its own.
+        InputError: there is no recipe, a file of the export cannot be read, or the workspace has a class file,
+            decisions or recordings of its own.
     """
-    recipe = read_recipe(export)
-    last = read_last_build(Workspace(export / FOLDER))
+    recipe, theirs = read_recipe(export), Workspace(export / FOLDER)
+    last = read_last_build(theirs)
+    read_reviews(reviews_path(theirs))  # damage is told before these files are copied
+    read_recordings(theirs)
     rebuild = Rebuild(export, recipe, load_classes(export / FOLDER / recipe.class_file, last.classes), last)
     wanted = rebuild.files(workspace)
     own = [target for target, path in wanted.items() if target.exists() and sha256_of(target) != sha256_of(path)]
@@ -141,7 +146,7 @@ def rebuild_dataset(
     if dry_run:
         with TemporaryDirectory() as folder:  # since the plan depends on the decisions and recordings of the export
             place = Workspace(Path(folder))
-            classes = _with_files(place, rebuild)
+            classes = _with_files(place, rebuild, as_links=True)
             built = build_dataset(place, corpus, classes, options, jobs=jobs, dry_run=True, progress=progress)
         return RebuildSummary(built, None, (), rebuild.recipe.missing)
     classes = _with_files(workspace, rebuild)
@@ -153,11 +158,14 @@ def rebuild_dataset(
     return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
 
 
-def _with_files(workspace: Workspace, rebuild: Rebuild) -> ClassFile:
-    """Copies the export's files that the workspace lacks; returns its class file."""
+def _with_files(workspace: Workspace, rebuild: Rebuild, *, as_links: bool = False) -> ClassFile:
+    """Copies the export's files that the workspace lacks, or links to them; returns its class file."""
     wanted = rebuild.files(workspace)
     for target, path in wanted.items():
-        if not target.exists():
+        if as_links:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path.absolute())
+        elif not target.exists():
             write_bytes(target, path.read_bytes())
     own = workspace.annotations / rebuild.recipe.class_file
     return load_classes(own if own in wanted else shipped_file("classes.yaml"), rebuild.last.classes)

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 
-def _end_without(folder: str, seconds: float) -> None:
-    """Ends the process once the folder was missing, or another one, at two looks in a row."""
-    first, missed = Path(folder).stat(), 0
+def _end_without(folder: str, first: os.stat_result, seconds: float) -> None:
+    """Ends the process once the folder was missing, or not the ``first`` one, at two looks in a row."""
+    missed = 0
     while missed < 2:
         time.sleep(seconds)
         try:
@@ -27,7 +27,7 @@ def _end_without(folder: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    arguments = (sys.argv[2], float(sys.argv[1]))
+    arguments = (sys.argv[2], Path(sys.argv[2]).stat(), float(sys.argv[1]))
     del sys.argv[:3]
     threading.Thread(target=_end_without, args=arguments, daemon=True).start()
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -22,7 +22,13 @@ from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.augmentation import augment
-from dataset_tools.speech.earlier_speech import earlier_speech, earlier_speech_path, replacing_speech, speech_in_use
+from dataset_tools.speech.earlier_speech import (
+    earlier_speech,
+    earlier_speech_path,
+    has_its_file,
+    replacing_speech,
+    speech_in_use,
+)
 from dataset_tools.speech.recordings.consents import note_speakers, read_speakers
 from dataset_tools.speech.recordings.import_in_progress import ImportOptions
 from dataset_tools.speech.recordings.recording_import import import_recordings
@@ -130,9 +136,13 @@ def speak(
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:
     """Returns the utterances of a data set from the ledger and the recordings, sorted by id.
 
-    Synthesized utterances are those of the last synthesis that is complete. Copies are used with their originals.
+    Synthesized utterances are those of the last synthesis that is complete; if a later one was killed, without those
+    whose file it had replaced but not yet recorded. Copies are used with their originals.
     """
-    synthesized = speech_in_use(earlier_speech(workspace), ledger.rows)
+    earlier = earlier_speech(workspace)
+    synthesized = speech_in_use(earlier, ledger.rows)
+    if earlier is not None:
+        synthesized = [row for row in synthesized if has_its_file(workspace, row)]
     originals = _with_recordings(workspace, clips, classes, [row for row in synthesized if row.augmented is UNSET])
     there = {row.id for row in originals}
     copies = [row for row in synthesized if row.augmented is not UNSET and row.augmented.original in there]

@@ -1,7 +1,8 @@
 """Synthesized speech of a data set while a synthesis replaces it: if that is killed, the earlier speech stays in use.
 
 Otherwise an import of recordings after the kill would add new utterances to the earlier ones, since the ledger has
-both. An earlier utterance whose file has been replaced (another sentence in the same voice) is the new one.
+both. An earlier utterance whose file has been replaced (another sentence in the same voice) is the new one; if the kill
+came between the new file and its row, there is none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
@@ -47,6 +49,12 @@ def speech_in_use(earlier: Sequence[UtteranceRow] | None, ledger: Mapping[str, L
         return made
     now = {row.id: row for row in made}
     return [now.get(row.id, row) for row in earlier]
+
+
+def has_its_file(workspace: Workspace, row: UtteranceRow) -> bool:
+    """Whether the file of an utterance is there and has the SHA-256 of the row."""
+    path = workspace.root / row.path
+    return path.is_file() and sha256_of(path) == row.sha256
 
 
 @contextmanager

@@ -76,6 +76,22 @@ def test_a_signal_that_ends_the_command_is_an_interrupt_and_cleans_up(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_terminal_that_is_closed_sends_several_signals_and_the_cleanup_is_completed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    cleaned = []
+    try:
+        with pytest.raises(typer.Exit) as ended, command_context(as_json=False):
+            try:
+                signal.raise_signal(signal.SIGHUP)
+            finally:
+                signal.raise_signal(signal.SIGHUP)  # as the shell does after the kernel
+                cleaned.append("here")
+        assert (ended.value.exit_code, cleaned) == (3, ["here"])
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_command_goes_on_when_its_terminal_is_closed_if_it_was_started_with_nohup() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -249,7 +249,7 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
     """In a terminal, it reaches all processes of the command."""
     script = tmp_path / "starting.py"
     script.write_text(STARTING)
-    (tmp_path / "starts_slowly.py").write_text("import time\nprint('starting', flush=True)\ntime.sleep(2)")
+    (tmp_path / "starts_slowly.py").write_text("import time\nprint('starting', flush=True)\ntime.sleep(15)")
     command = subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,

@@ -77,6 +77,19 @@ def test_the_plan_is_what_the_rebuild_makes(
     assert again == said
 
 
+def test_the_files_of_the_export_are_not_copied_for_the_plan(
+    planned: Callable[..., Result], corpus_of_three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recordings may be gigabytes, and the folder for temporary files may be in memory."""
+
+    def copied(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("dataset_tools.exports.rebuilding.write_bytes", copied)
+    said = json.loads(planned("--mpii", corpus_of_three, "--json").stdout)
+    assert said["build"]["reviewed"] == {"reject": 1}
+
+
 def test_footage_that_lacks_a_video_is_told_before_hours_of_cutting(
     planned: Callable[..., Result], exported: Path, corpus_of_three: Path, tmp_path: Path
 ) -> None:
@@ -120,3 +133,21 @@ def test_what_the_rebuild_refuses_its_dry_run_refuses(
     reviews.parent.mkdir(exist_ok=True)
     reviews.write_text("")
     assert "The workspace has files of its own" in both("--mpii", corpus_of_three)
+
+
+@pytest.mark.parametrize(
+    "name", ["annotations/reviews.jsonl", "recordings/recordings.jsonl", "recordings/consents.jsonl"]
+)
+def test_a_damaged_file_of_the_export_is_named_there_before_anything_is_copied(
+    exported: Path, corpus_of_three: Path, tmp_path: Path, tree: Callable[..., Any], name: str
+) -> None:
+    damaged = Path(shutil.copytree(exported, tmp_path / "out")) / "rebuild" / name
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_text("{\n{\n")
+    before = tree(tmp_path)
+    for options in (("--dry-run",), ()):
+        rebuild = ("build", "--from-export", tmp_path / "out", "--mpii", corpus_of_three, "-w", tmp_path / "w")
+        done = run(*rebuild, *options, "--json")
+        assert done.exit_code == 2
+        assert json.loads(done.stdout)["error"]["where"] == f"{damaged}, line 1"
+        assert tree(tmp_path) == before

@@ -54,3 +54,12 @@ def test_the_program_ends_if_something_else_takes_the_folders_place(
     (tmp_path / "data").rename(tmp_path / "moved")
     replace(tmp_path / "data")
     assert running.wait(timeout=10) == 0
+
+
+def test_the_program_is_not_started_for_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """Nothing would end it."""
+    program = tmp_path / "label-studio"
+    program.write_text("print('started')")
+    watching = [sys.executable, "-I", until_folder_is_gone.__file__, "0.05", tmp_path / "data"]
+    ended = subprocess.run([*watching, program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")

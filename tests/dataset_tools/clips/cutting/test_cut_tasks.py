@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_an_encoder_that_fails_gives_its_reason(task: CutTask, monkeypatch: pyte
     assert len(results) == 4
     assert all("The encoder failed" in str(result) and "sideways" in str(result) for result in results.values())
     assert not list(task.spans[0].path.parent.iterdir())
+
+
+def test_a_kill_leaves_nothing_where_no_command_removes_it(
+    task: CutTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers are killed if the command is interrupted; the next command clears clips/, but not the system's folder."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    left = []
+
+    def killed(*_: object, **__: object) -> None:
+        left.append(list(temporary.iterdir()))
+        raise RuntimeError
+
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr("dataset_tools.clips.cutting.encode", killed)
+    cut_task(task)
+    assert left == [[], [], [], []]
 
 
 def test_a_source_is_read_once_and_damage_to_the_memory_does_no_harm(footage: dict[str, Path], tmp_path: Path) -> None:
