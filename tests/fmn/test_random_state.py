@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from pathlib import Path
+from threading import Barrier, Thread
 
 import torch
 
 from fmn.random_state import isolated_random_state
+from fmn.studies.validation_harness import reformed
+from fmn.training.checkpoint import load_run
 
 
 def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
@@ -29,3 +32,13 @@ def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
     start = Barrier(1)
     assert together == [drawn(1), drawn(2)]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_study_does_not_set_back_the_random_state_of_a_training_in_another_thread(run: Path) -> None:
+    loaded = load_run(run, torch.device("cpu"))
+    study = Thread(target=reformed, args=(loaded, loaded.config))
+    with isolated_random_state(torch.device("cpu"), deterministic=False):
+        study.start()
+        study.join(1)  # it takes some milliseconds, once it may
+        assert study.is_alive()
+    study.join()
