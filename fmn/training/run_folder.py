@@ -23,6 +23,11 @@ def default_run(manifest: Path, root: Path | None, name: str) -> Path:
     return earlier if earlier.is_dir() and not folder.exists() else folder
 
 
+def workspace_words(manifest: Path, root: Path | None) -> list[str]:
+    """``--workspace`` as arguments of the next command, if the place of the manifest does not tell the workspace."""
+    return [] if root is None or workspace_of(manifest) == root.resolve() else ["--workspace", str(root)]
+
+
 def latest_run(workspace: Path) -> Path:
     """Returns the run in the workspace with the newest checkpoint.
 
