@@ -111,7 +111,7 @@ def export(
     # The run that computes its features has the default name, or that of the exported run.
     typed: list[str | Path] = [short(manifests[0])]
     run = options.default_folder("fmn-features")
-    if is_run:
+    if is_run and config.video.frames == "all":  # a system of one frame cannot be trained with features
         typed += ["--model", config.system, "--config", short(options.manifest / "config.json")]
         run = options.manifest.with_name(f"{options.manifest.name}-features")
     typed += ["--features", short(folder), "--run", short(run), *workspace_words(manifests[0], options.root)]
