@@ -53,7 +53,7 @@ def main() -> None:
     url, key = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_API_KEY")
     if not url or not key:
         raise SystemExit("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to a disposable Label Studio server")
-    target, options = Target(url, key), PushOptions(media_url=MEDIA_URL)
+    target, pushing = Target(url, key), PushOptions(media_url=MEDIA_URL)
     classes = load_classes()
     found: dict[str, Any] = {"tasks": options.tasks, "changes": options.changes}
     with tempfile.TemporaryDirectory() as folder, httpx.Client(timeout=600) as http:
@@ -62,9 +62,9 @@ def main() -> None:
         rows = clip_rows(options.tasks)
         write_rows(place.manifests / "clips.jsonl", rows)
 
-        seconds, pushed = timed(lambda: push(place, target, classes, options=options))
+        seconds, pushed = timed(lambda: push(place, target, classes, options=pushing))
         found["push_s"] = seconds
-        found["push_again_s"], _ = timed(lambda: push(place, target, classes, options=options))
+        found["push_again_s"], _ = timed(lambda: push(place, target, classes, options=pushing))
         pull(place, target)
         found["idle_pull_s"], _ = timed(lambda: pull(place, target))
         tasks = [

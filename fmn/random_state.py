@@ -12,6 +12,16 @@ import torch
 _LOCK = threading.RLock()
 
 
+def _renew_lock() -> None:
+    """Frees the lock in a forked process, which lacks the thread that may hold it."""
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextmanager
 def isolated_random_state(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """Restores the caller's random state on exit; ``deterministic`` disallows nondeterministic kernels.

@@ -10,7 +10,9 @@ import json
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -100,6 +102,26 @@ def test_paper_schedule(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert (found["epochs"], found["pairs_per_epoch"]) == (2, 16)
     assert found["schedule_h"] == pytest.approx(500 * found["epoch_s"] / 3600)
     assert printed_by("paper_schedule", ["--epochs", "5", "--most-s", "0", *few], capsys)["epochs"] == 1
+
+
+def test_review_50k_without_a_server(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("label_studio_sdk")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    module = importlib.import_module("review_50k")
+    client, pushes = MagicMock(), []
+    client.tasks.list.return_value = [SimpleNamespace(id=number) for number in range(9)]
+    monkeypatch.setattr(module, "LabelStudio", lambda **_: client)
+    monkeypatch.setattr(module, "push", lambda *_, options: pushes.append(options) or SimpleNamespace(project=1))
+    monkeypatch.setattr(module, "pull", lambda *_: SimpleNamespace(decided=3))
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
+    monkeypatch.setattr(sys, "argv", ["review_50k.py", "--tasks", "9", "--changes", "3", "--sample", "2"])
+    module.main()
+    found = json.loads(capsys.readouterr().out)
+    assert (found["tasks"], found["changes"]) == (9, 3)
+    assert [options.media_url for options in pushes] == [module.MEDIA_URL] * 2
+    assert client.annotations.create.call_count == 3
+    assert client.tasks.create.call_count == 2
 
 
 @pytest.mark.label_studio

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,14 +38,22 @@ def table(corpora: Sequence[Draws], pairs: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def read(name: str) -> dict[str, Any]:
+    """Reads a newclasses.json, or ends the program with what is wrong."""
+    try:
+        values = json.loads(Path(name).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{name} cannot be read: {error}")
+    if not (isinstance(values, dict) and str(values.get("format")).startswith("fmn.newclasses/")):
+        sys.exit(f"{name} is not the newclasses.json of fmn newclasses")
+    return values
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     picture, *files = sys.argv[1:]
-    try:
-        found = [json.loads(Path(name).read_text()) for name in files]
-    except (OSError, ValueError) as error:
-        sys.exit(f"A newclasses.json cannot be read: {error}")
+    found = [read(name) for name in files]
     pairs = [count for count in found[0]["pairs"] if all(count in values["pairs"] for values in found)]
     corpora = [values["draws"] for values in found]
     print(f"{len(corpora)} data sets, {', '.join(str(len(values['seeds'])) for values in found)} draws of classes\n")

@@ -87,6 +87,7 @@ def export(
     Example: fmn features export runs/fmn-demo features
     """
     from fmn.data.feature_export import export_features
+    from fmn.training.run_folder import workspace_words
 
     is_run = _is_run(options.manifest)
     config, manifests = _run(options) if is_run else (options.config(), [options.manifest])
@@ -110,10 +111,11 @@ def export(
     # The run that computes its features has the default name, or that of the exported run.
     typed: list[str | Path] = [short(manifests[0])]
     run = options.default_folder("fmn-features")
-    if is_run:
+    if is_run and config.video.frames == "all":  # a system of one frame cannot be trained with features
         typed += ["--model", config.system, "--config", short(options.manifest / "config.json")]
         run = options.manifest.with_name(f"{options.manifest.name}-features")
-    terminal.next("fmn train", *typed, "--features", short(folder), "--run", short(run))
+    typed += ["--features", short(folder), "--run", short(run), *workspace_words(manifests[0], options.root)]
+    terminal.next("fmn train", *typed)
 
 
 def _is_run(path: Path) -> bool:

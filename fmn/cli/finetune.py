@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -69,6 +69,7 @@ def finetune(
     from fmn.data.loading import find_device
     from fmn.torch_threads import threads as torch_threads
     from fmn.training.finetune import finetune as run_finetuning
+    from fmn.training.run_folder import workspace_words
 
     with torch_threads(training.threads):
         found = run_finetuning(
@@ -95,9 +96,10 @@ def finetune(
     terminal.result(found.as_dict())
     weights = f"video.weights={short(found.weights)}"
     run = options.default_folder(f"fmn-{options.preset}-finetuned")  # that with other weights has the default name
-    terminal.next(
-        "fmn train", short(options.manifest), "--preset", options.preset, "--set", weights, "--run", short(run)
-    )
+    typed = ["--config", str(short(options.config_file))] if options.config_file is not None else []
+    typed += replace(options, epochs=None).repeated(beside={"video.weights": weights})  # those are of fine-tuning
+    typed += ["--set", weights, "--run", str(short(run)), *workspace_words(options.manifest, options.root)]
+    terminal.next("fmn train", short(options.manifest), *typed)
 
 
 def _check_used(options: FinetuningOptions) -> None:

@@ -125,6 +125,8 @@ def tune(
 
 def training_with(found: Tuning, options: TrainingOptions) -> str:
     """The command that trains with the tuned values and the options used for tuning, in a run of its own."""
+    from fmn.training.run_folder import workspace_words
+
     typed = ["fmn", "train", str(short(options.manifest))]
     if options.config_file is None:
         typed += ["--config", str(short(found.path))]
@@ -132,7 +134,8 @@ def training_with(found: Tuning, options: TrainingOptions) -> str:
         values = (part for name, value in found.values.items() for part in ("--set", f"{name}={value}"))
         typed += ["--config", str(options.config_file), *values]
     run = options.default_folder(f"fmn-{options.preset}-tuned")  # that without the values has the default name
-    return shlex.join([*typed, *options.repeated(beside=found.values), "--run", str(short(run))])
+    typed += [*options.repeated(beside=found.values), "--run", str(short(run))]
+    return shlex.join(typed + workspace_words(options.manifest, options.root))
 
 
 def _show_tuning(terminal: Terminal, found: Tuning) -> None:

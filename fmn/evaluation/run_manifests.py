@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset_tools.core.files import sha256_of
-from fmn.training.run_folder import is_in, manifest_for
+from fmn.training.run_folder import belongs_to, manifest_for
 from fmn.training.run_state import RunState, read_run_state, training_manifest
 
 TEST = "test.jsonl"
@@ -19,7 +19,7 @@ def own_training_manifest(run: Path, root: Path | None = None) -> Path:
     """
     state = read_run_state(run)
     own = None if state is None else training_manifest(run, state)
-    is_own = own is not None and (root is None or is_in(own, root))
+    is_own = own is not None and (root is None or belongs_to(own, root))
     return manifest_for(run, own.name if own is not None and is_own else "train.jsonl", root)
 
 
@@ -34,7 +34,9 @@ def root_of_training(manifest: Path, root: Path | None, used: Path) -> Path | No
 
     None is the parent of its folder: ``root`` may be that of other data.
     """
-    return root if root is not None and (is_in(manifest, root) or manifest.parent == used.resolve().parent) else None
+    if root is None or belongs_to(manifest, root) or manifest.parent == used.resolve().parent:
+        return root
+    return None
 
 
 def unchanged_manifest(run: Path, state: RunState) -> Path | None:

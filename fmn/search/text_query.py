@@ -164,5 +164,9 @@ def _cosine(one: Mapping[str, int], other: Mapping[str, int], weights: Mapping[s
 
 
 def _words(text: str) -> Counter[str]:
-    """The words of a text, in whatever case and form its letters are written, such as decomposed ones."""
-    return Counter(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+    """The words of a text, in whatever case and form its letters are written, such as decomposed ones.
+
+    Marks that do not compose with a letter are left out: they would split words, as in Hindi, or the Turkish İ.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return Counter(_WORD.findall("".join(each for each in folded if not unicodedata.category(each).startswith("M"))))

@@ -31,6 +31,7 @@ from fmn.models.retrieval_model import (
     fit_generator,
     score_matrix,
 )
+from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
@@ -290,7 +291,7 @@ def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
             expected="a run of fmn",
             next_step="train one: fmn train --model fmn",
         )
-    with torch.random.fork_rng(devices=[]):
+    with isolated_random_state(torch.device("cpu"), deterministic=False):
         about = loaded.about
         model = SYSTEM.model(config, about.video_dim, about.audio_dim, about.audio_layers)
         assert isinstance(model, FeatureMemoryNetwork)

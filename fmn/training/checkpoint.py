@@ -8,6 +8,7 @@ stored: the generators of an epoch are seeded from the run's seed and the epoch 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def load_config(run: Path) -> Config:
             next_step="check the path (runs are under runs/ in the workspace), or train first: fmn train --help",
         )
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes(), parse_constant=_finite)
         config = config_from_dict(values)
         find_system(config.system)
         return config
@@ -104,6 +105,11 @@ def load_config(run: Path) -> Config:
         ) from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
+
+
+def _finite(constant: str) -> float:
+    """The largest number for ``Infinity``, which earlier versions allowed; NaN stays, and is refused."""
+    return max(min(float(constant), sys.float_info.max), -sys.float_info.max)
 
 
 def save_checkpoint(run: Path, model: RetrievalModel, about: About) -> None:

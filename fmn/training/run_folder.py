@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import workspace_of
+from dataset_tools.manifests import SplitPairRow, read_rows, workspace_of
 from fmn.renamed_keys import earlier_run_name
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_config
 from fmn.training.run_state import read_run_state, training_manifest
@@ -20,6 +21,11 @@ def default_run(manifest: Path, root: Path | None, name: str) -> Path:
     folder = workspace_of(manifest, root) / "runs" / name
     earlier = folder.with_name(earlier_run_name(name))
     return earlier if earlier.is_dir() and not folder.exists() else folder
+
+
+def workspace_words(manifest: Path, root: Path | None) -> list[str]:
+    """``--workspace`` as arguments of the next command, if the place of the manifest does not tell the workspace."""
+    return [] if root is None or workspace_of(manifest) == root.resolve() else ["--workspace", str(root)]
 
 
 def latest_run(workspace: Path) -> Path:
@@ -42,15 +48,15 @@ def latest_run(workspace: Path) -> Path:
 def manifest_for(run: Path, name: str, root: Path | None = None) -> Path:
     """Returns the manifest ``name`` (``test.jsonl``, ``train.jsonl``) for a run.
 
-    It is the one next to the run's training manifest, unless that is outside the workspace ``root``: then it is the one
-    in ``root``.
+    It is the one next to the run's training manifest, unless that is of other data than the workspace ``root``
+    (`belongs_to`): then it is the one in ``root``.
 
     Raises:
         InputError: there is no such run, its training manifest is unknown, or the manifest is missing.
     """
     load_config(run)
     state = read_run_state(run)
-    if root is not None and (state is None or not is_in(training_manifest(run, state), root)):
+    if root is not None and (state is None or not belongs_to(training_manifest(run, state), root)):
         manifest = root / "manifests" / name
         if not manifest.is_file():
             raise InputError(
@@ -78,6 +84,20 @@ def manifest_for(run: Path, name: str, root: Path | None = None) -> Path:
     return manifest
 
 
-def is_in(manifest: Path, root: Path) -> bool:
-    """Whether a manifest is in the workspace ``root``."""
-    return manifest.resolve().is_relative_to(root.resolve())
+def belongs_to(manifest: Path, root: Path) -> bool:
+    """Whether a manifest is of the workspace ``root``: next to its media, or kept apart from them, anywhere.
+
+    A manifest with media of its own, as in a workspace within ``root``, is not.
+    """
+    own, is_within = workspace_of(manifest), manifest.resolve().is_relative_to(root.resolve())
+    path = _first_clip(manifest)
+    if own == root.resolve() or path is None:
+        return is_within
+    return not (own / path).is_file() and (is_within or (root / path).is_file())
+
+
+def _first_clip(manifest: Path) -> str | None:
+    """The path of the first clip; None if there is none, or the manifest is damaged, which its readers report."""
+    with suppress(InputError):
+        return next((row.clip.path for row in read_rows(manifest, SplitPairRow, missing_ok=True)), None)
+    return None

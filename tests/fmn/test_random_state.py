@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from pathlib import Path
+from threading import Barrier, Thread
 
 import torch
 
 from fmn.random_state import isolated_random_state
+from fmn.studies.validation_harness import reformed
+from fmn.training.checkpoint import load_run
 
 
 def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
@@ -29,3 +34,43 @@ def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
     start = Barrier(1)
     assert together == [drawn(1), drawn(2)]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_study_does_not_set_back_the_random_state_of_a_training_in_another_thread(run: Path) -> None:
+    loaded = load_run(run, torch.device("cpu"))
+    study = Thread(target=reformed, args=(loaded, loaded.config))
+    with isolated_random_state(torch.device("cpu"), deterministic=False):
+        study.start()
+        study.join(1)  # it takes some milliseconds, once it may
+        assert study.is_alive()
+    study.join()
+
+
+FORK = """
+import os, signal, threading, torch
+from fmn.random_state import isolated_random_state
+
+held, end = threading.Event(), threading.Event()
+
+def train():
+    with isolated_random_state(torch.device("cpu"), deterministic=False):
+        held.set()
+        end.wait()
+
+thread = threading.Thread(target=train)
+thread.start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(5)
+    with isolated_random_state(torch.device("cpu"), deterministic=False):
+        os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+end.set()
+thread.join()
+raise SystemExit(code)
+"""
+
+
+def test_a_forked_process_does_not_wait_for_a_thread_that_it_lacks() -> None:
+    assert subprocess.run([sys.executable, "-c", FORK], check=False).returncode == 0

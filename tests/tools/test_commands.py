@@ -46,11 +46,23 @@ def test_a_wrong_argument_is_named_without_a_traceback(name: str, arguments: tup
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "fmn.tuned/1"}'])
+@pytest.mark.parametrize(("name", "before"), [("ablation_figures", ()), ("new_classes_figures", ("plot.png",))])
+def test_a_file_of_something_else_is_named_without_a_traceback(
+    name: str, before: tuple[str, ...], content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other.json").write_text(content)
+    refused = run(name, *before, tmp_path / "other.json")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{tmp_path / 'other.json'} ")
+    assert "Traceback" not in refused.stderr
+
+
 def test_ablation_figures(tmp_path: Path) -> None:
     hits = {name: {"class_hit": {"1": 40.0}} for name in ("audio_to_video", "video_to_audio")}
     row = {"group": "a", "variant": "on", "map": {"mean": 70.0}, "difference": {"mean": 0.0}, **hits}
     row |= {"retrained": True, "is_default": True, "slots": 20.0}
-    (tmp_path / "ablation.json").write_text(json.dumps({"rows": [row]}))
+    (tmp_path / "ablation.json").write_text(json.dumps({"format": "fmn.ablation/1", "rows": [row]}))
     printed = run("ablation_figures", tmp_path / "ablation.json").stdout
     assert printed.startswith("1 corpora.")
     assert "| a | on (default) | 20 | 70.0 |  | 40.0 | 40.0 |" in printed

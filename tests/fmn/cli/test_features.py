@@ -48,6 +48,17 @@ def test_training_from_an_export_gives_the_same_bytes(
     assert f"There is no feature for {lost.id}" in partial.output
 
 
+def test_the_command_after_an_export_of_single_frames_trains_a_system_that_can_use_them(
+    files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
+) -> None:
+    """Features are taken for those of whole clips, which the system one_frame refuses."""
+    monkeypatch.chdir(files)
+    done("train", "--model", "one_frame", "--epochs", 1, *small_settings, "--run", "runs/one")
+    export = fmn("features", "export", "runs/one", "features")
+    (advised,) = re.findall(r"next: fmn (train .*)", export.output)
+    done(*shlex.split(advised), "--epochs", 1)
+
+
 def test_an_export_of_one_manifest_says_what_the_test_needs(
     files: Path, monkeypatch: pytest.MonkeyPatch, fmn: Callable, done: Callable, small_settings: list[str]
 ) -> None:

@@ -89,3 +89,32 @@ def test_a_workspace_without_manifests_is_refused(run_and_other: tuple[Path, Pat
     assert refused.exit_code == 2
     assert str(other / "manifests" / "test.jsonl") in refused.output
     assert f"--workspace {other}" in refused.output
+
+
+def test_a_workspace_within_the_other_one_is_not_the_other_one(
+    run_and_other: tuple[Path, Path], done: Callable[..., dict[str, Any]]
+) -> None:
+    """As the tutorial's demo/ in a folder that is a workspace itself."""
+    run, other = run_and_other
+    inner = run.parent.parent.rename(other / "demo")
+    measured = done("eval", inner / "runs" / "one", "--workspace", other)
+    assert Path(measured["manifest"]) == other / "manifests" / "test.jsonl"
+    assert done("eval", inner / "runs" / "one")["clips"] == 3 * 3
+
+
+def test_a_manifest_apart_from_its_media_is_used_with_their_workspace(
+    files: Path, tmp_path: Path, done: Callable[..., dict[str, Any]], small_settings: list[str]
+) -> None:
+    """As in training, where --workspace tells where the media are; the manifests there are of another split."""
+    lists = Path(shutil.copytree(files / "manifests", tmp_path / "elsewhere" / "lists"))
+    for path in lists.glob("t*.jsonl"):
+        write_rows(path, [row for row in read_rows(path, SplitPairRow) if row.label.id[-1] != "3"])
+    test, where = lists / "test.jsonl", ("--workspace", files)
+    trained = done("train", lists / "train.jsonl", "--epochs", 1, *small_settings, *where)
+    measured = done("eval", *where)
+    assert (Path(measured["manifest"]), measured["clips"]) == (test, 3 * 3)
+    assert (Path(trained["run"]) / "metrics.json").is_file()
+    assert measured["trivial"]
+    assert done("features", "extract", trained["run"], *where, "--dry-run")["utterances"] == 3 * 8
+    other = done("eval", "--manifest", files / "manifests" / "test.jsonl", *where)
+    assert other["trivial"], "they are fitted to the training items, whose media are in the workspace"

@@ -54,6 +54,19 @@ def test_words_are_found_however_their_letters_are_written(whole: Path, query: s
     assert [hit.id for hit in search_words(query, GallerySource(manifest)).hits] == [clip]
 
 
+@pytest.mark.parametrize(
+    ("query", "text", "found"),
+    [("iki", "İki dilim", True), ("हिन्दी", "यह हिन्दी है", True), ("हिन्दी", "दही", False), ("बी", "बीज", False)],
+)
+def test_marks_do_not_split_words(whole: Path, query: str, text: str, found: bool) -> None:
+    manifest = whole / "manifests" / "test.jsonl"
+    rows = list(read_rows(manifest, SplitPairRow))
+    utterances = [msgspec.structs.replace(row.utterance, text=text) for row in rows]
+    both = zip(rows, utterances, strict=True)
+    write_rows(manifest, [msgspec.structs.replace(row, utterance=utterance) for row, utterance in both])
+    assert bool(search_words(query, GallerySource(manifest)).hits) == found
+
+
 def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
     for text, voice in (("he cuts the carrot", "en"), ("他在切萝卜", "cmn")):
         wav, said = speak_query(text, tmp_path)

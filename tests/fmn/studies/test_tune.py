@@ -211,3 +211,7 @@ def test_the_next_command_trains_with_the_options_that_were_tuned_with(tmp_path:
     assert training_with(found, based) == (  # type: ignore[arg-type]
         f"fmn train {tmp_path}/train.jsonl --config {tmp_path}/base.json --set memory.capacity=77 {typed}"
     )
+    apart = training_with(found, replace(given, root=tmp_path / "media"))  # type: ignore[arg-type]
+    assert apart.endswith(f" --run {tmp_path}/media/runs/fmn-light-tuned --workspace {tmp_path}/media")
+    beside = training_with(found, replace(given, root=tmp_path.parent))  # type: ignore[arg-type]
+    assert beside == training_with(found, given)  # type: ignore[arg-type]

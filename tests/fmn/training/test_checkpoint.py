@@ -145,6 +145,24 @@ def test_a_path_that_is_not_utf_8_is_no_reason_to_remove_the_run(tmp_path: Path,
         plan_training(tmp_path / "train.jsonl", small, run=moved)
 
 
+def test_an_infinite_value_of_an_earlier_version_is_read_as_the_largest_number(tmp_path: Path, small: Config) -> None:
+    """Gradients that are not to be clipped had max_grad_norm=Infinity, which is refused in new configurations."""
+    saved(tmp_path, small)
+    path, known = tmp_path / "config.json", '"max_grad_norm": 1.0'
+    text = path.read_text()
+    assert known in text
+    path.write_text(text.replace(known, '"max_grad_norm": Infinity'))
+    config = load_run(tmp_path, CPU).config
+    assert config.training.max_grad_norm == sys.float_info.max
+    parameter = torch.ones(2, requires_grad=True)
+    parameter.grad = torch.full((2,), 1e6)
+    torch.nn.utils.clip_grad_norm_([parameter], config.training.max_grad_norm)
+    assert parameter.grad.tolist() == [1e6, 1e6]
+    path.write_text(text.replace(known, '"max_grad_norm": NaN'))
+    with pytest.raises(InputError, match="max_grad_norm is nan"):
+        load_config(tmp_path)
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, small: Config) -> None:
     saved(tmp_path, small)
     save_config(tmp_path, with_values(small, {"model.embed_dim": 9}))

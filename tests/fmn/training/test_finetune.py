@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +148,11 @@ def test_the_command(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Path("runs/finetune-demo/backbone.safetensors")
     assert str(weights) in done.output
     assert weights.is_file()
+    (advised,) = re.findall("next: fmn (train .*)", done.output)
+    # Without the network's width, the weights would not match it. The utterances of this workspace cannot be played.
+    trained = CliRunner().invoke(app, [*shlex.split(advised), "--epochs", "1", "--set", "audio.kind=file_size"])
+    assert trained.exit_code == 0, trained.output
+    assert Path("runs/fmn-demo-finetuned/checkpoint.safetensors").is_file()
 
 
 def test_options_that_would_change_nothing_are_refused_and_the_seed_is_that_of_the_configuration(

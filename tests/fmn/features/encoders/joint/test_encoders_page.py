@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from fmn.cli.main import app
 
-PAGE = (Path(__file__).parents[5] / "docs" / "encoders.md").read_text("utf-8").replace("\\\n", "")
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^(?:    )?(fmn .+)$", PAGE, re.MULTILINE)]
+PAGE = (Path(__file__).parents[5] / "docs" / "encoders.md").read_text("utf-8")
+LINES = re.findall(r"^(?:    )?(fmn .+)$", PAGE.replace("\\\n", ""), re.MULTILINE)  # the continued ones as one
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES]
 SMALL = {
     "train": "--epochs 1",
     "ablate": "--epochs 1 --seeds 1",
