@@ -243,7 +243,7 @@ def _missing_records(workspace: Workspace) -> list[str]:
         (is_split, SPLIT_FILE, "pairs", "what the split keeps apart (persons and voices, or items) is not checked"),
     )
     return [
-        f"{record}: there is no such file, so {so}; run fmn-data {command} again, with the same options"
+        f"{record}: there is no such file, so {so}; run fmn-data {command} again, with the options that you gave then"
         for is_needed, record, command, so in needed
         if is_needed and not (workspace.manifests / record).is_file()
     ]

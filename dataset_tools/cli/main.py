@@ -132,8 +132,10 @@ def pairs(
         terminal.warn(text)
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")
-    if summary.moved:
-        items = count_of(summary.moved, "item of the earlier test split is", "items of the earlier test split are")
+    if summary.moved_to_training:
+        one, several = ("would be", "would be") if dry_run else ("is", "are")
+        of = "of the earlier test split"
+        items = count_of(summary.moved_to_training, f"item {of} {one}", f"items {of} {several}")
         terminal.warn(
             f"{items} in training now (the items of a class or the options have changed): train the runs that you "
             "compare again, and do not mix results of the two splits"

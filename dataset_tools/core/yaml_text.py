@@ -6,6 +6,7 @@ with checks that it lacks: duplicate keys, aliases, depth.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def read_yaml_text(path: Path, expected: str) -> object:
     """
     try:
         content = read_input(path, MOST_BYTES)
+        if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            content.decode()  # its error names the wrong byte; that of libyaml, the next one
         _refuse_bombs(content)
         return yaml.load(content, Loader=_TextLoader)  # creates strings, lists and dicts only
     except OSError as error:
@@ -73,7 +76,7 @@ def read_yaml_text(path: Path, expected: str) -> object:
             f"The file cannot be read as YAML: {' '.join(str(error).split())}",
             where=path,
             expected=expected,
-            next_step="correct the line named above",
+            next_step="correct the place named above; the file must be in UTF-8",
         ) from error
 
 

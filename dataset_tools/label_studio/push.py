@@ -204,7 +204,7 @@ def push_to_file(
             expected="a new file, or tasks that an earlier push --out wrote, without annotations",
             next_step="choose another name for --out",
         )
-    if used := [file for file in (path, page) if _is_read(workspace, file)]:
+    if used := [file for file in (path, page) if _is_own_file(workspace, file)]:
         raise InputError(
             "Other commands would use this file as one of the workspace's own",
             where=used[0],
@@ -236,7 +236,7 @@ def push_to_file(
     return len(tasks)
 
 
-def _is_read(workspace: Workspace, path: Path) -> bool:
+def _is_own_file(workspace: Workspace, path: Path) -> bool:
     """Whether commands read the file if it is there: push its page, builds the class file, and so on."""
     return path.resolve() in [(workspace.annotations / name).resolve() for name in _OWN_FILES]
 

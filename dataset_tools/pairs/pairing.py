@@ -47,7 +47,7 @@ class PairSummary:
         dropped: items on neither side, counted by reason.
         merged: ids of items with the same content, which were treated as one; a tuple for each content.
         one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
-        moved: number of clips and utterances of the earlier test manifest that are now in training.
+        moved_to_training: number of clips and utterances of the earlier test manifest that are now in training.
     """
 
     pairs: int
@@ -61,7 +61,7 @@ class PairSummary:
     merged: tuple[tuple[str, ...], ...]
     one_sided: tuple[str, ...]
     leaks: tuple[str, ...]
-    moved: int
+    moved_to_training: int
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _paired(
         merged=merged,
         one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
-        moved=moved,
+        moved_to_training=moved,
         is_standin=built.get("stand_in") is not None,
     )
 

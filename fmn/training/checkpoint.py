@@ -231,8 +231,8 @@ def read_state(run: Path) -> dict[str, Any] | None:
             cause.found,
             where=path,
             expected=cause.expected,
-            next_step="restore the file; or remove it to use the run as far as it is trained, with --manifest; or "
-            "train again with another --run",
+            next_step="restore the file; or remove it, which keeps the trained weights, and name the data with "
+            "--manifest; or train again with another --run",
         ) from error
     return values
 

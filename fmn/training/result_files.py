@@ -9,19 +9,19 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError
 
 
-def check_result_files(folder: Path, names: Sequence[str], written: str) -> None:
+def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> None:
     """Checks that the results in ``folder``, if there are any, are those of an earlier call of the same command.
 
     Args:
         folder: output folder; it need not exist.
         names: files to write. The first one, which is written first, is a JSON object with its format.
-        written: that format, such as ``fmn.ablation/1``; the version may be another one.
+        file_format: that format, such as ``fmn.ablation/1``; the version may be another one.
 
     Raises:
         InputError: one of the files exists, and the first one is missing or of another format.
     """
     found = [name for name in names if (folder / name).exists()]
-    if found and not (found[0] == names[0] and _format_of(folder / names[0]) == written.partition("/")[0]):
+    if found and not (found[0] == names[0] and _format_of(folder / names[0]) == file_format.partition("/")[0]):
         raise InputError(
             f"The folder has a {found[0]} that the command did not write, and would replace",
             where=folder / found[0],

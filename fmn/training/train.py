@@ -135,7 +135,7 @@ def train(
 
     The checkpoint holds the weights of the epoch with the best mean average precision on fold 0, averaged over both
     directions. Fold 0 is not trained on; its items are added to the memories at the very end. With ``training.refit``
-    it is trained on like the others, and the checkpoint holds the weights of the last epoch. Threads take turns.
+    it is trained on like the others, and the checkpoint holds the weights of the last epoch. Calls in threads queue.
 
     Args:
         manifest: train.jsonl.

@@ -188,11 +188,12 @@ def test_all_problems_come_in_one_message(own_file):
         ("", "`the file`: found nothing, expected a mapping of keys"),
         ("- 1", "`the file`: found ['1'], expected a mapping of keys"),
         ("[" * 1_000_000, "it is nested too deeply"),
+        ("a: caf\udce9 x", "can't decode byte 0xe9 in position 6"),
     ],
 )
 def test_what_is_no_class_file_is_refused(tmp_path, text, found):
     path = tmp_path / "classes.yaml"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError) as refused:
         load_classes(path)
     assert found in str(refused.value)

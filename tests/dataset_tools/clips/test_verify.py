@@ -222,7 +222,7 @@ def test_a_record_that_was_written_and_is_missing_is_named(workspace: Workspace,
     (workspace.manifests / name).unlink()
     (problem,) = problems(workspace)
     assert problem.startswith(f"{name}: there is no such file, so ")
-    assert problem.endswith(f"; run fmn-data {command} again, with the same options")
+    assert problem.endswith(f"; run fmn-data {command} again, with the options that you gave then")
 
 
 def test_manifests_that_were_made_elsewhere_need_no_records(workspace: Workspace) -> None:

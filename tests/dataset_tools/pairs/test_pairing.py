@@ -60,8 +60,8 @@ def test_items_that_were_tested_on_and_are_trained_on_now_are_counted(
     workspace: Workspace, make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
 ) -> None:
     """A class that grows is dealt anew; the others stay as they were."""
-    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0, "there is no earlier split"
-    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved_to_training == 0, "there is no earlier split"
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved_to_training == 0
     before = list(read_rows(workspace.manifests / "test.jsonl", SplitPairRow))
     for name, row_type in (("clips", ClipRow), ("utterances", UtteranceRow)):
         path = workspace.manifests / f"{name}.jsonl"
@@ -73,10 +73,10 @@ def test_items_that_were_tested_on_and_are_trained_on_now_are_counted(
     trained = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
     moved = {row.clip.id for row in before} & {row.clip.id for row in trained}
     spoken = {row.utterance.id for row in before} & {row.utterance.id for row in trained}
-    assert summary.moved == planned.moved == len(moved) + len(spoken) > 0
+    assert summary.moved_to_training == planned.moved_to_training == len(moved) + len(spoken) > 0
     assert {row.clip.class_id for row in before if row.clip.id in moved} == {CLASSES.classes[0].id}
     (workspace.manifests / "test.jsonl").write_text("damaged")
-    assert make_pairs(workspace, CLASSES, PairOptions()).moved == 0
+    assert make_pairs(workspace, CLASSES, PairOptions()).moved_to_training == 0
 
 
 def test_pairs_are_not_made_beside_another_command(workspace: Workspace) -> None:

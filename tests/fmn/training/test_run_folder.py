@@ -61,7 +61,7 @@ def test_a_trained_run_is_kept_if_its_training_state_is_damaged(run: Path, works
     with pytest.raises(InputError, match="cannot be read") as caught:
         evaluate(run, test, device="cpu")
     assert caught.value.where == str(run / "state.safetensors")
-    assert "remove it to use the run as far as it is trained, with --manifest" in str(caught.value.next_step)
+    assert "remove it, which keeps the trained weights, and name" in str(caught.value.next_step)
     (run / "state.safetensors").unlink()
     assert evaluate(run, test, device="cpu").clips == 12
 
