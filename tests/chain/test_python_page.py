@@ -61,5 +61,6 @@ def test_every_command_has_a_function_that_exists() -> None:
         module, _, name = function.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name)), function
     programs = {"fmn-data": data_app, "fmn": app}
-    expected = {name for program, each in programs.items() for name in commands(program, typer.main.get_command(each))}
+    names = {name for program, each in programs.items() for name in commands(program, typer.main.get_command(each))}
+    expected = {name for name in names if not name.startswith("fmn data ")}  # cli.py, if imported, adds these
     assert {name for name in listed if " --" not in name} == expected
