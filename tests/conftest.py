@@ -14,7 +14,6 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from hypothesis import settings
 from sample_recordings import MissingPackageError, write_samples
 
 from dataset_tools.core import download as http_files
+from dataset_tools.core.execution import end_fork_server, worker_context
 from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 if TYPE_CHECKING:
@@ -82,10 +82,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 @pytest.fixture(scope="session")
 def workers_know_torch() -> None:
     """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""
-    server = forkserver._forkserver  # type: ignore[attr-defined]
-    server._stop()  # an earlier test may have started it
-    server.set_forkserver_preload(["fmn.training.train"])
-    server.ensure_running()
+    end_fork_server()  # an earlier test may have started it
+    worker_context(["fmn.training.train"])
 
 
 @pytest.fixture(autouse=True)

@@ -271,10 +271,12 @@ def end_fork_server() -> None:
 
     Requests for them keep it alive (they hold the descriptor whose end it waits for) until its imports are done.
     """
-    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
-    if pid is not None:
-        with suppress(ProcessLookupError):
+    server = getattr(forkserver, "_forkserver", None)
+    pid = getattr(server, "_forkserver_pid", None)
+    if server is not None and pid is not None:
+        with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+            server._stop()  # waits for it: until it is gone, another call in this process would connect to it
 
 
 class _Workers:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
-from dataset_tools.core.execution import Outcome, run_each
+from dataset_tools.core.execution import Outcome, end_fork_server, run_each
 
 
 def square(number: int) -> int:
@@ -262,6 +262,12 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
     assert command.stdout.readline() == "starting\n"
     os.killpg(command.pid, signal.SIGINT)
     assert command.communicate(timeout=20) == ("interrupted\n", "")
+
+
+def test_work_can_begin_anew_right_after_an_interrupt() -> None:
+    for number in range(5):
+        assert [outcome.result for outcome in run_each(abs, [-number], jobs=1)] == [number]
+        end_fork_server()  # as after an interrupt
 
 
 def test_the_children_of_a_worker_that_is_terminated_end_with_it(tmp_path: Path) -> None:

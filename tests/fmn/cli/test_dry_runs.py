@@ -102,7 +102,8 @@ def test_a_dry_run_checks_manifests_media_and_the_name_of_the_device(
     swapped = fmn(*command.split(), str(test), "--dry-run")
     assert swapped.exit_code == 2
     assert "This is a test manifest; nothing may be trained or selected on it" in swapped.output
-    clip = next((workspace / "clips").iterdir())
+    with (workspace / "manifests" / "train.jsonl").open() as rows:
+        clip = workspace / json.loads(next(rows))["clip"]["path"]
     clip.rename(workspace / "moved.mp4")
     lacking = fmn(*command.split(), "--dry-run")
     assert lacking.exit_code == 2
