@@ -22,6 +22,7 @@ import random
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -248,6 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--video2dataset", help="a Python interpreter with video2dataset", metavar="PYTHON")
     options = parser.parse_args(arguments)
+    vars(sys.modules["__main__"]).pop("__file__", None)  # as in a command, workers do not import this script
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "videos").mkdir()

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import UNSET
 
 from dataset_tools.clips.clip_plan import PlannedClip
-from dataset_tools.clips.clip_sound import write_clip_sound
 from dataset_tools.clips.cut_tasks import CutTask, Span, divide_spans
 from dataset_tools.clips.encoding import (
     ENCODER_OPTIONS,
@@ -220,6 +219,8 @@ def _cut(video: SourceVideo, source: Source, span: Span, short_side: int) -> Cut
 
 def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path | None:
     """Writes the audio of a span as a wav; None if its video has none."""
+    from dataset_tools.clips.clip_sound import write_clip_sound  # imports NumPy, which silent clips do not need
+
     frames = span.end_frame - span.start_frame + 1 if timing.source_frames is None else len(timing.source_frames)
     wav = folder / "sound.wav"
     path, index = Path(source.path), source.index
@@ -290,15 +291,8 @@ def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
     encoded = done.values_as(Encoded)
     source_frames = None if span.timing is None else span.timing.source_frames
     decided_on = None if clip.decision is None else clip.decision.content_sha256
-    return ClipRow(
-        id=clip.id,
-        class_id=clip.class_id,
-        person=clip.interval.person,
-        dish=clip.interval.dish,
-        video=clip.interval.video,
-        start_frame=clip.start_frame,
-        end_frame=clip.end_frame,
-        trim=clip.trim,
+    return msgspec.structs.replace(
+        planned_row(clip),
         fps=encoded.fps,
         frames=encoded.frames,
         width=encoded.width,
@@ -306,10 +300,8 @@ def _row(clip: PlannedClip, done: LedgerRow, span: Span) -> ClipRow:
         duration_s=encoded.frames / encoded.fps,
         path=str(done.path),
         sha256=str(done.sha256),
-        origin=clip.origin,
         sound=encoded.sound or UNSET,
         source_frames=UNSET if source_frames is None else source_frames,
-        review=None if clip.decision is None else clip.decision.verdict,
         decided_sha256=decided_on if decided_on is not None and decided_on != str(done.sha256) else UNSET,
     )
 

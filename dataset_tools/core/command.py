@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
@@ -148,6 +149,8 @@ class CommandLine(typer.Typer):
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         os.environ.setdefault("PATH", os.defpath)  # packages that start programs rely on it
+        # Otherwise each worker process would import it, and with it every command.
+        vars(sys.modules["__main__"]).pop("__file__", None)
         try:
             with usable_streams():
                 return super().__call__(*arguments, **settings)

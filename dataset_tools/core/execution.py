@@ -100,7 +100,7 @@ def run_each(
         return
     remaining = iter(items)
     pending: dict[Future[R], T] = {}
-    workers = _Workers(jobs)
+    workers = _Workers(jobs, function)
     try:
         while True:
             # Two items per worker: one running, one queued, so that no worker idles and little is lost.
@@ -118,7 +118,7 @@ def run_each(
                 workers.kill()
                 for item in (part for suspect in suspects for part in parts(suspect)):
                     yield from _outcomes([(item, _tried_alone(function, item))], key)
-                workers = _Workers(jobs)
+                workers = _Workers(jobs, function)
         workers.finish()
     except KeyboardInterrupt:
         end_fork_server()
@@ -138,7 +138,7 @@ def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
         StoppedError: the process died before it took the item, which is not the fault of the item.
     """
     others = set(multiprocessing.active_children())
-    workers = _Workers(1)
+    workers = _Workers(1, function)
     try:
         future = workers.submit(function, item)
         own = set(multiprocessing.active_children()) - others
@@ -279,16 +279,25 @@ def end_fork_server() -> None:
             server._stop()  # waits for it: until it is gone, another call in this process would connect to it
 
 
+def _imported_by_workers(function: Callable[..., Any]) -> list[str]:
+    """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself.
+
+    Workers first import the script that is the main module, but that of a command hides (see `CommandLine`).
+    """
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        return [function.__module__]
+    package = __name__.partition(".")[0]
+    return sorted(name for name in sys.modules if name.partition(".")[0] == package)
+
+
 class _Workers:
     """A process pool whose workers cannot outlive this process, even if it is killed.
 
     All workers hold the read end of a pipe whose only write end is in this process: when it closes, they exit.
     """
 
-    def __init__(self, jobs: int) -> None:
-        # The fork server imports once what this process has imported, so that workers need not do so.
-        own = sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
-        context = worker_context(own)
+    def __init__(self, jobs: int, function: Callable[..., Any]) -> None:
+        context = worker_context(_imported_by_workers(function))
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
         self._begun, self._begins = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(

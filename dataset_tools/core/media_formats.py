@@ -7,8 +7,9 @@ and a list could refer to any file of the machine, or of the network.
 from __future__ import annotations
 
 import errno
-from importlib.metadata import version
 from typing import Any
+
+import av
 
 FORMATS = (
     "asf,av1,avi,dv,flv,gif,gxf,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,"
@@ -18,7 +19,7 @@ FORMATS = (
 
 _BYTES_KEPT_SINCE = 19
 ANY_METADATA: dict[str, Any] = (
-    {} if int(version("av").split(".")[0]) >= _BYTES_KEPT_SINCE else {"metadata_errors": "replace"}
+    {} if int(av.__version__.split(".")[0]) >= _BYTES_KEPT_SINCE else {"metadata_errors": "replace"}
 )
 """Arguments of ``av.open`` to accept metadata in any encoding, such as a title in Latin-1.
 

@@ -20,6 +20,7 @@ from typing import Any, Self
 import av
 import av.error
 import av.filter
+from av.codec import CodecContext
 
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
@@ -131,7 +132,7 @@ class SourceVideo:
                     )
                 scaler.push(frame)
                 scaled = scaler.pull()
-                yield Picture(number, scaled.width, scaled.height, scaled.to_ndarray().tobytes())
+                yield Picture(number, scaled.width, scaled.height, _bytes_of(scaled))
                 if number == end_frame:
                     return
             else:
@@ -245,6 +246,14 @@ class SourceVideo:
                     next_step=f"cut from a readable copy: {self._copy}",
                 )
             yield number, frame, damaged
+
+
+def _bytes_of(frame: Any) -> bytes:
+    """The planes of a frame without padding; not by ``to_ndarray``, as NumPy would double what a worker imports."""
+    packer = CodecContext.create("rawvideo", "w")
+    packer.width, packer.height, packer.pix_fmt, packer.time_base = frame.width, frame.height, "yuv420p", Fraction(1)
+    (packet,) = packer.encode(frame)
+    return bytes(packet)
 
 
 def decoder_version() -> str:

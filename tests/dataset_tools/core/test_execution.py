@@ -312,3 +312,26 @@ def wait_for(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+PROGRAM = """
+from dataset_tools.core.command import CommandLine
+from dataset_tools.core.console import Terminal
+from dataset_tools.core.execution import run_each
+print("imported", flush=True)
+app = CommandLine(is_program=True)
+@app.command()
+def modules(terminal: Terminal):
+    for outcome in run_each(eval, ["'typer' in __import__('sys').modules"] * 2, jobs=2):
+        print(outcome.error or outcome.result)
+if __name__ == "__main__":
+    app()
+"""
+
+
+def test_workers_do_not_import_the_program_that_starts_them(tmp_path: Path) -> None:
+    """A console script imports all commands, which would take longer than many a sample."""
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    ended = subprocess.run([sys.executable, script, "modules"], capture_output=True, text=True, check=True)
+    assert ended.stdout == "imported\nFalse\nFalse\n"
