@@ -22,7 +22,7 @@ from fmn.features.frame_sampling import sample_frames
 from fmn.features.frames import Resize, read_frames
 from fmn.features.media import Media
 from fmn.features.mfcc import mean_variance_normalized
-from fmn.features.pipeline import pooled
+from fmn.features.pooling import pooled
 from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import device_errors
 

@@ -24,7 +24,7 @@ from dataset_tools.core.json_record import record_bytes
 from fmn.features.config import AudioFeatureConfig, Pooling
 from fmn.features.encoders.libraries import library
 from fmn.features.media import FeatureSet, Media
-from fmn.features.pipeline import pooled
+from fmn.features.pooling import pooled
 
 Feature = NDArray[np.float32]
 SUFFIXES = (".npy", ".safetensors")

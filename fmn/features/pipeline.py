@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import ToolkitError
 from fmn.features.config import Pooling
 from fmn.features.media import Media
+from fmn.features.pooling import pooled
 from fmn.features.windows import ClipWindows
 
 Feature = NDArray[np.float32]
@@ -56,14 +57,6 @@ class _Clip:
 
 
 _Window = tuple[_Clip, int]
-
-
-def pooled(rows: NDArray[np.float32], pooling: Pooling) -> Feature:
-    """Pools the windows [windows, dim] of a clip to [dim]; ``none`` returns them unchanged."""
-    if pooling == "none":
-        return rows
-    vector: Feature = rows.max(axis=0) if pooling == "max" else rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return vector
 
 
 def clip_features(
