@@ -203,6 +203,7 @@ def _usage_errors(program: str | None, *, as_json: bool, is_outermost: bool) -> 
     try:
         yield
     except _UsageError as error:
+        error.message = error.message.removeprefix("Value error, ")  # of pydantic, which Typer uses
         if not (as_json and is_outermost):
             raise
         command = error.ctx.command_path if error.ctx else program

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 import typer
@@ -38,6 +38,7 @@ def cut(
     place: Workspace,
     knife: BreadKnife,
     what: Annotated[str, typer.Argument()] = "bread",
+    slices: Annotated[Literal["thin", "thick"], typer.Option("--slices")] = "thin",
     dry_run: DryRunOption = False,
 ) -> None:
     """Cut something."""
@@ -119,6 +120,7 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
         ("cut --nope --json", "No such option: --nope", "root cut"),
         ("cut --json a b", "Got unexpected extra argument(s) (b)", "root cut"),
         ("cut --json --teeth x", "Invalid value for '--teeth'", "root cut"),
+        ("cut --json --slices x", "Invalid value for '--slices': 'x' is not one of 'thin', 'thick'", "root cut"),
         ("cut --json --teeth", "Option '--teeth' requires an argument", "root"),
         ("slice --json", "Missing argument 'what'", "root slice"),
         ("nope --json", "No such command 'nope'", "root"),
