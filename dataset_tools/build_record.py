@@ -26,7 +26,7 @@ from dataset_tools.speech.synthesis import SpeechOptions
 
 BUILD_SCHEMA = "fmn.build/1"
 FOOTAGE_LICENCE = "MPII Cooking 2: scientific use only, no redistribution (datasets.d2.mpi-inf.mpg.de/MPII-Cooking-2)"
-OWN_LICENCE = "footage of one's own: its licence is not known to the toolkit"
+OWN_LICENCE = "footage of one's own: its license is not known to the toolkit"
 STANDIN_LICENCE = "the stand-in corpus is made up by this toolkit and may be passed on with it (Apache-2.0)"
 
 ANNOTATION_SUFFIXES = (".csv", ".eaf", ".json", ".tsv", ".txt", ".xml")

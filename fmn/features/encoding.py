@@ -204,7 +204,7 @@ def _attributed_errors(device: str, stage: str) -> Any:
 
 def _note(which: str, encoder: Encoder) -> str:
     at = f"@{encoder.revision}" if encoder.revision else ""
-    return f"{which} features are by {encoder.name}{at}; licence of its weights: {encoder.licence}."
+    return f"{which} features are by {encoder.name}{at}; license of its weights: {encoder.licence}."
 
 
 def _source(kind: str, encoder: Encoder, **settings: Any) -> str:

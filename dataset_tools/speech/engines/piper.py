@@ -247,7 +247,7 @@ def _licence(model: Path) -> str:
     card = model.with_name("MODEL_CARD")
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     found = _MODEL_CARD_LICENCE.search(text)
-    return f"licence {found[1].strip()}" if found else "its licence is not known to the toolkit"
+    return f"license {found[1].strip()}" if found else "its license is not known to the toolkit"
 
 
 def _slug(text: str) -> str:

@@ -44,7 +44,7 @@ class ImportOptions:
         language: code of the spoken language (`language_code`) of recordings that do not state one; None: the known
             language of a recording, or that of its sentence (`language_of`).
         default_language: of recordings whose sentence does not tell their language.
-        licence: of the recordings that do not state one; empty: none, or the known licence.
+        licence: of the recordings that do not state one; empty: none, or the known license.
         renewed: speakers, or voices, that withdrew their consent and renewed it.
     """
 

@@ -83,9 +83,9 @@ def keep_original(task: ImportTask) -> None:
 
 
 def keys_of(task: ImportTask, earlier: RecordingRow | None) -> list[str]:
-    """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and licence."""
+    """Current cache key, then former keys of the same WAV: before 0.2.0, they included sentence and license."""
     stated = {(task.recording.text, task.recording.licence)}
-    if earlier is not None:  # a licence stated by --licence was not part of the key
+    if earlier is not None:  # a license stated by --licence was not part of the key
         stated |= {(earlier.utterance.text, licence) for licence in (earlier.licence, "")}
     return [key_of(task), *(key_of(task, *one) for one in sorted(stated))]
 

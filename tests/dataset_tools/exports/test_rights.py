@@ -23,7 +23,7 @@ from dataset_tools.speech.recordings.consents import Consents, withdraw
     ("fields", "part", "why"),
     [
         ({}, "mpii-footage", "scientific use only, no redistribution"),
-        ({"own_footage": True}, "own-footage", "its licence is not known"),
+        ({"own_footage": True}, "own-footage", "its license is not known"),
         (None, "unknown-footage", "build.json"),
     ],
 )

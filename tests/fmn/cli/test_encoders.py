@@ -31,7 +31,7 @@ def test_encoders_of_a_package_through_train_eval_search_and_compare(
     monkeypatch.chdir(files)
     options = ("--video-encoder", "color", "--speech-encoder", "energy", *SETTINGS)
     trained = done("train", "manifests/train.jsonl", "--epochs", 2, *options)
-    licences = [note for note in trained["notes"] if "licence of its weights: CC0" in note]
+    licences = [note for note in trained["notes"] if "license of its weights: CC0" in note]
     assert [note.partition(" are by ")[0] for note in licences] == ["Video features", "Audio features"]
     folder = files / "runs" / "fmn-demo"
     config = json.loads((folder / "config.json").read_text())
@@ -226,7 +226,7 @@ def test_models_of_timm_transformers_and_torchaudio(
         folder = files / "runs" / f"run{number}"
         options = ("--video-encoder", encoder, "--speech-encoder", speech, "--set", "audio.layer=2", *SETTINGS)
         trained = done("train", "manifests/train.jsonl", "--epochs", 1, "--run", folder, *options)
-        assert any("licence of its weights: MIT" in note for note in trained["notes"])
+        assert any("license of its weights: MIT" in note for note in trained["notes"])
         from fmn.training.checkpoint import load_run
 
         about = load_run(folder, torch.device("cpu")).about

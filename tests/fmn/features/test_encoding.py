@@ -107,7 +107,7 @@ def test_what_a_video_encoder_is_shown(
     if expected is not None:
         assert value[0] == pytest.approx(10 * expected + 30, abs=2)  # a little is lost in the video's coding
     assert (found.dim, found.failures) == (2, {})
-    assert found.note == "Video features are by brightness@r1; licence of its weights: public domain."
+    assert found.note == "Video features are by brightness@r1; license of its weights: public domain."
 
 
 def test_each_setting_that_counts_has_a_cache_of_its_own(

@@ -127,8 +127,8 @@ def test_norwegian_is_bokmal(own_voice: Path) -> None:
 def test_voices_languages_and_licences_come_from_the_files(own_voice: Path) -> None:
     place = f"piper:{own_voice.parent}"
     assert [voice.id for voice in open_engine(place).voices("en")] == ["my-voice"]
-    assert "My Voice (its licence is not known to the toolkit)" in voice_licences(place)[0]
-    assert "en_US-joe-medium (licence CC0)" in voice_licences("piper")[0]
+    assert "My Voice (its license is not known to the toolkit)" in voice_licences(place)[0]
+    assert "en_US-joe-medium (license CC0)" in voice_licences("piper")[0]
     before = open_engine(place).version
     change(own_voice, speaker_id_map={"Ann": 0, "Bob": 1}, espeak={"voice": "cmn"})
     assert open_engine(place).voices("en") == ()

@@ -138,7 +138,7 @@ def test_scores_are_the_cosines_of_the_model_in_every_command(
     assert list(compared["systems"]) == ["zero_shot", "lengths"]
     row = compared["systems"]["zero_shot"]
     assert (row["error"], row["parameters"], row["chosen"], row["seeds"]) == (None, 0, {}, 2)
-    assert sum("licence of its weights: apache-2.0" in note for note in compared["notes"]) == 2
+    assert sum("license of its weights: apache-2.0" in note for note in compared["notes"]) == 2
 
     with safe_open(here / row["runs"][0] / "scores.safetensors", framework="np") as file:
         scores, header = file.get_tensor("scores"), file.metadata()
