@@ -16,7 +16,7 @@ from fmn.data.items import Items, check_class_ids, load_items
 from fmn.data.loading import OTHER_FEATURES
 from fmn.evaluation.run_manifests import root_of_training
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun
 from fmn.training.learned_classes import LearnedClasses
 from fmn.training.own_features import has_same_features
@@ -182,17 +182,20 @@ def joined_classes(before: LearnedClasses | None, items: Items) -> tuple[ClassLa
     return tuple(labels[name] for name in sorted(labels))
 
 
-def new_contents(before: LearnedClasses | None, items: Items) -> dict[Side, int]:
-    """Returns the number of contents of classes, by side, that a run would add to those that it has learned."""
-    both: tuple[tuple[Side, Sequence[ClipRow | UtteranceRow]], ...] = (
+def new_contents(before: LearnedClasses | None, items: Items) -> dict[Modality, int]:
+    """Returns the number of contents of classes, by modality, that a run would add to those that it has learned."""
+    both: tuple[tuple[Modality, Sequence[ClipRow | UtteranceRow]], ...] = (
         ("video", items.clips),
         ("audio", items.utterances),
     )
-    return {side: len({(row.sha256, row.class_id) for row in rows} - _learned(before, side)) for side, rows in both}
+    return {
+        modality: len({(row.sha256, row.class_id) for row in rows} - _learned(before, modality))
+        for modality, rows in both
+    }
 
 
-def _learned(before: LearnedClasses | None, side: Side) -> set[tuple[str, str]]:
+def _learned(before: LearnedClasses | None, modality: Modality) -> set[tuple[str, str]]:
     if before is None:
         return set()
-    ids = (before.classes[number].id for number in before.memory[side].classes.tolist())
-    return set(zip(before.sha256s[side], ids, strict=True))
+    ids = (before.classes[number].id for number in before.memory[modality].classes.tolist())
+    return set(zip(before.sha256s[modality], ids, strict=True))

@@ -36,12 +36,12 @@ from fmn.evaluation.learn_checks import (
 )
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.memory import Side
-from fmn.models.new_class_memory import NewClassMemory, NewClassSide
+from fmn.models.memory import MODALITIES, Modality
+from fmn.models.new_class_memory import ModalityMemory, NewClassMemory
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
-from fmn.training.learned_classes import MODALITIES, NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
+from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
 from fmn.training.run_lock import run_lock
 
 
@@ -111,10 +111,10 @@ def learn_classes(
             memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, pairs, chosen, jobs, progress)
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
-        added = sum(len(learned.items[side]) - len(before.get(side, ())) for side in MODALITIES)
+        added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
         if added or not loaded.learned:
             save_learned_classes(folder, learned)
-    counts = [len(learned.items[side]) for side in MODALITIES]
+    counts = [len(learned.items[modality]) for modality in MODALITIES]
     return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
 
 
@@ -153,7 +153,7 @@ def plan_learning(
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract += of_training.computed
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
-    clips, utterances = (len(loaded.learned.items[side]) if loaded.learned else 0 for side in MODALITIES)
+    clips, utterances = (len(loaded.learned.items[modality]) if loaded.learned else 0 for modality in MODALITIES)
     result = LearnSummary(
         folder,
         tuple(label.id for label in classes),
@@ -178,7 +178,7 @@ def giving_vectors(model: FeatureMemoryNetwork) -> Iterator[None]:
 
 def item_vectors(
     model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
-) -> dict[Side, list[torch.Tensor]]:
+) -> dict[Modality, list[torch.Tensor]]:
     """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
         codes = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
@@ -187,11 +187,14 @@ def item_vectors(
 
 def fitted_memory(
     model: FeatureMemoryNetwork, data: ItemTensors, clips: Indices, utterances: Indices
-) -> dict[Side, NewClassSide]:
+) -> dict[Modality, ModalityMemory]:
     """Returns a memory without new classes: statistics and class means of the training items."""
     found = item_vectors(model, data, clips, utterances)
     classes = data.clip_classes[data.on_device(clips)], data.utterance_classes[data.on_device(utterances)]
-    return {side: NewClassSide.fit(found[side], of_side) for side, of_side in zip(MODALITIES, classes, strict=True)}
+    return {
+        modality: ModalityMemory.fit(found[modality], its_classes)
+        for modality, its_classes in zip(MODALITIES, classes, strict=True)
+    }
 
 
 def written_memory(
@@ -201,9 +204,9 @@ def written_memory(
     memory, memorized = fitted_memory(model, data, *old), {}
     new = np.unique(new[0]), np.unique(new[1])
     vectors = item_vectors(model, data, *new)
-    for side, indices, classes in zip(MODALITIES, new, (data.clip_classes, data.utterance_classes), strict=True):
+    for modality, indices, classes in zip(MODALITIES, new, (data.clip_classes, data.utterance_classes), strict=True):
         numbers = torch.unique(classes[data.on_device(indices)], return_inverse=True)[1]
-        memorized[side] = memory[side].with_items(vectors[side], numbers)
+        memorized[modality] = memory[modality].with_items(vectors[modality], numbers)
     return memorized
 
 
@@ -241,13 +244,13 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     vectors = item_vectors(model, data, *numbers)
     classes = joined_classes(before, items)
     index = {label.id: number for number, label in enumerate(classes)}
-    sides: dict[Side, NewClassSide] = {}
+    memories: dict[Modality, ModalityMemory] = {}
     names: dict[str, tuple[str, ...]] = {}
     contents: dict[str, tuple[str, ...]] = {}
     both: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
-    for side, rows in zip(MODALITIES, both, strict=True):
-        held = memory[side]
-        old = list(zip(before.sha256s[side], before.items[side], strict=True)) if before else []
+    for modality, rows in zip(MODALITIES, both, strict=True):
+        held = memory[modality]
+        old = list(zip(before.sha256s[modality], before.items[modality], strict=True)) if before else []
         old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []
         known = {(sha256, number) for (sha256, _), number in zip(old, old_index, strict=True)}
         found = {(row.sha256, index[row.class_id]): number for number, row in reversed(list(enumerate(rows)))}
@@ -256,12 +259,12 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
         order = sorted(range(len(every)), key=lambda at: every[at][0])
         of = data.on_device(np.array([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=np.int64))
         at_order, at_fresh = (data.on_device(np.array(places, dtype=np.int64)) for places in (order, fresh))
-        added = held.with_items([vector[at_fresh] for vector in vectors[side]], of)
+        added = held.with_items([vector[at_fresh] for vector in vectors[modality]], of)
         joined = (torch.cat([earlier, new])[at_order] for earlier, new in zip(held.rows, added.rows, strict=True))
-        sides[side] = NewClassSide(held.parts, tuple(joined), of[at_order])
-        names[side] = tuple(every[at][1] for at in order)
-        contents[side] = tuple(every[at][0] for at in order)
-    return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, sides)
+        memories[modality] = ModalityMemory(held.parts, tuple(joined), of[at_order])
+        names[modality] = tuple(every[at][1] for at in order)
+        contents[modality] = tuple(every[at][0] for at in order)
+    return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, memories)
 
 
 def _vectors(codes: Embeddings) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ from fmn.data.known_items import known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
 from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.memory import MODALITIES
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.own_features import has_same_features
@@ -98,9 +99,9 @@ def notes_of_known(
     """
     notes = list[str]()
     known: tuple[set[str], set[str]] = (set(), set())
-    for names, side in zip(known, ("video", "audio"), strict=True):
+    for names, modality in zip(known, MODALITIES, strict=True):
         if loaded.learned is not None:
-            names |= {*loaded.learned.items[side], *loaded.learned.sha256s[side]}
+            names |= {*loaded.learned.items[modality], *loaded.learned.sha256s[modality]}
     state = read_run_state(loaded.path)
     if state is not None and (state.fitted_clips or state.fitted_utterances):
         if (manifest := unchanged_manifest(loaded.path, state)) is None:

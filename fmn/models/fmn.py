@@ -16,7 +16,7 @@ from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, configured_triplet, require_loss
-from fmn.models.memory import FeatureMemory, Reduce, Side
+from fmn.models.memory import FeatureMemory, Modality, Reduce
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
 from fmn.models.retrieval_model import (
@@ -127,24 +127,25 @@ class FeatureMemoryNetwork(RetrievalModel):
         mapped = self._mapped(raw, mapping)
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
 
-    def _of_new_classes(self, side: Side, vectors: Callable[[], tuple[Tensor, ...]]) -> Embeddings:
+    def _of_new_classes(self, modality: Modality, vectors: Callable[[], tuple[Tensor, ...]]) -> Embeddings:
         """Additional entries of the codes if classes were learned after training, or are about to be."""
         if self.gives_vectors:
             return {f"vector_{number}": vector for number, vector in enumerate(vectors())}
-        return {} if self.new_classes is None else {"new_shares": self.new_classes[side].shares(vectors())}
+        return {} if self.new_classes is None else {"new_shares": self.new_classes[modality].shares(vectors())}
 
     def _mapped(self, raw: Tensor, mapping: nn.Module) -> Tensor:
         return functional.normalize(mapping(self.dropout(raw)).float(), dim=-1)
 
-    def _attended(self, side: Side, steps: Sequences, mapping: nn.Module) -> Embeddings:
+    def _attended(self, modality: Modality, steps: Sequences, mapping: nn.Module) -> Embeddings:
         """Steps [N, T, …] → ``log_shares`` [N, slots in use]."""
         assert self.attention is not None
         rows = steps.frames if self.config.memory.space == "raw" else self._mapped(steps.frames, mapping)
-        return {"log_shares": pooled_log_shares(steps._replace(frames=self._log_shares(side, rows)), self.attention)}
+        log_shares = steps._replace(frames=self._log_shares(modality, rows))
+        return {"log_shares": pooled_log_shares(log_shares, self.attention)}
 
-    def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
+    def _log_shares(self, modality: Modality, rows: Tensor) -> Tensor:
         """[..., D] → [..., slots in use]: log-softmax over the slots."""
-        return self.memory.log_shares(side, rows, temperature=self.config.memory.temperature)
+        return self.memory.log_shares(modality, rows, temperature=self.config.memory.temperature)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -154,13 +155,13 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
-    def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
+    def for_search(self, modality: Modality, codes: Embeddings) -> Embeddings:
         """Adds the head's ``half`` [N, U] and, if the memory is read by shares, ``log_shares`` [N, slots in use]."""
         with eval_mode(self):
             mapped = codes["mapped"]
-            codes = {**codes, "half": self.head.get_submodule(side)(mapped * mapped.shape[-1] ** 0.5)}
+            codes = {**codes, "half": self.head.get_submodule(modality)(mapped * mapped.shape[-1] ** 0.5)}
             if self.config.memory.read == "softmax" and "log_shares" not in codes:
-                codes["log_shares"] = self._log_shares(side, codes[self.config.memory.space])
+                codes["log_shares"] = self._log_shares(modality, codes[self.config.memory.space])
         return codes
 
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
@@ -272,11 +273,11 @@ class FeatureMemoryNetwork(RetrievalModel):
             self._write(*self._unwritten)
             self._unwritten = None
 
-    def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
+    def _slot_loss(self, modality: Modality, codes: Embeddings, classes: Tensor) -> Tensor:
         if self.attention is not None:
             return -self.memory.of_own_class(codes["log_shares"], classes).mean()
         rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
-        return -self.memory.log_class_shares(side, rows, classes, temperature=temperature).mean()
+        return -self.memory.log_class_shares(modality, rows, classes, temperature=temperature).mean()
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Stores the mean and standard deviation of the clips' features, used to standardize them."""

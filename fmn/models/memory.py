@@ -33,7 +33,8 @@ from fmn.models.memory_writing import Novelty, Rules, WhenFull, write_pairs
 Space = Literal["mapped", "raw"]
 Update = Literal["mean"] | float
 Reduce = Literal["max", "softmax", "distance"]
-Side = Literal["video", "audio"]
+Modality = Literal["video", "audio"]
+MODALITIES: tuple[Modality, ...] = ("video", "audio")
 
 ROWS_AT_ONCE = 256
 """Rows written in one block, whose mutual inner products are held in memory."""
@@ -217,11 +218,11 @@ class FeatureMemory(nn.Module):
                 of_video, of_audio = of_video.clamp(min=0), of_audio.clamp(min=0)
             return _largest_product(of_video, of_audio)
 
-    def log_class_shares(self, side: Side, rows: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
+    def log_class_shares(self, modality: Modality, rows: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
         """Returns, for each row, the log of the share that the slots of its class have in the softmax over slots.
 
         Args:
-            side: which of the two memories is read.
+            modality: which of the two memories is read.
             rows: [N, Dv] or [N, Da].
             classes: [N] int64.
             temperature: softmax temperature.
@@ -229,11 +230,11 @@ class FeatureMemory(nn.Module):
         Returns:
             [N], differentiable in ``rows``; 0 for a row whose class has no slot.
         """
-        return self.of_own_class(self.log_shares(side, rows, temperature=temperature), classes)
+        return self.of_own_class(self.log_shares(modality, rows, temperature=temperature), classes)
 
-    def log_shares(self, side: Side, rows: Tensor, *, temperature: float) -> Tensor:
+    def log_shares(self, modality: Modality, rows: Tensor, *, temperature: float) -> Tensor:
         """[..., Dv] or [..., Da] → [..., slots in use]: log-softmax over the slots, in at least float32."""
-        slots = self.video_slots if side == "video" else self.audio_slots
+        slots = self.video_slots if modality == "video" else self.audio_slots
         with torch.autocast(rows.device.type, enabled=False):
             return (_cosines(rows, slots[: self.size]) / temperature).log_softmax(dim=-1)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmn.data.sequences import Sequences
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 
 SHRINKAGE = 0.1  # of the covariance; values from 0.1 to 0.8 made no difference on real development corpora
 TEMPERATURE = 0.05
@@ -98,7 +98,7 @@ class WhitenedMeans:
 
 
 @dataclass(frozen=True, eq=False)
-class NewClassSide:
+class ModalityMemory:
     """The memory of clips, or of utterances.
 
     Attributes:
@@ -112,15 +112,15 @@ class NewClassSide:
     classes: Tensor
 
     @classmethod
-    def fit(cls, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
+    def fit(cls, vectors: Sequence[Tensor], classes: Tensor) -> ModalityMemory:
         """Returns a memory without new classes, fitted to the vectors of the N training items and their classes [N]."""
         parts = tuple(WhitenedMeans.fit(part.float(), classes) for part in vectors)
         return cls(parts, tuple(part.old[:0] for part in parts), classes[:0])
 
-    def with_items(self, vectors: Sequence[Tensor], classes: Tensor) -> NewClassSide:
+    def with_items(self, vectors: Sequence[Tensor], classes: Tensor) -> ModalityMemory:
         """Returns the memory with n items of new classes, given by their vectors, replacing earlier ones."""
         rows = tuple(part.whitened(vector.float()) for part, vector in zip(self.parts, vectors, strict=True))
-        return NewClassSide(self.parts, rows, classes)
+        return ModalityMemory(self.parts, rows, classes)
 
     def shares(self, vectors: Sequence[Tensor]) -> Tensor:
         """Returns the shares [N, K] of the new classes for N items, given by their vectors."""
@@ -137,8 +137,8 @@ class NewClassSide:
         return functional.normalize(part.whitened(vectors.float()), dim=1) @ means.T
 
 
-NewClassMemory = Mapping[Side, NewClassSide]
-"""Memory of the classes learned after training, by side."""
+NewClassMemory = Mapping[Modality, ModalityMemory]
+"""Memory of the classes learned after training, by modality."""
 
 
 def gated_agreement(agreement: Tensor, of_clips: Tensor, of_utterances: Tensor) -> Tensor:

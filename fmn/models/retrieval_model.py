@@ -15,7 +15,7 @@ from dataset_tools.core.seeds import training_generator
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.learned_layers import LearnedLayers
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 
 Embeddings = dict[str, Tensor]
 """Codes of N items: tensors [N, …] by name."""
@@ -60,8 +60,8 @@ class RetrievalModel(nn.Module, ABC):
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; higher means a better match."""
 
-    def for_search(self, side: Side, codes: Embeddings) -> Embeddings:
-        """Adds what `scores` can compute from this side alone, since a gallery is searched repeatedly."""
+    def for_search(self, modality: Modality, codes: Embeddings) -> Embeddings:
+        """Adds what `scores` can compute from this modality alone, since a gallery is searched repeatedly."""
         return codes
 
     def check(self, data: ItemTensors) -> None:

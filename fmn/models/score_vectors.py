@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, eval_mode
 
 ANCHORS = 128
@@ -45,17 +45,17 @@ PAIRS_AT_ONCE = 4096  # few enough for the hidden layer of S1 to stay in the CPU
 
 
 class ScoreVectors:
-    """The vectors of the items of one side, and of queries from the other, for one trained FMN.
+    """The vectors of the items of one modality, and of queries from the other, for one trained FMN.
 
     Args:
         model: a trained model for which `score_vectors` returns vectors.
-        side: side of the items.
+        modality: modality of the items.
         axes: [J, r] from an earlier `fit`, if there was one.
     """
 
-    def __init__(self, model: FeatureMemoryNetwork, side: Side, axes: Tensor | None = None) -> None:
-        self._model, self._side, self.axes = model, side, axes
-        other: Side = "audio" if side == "video" else "video"
+    def __init__(self, model: FeatureMemoryNetwork, modality: Modality, axes: Tensor | None = None) -> None:
+        self._model, self._modality, self.axes = model, modality, axes
+        other: Modality = "audio" if modality == "video" else "video"
         memory = model.memory
         slots = (memory.audio_slots if other == "audio" else memory.video_slots)[: memory.size]
         with eval_mode(model):
@@ -127,8 +127,8 @@ class ScoreVectors:
             parts = []
             for rows in torch.split(items["half"], max(1, PAIRS_AT_ONCE // len(queries["half"]))):
                 both = {"half": rows, "mapped": rows}, {"half": queries["half"], "mapped": queries["half"]}
-                s1 = self._model.s1_matrix(*(both if self._side == "video" else both[::-1]))
-                parts.append(s1 if self._side == "video" else s1.T)
+                s1 = self._model.s1_matrix(*(both if self._modality == "video" else both[::-1]))
+                parts.append(s1 if self._modality == "video" else s1.T)
         return _of_old(items)[:, None] * torch.cat(parts) * _of_old(queries)
 
 
@@ -138,10 +138,10 @@ def _of_old(codes: Embeddings) -> Tensor:
     return codes["half"].new_ones(len(codes["half"])) if new is None else 1 - new.sum(1)
 
 
-def score_vectors(model: RetrievalModel, side: Side, axes: Tensor | None = None) -> ScoreVectors | None:
+def score_vectors(model: RetrievalModel, modality: Modality, axes: Tensor | None = None) -> ScoreVectors | None:
     """Returns the vectors of a run whose score has the form above, else None: galleries are scored exhaustively."""
     if not isinstance(model, FeatureMemoryNetwork) or not model.memory.size:
         return None
     if model.config.model.score not in ("combined", "memory") or model.config.memory.read != "softmax":
         return None
-    return ScoreVectors(model, side, axes)
+    return ScoreVectors(model, modality, axes)

@@ -26,7 +26,7 @@ from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import clear_partial, write_bytes, written_whole
 from dataset_tools.core.progress import Progress, silent
 from fmn.features.encoders.libraries import library
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.score_vectors import score_vectors
 
@@ -66,18 +66,18 @@ class GalleryIndex:
     _sample: Embeddings
     _sample_vectors: torch.Tensor
 
-    def __init__(self, folder: Path, model: RetrievalModel, side: Side, made_from: str) -> None:
+    def __init__(self, folder: Path, model: RetrievalModel, modality: Modality, made_from: str) -> None:
         """Reads the index in the folder if it is complete and its ``made_from`` matches; otherwise the index is empty.
 
         Args:
             folder: of the index.
             model: the trained model.
-            side: of the items.
+            modality: of the items.
             made_from: a digest of everything except the items that determines the codes.
         """
         self.folder = folder
         self._faiss = import_faiss()
-        self._model, self._side = model, side
+        self._model, self._modality = model, modality
         self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
         self._keys: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._lists: Any = None
@@ -108,7 +108,7 @@ class GalleryIndex:
         self._codes = self._mapped()
 
     def _set_vectors(self, axes: torch.Tensor | None) -> None:
-        vectors = score_vectors(self._model, self._side, axes)
+        vectors = score_vectors(self._model, self._modality, axes)
         assert vectors is not None, "indexable says whether there are any"
         self._vectors = vectors
 
@@ -117,7 +117,7 @@ class GalleryIndex:
         cls,
         folder: Path,
         model: RetrievalModel,
-        side: Side,
+        modality: Modality,
         made_from: str,
         items: Sequence[tuple[str, str]],
         encode: Encode,
@@ -128,7 +128,7 @@ class GalleryIndex:
         Args:
             folder: of the index; created if missing.
             model: the trained model, which must be `indexable`.
-            side: of the items.
+            modality: of the items.
             made_from: a digest of everything except the items that determines the codes; if it differs, the index is
                 rebuilt.
             items: id and content hash of each.
@@ -143,9 +143,9 @@ class GalleryIndex:
         try:
             with filelock.FileLock(folder / ".lock", timeout=LOCK_WAIT_S):
                 clear_partial(folder)
-                index = cls(folder, model, side, made_from)
+                index = cls(folder, model, modality, made_from)
                 if index._update(keys, encode, progress):
-                    index = cls(folder, model, side, made_from)
+                    index = cls(folder, model, modality, made_from)
         except filelock.Timeout as error:
             raise StoppedError(
                 "Another command is changing the index",

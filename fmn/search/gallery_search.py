@@ -26,7 +26,7 @@ from fmn.evaluation.evaluate import check_fit
 from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, joint_space
-from fmn.models.memory import Side
+from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
 from fmn.search.query_preparation import check_query, prepared_query, unusable_query
@@ -49,8 +49,11 @@ ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
 """Number of index items whose codes are in memory during scoring."""
-QUERY_AND_GALLERY: dict[QueryKind, tuple[Side, Side]] = {"speech": ("audio", "video"), "clip": ("video", "audio")}
-"""Sides of a query and of its gallery, by kind of query."""
+QUERY_AND_GALLERY: dict[QueryKind, tuple[Modality, Modality]] = {
+    "speech": ("audio", "video"),
+    "clip": ("video", "audio"),
+}
+"""Modalities of a query and of its gallery, by kind of query."""
 INDEXED_FROM = 200_000
 """Minimum size of a gallery with an index on disk; exhaustive scoring of fewer items takes less than 0.1 s."""
 
@@ -231,12 +234,12 @@ class Gallery:
         return scores.T if self.kind == "clip" else scores
 
     def _extract(
-        self, media: list[Media], side: Side, *, networks: Networks | None = None, cache: Path | None = None
+        self, media: list[Media], modality: Modality, *, networks: Networks | None = None, cache: Path | None = None
     ) -> FeatureSet:
-        config, extract = self._loaded.config, extract_video if side == "video" else extract_audio
+        config, extract = self._loaded.config, extract_video if modality == "video" else extract_audio
         return extract(
             media,
-            config.video if side == "video" else config.audio,  # type: ignore[arg-type]
+            config.video if modality == "video" else config.audio,  # type: ignore[arg-type]
             cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
@@ -266,7 +269,7 @@ class Gallery:
             self._progress,
         )
 
-    def _encoded(self, features: list[NDArray[np.float32]], side: Side, space: str) -> Embeddings:
+    def _encoded(self, features: list[NDArray[np.float32]], modality: Modality, space: str) -> Embeddings:
         """Encodes clips [Dv] or utterances [T, F] with the run's model; ``space`` is the features' joint space.
 
         Raises:
@@ -274,16 +277,16 @@ class Gallery:
         """
         about, count = self._loaded.about, len(features)
         # The other side is a single dummy item of zeros.
-        clips = features if side == "video" else [np.zeros(about.video_dim, np.float32)]
-        utterances = features if side == "audio" else [np.zeros((1, about.audio_dim), np.float32)]
+        clips = features if modality == "video" else [np.zeros(about.video_dim, np.float32)]
+        utterances = features if modality == "audio" else [np.zeros((1, about.audio_dim), np.float32)]
         unknown = np.zeros(count, dtype=np.int64)
         classes = unknown[: len(clips)], unknown[: len(utterances)]
         data = ItemTensors(clips, utterances, *classes, self._device, space=space)
         check_fit(self._loaded, data)
-        encode = encode_all_clips if side == "video" else encode_all_utterances
+        encode = encode_all_clips if modality == "video" else encode_all_utterances
         with threads(self._loaded.config.training.threads):
             codes = encode(self._loaded.model, data, np.arange(count))
-            return self._loaded.model.for_search(side, codes)
+            return self._loaded.model.for_search(modality, codes)
 
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
         """Returns the caveats of the best ``top`` results with the features of a query."""

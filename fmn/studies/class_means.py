@@ -19,7 +19,7 @@ from torch.nn import functional
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.two_classifiers import TwoClassifiers
-from fmn.models.new_class_memory import NewClassSide, segment_means
+from fmn.models.new_class_memory import ModalityMemory, segment_means
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all_clips, encode_all_utterances
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -113,7 +113,7 @@ def _whitened_shares(vectors: list[list[Tensor]], classes: list[Tensor]) -> Tens
     """Like `_plain_shares`, with the memory of new classes."""
     old, new, items = vectors
     numbers = torch.unique(classes[1], return_inverse=True)[1]
-    return NewClassSide.fit(old, classes[0]).with_items(new, numbers).shares_of_all(items)
+    return ModalityMemory.fit(old, classes[0]).with_items(new, numbers).shares_of_all(items)
 
 
 def _plain_shares(vectors: Sequence[Sequence[Tensor]], classes: list[Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -15,12 +14,12 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel
-from fmn.models.new_class_memory import NewClassMemory, NewClassSide, WhitenedMeans
+from fmn.models.memory import MODALITIES
+from fmn.models.new_class_memory import ModalityMemory, NewClassMemory, WhitenedMeans
 from fmn.training.tensor_files import load_tensors, save_tensors
 
 NEW_CLASSES_FILE = "new_classes.safetensors"
 NEW_CLASSES_FORMAT = "fmn.new-classes/1"
-MODALITIES: tuple[Any, ...] = ("video", "audio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class LearnedClasses:
     Attributes:
         checkpoint: SHA-256 of the checkpoint that computed their vectors.
         classes: the new classes, sorted by id.
-        items: by side, ids of the items written, in the order of the memory's rows.
+        items: by modality, ids of the items written, in the order of the memory's rows.
         sha256s: SHA-256 digests of their contents, in the same order.
         memory: the memory that represents them.
     """
@@ -59,12 +58,12 @@ class _Header(msgspec.Struct):
 def save_learned_classes(run: Path, learned: LearnedClasses) -> None:
     """Writes runs/NAME/new_classes.safetensors."""
     tensors: dict[str, Tensor] = {}
-    for side in MODALITIES:
-        held = learned.memory[side]
-        tensors[f"{side}.classes"] = held.classes
+    for modality in MODALITIES:
+        held = learned.memory[modality]
+        tensors[f"{modality}.classes"] = held.classes
         for number, (part, rows) in enumerate(zip(held.parts, held.rows, strict=True)):
-            tensors[f"{side}.{number}.rows"] = rows
-            tensors |= {f"{side}.{number}.{field.name}": getattr(part, field.name) for field in fields(part)}
+            tensors[f"{modality}.{number}.rows"] = rows
+            tensors |= {f"{modality}.{number}.{field.name}": getattr(part, field.name) for field in fields(part)}
     header = _Header(learned.checkpoint, learned.classes, dict(learned.items), dict(learned.sha256s))
     about = msgspec.json.encode(header).decode()
     save_tensors(run / NEW_CLASSES_FILE, tensors, {"format": NEW_CLASSES_FORMAT, "about": about})
@@ -82,7 +81,7 @@ def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> L
     try:
         tensors, header = load_tensors(path, NEW_CLASSES_FORMAT, device)
         about = msgspec.json.decode(header["about"], type=_Header)
-        memory = {side: _side(tensors, side) for side in MODALITIES}
+        memory = {modality: _memory_in(tensors, modality) for modality in MODALITIES}
         _check(about, memory)
     except (InputError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
@@ -101,22 +100,22 @@ def load_learned_classes(run: Path, checkpoint: Path, device: torch.device) -> L
     return LearnedClasses(about.checkpoint, about.classes, about.items, about.sha256s, memory)
 
 
-def _side(tensors: Mapping[str, Tensor], side: str) -> NewClassSide:
-    count = sum(name.startswith(f"{side}.") and name.endswith(".rows") for name in tensors)
+def _memory_in(tensors: Mapping[str, Tensor], modality: str) -> ModalityMemory:
+    count = sum(name.startswith(f"{modality}.") and name.endswith(".rows") for name in tensors)
     parts = tuple(
-        WhitenedMeans(**{field.name: tensors[f"{side}.{number}.{field.name}"] for field in fields(WhitenedMeans)})
+        WhitenedMeans(**{field.name: tensors[f"{modality}.{number}.{field.name}"] for field in fields(WhitenedMeans)})
         for number in range(count)
     )
-    rows = tuple(tensors[f"{side}.{number}.rows"] for number in range(count))
-    return NewClassSide(parts, rows, tensors[f"{side}.classes"])
+    rows = tuple(tensors[f"{modality}.{number}.rows"] for number in range(count))
+    return ModalityMemory(parts, rows, tensors[f"{modality}.classes"])
 
 
 def _check(about: _Header, memory: NewClassMemory) -> None:
     """Raises ValueError if header and tensors do not match."""
-    for side in MODALITIES:
-        held = memory[side]
-        counts = {len(about.items[side]), len(about.sha256s[side]), len(held.classes), *map(len, held.rows)}
+    for modality in MODALITIES:
+        held = memory[modality]
+        counts = {len(about.items[modality]), len(about.sha256s[modality]), len(held.classes), *map(len, held.rows)}
         if len(counts) != 1 or not held.parts:
-            raise ValueError(f"the {side} memory has rows of {sorted(counts)} items")
+            raise ValueError(f"the {modality} memory has rows of {sorted(counts)} items")
         if sorted(set(held.classes.tolist())) != list(range(len(about.classes))):
-            raise ValueError(f"the {side} memory does not contain all of the {len(about.classes)} classes")
+            raise ValueError(f"the {modality} memory does not contain all of the {len(about.classes)} classes")

@@ -23,7 +23,7 @@ from fmn.data.batches import Indices, ItemTensors
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
 from fmn.models.losses import require_loss
-from fmn.models.memory import Reduce, Side
+from fmn.models.memory import Modality, Reduce
 from fmn.models.retrieval_model import Embeddings
 from fmn.models.system_interface import OF_SLOTS, System
 
@@ -55,15 +55,15 @@ class ClassTowers(FeatureMemoryNetwork):
         of_clips = self._of_classes("video", clips).exp()
         return of_clips @ self._of_classes("audio", utterances).exp().T
 
-    def _of_classes(self, side: Side, codes: Embeddings) -> Tensor:
+    def _of_classes(self, modality: Modality, codes: Embeddings) -> Tensor:
         """[N, classes]: log P(c | item), pooled over its steps if step attention is on."""
         if self.attention is not None:
             return codes["log_shares"]
-        return self._log_shares(side, codes[self.config.memory.space])
+        return self._log_shares(modality, codes[self.config.memory.space])
 
-    def _log_shares(self, side: Side, rows: Tensor) -> Tensor:
+    def _log_shares(self, modality: Modality, rows: Tensor) -> Tensor:
         """[..., D] → [..., classes], from the learned class vectors."""
-        return self.class_vectors.log_shares(side, rows)
+        return self.class_vectors.log_shares(modality, rows)
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         super().prepare(data, clips, utterances)
@@ -74,8 +74,8 @@ class ClassTowers(FeatureMemoryNetwork):
     ) -> None:
         """Writes nothing: there is no memory to write to."""
 
-    def _slot_loss(self, side: Side, codes: Embeddings, classes: Tensor) -> Tensor:
-        return functional.nll_loss(self._of_classes(side, codes), classes)
+    def _slot_loss(self, modality: Modality, codes: Embeddings, classes: Tensor) -> Tensor:
+        return functional.nll_loss(self._of_classes(modality, codes), classes)
 
     def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
         """Writes nothing."""

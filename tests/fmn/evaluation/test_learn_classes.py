@@ -24,10 +24,11 @@ from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_codes, evaluate
 from fmn.evaluation.learn_classes import learn_classes, plan_learning
 from fmn.evaluation.predict import predict, with_new_classes
+from fmn.models.memory import MODALITIES
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
-from fmn.training.learned_classes import MODALITIES, NEW_CLASSES_FILE, LearnedClasses
+from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -103,8 +104,8 @@ def test_the_same_pairs_change_nothing_and_parts_are_the_whole(workspace: Path, 
     assert of_parts is not None
     assert of_whole is not None
     assert (of_parts.items, of_parts.sha256s) == (of_whole.items, of_whole.sha256s)
-    for side in MODALITIES:
-        for ours, theirs in zip(of_parts.memory[side].rows, of_whole.memory[side].rows, strict=True):
+    for modality in MODALITIES:
+        for ours, theirs in zip(of_parts.memory[modality].rows, of_whole.memory[modality].rows, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)  # batches of other sizes round otherwise
     written = (workspace / "runs" / "whole" / NEW_CLASSES_FILE).stat().st_mtime_ns
     again = learn_classes(workspace / "runs" / "whole", pairs)

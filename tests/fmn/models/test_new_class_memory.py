@@ -12,7 +12,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.new_class_memory import (
     SHRINKAGE,
     TEMPERATURE,
-    NewClassSide,
+    ModalityMemory,
     WhitenedMeans,
     gated_agreement,
     segment_means,
@@ -74,14 +74,14 @@ def test_shares_are_a_softmax_over_the_cosines_with_old_and_new_means(
     vectors, classes = items
     part = WhitenedMeans.fit(vectors, classes)
     shown, of = torch.tensor([[8.0, 8, 0], [9, 7, 1], [-6, 0, 3]]), torch.tensor([0, 0, 1])
-    side = NewClassSide((part, part), (part.whitened(shown),) * 2, of)
+    memory = ModalityMemory((part, part), (part.whitened(shown),) * 2, of)
     asked = torch.tensor([[8.0, 7, 0], [4, 0, 0]])
     means = torch.stack([part.whitened(shown[:2]).mean(0), part.whitened(shown[2:]).mean(0)])
     every = torch.cat([part.old, part.directed(means, torch.tensor([2, 1]))])
     query = part.whitened(asked)
     expected = torch.exp((query / query.norm(dim=1, keepdim=True)) @ every.T / TEMPERATURE)
     expected = (expected / expected.sum(1, keepdim=True))[:, 3:]
-    shares = side.shares([asked, asked])
+    shares = memory.shares([asked, asked])
     torch.testing.assert_close(shares, expected, rtol=1e-3, atol=1e-5)
     assert float(shares[0, 0]) > 0.9
     assert float(shares[1].sum()) < 0.1
@@ -111,13 +111,13 @@ def test_the_score_reads_new_classes_only_where_there_are_some(small: Config, at
         vectors = [model.encode_clips(video), model.encode_utterances(audio)]
         model.gives_vectors = False
         assert vectors[1]["vector_1"].shape == (30, 4 * 8)
-        sides = []
+        memories = []
         for codes in vectors:
             held = [codes["vector_0"], codes["vector_1"]]
             parts = tuple(WhitenedMeans.fit(vector, classes) for vector in held)
             rows = tuple(part.whitened(vector[:1]) for part, vector in zip(parts, held, strict=True))
-            sides.append(NewClassSide(parts, rows, torch.zeros(1, dtype=torch.int64)))
-        model.new_classes = {"video": sides[0], "audio": sides[1]}
+            memories.append(ModalityMemory(parts, rows, torch.zeros(1, dtype=torch.int64)))
+        model.new_classes = {"video": memories[0], "audio": memories[1]}
         clips, utterances = model.encode_clips(video), model.encode_utterances(audio)
         weight = torch.nn.functional.softplus(model.scale)
         expected = gated_agreement(agreement, clips["new_shares"], utterances["new_shares"])

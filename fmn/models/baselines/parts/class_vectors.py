@@ -1,4 +1,4 @@
-"""Learned class vectors: one unit vector per class and side, read by a softmax of cosines like FMN's slots."""
+"""Learned class vectors: one unit vector per class and modality, read by a softmax of cosines like FMN's slots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmn.data.batches import ItemTensors
-from fmn.models.memory import Side
+from fmn.models.memory import MODALITIES, Modality
 from fmn.models.resizable_buffers import ResizableBuffers
 
 
@@ -30,22 +30,22 @@ class ClassVectors(ResizableBuffers):
 
     def open(self, classes: int) -> None:
         """Creates random unit vectors for ``classes`` classes on both sides."""
-        for side in ("video", "audio"):
-            old = getattr(self, side)
+        for modality in MODALITIES:
+            old = getattr(self, modality)
             fresh = torch.randn(classes, old.shape[1])
-            setattr(self, side, nn.Parameter(functional.normalize(fresh, dim=1).to(old.device)))
+            setattr(self, modality, nn.Parameter(functional.normalize(fresh, dim=1).to(old.device)))
 
-    def log_shares(self, side: Side, rows: Tensor) -> Tensor:
-        """[..., D] of one side → log P(class | row) [..., C], in at least float32, under autocast as well."""
-        vectors = self.video if side == "video" else self.audio
+    def log_shares(self, modality: Modality, rows: Tensor) -> Tensor:
+        """[..., D] of one modality → log P(class | row) [..., C], in at least float32, under autocast as well."""
+        vectors = self.video if modality == "video" else self.audio
         with torch.autocast(rows.device.type, enabled=False):
             rows = functional.normalize(rows.float(), dim=-1)
             cosines = rows @ functional.normalize(vectors, dim=1).T
             return (cosines / self.temperature).log_softmax(dim=-1)
 
-    def cross_entropy(self, side: Side, rows: Tensor, classes: Tensor) -> Tensor:
+    def cross_entropy(self, modality: Modality, rows: Tensor, classes: Tensor) -> Tensor:
         """The mean of −log P(own class | row) over rows [N, D] of classes [N]."""
-        return functional.nll_loss(self.log_shares(side, rows), classes)
+        return functional.nll_loss(self.log_shares(modality, rows), classes)
 
 
 def class_count(data: ItemTensors) -> int:
