@@ -93,7 +93,8 @@ def annotate_push(
     """
     from dataset_tools.label_studio.expected_tasks import clips_of, read_items
     from dataset_tools.label_studio.predictions import read_guesses
-    from dataset_tools.label_studio.push import push, push_to_file
+    from dataset_tools.label_studio.push import push
+    from dataset_tools.label_studio.task_file import push_to_file
 
     classes, options = class_file_of(tasks.class_file, place), tasks.push_options(selection)
     if out is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +11,12 @@ from typing import Any
 import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
-from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.connection import answers, connect
 from dataset_tools.label_studio.expected_tasks import Wanted, wanted_tasks
-from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.predictions import read_guesses, show_guesses, with_guesses
 from dataset_tools.label_studio.projects import (
     Project,
@@ -42,7 +39,6 @@ from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utter
 _STAGE = "push"
 _TASKS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
-_OWN_FILES = ("classes.yaml", "instructions.html", "labeling.xml", "reviews.jsonl", "skips.jsonl")
 _LISTED_FIELDS = "id,data,total_annotations,cancelled_annotations,draft_exists,overlap"
 
 
@@ -122,46 +118,32 @@ def push(
         if guesses:
             tasks = with_guesses(wanted.tasks, wanted.clips, guesses, classes, wanted.controls)
             wanted = replace(wanted, tasks=tasks)
-        reviews = read_reviews(reviews_path(workspace))
-        found = find_project(client, workspace, url, options.project)
-        present = [] if found is None else list(_present(client, url, found))
+        project = find_project(client, workspace, url, options.project)
+        present = [] if project is None else list(_present(client, url, project))
         is_withdrawn = withdrawn_utterances(workspace)
-        withdrawn = [without_speech(one) for one in present if is_withdrawn(str(one.data.get("utterance_id")))]
+        withdrawn = _without_withdrawn_speech(present, is_withdrawn)
         present = list({one.id: one for one in (*present, *withdrawn)}.values())
-        sources = {task.clip_id: task.data["source_sha256"] for task in wanted.tasks}
-        decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
-        plan = plan_push(
-            wanted.tasks,
-            present if options.ids is None else [one for one in present if one.clip_id in wanted.clips],
-            settled=decisions.__contains__,
-            pulled={row.label_studio.task for row in reviews if found and row.label_studio.project == found.id},
-            last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
-            undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
-            once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
-        )
+        plan = _plan(workspace, wanted, project, present, options)
         if not dry_run:
-            found = _prepare(client, workspace, url, found, wanted, options)
+            project = _prepare(client, workspace, url, project, wanted, options)
             if read_withdrawals(workspace):
                 for other in find_others(client, workspace, url):
-                    tasks_there = _present(client, url, other)
-                    withdrawn += [
-                        without_speech(one) for one in tasks_there if is_withdrawn(str(one.data.get("utterance_id")))
-                    ]
+                    withdrawn += _without_withdrawn_speech(_present(client, url, other), is_withdrawn)
             with answers(url):  # first, and even if annotated: withdrawn speech must no longer be heard
                 for one in withdrawn:
                     client.tasks.update(str(one.id), data=dict(one.data))
-            _write(client, url, found, plan, progress)
+            _write(client, url, project, plan, progress)
             if guesses:
                 by_clip = {task.clip_id: task for task in wanted.tasks}
                 untouched = {
                     one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
                 }
-                show_guesses(client, url, found.id, untouched, next(iter(guesses.values())).model)
+                show_guesses(client, url, project.id, untouched, next(iter(guesses.values())).model)
         progress(_STAGE, 1, 1)
     return PushSummary(
-        project=found.id if found else None,
-        title=found.title if found else options.project or default_title(workspace),
-        address=f"{url.rstrip('/')}/projects/{found.id}/data" if found else url,
+        project=project.id if project else None,
+        title=project.title if project else options.project or default_title(workspace),
+        address=f"{url.rstrip('/')}/projects/{project.id}/data" if project else url,
         created=sum(task.look == 1 for task in plan.create),
         again=sum(task.look > 1 for task in plan.create),
         updated=len(plan.update),
@@ -177,77 +159,27 @@ def push(
     )
 
 
-def push_to_file(
-    workspace: Workspace,
-    path: Path,
-    classes: ClassFile,
-    *,
-    media_url: str | None = None,
-    ids: Sequence[str] | None = None,
-    jobs: int = 1,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> int:
-    """Writes all tasks, or those of ``ids``, to a JSON file that Label Studio imports, and the page to ``<name>.xml``.
-
-    Returns:
-        Number of tasks that were written, or would be without ``dry_run``.
-
-    Raises:
-        InputError: an input is wrong, ``path`` is an .xml file, or a file of something else would be replaced.
-    """
-    page = path.with_suffix(".xml")
-    if path != page and path.exists() and not (path.is_file() and _are_tasks(path.read_bytes())):
-        raise InputError(
-            "Another file is where the tasks would be written",
-            where=path,
-            expected="a new file, or tasks that an earlier push --out wrote, without annotations",
-            next_step="choose another name for --out",
-        )
-    if used := [file for file in (path, page) if _is_own_file(workspace, file)]:
-        raise InputError(
-            "Other commands would use this file as one of the workspace's own",
-            where=used[0],
-            expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
-            next_step="choose another name for --out",
-        )
-    if page == path or (page.exists() and not (page.is_file() and b'name="verdict"' in page.read_bytes())):
-        raise InputError(
-            "The page would replace the tasks" if page == path else "Another file is where the page would be written",
-            where=page,
-            expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
-            next_step="choose another name for --out",
-        )
-    wanted = wanted_tasks(
-        workspace,
-        classes,
-        media_url=media_url,
-        document_root=None,
-        ids=ids,
-        jobs=jobs,
-        dry_run=dry_run,
-        progress=progress,
+def _plan(
+    workspace: Workspace, wanted: Wanted, project: Project | None, present: Sequence[PresentTask], options: PushOptions
+) -> PushPlan:
+    """Compares the expected tasks with those of the project (None if there is none yet), given the decisions."""
+    reviews = read_reviews(reviews_path(workspace))
+    sources = {task.clip_id: task.data["source_sha256"] for task in wanted.tasks}
+    decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
+    return plan_push(
+        wanted.tasks,
+        present if options.ids is None else [one for one in present if one.clip_id in wanted.clips],
+        settled=decisions.__contains__,
+        pulled={row.label_studio.task for row in reviews if project and row.label_studio.project == project.id},
+        last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
+        undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
+        once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )
-    if dry_run:
-        return len(wanted.tasks)
-    write_bytes(page, wanted.config.encode())
-    tasks = [task.request() for task in wanted.tasks]
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
-    return len(tasks)
 
 
-def _is_own_file(workspace: Workspace, path: Path) -> bool:
-    """Whether commands read the file if it is there: push its page, builds the class file, and so on."""
-    return path.resolve() in [(workspace.annotations / name).resolve() for name in _OWN_FILES]
-
-
-def _are_tasks(content: bytes) -> bool:
-    """Whether a file has nothing but tasks as `push_to_file` writes them; an export has decisions, too."""
-    try:
-        tasks = msgspec.json.decode(content, type=list[dict[str, Any]])
-    except (ValueError, RecursionError):
-        return False
-    return all(is_ours(task) and task.keys() <= {"data", "predictions"} for task in tasks)
+def _without_withdrawn_speech(present: Iterable[PresentTask], is_withdrawn: Callable[[str], bool]) -> list[PresentTask]:
+    """Returns those tasks whose utterance was withdrawn, each without its speech."""
+    return [without_speech(one) for one in present if is_withdrawn(str(one.data.get("utterance_id")))]
 
 
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
@@ -294,32 +226,36 @@ def _prepare(
 
 
 def _write(client: Any, url: str, project: Project, plan: PushPlan, progress: Progress) -> None:
+    """Writes the tasks of the plan to the server."""
     total = len(plan.create) + len(plan.update) + len(plan.remove) + len(plan.reopen)
+    progress(_STAGE, 0, max(total, 1))
     done = 0
-    progress(_STAGE, done, max(total, 1))
     with answers(url):
-        for task_id in plan.remove:
-            client.tasks.delete(str(task_id))
-            done += 1
+        for count in _written(client, project, plan):
+            done += count
             progress(_STAGE, done, total)
-        for task_id, annotators in plan.reopen:
-            client.tasks.update(str(task_id), overlap=annotators, is_labeled=False)
-            done += 1
-            progress(_STAGE, done, total)
-        for present, task in plan.update:
-            client.tasks.update(str(present.id), data={**present.data, **task.data})
-            if any(task.data[name] != present.data.get(name) for name in ("class", *PREFILL_FIELDS)):
-                _update_prefill(client, project, present.id, task)
-            done += 1
-            progress(_STAGE, done, total)
-        for start in range(0, len(plan.create), _TASKS_PER_REQUEST):
-            chunk = plan.create[start : start + _TASKS_PER_REQUEST]
-            # A retry after a lost response would create the tasks twice.
-            client.projects.import_tasks(
-                project.id, request=[_request(task, project) for task in chunk], request_options={"max_retries": 0}
-            )
-            done += len(chunk)
-            progress(_STAGE, done, total)
+
+
+def _written(client: Any, project: Project, plan: PushPlan) -> Iterator[int]:
+    """Sends the requests of the plan; yields after each the number of tasks that it wrote."""
+    for task_id in plan.remove:
+        client.tasks.delete(str(task_id))
+        yield 1
+    for task_id, annotators in plan.reopen:
+        client.tasks.update(str(task_id), overlap=annotators, is_labeled=False)
+        yield 1
+    for present, task in plan.update:
+        client.tasks.update(str(present.id), data={**present.data, **task.data})
+        if any(task.data[name] != present.data.get(name) for name in ("class", *PREFILL_FIELDS)):
+            _update_prefill(client, project, present.id, task)
+        yield 1
+    for start in range(0, len(plan.create), _TASKS_PER_REQUEST):
+        chunk = plan.create[start : start + _TASKS_PER_REQUEST]
+        # A retry after a lost response would create the tasks twice.
+        client.projects.import_tasks(
+            project.id, request=[_request(task, project) for task in chunk], request_options={"max_retries": 0}
+        )
+        yield len(chunk)
 
 
 def _request(task: Task, project: Project) -> dict[str, Any]:

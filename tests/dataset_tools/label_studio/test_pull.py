@@ -25,8 +25,8 @@ from dataset_tools.label_studio.annotation_queries import annotation_ids
 from dataset_tools.label_studio.export_file import pull_from_file
 from dataset_tools.label_studio.pull import pull, watch
 from dataset_tools.label_studio.pull_summary import PullSummary
-from dataset_tools.label_studio.push import push_to_file
 from dataset_tools.label_studio.review_status import status
+from dataset_tools.label_studio.task_file import push_to_file
 from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.manifests import ClipRow, read_rows
 
