@@ -26,8 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from made_up_rows import clip_row, utterance_row
+from made_up_rows import clip_row, interval_id, utterance_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.exports.exported_rows import ExportedRows
@@ -93,9 +92,12 @@ def make_up(place: Workspace, count: int, media_bytes: int) -> None:
 
 
 def item(number: int, media_bytes: int) -> tuple[ClipRow, UtteranceRow]:
-    clip = clip_row(number, f"class{number % CLASSES}", "s07-d20", 60 * number + 1, digits=9)
-    utterance = utterance_row(clip, digest_of(f"{clip.id}_en+m1", media_bytes))
-    return msgspec.structs.replace(clip, sha256=digest_of(clip.id, media_bytes)), utterance
+    class_id, clip_id = f"class{number % CLASSES}", interval_id("s07-d20", 60 * number + 1, digits=9)
+    utterance_id = f"{clip_id}_en+m1"
+    return (
+        clip_row(clip_id, class_id, sha256=digest_of(clip_id, media_bytes)),
+        utterance_row(utterance_id, class_id, clip_id, sha256=digest_of(utterance_id, media_bytes)),
+    )
 
 
 def content_of(name: str, media_bytes: int) -> bytes:

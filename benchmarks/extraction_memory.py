@@ -27,12 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import msgspec
 import numpy as np
 import soundfile
-from made_up_rows import clip_row
+from made_up_rows import clip_row, interval_id, utterance_row
 
-from dataset_tools.manifests import ClassLabel, SplitPairRow, UtteranceRow, write_rows
+from dataset_tools.manifests import ClassLabel, SplitPairRow, write_rows
 
 ENCODER = """
 import numpy as np
@@ -75,27 +74,14 @@ def write_workspace(root: Path, count: int) -> None:
         container.mux(stream.encode(None))
     label = ClassLabel(id="wash_plate", action="wash", subject="plate", object=None)
     soundfile.write(root / "speech" / "one.wav", np.random.default_rng(0).normal(scale=0.1, size=8000), 16_000)
-    utterance = UtteranceRow(
-        id="one",
-        class_id=label.id,
-        clip=None,
-        text="somebody washes a plate",
-        text_source="grammar",
-        language="en",
-        voice="one",
-        source="synthesized",
-        engine="none",
-        path="speech/one.wav",
-        sample_rate_hz=16_000,
-        duration_s=0.5,
-        sha256=sha256((root / "speech" / "one.wav").read_bytes()).hexdigest(),
-        quality={},
+    utterance = utterance_row(
+        "one", label.id, None, sha256=sha256((root / "speech" / "one.wav").read_bytes()).hexdigest()
     )
     rows = []
     for number in range(count):
         content = encoded.read_bytes() + (16).to_bytes(4) + b"free" + number.to_bytes(8)
-        made = clip_row(number, label.id, f"s{number % 50:02d}-d01", 100 * number + 1, digits=8)
-        row = msgspec.structs.replace(made, sha256=sha256(content).hexdigest())
+        clip_id = interval_id(f"s{number % 50:02d}-d01", 100 * number + 1, digits=8)
+        row = clip_row(clip_id, label.id, sha256=sha256(content).hexdigest())
         (root / row.path).write_bytes(content)
         pair = f"{row.id}__one"
         rows.append(SplitPairRow(id=pair, label=label, clip=row, utterance=utterance, split="train", fold=None))

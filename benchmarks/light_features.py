@@ -36,10 +36,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_up_rows import clip_row, utterance_row
 from numpy.typing import NDArray
 
 from dataset_tools.core.files import sha256_of
-from dataset_tools.manifests import ClassLabel, ClipRow, IntervalOrigin, SplitPairRow, UtteranceRow, write_rows
+from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, write_rows
 from fmn.config import DEMO, LIGHT, Config
 from fmn.evaluation.evaluate import evaluate
 from fmn.features.frames import frame_times, read_frames
@@ -169,8 +170,8 @@ def write_workspace(root: Path, clips: Path, speech: Path, seed: int) -> dict[st
     part_of |= {speaker: parts_of_speakers[(number - seed) % 6] for number, speaker in enumerate(speakers)}
     rows: dict[str, list[SplitPairRow]] = {"train": [], "test": []}
     for name, word in zip(classes, words, strict=False):
-        seen = [clip_row(root, path, name) for path in sorted((clips / name).iterdir())]
-        heard = [utterance_row(root, path, name, word) for path in sorted((speech / word).iterdir())]
+        seen = [seen_row(root, path, name) for path in sorted((clips / name).iterdir())]
+        heard = [heard_row(root, path, name, word) for path in sorted((speech / word).iterdir())]
         for clip in seen:
             for utterance in heard:
                 parts = {part_of[clip.person], part_of[utterance.voice]}
@@ -200,45 +201,31 @@ def write_workspace(root: Path, clips: Path, speech: Path, seed: int) -> dict[st
     }
 
 
-def clip_row(root: Path, path: Path, name: str) -> ClipRow:
+def seen_row(root: Path, path: Path, name: str) -> ClipRow:
     person, take = path.stem.split("_")
-    frames = len(frame_times(path))
-    return ClipRow(
-        id=f"{person}-{name}-{take}_000001-{frames:06d}",
-        class_id=name,
-        person=person,
+    return clip_row(
+        f"{person}-{name}-{take}_000001-{len(frame_times(path)):06d}",
+        name,
         dish=name,
         video=f"{name}-{path.stem}",
-        start_frame=1,
-        end_frame=frames,
-        trim=None,
         fps=25.0,
-        frames=frames,
-        width=320,
-        height=240,
-        duration_s=frames / 25.0,
         path=copied(root, path, f"clips/{name}_{path.name}"),
         sha256=sha256_of(path),
-        origin=IntervalOrigin(),
     )
 
 
-def utterance_row(root: Path, path: Path, name: str, word: str) -> UtteranceRow:
-    return UtteranceRow(
-        id=f"{name}-{path.stem}",
-        class_id=name,
-        clip=None,
+def heard_row(root: Path, path: Path, name: str, word: str) -> UtteranceRow:
+    return utterance_row(
+        f"{name}-{path.stem}",
+        name,
+        None,
         text=word,
         text_source="recording",
-        language="en",
         voice=path.stem.split("_")[0],
         source="recorded",
         engine="none",
         path=copied(root, path, f"speech/{name}_{path.name}"),
-        sample_rate_hz=16_000,
-        duration_s=1.0,
         sha256=sha256_of(path),
-        quality={},
     )
 
 

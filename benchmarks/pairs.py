@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from made_up_rows import clip_row, utterance_row
+from made_up_rows import clip_row, interval_id, utterance_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
@@ -35,8 +35,8 @@ def items(classes: int, each: int) -> Iterator[tuple[ClipRow, UtteranceRow]]:
     names = [one.id for one in shipped().classes]
     for number in range(classes * each):
         class_id, start = names[number // each], 60 * (number % each) + 1
-        clip = clip_row(number, class_id, f"s{7 + number // each:02d}-d20", start)
-        yield clip, utterance_row(clip, f"{number + 10**9:064x}")
+        clip = clip_row(interval_id(f"s{7 + number // each:02d}-d20", start), class_id)
+        yield clip, utterance_row(f"{clip.id}_en+m1", class_id, clip.id)
 
 
 def shipped():

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 from label_studio_sdk import LabelStudio
-from made_up_rows import clip_row
+from made_up_rows import clip_row, interval_id
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
@@ -41,7 +41,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def clip_rows(count: int) -> list[ClipRow]:
     names = [one.id for one in load_classes().classes]
-    return [clip_row(n, names[n % len(names)], "s07-d20", 60 * n + 1, digits=8) for n in range(count)]
+    return [clip_row(interval_id("s07-d20", 60 * n + 1, digits=8), names[n % len(names)]) for n in range(count)]
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from made_up_rows import clip_row
+from made_up_rows import clip_row, interval_id
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
@@ -157,7 +157,7 @@ def soak(folder: Path, tasks: int, server_kills: int, command_kills: int, seed: 
     here = Soak(Workspace(folder / "set"), rng)
     classes = load_classes()
     names = [one.id for one in classes.classes]
-    rows = [clip_row(n, names[n % len(names)], "s07-d20", 60 * n + 1, digits=8) for n in range(tasks)]
+    rows = [clip_row(interval_id("s07-d20", 60 * n + 1, digits=8), names[n % len(names)]) for n in range(tasks)]
     write_rows(here.place.manifests / "clips.jsonl", rows)
     here.start_server()
     try:

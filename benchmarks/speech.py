@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from made_up_rows import clip_row
+from made_up_rows import clip_row, interval_id
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
@@ -34,7 +34,8 @@ from dataset_tools.speech.synthesis import synthesize
 def clip_rows(count: int) -> list[ClipRow]:
     names = [one.id for one in load_classes().classes]
     return [
-        clip_row(n, names[n % len(names)], f"s{7 + n % 20:02d}-d{20 + n // 100:02d}", 60 * n + 1) for n in range(count)
+        clip_row(interval_id(f"s{7 + n % 20:02d}-d{20 + n // 100:02d}", 60 * n + 1), names[n % len(names)])
+        for n in range(count)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -14,19 +13,14 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 from imageio_ffmpeg import get_ffmpeg_exe
+from made_up_rows import clip_row, utterance_row
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import LabelStudioIds, ReviewRow, Shown
-from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, WindowOrigin
+from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin
 
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-FPS = 29.4  # MPII Cooking 2's
 FRAMES = 60
 FIRST_FRAME = 101
 
@@ -36,26 +30,11 @@ def make_clip() -> Callable[..., ClipRow]:
     """A clip row by class, person, dish and start frame; everything else follows."""
 
     def make(class_id: str, person: int, dish: int, start: int, window: tuple[int, int] | None = None) -> ClipRow:
-        interval = f"s{person:02d}-d{dish:02d}_{start:06d}-{start + 49:06d}"
-        clip_id = interval if window is None else f"{interval}_w{window[0]}of{window[1]}"
-        return ClipRow(
-            id=clip_id,
-            class_id=class_id,
-            person=f"s{person:02d}",
-            dish=f"d{dish:02d}",
-            video=f"s{person:02d}-d{dish:02d}-cam-002",
-            start_frame=start,
-            end_frame=start + 49,
-            trim=None,
-            fps=29.4,
-            frames=50,
-            width=256,
-            height=256,
-            duration_s=50 / 29.4,
-            path=f"clips/{clip_id}.mp4",
-            sha256=_sha("clip" + clip_id),
-            origin=IntervalOrigin() if window is None else WindowOrigin(index=window[0], of=window[1]),
-        )
+        clip_id = f"s{person:02d}-d{dish:02d}_{start:06d}-{start + 49:06d}"
+        if window is None:
+            return clip_row(clip_id, class_id)
+        index, of = window
+        return clip_row(f"{clip_id}_w{index}of{of}", class_id, origin=WindowOrigin(index=index, of=of))
 
     return make
 
@@ -66,22 +45,8 @@ def make_utterance() -> Callable[..., UtteranceRow]:
 
     def make(class_id: str, clip: str | None, voice: str, number: int = 0) -> UtteranceRow:
         utterance_id = f"{clip or class_id}_{voice}" + (f"-{number}" if clip is None else "")
-        return UtteranceRow(
-            id=utterance_id,
-            class_id=class_id,
-            clip=clip,
-            text=f"a sentence about {class_id}",
-            text_source="grammar",
-            language="en",
-            voice=voice,
-            source="recorded" if clip is None else "synthesized",
-            engine=None,
-            path=f"speech/{utterance_id}.wav",
-            sample_rate_hz=16000,
-            duration_s=1.5,
-            sha256=_sha("utterance" + utterance_id),
-            quality={},
-        )
+        about = {"voice": voice, "engine": None, "source": "recorded" if clip is None else "synthesized"}
+        return utterance_row(utterance_id, class_id, clip, text=f"a sentence about {class_id}", duration_s=1.5, **about)
 
     return make
 
@@ -117,58 +82,26 @@ def make_review() -> Callable[..., ReviewRow]:
     return make
 
 
-def clip_row(number: int, class_id: str) -> ClipRow:
-    start, end = FIRST_FRAME, FIRST_FRAME + FRAMES - 1
-    clip_id = f"s{number:02d}-d21_{start:06d}-{end:06d}"
-    return ClipRow(
-        id=clip_id,
-        class_id=class_id,
-        person=f"s{number:02d}",
-        dish="d21",
-        video=f"s{number:02d}-d21-cam-002",
-        start_frame=start,
-        end_frame=end,
-        trim=None,
-        fps=FPS,
-        frames=FRAMES,
-        width=192,
-        height=144,
-        duration_s=FRAMES / FPS,
-        path=f"clips/{clip_id}.mp4",
-        sha256=f"{number:064x}",
-        origin=IntervalOrigin(),
-    )
-
-
-def utterance_row(clip: ClipRow) -> UtteranceRow:
-    return UtteranceRow(
-        id=f"{clip.id}_en-us-f1",
-        class_id=clip.class_id,
-        clip=clip.id,
-        text=f"A sentence about {clip.class_id}.",
-        text_source="grammar",
-        language="en",
-        voice="en-us-f1",
-        source="synthesized",
-        engine="espeak 1.52",
-        path=f"speech/{clip.id}_en-us-f1.wav",
-        sample_rate_hz=16000,
-        duration_s=1.0,
-        sha256=clip.sha256[::-1],
-        quality={},
-    )
-
-
 @pytest.fixture
 def clip_factory() -> Callable[..., ClipRow]:
-    """`clip_row`: a clip row by number and class id."""
-    return clip_row
+    """A clip row by number and class id."""
+
+    def make(number: int, class_id: str) -> ClipRow:
+        clip_id = f"s{number:02d}-d21_{FIRST_FRAME:06d}-{FIRST_FRAME + FRAMES - 1:06d}"
+        return clip_row(clip_id, class_id, width=192, height=144, sha256=f"{number:064x}")
+
+    return make
 
 
 @pytest.fixture
 def utterance_factory() -> Callable[[ClipRow], UtteranceRow]:
-    """`utterance_row`: the utterance row of a clip."""
-    return utterance_row
+    """The utterance row of a clip."""
+
+    def make(clip: ClipRow) -> UtteranceRow:
+        about = {"text": f"A sentence about {clip.class_id}.", "voice": "en-us-f1", "engine": "espeak 1.52"}
+        return utterance_row(f"{clip.id}_en-us-f1", clip.class_id, clip.id, sha256=clip.sha256[::-1], **about)
+
+    return make
 
 
 BITS = 12

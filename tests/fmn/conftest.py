@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import made_up_rows
 import msgspec
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import (
     ClassLabel,
     ClipRow,
-    IntervalOrigin,
     SplitPairRow,
     UtteranceRow,
     read_rows,
@@ -75,45 +75,15 @@ def label_of(number: int) -> ClassLabel:
 def clip_row(number: int, index: int) -> ClipRow:
     """Clip ``index`` of class ``number``."""
     name = f"s{index:02d}-d{number:02d}_000001-000010"
-    return ClipRow(
-        id=name,
-        class_id=label_of(number).id,
-        person=f"s{index:02d}",
-        dish=f"d{number:02d}",
-        video=f"s{index:02d}-d{number:02d}-cam-002",
-        start_frame=1,
-        end_frame=10,
-        trim=None,
-        fps=10.0,
-        frames=10,
-        width=64,
-        height=48,
-        duration_s=1.0,
-        path=f"clips/{name}.mp4",
-        sha256=sha(f"clip {name}"),
-        origin=IntervalOrigin(),
-    )
+    return made_up_rows.clip_row(name, label_of(number).id, fps=10.0, width=64, height=48)
 
 
 def utterance_row(number: int, index: int) -> UtteranceRow:
     """The utterance that describes clip ``index`` of class ``number``."""
     clip = clip_row(number, index)
-    return UtteranceRow(
-        id=f"{clip.id}_voice{index}",
-        class_id=clip.class_id,
-        clip=clip.id,
-        text=f"somebody washes thing {number}",
-        text_source="grammar",
-        language="en",
-        voice=f"voice{index}",
-        source="synthesized",
-        engine="none",
-        path=f"speech/{clip.id}_voice{index}.wav",
-        sample_rate_hz=16_000,
-        duration_s=1.0,
-        sha256=sha(f"utterance {clip.id}"),
-        quality={},
-    )
+    about = {"text": f"somebody washes thing {number}", "voice": f"voice{index}", "engine": "none"}
+    name = f"{clip.id}_voice{index}"
+    return made_up_rows.utterance_row(name, clip.class_id, clip.id, sha256=sha(f"utterance {clip.id}"), **about)
 
 
 def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callable[[int], int | None]) -> list[Any]:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from made_up_rows import clip_row
 
 from dataset_tools.build.speaking_again import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
@@ -18,8 +19,6 @@ from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     Augmentation,
-    ClipRow,
-    IntervalOrigin,
     SplitPairRow,
     UtteranceRow,
     read_rows,
@@ -66,29 +65,10 @@ def test_speed_gain_noise_and_room_are_what_is_stated(sine: Callable[..., np.nda
 def workspace(tmp_path: Path) -> Workspace:
     """Rows of eight clips of two classes, without their videos."""
     place = Workspace(tmp_path / "set")
-    rows = []
-    for number in range(8):
-        name = f"s{number + 7:02d}-d20_000001-000050"
-        rows.append(
-            ClipRow(
-                id=name,
-                class_id=("cut_carrot_knife", "wash_apple")[number % 2],
-                person=name[:3],
-                dish="d20",
-                video=f"{name[:7]}-cam-002",
-                start_frame=1,
-                end_frame=50,
-                trim=None,
-                fps=29.4,
-                frames=50,
-                width=64,
-                height=48,
-                duration_s=50 / 29.4,
-                path=f"clips/{name}.mp4",
-                sha256=f"{number:064x}",
-                origin=IntervalOrigin(),
-            )
-        )
+    rows = [
+        clip_row(f"s{number + 7:02d}-d20_000001-000050", ("cut_carrot_knife", "wash_apple")[number % 2])
+        for number in range(8)
+    ]
     write_rows(place.manifests / "clips.jsonl", rows)
     return place
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_rows import utterance_row
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
@@ -91,24 +92,9 @@ def speakers(real_data: Path, tmp_path: Path) -> Path:
             target = tmp_path / "speech" / path.name
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
-            rows.append(
-                UtteranceRow(
-                    id=path.stem,
-                    class_id="wash_plate",
-                    clip=None,
-                    text="",
-                    text_source="recording",
-                    language="en",
-                    voice="other" if voice == names[SECOND_NAME] and number >= 12 else voice,
-                    source="recorded",
-                    engine="none",
-                    path=f"speech/{path.name}",
-                    sample_rate_hz=16_000,
-                    duration_s=1.0,
-                    sha256=sha256_of(target),
-                    quality={},
-                )
-            )
+            name = "other" if voice == names[SECOND_NAME] and number >= 12 else voice
+            about = {"path": f"speech/{path.name}", "sha256": sha256_of(target)}
+            rows.append(utterance_row(path.stem, "wash_plate", None, voice=name, source="recorded", **about))
     write_rows(tmp_path / "manifests" / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
     return tmp_path
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up_rows import clip_row
 from safetensors import safe_open
 
-from dataset_tools.manifests import ClipRow, IntervalOrigin, write_rows
+from dataset_tools.manifests import write_rows
 from fmn.features import pretrain as module
 from fmn.features.backbone import Backbone
 from fmn.features.config import DEMO_VIDEO, VideoFeatureConfig
@@ -29,13 +30,7 @@ def workspace(tmp_path: Path, write_clip: Callable[..., Media]) -> Path:
         clip = write_clip(f"clip{number}", seed=number)
         clip_id = f"s{10 + number}-d01_000001-000040"
         clip.path.rename(root / "clips" / f"{clip_id}.mp4")
-        rows.append(
-            ClipRow(
-                id=clip_id, class_id=class_id, person=f"s{10 + number}", dish="d01", video="cam-002", start_frame=1,
-                end_frame=40, trim=None, fps=25.0, frames=40, width=64, height=48, duration_s=1.6,
-                path=f"clips/{clip_id}.mp4", sha256=clip.sha256, origin=IntervalOrigin(),
-            )
-        )  # fmt: skip
+        rows.append(clip_row(clip_id, class_id, fps=25.0, width=64, height=48, sha256=clip.sha256))
     write_rows(root / "manifests" / "clips.jsonl", rows)
     return root
 

@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from made_up_rows import clip_row, utterance_row
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, write_rows
+from dataset_tools.manifests import write_rows
 
 RATE_HZ = 48_000
 SENTENCES = {"cut_carrot_knife": "I cut the carrot.", "wash_apple": "She washes an apple."}
@@ -52,44 +53,9 @@ def workspace(tmp_path: Path) -> Workspace:
                 picture[80:160, 10 * frame : 10 * frame + 60] = (240, 180, 60)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
-        clips.append(
-            ClipRow(
-                id=name,
-                class_id=class_id,
-                person=name[:3],
-                dish="d21",
-                video=f"{name[:7]}-cam-002",
-                start_frame=1,
-                end_frame=20,
-                trim=None,
-                fps=20.0,
-                frames=20,
-                width=320,
-                height=240,
-                duration_s=1.0,
-                path=place.relative(path),
-                sha256=sha256_of(path),
-                origin=IntervalOrigin(),
-            )
-        )
-        utterances.append(
-            UtteranceRow(
-                id=f"{name}_en",
-                class_id=class_id,
-                clip=name,
-                text=text,
-                text_source="grammar",
-                language="en",
-                voice="en",
-                source="synthesized",
-                engine="espeak",
-                path=f"speech/{name}_en.wav",
-                sample_rate_hz=16000,
-                duration_s=1.0,
-                sha256="0" * 64,
-                quality={"warnings": []},
-            )
-        )
+        about = {"fps": 20.0, "width": 320, "height": 240, "sha256": sha256_of(path)}
+        clips.append(clip_row(name, class_id, **about))
+        utterances.append(utterance_row(f"{name}_en", class_id, name, text=text, voice="en", quality={"warnings": []}))
     write_rows(place.manifests / "clips.jsonl", clips)
     write_rows(place.manifests / "utterances.jsonl", utterances)
     with Ledger(place.ledger) as ledger:  # as synthesis leaves it
