@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dataset_tools.build.build_speech import check_speech, speech_of
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
-from dataset_tools.build.opened_videos import memory_of
+from dataset_tools.build.opened_videos import source_cache
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
@@ -82,8 +82,8 @@ def build_dataset(
     _check_videos(corpus)
     speech_notes = check_speech(options.voices, classes, reviews) if options.speech else ()
     if dry_run:
-        with memory_of(workspace, dry_run=True) as memory, DryRunLedger(workspace.ledger) as ledger:
-            opened = OpenedSources(corpus, memory, jobs, progress)
+        with source_cache(workspace, dry_run=True) as cache, DryRunLedger(workspace.ledger) as ledger:
+            opened = OpenedSources(corpus, cache, jobs, progress)
             summary = _planned(workspace, opened, classes, options, decisions, renamed, ledger)
             return replace(summary, speech_notes=(*speech_notes, *summary.speech_notes))
     with Ledger(workspace.ledger, retry_died=retry_died) as ledger:

@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 @contextmanager
-def memory_of(workspace: Workspace, *, dry_run: bool) -> Iterator[Path]:
+def source_cache(workspace: Workspace, *, dry_run: bool) -> Iterator[Path]:
     """Yields the cache folder of the video contents: that of the workspace, or in a dry run a temporary copy of it."""
     kept = workspace.cache / "sources"
     if not dry_run:
@@ -33,19 +33,19 @@ def memory_of(workspace: Workspace, *, dry_run: bool) -> Iterator[Path]:
         yield copied
 
 
-def with_opened_videos(corpus: Corpus, memory: Path, *, jobs: int, progress: Progress = silent) -> Corpus:
+def with_opened_videos(corpus: Corpus, cache: Path, *, jobs: int, progress: Progress = silent) -> Corpus:
     """Opens the videos that have intervals; unreadable ones are left out, and named in the notes.
 
     Args:
         corpus: a corpus whose videos were located but not opened.
-        memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
+        cache: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
         jobs: number of parallel processes.
         progress: progress callback.
     """
     named = {interval.video: interval.video_file for interval in corpus.annotations.intervals}
     sources, failures = read_sources(
         {name: corpus.videos[name] for name in named.keys() & corpus.videos.keys()},
-        memory,
+        cache,
         jobs=jobs,
         progress=progress,
     )

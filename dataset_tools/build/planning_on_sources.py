@@ -47,7 +47,7 @@ class OpenedSources:
     """The videos of a corpus, opened when plans need them."""
 
     corpus: Corpus
-    memory: Path
+    cache: Path
     jobs: int
     progress: Progress
     retry_died: bool = False
@@ -57,7 +57,7 @@ class OpenedSources:
     def open(self, names: Collection[str]) -> None:
         videos = {name: self.corpus.videos[name] for name in names}
         read, unreadable = read_sources(
-            videos, self.memory, jobs=self.jobs, retry_died=self.retry_died, progress=self.progress
+            videos, self.cache, jobs=self.jobs, retry_died=self.retry_died, progress=self.progress
         )
         self.read |= read
         self.unreadable |= unreadable

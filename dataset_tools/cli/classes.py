@@ -51,7 +51,7 @@ def classes(
 
     Example: fmn-data classes --from intervals.csv --classes 20 -o annotations/classes.yaml
     """
-    from dataset_tools.build.opened_videos import memory_of, with_opened_videos
+    from dataset_tools.build.opened_videos import source_cache, with_opened_videos
     from dataset_tools.classes.interval_counts import audit, support_table
 
     _check_given(options, footage, draft_from, propose, out)
@@ -71,8 +71,8 @@ def classes(
         terminal.result({"dry_run": True, "classes": None})
         return
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS, dry_run=dry_run)
-    with memory_of(place, dry_run=dry_run) as memory:
-        corpus = with_opened_videos(corpus, memory, jobs=DEFAULT_JOBS, progress=terminal.progress)
+    with source_cache(place, dry_run=dry_run) as cache:
+        corpus = with_opened_videos(corpus, cache, jobs=DEFAULT_JOBS, progress=terminal.progress)
     warn_synthetic(terminal, corpus.standin is not None)
     for note in corpus.notes:
         terminal.say(f"  {note}")

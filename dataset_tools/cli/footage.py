@@ -192,7 +192,7 @@ class FootageOptions:
             return open_corpus(
                 _rendered_standin(place, terminal, jobs, dry_run=dry_run) if source is None else Path(source.path)
             )
-        from dataset_tools.build.opened_videos import memory_of
+        from dataset_tools.build.opened_videos import source_cache
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
 
         if recorded is not None and not self.forget_options:
@@ -204,14 +204,14 @@ class FootageOptions:
         if videos is not None:
             terminal.say(f"  videos: {source.videos}")
         say_inherited(terminal, [*inherited.values(), *kept], of)
-        memory = terminal.until_end.enter_context(memory_of(place, dry_run=dry_run))
+        cache = terminal.cleanup.enter_context(source_cache(place, dry_run=dry_run))
         with _explaining_inherited(inherited, of):
             return open_own_footage(
                 Path(source.path),
                 classes,
                 read_with=source.read_with,
                 videos=None if source.videos is None else Path(source.videos),
-                memory=memory,
+                cache=cache,
                 jobs=jobs,
                 progress=terminal.progress,
             )

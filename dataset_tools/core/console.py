@@ -44,7 +44,7 @@ class Terminal:
     Text is shown verbatim: brackets in the name of a folder are not markup.
 
     Attributes:
-        until_end: closed when the command ends; for its temporary folders.
+        cleanup: runs when the command ends; removes its temporary folders.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -52,7 +52,7 @@ class Terminal:
 
         self.as_json = as_json
         self.exit_code = 0
-        self.until_end = ExitStack()
+        self.cleanup = ExitStack()
         self._result: dict[str, Any] = {}
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_FILES
         self.console: Console = Console(stderr=as_json, highlight=False, emoji=False, width=width)
@@ -200,7 +200,7 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
         print_error(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
     finally:
-        terminal.until_end.close()
+        terminal.cleanup.close()
         for number, handler in previous.items():
             signal.signal(number, handler)
     if terminal.exit_code:

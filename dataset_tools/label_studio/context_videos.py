@@ -52,10 +52,10 @@ def shown_videos(
     """
     from dataset_tools.clips.cut_tasks import Span
     from dataset_tools.clips.cutting import cut_key, cut_spans
-    from dataset_tools.video.source_videos import remembered_sources
+    from dataset_tools.video.source_videos import cached_sources
 
     rows = read_ledger(workspace.ledger)
-    sources = remembered_sources(workspace.cache / "sources")
+    sources = cached_sources(workspace.cache / "sources")
     spans: dict[str, tuple[Source, Span]] = {}
     for clip in clips:
         source = sources.get(_source_of(rows.get(f"clip/{clip.id}")))

@@ -70,7 +70,7 @@ class _Task:
 
 def read_sources(
     videos: Mapping[str, Path],
-    memory: Path,
+    cache: Path,
     *,
     jobs: int,
     retry_died: bool = False,
@@ -78,7 +78,7 @@ def read_sources(
 ) -> tuple[dict[str, Source], dict[str, ToolkitError]]:
     """Reads the content hash and the frames of every video, by name.
 
-    A file with the same size, times and inode as before is not read again: the folder ``memory`` holds a note on it.
+    A file with the same size, times and inode as before is not read again: the folder ``cache`` holds a note on it.
     This is only a cache: without it, or with clocks set back, the results are the same, but take longer. A file that
     killed the worker process that read it is not read again either, unless ``retry_died`` is set.
 
@@ -90,7 +90,7 @@ def read_sources(
     unread: dict[_Task, list[str]] = {}  # several names of one file, where they are symbolic links
     for name, path in sorted(videos.items()):
         place = path.resolve()
-        task = _Task(place, memory / f"{place.stem}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.json")
+        task = _Task(place, cache / f"{place.stem}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.json")
         known = _recall(task.note)
         if known is not None and known.is_unchanged():
             sources[name] = known
@@ -111,9 +111,9 @@ def read_sources(
     return sources, failures
 
 
-def remembered_sources(memory: Path) -> dict[str, Source]:
+def cached_sources(cache: Path) -> dict[str, Source]:
     """All videos in the cache that are unchanged, by SHA-256; none is read again."""
-    notes = sorted(memory.glob("*.json")) if memory.is_dir() else []
+    notes = sorted(cache.glob("*.json")) if cache.is_dir() else []
     known = [source for note in notes if (source := _recall(note)) is not None and source.is_unchanged()]
     return {source.sha256: source for source in known}
 

@@ -47,10 +47,10 @@ def test_a_build_of_a_folder_remembers_it(ffmpeg: Callable[..., bytes], run: Cal
     assert Path(inputs.footage.path) == videos
     # A moved folder is known by its content, one of other names is not.
     moved = videos.rename(tmp_path / "moved")
-    check_same_footage(place, open_own_footage(moved, load_classes(), memory=tmp_path / "memory"))
+    check_same_footage(place, open_own_footage(moved, load_classes(), cache=tmp_path / "memory"))
     (moved / "wash apple" / "a.mp4").rename(moved / "wash apple" / "c.mp4")
     with pytest.raises(InputError, match="The data set was built from your own footage"):
-        check_same_footage(place, open_own_footage(moved, load_classes(), memory=tmp_path / "memory"))
+        check_same_footage(place, open_own_footage(moved, load_classes(), cache=tmp_path / "memory"))
 
 
 def test_options_of_the_annotations_are_remembered(ffmpeg: Callable[..., bytes], run: Callable, tmp_path: Path) -> None:

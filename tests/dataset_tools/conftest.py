@@ -211,7 +211,7 @@ def listed() -> Callable[..., Corpus]:
     def opened(folder: Path, text: str | bytes, **options: Any) -> Corpus:
         path = folder / "intervals.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return open_own_footage(path, load_classes(), memory=folder / "memory", **options)
+        return open_own_footage(path, load_classes(), cache=folder / "memory", **options)
 
     return opened
 

@@ -14,7 +14,7 @@ import soundfile
 
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.video.frame_index import read_frame_index
-from dataset_tools.video.source_videos import READER, remembered_sources
+from dataset_tools.video.source_videos import READER, cached_sources
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -57,7 +57,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "note on a video": (
         "json",
         "cache/sources/a.json",
-        lambda root: remembered_sources(root / "cache" / "sources"),
+        lambda root: cached_sources(root / "cache" / "sources"),
         lambda: json.dumps(NOTE).encode(),
     ),
 }

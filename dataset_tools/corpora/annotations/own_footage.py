@@ -72,7 +72,7 @@ def open_own_footage(
     *,
     read_with: ListOptions = DEFAULT_OPTIONS,
     videos: Path | None = None,
-    memory: Path,
+    cache: Path,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> OwnCorpus:
@@ -85,7 +85,7 @@ def open_own_footage(
         classes: class file that defines the words for actions, subjects and objects.
         read_with: options of the reader (`dataset_tools.corpora.annotations.formats.read_intervals`).
         videos: folder that the names of videos are relative to; by default that of the annotation file.
-        memory: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
+        cache: cache folder of the video contents (`dataset_tools.video.source_videos.read_sources`).
         jobs: number of parallel processes.
         progress: progress callback.
 
@@ -101,7 +101,7 @@ def open_own_footage(
     files = {name: video.file for video, name in names.items() if video.file is not None}
     indices: dict[str, FrameIndex] = {}
     if files and (listed.in_seconds or any(row.start is None for row in rows)):
-        sources, _ = read_sources(files, memory, jobs=jobs, progress=progress)
+        sources, _ = read_sources(files, cache, jobs=jobs, progress=progress)
         indices = {name: source.index for name, source in sources.items()}
         timed = {names[videos_by_text[row.video]] for row in rows if row.start is not None}
         check_timestamps({name: indices[name] for name in timed & indices.keys()}, files, listing)
@@ -121,7 +121,7 @@ def open_own_footage(
         intervals.append(replace(interval, is_measured=is_measured, seconds=seconds, frame_rate=frame_rate))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
-    sentences = _write_sentences(rows, intervals, memory.parent / "sentences")
+    sentences = _write_sentences(rows, intervals, cache.parent / "sentences")
     return OwnCorpus(
         root=root,
         annotations=Annotations(

@@ -194,7 +194,7 @@ def test_english_sentences_with_words_in_other_scripts_are_said(
 
     def notes(rows: str) -> list[str]:
         (tmp_path / "list.csv").write_text(f"video,start_frame,end_frame,action,subject,sentence\n{rows}", "utf-8")
-        corpus = open_own_footage(tmp_path / "list.csv", classes, memory=tmp_path / "memory")
+        corpus = open_own_footage(tmp_path / "list.csv", classes, cache=tmp_path / "memory")
         voices = SpeechOptions(sentences=(corpus.sentences,) if corpus.sentences else ())
         options = BuildOptions(per_class=5, short_side=64, voices=voices)
         place = Workspace(tmp_path / "workspace")
@@ -213,7 +213,7 @@ def test_footage_where_the_clips_are_written_is_refused(tmp_path: Path, write_vi
     (tmp_path / "linked").symlink_to(place.clips)
     before = sorted(tmp_path.rglob("*"))
     for folder in (place.clips, tmp_path / "linked"):
-        corpus = open_own_footage(folder, CLASSES, memory=tmp_path.parent / f"{tmp_path.name}-memory" / "sources")
+        corpus = open_own_footage(folder, CLASSES, cache=tmp_path.parent / f"{tmp_path.name}-memory" / "sources")
         with pytest.raises(InputError, match="the folder that the workspace's clips are written to"):
             build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
     assert sorted(tmp_path.rglob("*")) == before

@@ -37,7 +37,7 @@ def corpus(request: pytest.FixtureRequest, write_video: Callable[..., Path], tmp
         listing = tmp_path / "own" / "list.csv"
         videos = [f"cut_carrot_knife/{name}" for name in ("good", "zero", "junk", "gone")]
         listing.write_text("video,label\n" + "".join(f"{video},cut_carrot_knife\n" for video in videos))
-    return open_own_footage(listing, CLASSES, memory=tmp_path / "memory")
+    return open_own_footage(listing, CLASSES, cache=tmp_path / "memory")
 
 
 def test_a_build_fails_with_the_reason_of_the_video(corpus: Corpus, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_without_a_single_clip_the_next_step_is_a_build(tmp_path: Path) -> None:
     folder = tmp_path / "own" / "cut_carrot_knife"
     folder.mkdir(parents=True)
     (folder / "zero.mp4").touch()
-    corpus = open_own_footage(tmp_path / "own", CLASSES, memory=tmp_path / "memory")
+    corpus = open_own_footage(tmp_path / "own", CLASSES, cache=tmp_path / "memory")
     with pytest.raises(InputError) as refused:
         build_dataset(Workspace(tmp_path / "w"), corpus, CLASSES, BuildOptions(speech=False, short_side=32))
     assert refused.value.next_step is not None
@@ -83,7 +83,7 @@ def test_a_dry_run_refuses_a_language_that_the_class_file_lacks(
     file = tmp_path / "classes.yaml"
     file.write_text(re.sub(r"\n +zh: [^\n]*", "", CLASSES.path.read_text("utf-8")), "utf-8")
     classes = load_classes(file)
-    corpus = open_own_footage(tmp_path / "own", classes, memory=tmp_path / "memory")
+    corpus = open_own_footage(tmp_path / "own", classes, cache=tmp_path / "memory")
     options = BuildOptions(short_side=32, voices=SpeechOptions(language="zh"))
     with pytest.raises(InputError, match="Chinese word"):
         build_dataset(Workspace(tmp_path / "w"), corpus, classes, options, dry_run=True)

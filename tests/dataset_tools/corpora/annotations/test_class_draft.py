@@ -79,7 +79,7 @@ def test_every_row_belongs_to_its_class_once_the_draft_is_written(listing, tmp_p
     write_classes(path, draft.classes)
     classes = load_classes(path, count=None)
     assert classes.classes == draft.classes.classes
-    corpus = open_own_footage(listing, classes, memory=tmp_path / "cache" / "sources")
+    corpus = open_own_footage(listing, classes, cache=tmp_path / "cache" / "sources")
     assert [classify(interval, classes).class_id for interval in corpus.annotations.intervals] == [
         *("cut_carrots_knife", "cut_carrots_knife", "cut_carrots"),
         *("take-out_red-peppers_fridge",) * 3,
@@ -106,7 +106,7 @@ def test_keys_have_the_letters_without_their_marks(tmp_path):
     assert [one.id for one in draft.classes.classes] == ["action-1_thing-1", "giessen_al", "giessen_ol", "offnen_tur"]
     write_classes(tmp_path / "classes.yaml", draft.classes)
     classes = load_classes(tmp_path / "classes.yaml", count=None)
-    corpus = open_own_footage(path, classes, memory=tmp_path / "cache" / "sources")
+    corpus = open_own_footage(path, classes, cache=tmp_path / "cache" / "sources")
     found = [classify(interval, classes).class_id for interval in corpus.annotations.intervals]
     assert found == ["offnen_tur", "giessen_ol", "giessen_al", "action-1_thing-1"]
 
@@ -120,7 +120,7 @@ def test_a_key_of_an_earlier_draft_is_still_matched(tmp_path):
         "utf-8",
     )
     classes = load_classes(tmp_path / "classes.yaml", count=None)
-    corpus = open_own_footage(path, classes, memory=tmp_path / "cache" / "sources")
+    corpus = open_own_footage(path, classes, cache=tmp_path / "cache" / "sources")
     assert [classify(interval, classes).class_id for interval in corpus.annotations.intervals] == ["ffnen_t-r"]
 
 

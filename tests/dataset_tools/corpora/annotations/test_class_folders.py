@@ -77,4 +77,4 @@ def test_options_of_lists_in_frames_are_refused(tmp_path: Path) -> None:
 def test_the_videos_of_a_folder_lie_nowhere_else(tmp_path: Path) -> None:
     root = touch(tmp_path / "a", "cut_carrot/a.mp4")
     with pytest.raises(InputError, match="Class folders contain their videos"):
-        open_own_footage(root, load_classes(), videos=tmp_path, memory=tmp_path / "memory")
+        open_own_footage(root, load_classes(), videos=tmp_path, cache=tmp_path / "memory")

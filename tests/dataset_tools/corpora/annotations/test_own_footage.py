@@ -148,7 +148,7 @@ def test_a_file_or_folder_that_is_not_there_is_refused(tmp_path: Path, listing: 
     (tmp_path / "intervals.csv").write_text(HEADER + "a.mp4,1,9,cut,carrot,\n")
     with pytest.raises(InputError):
         open_own_footage(
-            tmp_path / listing, CLASSES, videos=tmp_path / videos if videos else None, memory=tmp_path / "memory"
+            tmp_path / listing, CLASSES, videos=tmp_path / videos if videos else None, cache=tmp_path / "memory"
         )
 
 

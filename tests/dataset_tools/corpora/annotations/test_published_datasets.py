@@ -94,7 +94,7 @@ def test_files_may_have_activitynets_prefix_or_not(listed_as: str, file: str, tm
     content["database"] = {listed_as: content["database"]["sJFgo9H6zNo"]}  # type: ignore[index]
     (tmp_path / file).touch()
     (tmp_path / "x_QOlSCBRmfWY.mp4").touch()
-    corpus = open_own_footage(written(tmp_path, content), load_classes(), memory=tmp_path / "memory")
+    corpus = open_own_footage(written(tmp_path, content), load_classes(), cache=tmp_path / "memory")
     assert list(corpus.videos.values()) == [tmp_path / file]
 
 

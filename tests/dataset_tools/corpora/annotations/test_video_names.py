@@ -99,6 +99,6 @@ def test_class_folders_find_the_files_that_they_list(tmp_path: Path) -> None:
         (tmp_path / "own" / "cut_carrot_knife").mkdir(parents=True, exist_ok=True)
         (tmp_path / "own" / "cut_carrot_knife" / name).touch()
     (tmp_path / "own" / "cut_carrot_knife" / "Tür_öffnen.txt").write_text("It opens.", "utf-8")
-    corpus = open_own_footage(tmp_path / "own", load_classes(), memory=tmp_path / "memory")
+    corpus = open_own_footage(tmp_path / "own", load_classes(), cache=tmp_path / "memory")
     assert len(corpus.videos) == len(corpus.annotations.intervals) == 4
     assert corpus.sentences is not None
