@@ -92,7 +92,7 @@ def annotate_push(
     Example: fmn-data annotate push --dry-run
     """
     from dataset_tools.label_studio.expected_tasks import clips_of, read_items
-    from dataset_tools.label_studio.predictions import read_guesses
+    from dataset_tools.label_studio.predictions import read_predictions
     from dataset_tools.label_studio.push import push
     from dataset_tools.label_studio.task_file import push_to_file
 
@@ -124,7 +124,7 @@ def annotate_push(
         terminal.result({"tasks": count, "dry_run": dry_run})
         return
     if options.from_run is not None:
-        read_guesses(options.from_run)  # to fail before a server is started
+        read_predictions(options.from_run)  # to fail before a server is started
     if options.ids is not None:
         clips_of(options.ids, *read_items(place))
     target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)

@@ -70,7 +70,7 @@ def clips_of(ids: Sequence[str], clips: Sequence[ClipRow], utterances: Sequence[
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedTasks:
     """The expected tasks, one per clip, and their inputs.
 
     Attributes:
@@ -89,7 +89,7 @@ class Wanted:
     without_margin: int
 
 
-def wanted_tasks(
+def expected_tasks(
     workspace: Workspace,
     classes: ClassFile,
     *,
@@ -99,7 +99,7 @@ def wanted_tasks(
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
-) -> Wanted:
+) -> ExpectedTasks:
     """Returns the expected tasks of a workspace, and cuts the videos that they show; contacts no server.
 
     Args:
@@ -131,7 +131,9 @@ def wanted_tasks(
         for clip in clips
     )
     _check_prefill(config, tasks)
-    return Wanted(tasks, config, controls, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin)
+    return ExpectedTasks(
+        tasks, config, controls, {clip.id: clip for clip in clips}, shown, addresses, videos.without_margin
+    )
 
 
 def _check_prefill(config: str, tasks: Sequence[Task]) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.label_studio.connection import answers
-from dataset_tools.label_studio.tasks import Guess, Task, prefilled_class
+from dataset_tools.label_studio.tasks import Prediction, Task, prefilled_class
 from dataset_tools.manifests import PREDICTIONS_FILE, ClipRow, PredictionRow, read_rows
 
 _PREDICTIONS_PER_REQUEST = 1000
 _TASKS_PER_PAGE = 1000
 
 
-def read_guesses(run: Path) -> dict[str, PredictionRow]:
+def read_predictions(run: Path) -> dict[str, PredictionRow]:
     """Reads the predictions of a run, by clip id.
 
     Args:
@@ -35,8 +35,8 @@ def read_guesses(run: Path) -> dict[str, PredictionRow]:
             expected=f"a folder of a trained run with {PREDICTIONS_FILE}",
             next_step=f"create them first: fmn predict {shlex.quote(str(run))}",
         )
-    guesses = {row.id: row for row in read_rows(path, PredictionRow)}
-    models = sorted({row.model for row in guesses.values()})
+    predictions = {row.id: row for row in read_rows(path, PredictionRow)}
+    models = sorted({row.model for row in predictions.values()})
     if len(models) != 1:
         raise InputError(
             f"The predictions are of {len(models)} models: {', '.join(models) or 'none'}",
@@ -44,13 +44,13 @@ def read_guesses(run: Path) -> dict[str, PredictionRow]:
             expected="those of one model",
             next_step=f"create them again: fmn predict {shlex.quote(str(run))}",
         )
-    return guesses
+    return predictions
 
 
-def with_guesses(
+def with_predictions(
     tasks: Sequence[Task],
     clips: Mapping[str, ClipRow],
-    guesses: Mapping[str, PredictionRow],
+    predictions: Mapping[str, PredictionRow],
     classes: ClassFile,
     controls: Mapping[str, str],
 ) -> tuple[Task, ...]:
@@ -61,25 +61,29 @@ def with_guesses(
     Args:
         tasks: one per clip.
         clips: by id.
-        guesses: predictions of one model, by clip id.
+        predictions: predictions of one model, by clip id.
         classes: classes that the model may predict.
         controls: controls of the page.
     """
     known = {one.id: one for one in classes.classes}
-    model = next(iter(guesses.values())).model
-    guessed = []
+    model = next(iter(predictions.values())).model
+    predicted = []
     for task in tasks:
-        row = guesses.get(task.clip_id)
+        row = predictions.get(task.clip_id)
         if row is None or row.class_id not in known or row.clip_sha256 != clips[task.clip_id].sha256:
-            guess = Guess(model, 0.0, task.prefill)
+            prediction = Prediction(model, 0.0, task.prefill)
         else:
             others = [one for one in task.prefill if one["type"] != "taxonomy"]
-            guess = Guess(model, 1 - row.uncertainty, [*prefilled_class(known[row.class_id], controls), *others])
-        guessed.append(replace(task, guess=guess))
-    return tuple(sorted(guessed, key=lambda task: (task.guess.certainty if task.guess else 0.0, task.clip_id)))
+            prediction = Prediction(
+                model, 1 - row.uncertainty, [*prefilled_class(known[row.class_id], controls), *others]
+            )
+        predicted.append(replace(task, prediction=prediction))
+    return tuple(
+        sorted(predicted, key=lambda task: (task.prediction.certainty if task.prediction else 0.0, task.clip_id))
+    )
 
 
-def show_guesses(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> None:
+def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> None:
     """Makes a project prefill its pages with a model's predictions, and present the least certain tasks first.
 
     Args:
@@ -95,9 +99,9 @@ def show_guesses(client: Any, url: str, project: int, tasks: Mapping[int, Task],
         )
         done = {task.id for task in listed if model in str(task.predictions_model_versions or "").split(",")}
         predictions = [
-            {"task": task_id, **task.guess.prediction()}
+            {"task": task_id, **task.prediction.request()}
             for task_id, task in tasks.items()
-            if task.guess is not None and task_id not in done
+            if task.prediction is not None and task_id not in done
         ]
         for start in range(0, len(predictions), _PREDICTIONS_PER_REQUEST):
             client.projects.import_predictions(

@@ -16,8 +16,8 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.connection import answers, connect
-from dataset_tools.label_studio.expected_tasks import Wanted, wanted_tasks
-from dataset_tools.label_studio.predictions import read_guesses, show_guesses, with_guesses
+from dataset_tools.label_studio.expected_tasks import ExpectedTasks, expected_tasks
+from dataset_tools.label_studio.predictions import read_predictions, show_predictions, with_predictions
 from dataset_tools.label_studio.projects import (
     Project,
     default_title,
@@ -30,7 +30,7 @@ from dataset_tools.label_studio.projects import (
 )
 from dataset_tools.label_studio.push_plan import PresentTask, PushPlan, plan_push
 from dataset_tools.label_studio.push_summary import PushSummary
-from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Guess, Task
+from dataset_tools.label_studio.tasks import PREFILL_FIELDS, PREFILL_VERSION, Prediction, Task
 from dataset_tools.label_studio.withdrawn_tasks import without_speech
 from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.speech.recordings.consents import read_withdrawals
@@ -103,9 +103,9 @@ def push(
     """
     progress(_STAGE, 0, 1, "querying the server")
     url = target.url
-    guesses = {} if options.from_run is None else read_guesses(options.from_run)
+    predictions = {} if options.from_run is None else read_predictions(options.from_run)
     with connect(url, target.api_key) as client, nullcontext() if dry_run else reviews_lock(workspace):
-        wanted = wanted_tasks(
+        expected = expected_tasks(
             workspace,
             classes,
             media_url=options.media_url,
@@ -115,17 +115,17 @@ def push(
             dry_run=dry_run,
             progress=progress,
         )
-        if guesses:
-            tasks = with_guesses(wanted.tasks, wanted.clips, guesses, classes, wanted.controls)
-            wanted = replace(wanted, tasks=tasks)
+        if predictions:
+            tasks = with_predictions(expected.tasks, expected.clips, predictions, classes, expected.controls)
+            expected = replace(expected, tasks=tasks)
         project = find_project(client, workspace, url, options.project)
         present = [] if project is None else list(_present(client, url, project))
         is_withdrawn = withdrawn_utterances(workspace)
         withdrawn = _without_withdrawn_speech(present, is_withdrawn)
         present = list({one.id: one for one in (*present, *withdrawn)}.values())
-        plan = _plan(workspace, wanted, project, present, options)
+        plan = _plan(workspace, expected, project, present, options)
         if not dry_run:
-            project = _prepare(client, workspace, url, project, wanted, options)
+            project = _prepare(client, workspace, url, project, expected, options)
             if read_withdrawals(workspace):
                 for other in find_others(client, workspace, url):
                     withdrawn += _without_withdrawn_speech(_present(client, url, other), is_withdrawn)
@@ -133,12 +133,12 @@ def push(
                 for one in withdrawn:
                     client.tasks.update(str(one.id), data=dict(one.data))
             _write(client, url, project, plan, progress)
-            if guesses:
-                by_clip = {task.clip_id: task for task in wanted.tasks}
+            if predictions:
+                by_clip = {task.clip_id: task for task in expected.tasks}
                 untouched = {
                     one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
                 }
-                show_guesses(client, url, project.id, untouched, next(iter(guesses.values())).model)
+                show_predictions(client, url, project.id, untouched, next(iter(predictions.values())).model)
         progress(_STAGE, 1, 1)
     return PushSummary(
         project=project.id if project else None,
@@ -154,21 +154,25 @@ def push(
         reopened=len(plan.reopen),
         gone=plan.gone,
         withdrawn=len(withdrawn),
-        without_margin=wanted.without_margin,
+        without_margin=expected.without_margin,
         dry_run=dry_run,
     )
 
 
 def _plan(
-    workspace: Workspace, wanted: Wanted, project: Project | None, present: Sequence[PresentTask], options: PushOptions
+    workspace: Workspace,
+    expected: ExpectedTasks,
+    project: Project | None,
+    present: Sequence[PresentTask],
+    options: PushOptions,
 ) -> PushPlan:
     """Compares the expected tasks with those of the project (None if there is none yet), given the decisions."""
     reviews = read_reviews(reviews_path(workspace))
-    sources = {task.clip_id: task.data["source_sha256"] for task in wanted.tasks}
-    decisions = standing(reviews, wanted.clips, wanted.utterances, sources)
+    sources = {task.clip_id: task.data["source_sha256"] for task in expected.tasks}
+    decisions = standing(reviews, expected.clips, expected.utterances, sources)
     return plan_push(
-        wanted.tasks,
-        present if options.ids is None else [one for one in present if one.clip_id in wanted.clips],
+        expected.tasks,
+        present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
         settled=decisions.__contains__,
         pulled={row.label_studio.task for row in reviews if project and row.label_studio.project == project.id},
         last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
@@ -205,14 +209,14 @@ def _prepare(
     workspace: Workspace,
     url: str,
     found: Project | None,
-    wanted: Wanted,
+    expected: ExpectedTasks,
     options: PushOptions,
 ) -> Project:
     """Returns the project with the page, folders and annotators that the tasks need; creates it if there is none."""
-    project = found or make_project(client, workspace, url, options.project, wanted.config)
+    project = found or make_project(client, workspace, url, options.project, expected.config)
     try:
-        update_page(client, url, project, wanted.config, by_force=options.replace_config)
-        serve_folders(client, url, project, wanted.addresses.storage_folders())
+        update_page(client, url, project, expected.config, by_force=options.replace_config)
+        serve_folders(client, url, project, expected.addresses.storage_folders())
         if options.annotators is not None:
             with answers(url):
                 client.projects.update(id=project.id, maximum_annotations=options.annotators)
@@ -221,7 +225,7 @@ def _prepare(
             with answers(url):
                 client.projects.delete(project.id)
         raise
-    remember(workspace, url, msgspec.structs.replace(project.link, config=wanted.config))
+    remember(workspace, url, msgspec.structs.replace(project.link, config=expected.config))
     return project
 
 
@@ -260,8 +264,8 @@ def _written(client: Any, project: Project, plan: PushPlan) -> Iterator[int]:
 
 def _request(task: Task, project: Project) -> dict[str, Any]:
     """Returns the task to import, with a prefill under the model version that the project shows."""
-    if task.guess is None and project.model_version != PREFILL_VERSION:
-        task = replace(task, guess=Guess(project.model_version, 0.0, task.prefill))
+    if task.prediction is None and project.model_version != PREFILL_VERSION:
+        task = replace(task, prediction=Prediction(project.model_version, 0.0, task.prefill))
     return task.request()
 
 

@@ -13,7 +13,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.label_studio.expected_tasks import wanted_tasks
+from dataset_tools.label_studio.expected_tasks import expected_tasks
 from dataset_tools.label_studio.labeled_tasks import is_ours
 
 _OWN_FILES = ("classes.yaml", "instructions.html", "labeling.xml", "reviews.jsonl", "skips.jsonl")
@@ -60,7 +60,7 @@ def push_to_file(
             expected="a name for the tasks, such as tasks.json, beside which the page can be written as tasks.xml",
             next_step="choose another name for --out",
         )
-    wanted = wanted_tasks(
+    expected = expected_tasks(
         workspace,
         classes,
         media_url=media_url,
@@ -71,9 +71,9 @@ def push_to_file(
         progress=progress,
     )
     if dry_run:
-        return len(wanted.tasks)
-    write_bytes(page, wanted.config.encode())
-    tasks = [task.request() for task in wanted.tasks]
+        return len(expected.tasks)
+    write_bytes(page, expected.config.encode())
+    tasks = [task.request() for task in expected.tasks]
     write_bytes(path, msgspec.json.format(msgspec.json.encode(tasks), indent=1))
     return len(tasks)
 

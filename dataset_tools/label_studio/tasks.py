@@ -34,7 +34,7 @@ PREFILL_FIELDS = ("trim",)
 
 
 @dataclass(frozen=True)
-class Guess:
+class Prediction:
     """A model's prefill of a task.
 
     Attributes:
@@ -46,7 +46,7 @@ class Guess:
     certainty: float
     prefill: Sequence[Mapping[str, Any]]
 
-    def prediction(self) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """Returns the prediction in Label Studio's import format."""
         return {"model_version": self.model, "score": self.certainty, "result": list(self.prefill)}
 
@@ -59,20 +59,20 @@ class Task:
         clip_id: identifies the task together with ``look``, which counts from 1 how often the clip is shown.
         data: the task's fields, see `make_task`.
         prefill: prefilled results of the page.
-        guess: prefill by a model, if one is used.
+        prediction: prefill by a model, if one is used.
     """
 
     clip_id: str
     look: int
     data: Mapping[str, Any]
     prefill: Sequence[Mapping[str, Any]]
-    guess: Guess | None = None
+    prediction: Prediction | None = None
 
     def request(self) -> dict[str, Any]:
         """Returns the task in Label Studio's import format."""
         predictions = [{"model_version": PREFILL_VERSION, "result": list(self.prefill)}] if self.prefill else []
-        if self.guess is not None:
-            predictions.append(self.guess.prediction())
+        if self.prediction is not None:
+            predictions.append(self.prediction.request())
         return {"data": dict(self.data), "predictions": predictions}
 
 

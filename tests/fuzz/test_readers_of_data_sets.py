@@ -18,7 +18,7 @@ from dataset_tools.decisions.journal import read_reviews
 from dataset_tools.decisions.unread import unread_warning
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.label_studio.export_file import pull_from_file
-from dataset_tools.label_studio.predictions import read_guesses
+from dataset_tools.label_studio.predictions import read_predictions
 from dataset_tools.label_studio.projects import remembered
 from dataset_tools.last_build import read_last_build
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows
@@ -163,7 +163,7 @@ TARGETS: dict[str, tuple[str, str, Callable[[Path], object], Callable[[], bytes]
     "predictions": (
         "rows",
         "runs/fmn/predictions.jsonl",
-        lambda root: read_guesses(root / "runs" / "fmn"),
+        lambda root: read_predictions(root / "runs" / "fmn"),
         rows({"schema": "fmn.prediction/1", "id": CLIP["id"], **GUESS}),
     ),
     "export": ("json", "export.json", pull, export),

@@ -212,7 +212,7 @@ def test_media_are_served_from_clips_and_speech_only(label_studio: Any, make_wor
         assert httpx.get(address, headers=headers).status_code == 404
 
 
-def test_a_models_guesses_prefill_the_page_and_order_the_tasks(
+def test_a_models_predictions_prefill_the_page_and_order_the_tasks(
     label_studio: Any, make_workspace: MakeWorkspace, tmp_path: Path
 ) -> None:
     workspace = make_workspace(THREE)
