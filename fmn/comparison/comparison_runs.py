@@ -165,11 +165,11 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
             else:
                 yield future.result()
     for task in lost:
-        with _workers(1) as (alone, begun):
+        with _workers(1) as (alone, started):
             try:
                 yield alone.submit(run_task, task).result()
             except BrokenProcessPool:
-                if not begun.poll():
+                if not started.poll():
                     raise workers_cannot_start() from None
                 yield RunResult(task, error=_failure(task, "Its training process died twice"))
 
@@ -232,10 +232,10 @@ def _score(task: Task, test: Path) -> None:
 @contextmanager
 def _workers(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
     """A pool of worker processes, killed on an error or an interrupt, and a pipe to read from once one has begun."""
-    pool, begun = _pool(jobs)
-    with begun, pool:
+    pool, started = _pool(jobs)
+    with started, pool:
         try:
-            yield pool, begun
+            yield pool, started
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 end_fork_server()
@@ -245,9 +245,9 @@ def _workers(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
 
 def _pool(jobs: int) -> tuple[ProcessPoolExecutor, Connection]:
     context = worker_context([__name__])  # torch is imported once, not by every worker
-    begun, begins = context.Pipe(duplex=False)
-    arguments = known_encoders(), begins
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=arguments), begun
+    started, start_signal = context.Pipe(duplex=False)
+    arguments = known_encoders(), start_signal
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=arguments), started
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -257,9 +257,9 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.terminate()
 
 
-def _initialize_worker(known: KnownEncoders, begins: Connection) -> None:
+def _initialize_worker(known: KnownEncoders, start_signal: Connection) -> None:
     """Worker initializer: makes it exit with its parent, and reuse what the parent knows about encoders."""
-    begins.send_bytes(b"1")
+    start_signal.send_bytes(b"1")
     _end_with_parent()
     know_encoders(known)
 

@@ -41,7 +41,7 @@ import os, signal, time
 from fmn.comparison.comparison_runs import _pool
 
 if __name__ == "__main__":
-    pool, begun = _pool(1)
+    pool, started = _pool(1)
     print(pool.submit(os.getpid).result(), flush=True)
     pool.submit(time.sleep, 60)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -53,8 +53,8 @@ from pathlib import Path
 from fmn.comparison.comparison_runs import _pool
 
 if __name__ == "__main__":
-    pool, begun = _pool(1)
-    with begun, pool:
+    pool, started = _pool(1)
+    with started, pool:
         parent = pool.submit(os.getppid).result()
         print(parent != os.getpid() and "libtorch" in Path(f"/proc/{parent}/maps").read_text())
 """
@@ -242,10 +242,10 @@ def test_only_a_worker_that_has_begun_can_have_died_of_its_run(
     has_begun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pool(jobs: int) -> tuple[ThreadPoolExecutor, Connection]:
-        begun, begins = Pipe(duplex=False)
+        started, start_signal = Pipe(duplex=False)
         if has_begun:
-            begins.send_bytes(b"1")
-        return ThreadPoolExecutor(jobs, initargs=(begins,)), begun  # which keeps it open
+            start_signal.send_bytes(b"1")
+        return ThreadPoolExecutor(jobs, initargs=(start_signal,)), started  # which keeps it open
 
     def dies(task: Any) -> Any:
         raise BrokenProcessPool  # as the executor's future does
@@ -264,21 +264,21 @@ def test_only_a_worker_that_has_begun_can_have_died_of_its_run(
 
 
 def test_a_command_that_ends_takes_its_workers_with_it() -> None:
-    pool, begun = _pool(1)
+    pool, started = _pool(1)
     pool.submit(time.sleep, 60)
-    started = [*pool._processes.values()]
+    processes = [*pool._processes.values()]
     _kill(pool)
-    for process in started:
+    for process in processes:
         process.join(20)
         assert process.exitcode is not None
     pool.shutdown()
-    begun.close()
+    started.close()
 
 
 def test_ctrl_c_does_not_reach_the_workers() -> None:
     """In a terminal, it is sent to them, too: they would print a traceback, and the command kills them."""
-    pool, begun = _pool(1)
-    with begun, pool:
+    pool, started = _pool(1)
+    with started, pool:
         assert signal.SIGINT in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
 
 
