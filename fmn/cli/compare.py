@@ -55,13 +55,13 @@ def compare(
     """
     from fmn.comparison.compare import compare as compare_systems
     from fmn.comparison.compare import load_both
-    from fmn.comparison.comparison_plan import plan
+    from fmn.comparison.comparison_plan import plan_comparison
     from fmn.comparison.output_files import check_files, write_files
     from fmn.comparison.rendering import rich_tables
 
     folder = out or options.default_folder("compare")
     check_files(folder, latex=latex)
-    planned = plan(
+    planned = plan_comparison(
         options.manifest,
         test or options.manifest.parent / "test.jsonl",
         folder,

@@ -44,12 +44,12 @@ def noise(
     Example: fmn noise manifests/train.jsonl --rates 0,20,40
     """
     from fmn.comparison.compare import load_both
-    from fmn.comparison.comparison_plan import plan
+    from fmn.comparison.comparison_plan import plan_comparison
     from fmn.studies.noise import check_noise_files, check_rates, study_noise
     from fmn.studies.noise_figures import noise_rich
 
     percents = _percents(rates)
-    planned = plan(
+    planned = plan_comparison(
         options.manifest,
         test or options.manifest.parent / "test.jsonl",
         out or options.default_folder(f"noise-{options.preset}"),

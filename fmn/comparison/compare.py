@@ -35,7 +35,7 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     """Trains and tests the missing runs and summarizes all of them; writes runs, but no tables.
 
     Args:
-        comparison: from `fmn.comparison.comparison_plan.plan`.
+        comparison: from `fmn.comparison.comparison_plan.plan_comparison`.
         jobs: runs trained in parallel, and workers for features.
         progress: progress callback.
 

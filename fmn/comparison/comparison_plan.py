@@ -139,7 +139,7 @@ class Entry:
     error: ToolkitError | None = None
 
 
-def plan(
+def plan_comparison(
     train: Path,
     test: Path,
     folder: Path,
@@ -172,28 +172,8 @@ def plan(
             is None: a system that cannot be trained with what fmn can is then left out), or there is no fold 0, but
             there are configurations to try or training.patience.
     """
-    for path in (train, test):
-        if not path.is_file():
-            raise InputError(
-                "There is no such manifest", where=path, expected="a manifest of pairs", next_step="run fmn-data pairs"
-            )
-    if min(budget, seeds) < 1:
-        raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
     changes = dict(changes or {})
-    if changes.get("training.refit"):
-        raise InputError(
-            "The configuration trains on fold 0 (training.refit)",
-            expected="a fold 0 that is not trained on: it selects the configuration of every system",
-            next_step="leave training.refit out",
-        )
-    models = models and [find_system(name).name for name in models]
-    only = changes.get("system")
-    if only is not None and {*(models or system_names())} != {str(only)}:
-        raise InputError(
-            f"The configuration is for one system, {only}, and would replace those of all others",
-            expected="values that all systems share, such as the tuned.json of fmn tune",
-            next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
-        )
+    models = _checked_models((train, test), models, changes, budget, seeds)
     train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
     grids, left_out = _grids(models, preset_name, changes, len(items.classes))
     # The same number for all systems with something to tune, even if their grids differ in length.
@@ -231,6 +211,34 @@ def plan(
         root=root,
         device=str(device_named(device)),
     )
+
+
+def _checked_models(
+    manifests: Sequence[Path], models: Sequence[str] | None, changes: Changes, budget: int, seeds: int
+) -> Sequence[str] | None:
+    """Returns the current names of ``models``, after the checks of `plan_comparison` that need no item."""
+    for path in manifests:
+        if not path.is_file():
+            raise InputError(
+                "There is no such manifest", where=path, expected="a manifest of pairs", next_step="run fmn-data pairs"
+            )
+    if min(budget, seeds) < 1:
+        raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
+    if changes.get("training.refit"):
+        raise InputError(
+            "The configuration trains on fold 0 (training.refit)",
+            expected="a fold 0 that is not trained on: it selects the configuration of every system",
+            next_step="leave training.refit out",
+        )
+    models = models and [find_system(name).name for name in models]
+    only = changes.get("system")
+    if only is not None and {*(models or system_names())} != {str(only)}:
+        raise InputError(
+            f"The configuration is for one system, {only}, and would replace those of all others",
+            expected="values that all systems share, such as the tuned.json of fmn tune",
+            next_step=f"leave out `system` and the values meant for this system only; or use --models {only}",
+        )
+    return models
 
 
 def _grids(

@@ -17,7 +17,7 @@ from typing import Any
 from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.comparison.compare import compare
-from fmn.comparison.comparison_plan import Comparison, plan
+from fmn.comparison.comparison_plan import Comparison, plan_comparison
 from fmn.comparison.output_files import check_files, write_files
 from fmn.data.items import Items, load_items
 from fmn.data.loading import find_device
@@ -55,7 +55,7 @@ def study_noise(
     20 % wrong pairs. An interrupted study resumes: finished runs are reused.
 
     Args:
-        comparison: from `fmn.comparison.comparison_plan.plan`; its first seed also draws the wrong pairs.
+        comparison: from `fmn.comparison.comparison_plan.plan_comparison`; its first seed also draws the wrong pairs.
         rates: rates of wrong pairs, percent.
         jobs: runs trained in parallel.
         progress: progress callback.
@@ -130,7 +130,7 @@ def check_rates(manifest: Path, rates: Sequence[float], seed: int, root: Path | 
 
 def _planned(comparison: Comparison, folder: Path, workspace: Path) -> Comparison:
     """The same comparison on the noisy manifest in ``folder``, with output to ``folder``."""
-    return plan(
+    return plan_comparison(
         folder / "train.jsonl",
         comparison.test,
         folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fmn.cli.options import TrainingOptions, settings_of
-from fmn.comparison.comparison_plan import plan
+from fmn.comparison.comparison_plan import plan_comparison
 from fmn.config import DEMO, as_dict, config_from_dict, flattened, with_values
 from fmn.renamed_keys import KEYS, VALUES, with_new_keys
 from fmn.training.run_folder import default_run
@@ -66,7 +66,7 @@ def test_every_system_of_a_comparison_reads_an_old_key_but_one_notice_is_given(
 ) -> None:
     manifest = workspace / "manifests" / "train.jsonl"
     changes = TrainingOptions(settings=["training.clip_norm=3"]).changes()
-    planned = plan(
+    planned = plan_comparison(
         manifest,
         manifest,
         tmp_path,
@@ -97,7 +97,9 @@ def test_the_old_name_of_a_system_is_accepted(workspace: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("system=fmn_printed is now system=fmn_as_published")
     train, test = (workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test"))
     plans = [
-        plan(train, test, workspace, models=models, preset_name="demo", changes={}, budget=1, seeds=1, device="cpu")
+        plan_comparison(
+            train, test, workspace, models=models, preset_name="demo", changes={}, budget=1, seeds=1, device="cpu"
+        )
         for models in (["cca", "fmn_printed"], ["cca", "fmn_as_published"])
     ]
     assert capsys.readouterr().err.count("the system fmn_printed is now fmn_as_published") == 1

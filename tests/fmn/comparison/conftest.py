@@ -12,7 +12,7 @@ import pytest
 import fmn.comparison.comparison_runs
 import fmn.models.baselines
 from fmn.comparison.compare import compare
-from fmn.comparison.comparison_plan import Comparison, plan
+from fmn.comparison.comparison_plan import Comparison, plan_comparison
 from fmn.comparison.results import Results
 from fmn.config import Config
 
@@ -60,7 +60,7 @@ def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         *models: str, budget: int = 2, seeds: int = 2, changes: Mapping[str, Any] | None = None, **others: Any
     ) -> Comparison:
         manifests = workspace / "manifests"
-        return plan(
+        return plan_comparison(
             manifests / "train.jsonl",
             manifests / "test.jsonl",
             workspace / "runs" / "compare",

@@ -12,7 +12,7 @@ import pytest
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.comparison.compare import _of_capacity, _shared, compare
-from fmn.comparison.comparison_plan import Comparison, Entry, describe, plan
+from fmn.comparison.comparison_plan import Comparison, Entry, describe, plan_comparison
 from fmn.comparison.rendering import markdown
 from fmn.config import as_dict, flattened, preset, with_values
 from fmn.data.items import load_items
@@ -77,7 +77,7 @@ def test_every_system_is_tested_with_fold_0_trained_on(planned: Callable[..., Co
 def test_windows_and_trials_are_the_same_for_every_system(workspace: Path) -> None:
     manifests = workspace / "manifests"
     for budget, expected in ((1, 1), (3, 3), (9, 4)):
-        comparison = plan(
+        comparison = plan_comparison(
             *(manifests / f"{side}.jsonl" for side in ("train", "test")),
             workspace / "runs",
             changes={"video.windows": 4},
@@ -110,7 +110,7 @@ def test_a_system_that_cannot_be_trained_is_left_out_unless_it_is_named(
 
     def planned_with(changes: dict[str, object]) -> Comparison:
         manifests = [workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test")]
-        return plan(*manifests, workspace / "runs", changes=changes, device="cpu")
+        return plan_comparison(*manifests, workspace / "runs", changes=changes, device="cpu")
 
     off: dict[str, object] = {"training.triplet": "off"}
     every, comparison = planned_with({}), planned_with(off)
@@ -136,9 +136,9 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
     with pytest.raises(InputError, match="There is no system 'gpt'"):
         planned("fmn", "gpt")
     with pytest.raises(InputError, match="no such manifest"):
-        plan(workspace / "train.jsonl", workspace / "test.jsonl", workspace / "runs")
+        plan_comparison(workspace / "train.jsonl", workspace / "test.jsonl", workspace / "runs")
     with pytest.raises(InputError, match=r"options\.ridge is unknown"):
-        plan(
+        plan_comparison(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
@@ -146,21 +146,21 @@ def test_what_cannot_be_compared_is_refused(planned: Callable[..., Comparison], 
             changes={"options.ridge": 0.1},
         )
     with pytest.raises(InputError, match="trains on fold 0"):
-        plan(
+        plan_comparison(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
             changes={"training.refit": True},
         )
     with pytest.raises(InputError, match="is for one system, fmn"):
-        plan(
+        plan_comparison(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
             changes=flattened(as_dict(preset("demo"))),  # a whole config.json
         )
     with pytest.raises(InputError, match="is for one system, fmn") as several:
-        plan(
+        plan_comparison(
             workspace / "manifests" / "train.jsonl",
             workspace / "manifests" / "test.jsonl",
             workspace / "runs",
@@ -204,7 +204,7 @@ def test_a_fold_0_that_shares_its_items_is_noted(planned: Callable[..., Comparis
 
 def test_a_whole_configuration_goes_with_its_own_system_alone(workspace: Path) -> None:
     config = with_values(preset("demo"), {"memory.capacity": 33})
-    planned = plan(
+    planned = plan_comparison(
         workspace / "manifests" / "train.jsonl",
         workspace / "manifests" / "test.jsonl",
         workspace / "runs",

@@ -13,7 +13,7 @@ import fmn.comparison.comparison_runs
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.cli.main import app
-from fmn.comparison.comparison_plan import Comparison, plan
+from fmn.comparison.comparison_plan import Comparison, plan_comparison
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.studies.noise import study_noise
@@ -114,7 +114,7 @@ def test_too_few_pairs_are_refused(workspace: Path) -> None:
 @pytest.fixture
 def planned(workspace: Path) -> Comparison:
     manifests = workspace / "manifests"
-    return plan(
+    return plan_comparison(
         manifests / "train.jsonl",
         manifests / "test.jsonl",
         workspace / "runs" / "noise",

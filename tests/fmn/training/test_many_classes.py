@@ -12,7 +12,7 @@ import torch
 import fmn.training.train
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from fmn.comparison.comparison_plan import plan
+from fmn.comparison.comparison_plan import plan_comparison
 from fmn.config import PRESETS, Config, MemoryConfig, as_published, with_values
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory_capacity import capacity_note, with_capacity
@@ -167,7 +167,9 @@ def test_a_comparison_plans_as_many_slots(workspace: Path, config: Config) -> No
     assert config.memory == MemoryConfig()
 
     def planned(changes: dict[str, int]) -> tuple[int | None, str]:
-        comparison = plan(*manifests, workspace / "runs", models=["fmn"], changes=changes, budget=1, device="cpu")
+        comparison = plan_comparison(
+            *manifests, workspace / "runs", models=["fmn"], changes=changes, budget=1, device="cpu"
+        )
         ((tried,),) = comparison.candidates.values()
         return tried.config.memory.capacity, tried.folder.name
 

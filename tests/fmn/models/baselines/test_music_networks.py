@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dataset_tools.core.errors import InputError
-from fmn.comparison.comparison_plan import plan
+from fmn.comparison.comparison_plan import plan_comparison
 from fmn.config import Config, with_values
 from fmn.data.batches import Batch
 from fmn.data.sequences import Sequences
@@ -150,7 +150,9 @@ def test_musicnn_without_its_only_loss_is_not_trained_but_can_be_evaluated(works
     with pytest.raises(InputError, match="musicnn has no other loss than the triplet loss"):
         plan_training(manifest, off)
     with pytest.raises(InputError, match="musicnn has no other loss") as refused:
-        plan(manifest, test, workspace / "compare", models=["fmn", "musicnn"], changes={"training.triplet": "off"})
+        plan_comparison(
+            manifest, test, workspace / "compare", models=["fmn", "musicnn"], changes={"training.triplet": "off"}
+        )
     assert "--models" in (refused.value.next_step or "")
     expected = evaluate(run, test).metrics
     written = json.loads((run / "config.json").read_text())
