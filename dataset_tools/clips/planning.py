@@ -58,26 +58,7 @@ def plan_clips(
         InputError: no interval belongs to a class; or ``shortfall`` is ``stop`` and a class falls short (every such
             class is named).
     """
-    candidates: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
-    refusals: list[Refusal] = []
-    for interval in corpus.annotations.intervals:
-        matches = classify(interval, classes)
-        if matches.status == "none":
-            continue
-        reason = _why_unfit(interval, matches.candidates, corpus, min_frames)
-        if reason is not None:
-            refusals.append(Refusal(interval, "skipped", reason))
-        elif interval.id not in known.failed:
-            candidates[matches.candidates[0]].append(interval)
-    if not refusals and not known.failed and not any(candidates.values()):
-        raise InputError(
-            "No annotated interval belongs to any of the classes",
-            where=corpus.annotations.path,
-            expected=f"intervals of the classes of {classes.path}",
-            next_step=f"draft a class file with: {corpus.draft_command}; or name yours with --class-file"
-            if corpus.draft_command
-            else "see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
-        )
+    candidates, refusals = _candidates(corpus, classes, known, min_frames)
     taken: dict[str, list[Interval]] = defaultdict(list)
     samplers: dict[str, IntervalSampler] = {}
     planned: dict[str, list[PlannedClip]] = {}
@@ -111,6 +92,37 @@ def plan_clips(
     clips = _without_shared_frames(sorted(chain.from_iterable(planned.values()), key=lambda clip: clip.id))
     refusals.sort(key=lambda refusal: refusal.interval.index)
     return Plan(tuple(clips), tuple(refusals), shortfalls, tuple(sorted(left_out, key=lambda clip: clip.id)))
+
+
+def _candidates(
+    corpus: Corpus, classes: ClassFile, known: SourceStatus, min_frames: int
+) -> tuple[dict[str, list[Interval]], list[Refusal]]:
+    """Returns the intervals that can become clips, by class, and those that never can.
+
+    Raises:
+        InputError: no interval belongs to a class.
+    """
+    candidates: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
+    refusals: list[Refusal] = []
+    for interval in corpus.annotations.intervals:
+        matches = classify(interval, classes)
+        if matches.status == "none":
+            continue
+        reason = _why_unfit(interval, matches.candidates, corpus, min_frames)
+        if reason is not None:
+            refusals.append(Refusal(interval, "skipped", reason))
+        elif interval.id not in known.failed:
+            candidates[matches.candidates[0]].append(interval)
+    if not refusals and not known.failed and not any(candidates.values()):
+        raise InputError(
+            "No annotated interval belongs to any of the classes",
+            where=corpus.annotations.path,
+            expected=f"intervals of the classes of {classes.path}",
+            next_step=f"draft a class file with: {corpus.draft_command}; or name yours with --class-file"
+            if corpus.draft_command
+            else "see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
+        )
+    return candidates, refusals
 
 
 def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
