@@ -53,7 +53,7 @@ class _Task:
     source: Path
     target: Path
     copy_id: str
-    done: Augmentation
+    parameters: Augmentation
     seed: int
     number: int
 
@@ -62,8 +62,8 @@ class _Task:
 
     def key(self) -> str:
         """Cache key: SHA-256 of everything that the copy depends on."""
-        row = self.original
-        inputs = [_VERSION, row.sha256, row.text, row.class_id, self.seed, self.number, msgspec.to_builtins(self.done)]
+        row, parameters = self.original, msgspec.to_builtins(self.parameters)
+        inputs = [_VERSION, row.sha256, row.text, row.class_id, self.seed, self.number, parameters]
         return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 
@@ -115,7 +115,7 @@ def augment(
     if dry_run:
         for task in todo:
             ledger.record(LedgerRow(id=f"copy/{task.copy_id}", status="skipped", stage=_STAGE))
-            rows.append(msgspec.structs.replace(task.original, id=task.copy_id, sha256="", augmented=task.done))
+            rows.append(msgspec.structs.replace(task.original, id=task.copy_id, sha256="", augmented=task.parameters))
         todo = []
     if tasks:
         progress(_STAGE, len(rows) + len(failures), len(tasks))
@@ -135,23 +135,23 @@ def augment(
     return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
 
 
-def changed(samples: Samples, done: Augmentation, random: np.random.Generator) -> Samples:
+def augmented(samples: Samples, parameters: Augmentation, random: np.random.Generator) -> Samples:
     """Applies speed, reverberation, noise and gain, in this order, to samples [n] at 16 kHz.
 
     The noise falls by 3 dB per octave (pink), as kitchen noise roughly does; its power is relative to the mean power of
     the reverberant signal. The room impulse response is a direct path plus decaying noise 10 dB below it.
     """
-    faster = resampled(samples, round(SAMPLE_RATE_HZ * done.speed))
-    tail_s = np.arange(round(done.room_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    tail = random.standard_normal(len(tail_s)) * 10 ** (-3 * tail_s / done.room_s)
+    faster = resampled(samples, round(SAMPLE_RATE_HZ * parameters.speed))
+    tail_s = np.arange(round(parameters.room_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = random.standard_normal(len(tail_s)) * 10 ** (-3 * tail_s / parameters.room_s)
     tail *= np.sqrt(0.1 / (tail**2).sum())
     response = np.concatenate([[1.0], tail])
     length = len(faster) + len(response) - 1
     wet = np.fft.irfft(np.fft.rfft(faster, length) * np.fft.rfft(response, length), length)
     spectrum = np.fft.rfft(random.standard_normal(length))
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), length)
-    noise *= np.sqrt((wet**2).mean() / (noise**2).mean()) * 10 ** (-done.snr_db / 20)
-    loud: Samples = (wet + noise) * 10 ** (done.gain_db / 20)
+    noise *= np.sqrt((wet**2).mean() / (noise**2).mean()) * 10 ** (-parameters.snr_db / 20)
+    loud: Samples = (wet + noise) * 10 ** (parameters.gain_db / 20)
     return loud
 
 
@@ -159,9 +159,9 @@ def _task(row: UtteranceRow, number: int, seed: int, ranges: Ranges, workspace: 
     copy_id = f"{row.id}_aug{number}"
     random = generator(seed, "augment", copy_id)
     drawn = {name: round(float(random.uniform(*between)), 3) for name, between in asdict(ranges).items()}
-    done = Augmentation(original=row.id, **drawn)
+    parameters = Augmentation(original=row.id, **drawn)
     source, target = workspace.root / row.path, workspace.speech / f"{copy_id}.wav"
-    return _Task(row, source, target, copy_id, done, seed, number)
+    return _Task(row, source, target, copy_id, parameters, seed, number)
 
 
 def _copy(task: _Task) -> UtteranceRow:
@@ -173,11 +173,12 @@ def _copy(task: _Task) -> UtteranceRow:
     if sha256_of(task.source) != task.original.sha256:
         raise SampleError("The original changed while it was copied", where=task.source, next_step="run it again")
     samples = decode(task.source).mono()
-    loud = changed(samples, task.done, generator(task.seed, "augment", task.copy_id, "sound"))
+    loud = augmented(samples, task.parameters, generator(task.seed, "augment", task.copy_id, "sound"))
     peak = float(np.abs(loud).max())
-    done = task.done
+    parameters = task.parameters
     if peak > _HIGHEST_PEAK:  # record the gain that was applied
-        done = msgspec.structs.replace(done, gain_db=round(done.gain_db + 20 * log10(_HIGHEST_PEAK / peak), 3))
+        gain_db = round(parameters.gain_db + 20 * log10(_HIGHEST_PEAK / peak), 3)
+        parameters = msgspec.structs.replace(parameters, gain_db=gain_db)
         loud *= _HIGHEST_PEAK / peak
     quality = measure(Sound(loud[:, None], SAMPLE_RATE_HZ))
     warnings = judge(quality, Limits(), where=task.copy_id)
@@ -191,5 +192,5 @@ def _copy(task: _Task) -> UtteranceRow:
         sha256=sha256_of(task.target),
         quality=quality.as_dict(warnings),
         review=None,
-        augmented=done,
+        augmented=parameters,
     )

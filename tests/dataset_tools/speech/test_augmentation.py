@@ -27,7 +27,7 @@ from dataset_tools.manifests import (
 from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
-from dataset_tools.speech.augmentation import Ranges, augment, changed
+from dataset_tools.speech.augmentation import Ranges, augment, augmented
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.synthesis import SpeechOptions
 
@@ -35,7 +35,7 @@ CLASSES = load_classes()
 RATE_HZ = 16000
 
 
-def done(**values: float) -> Augmentation:
+def parameters(**values: float) -> Augmentation:
     """Nothing, unless it is said: no noise (200 dB below), a room without a tail."""
     return Augmentation(original="x", **({"speed": 1.0, "gain_db": 0.0, "room_s": 0.001, "snr_db": 200.0} | values))
 
@@ -43,20 +43,20 @@ def done(**values: float) -> Augmentation:
 def test_speed_gain_noise_and_room_are_what_is_stated(sine: Callable[..., np.ndarray]) -> None:
     tone = sine(1000, -20, 2.0, RATE_HZ)
     random = np.random.default_rng(0)
-    faster = changed(tone, done(speed=1.1), random)
+    faster = augmented(tone, parameters(speed=1.1), random)
     assert len(faster) == pytest.approx(len(tone) / 1.1, rel=0.01)
     peak_hz = np.abs(np.fft.rfft(faster[:16000], 160000)).argmax() / 10
     assert peak_hz == pytest.approx(1100, abs=1)
-    louder = changed(tone, done(gain_db=6.0), np.random.default_rng(0))
-    plain = changed(tone, done(), np.random.default_rng(0))
+    louder = augmented(tone, parameters(gain_db=6.0), np.random.default_rng(0))
+    plain = augmented(tone, parameters(), np.random.default_rng(0))
     assert 20 * np.log10(np.std(louder) / np.std(plain)) == pytest.approx(6, abs=0.01)
-    noisy = changed(tone, done(snr_db=10.0), np.random.default_rng(0))
+    noisy = augmented(tone, parameters(snr_db=10.0), np.random.default_rng(0))
     noise = noisy - plain[: len(noisy)]
     assert 10 * np.log10((plain**2).mean() / (noise**2).mean()) == pytest.approx(10, abs=0.1)
 
     click = np.zeros(RATE_HZ)
     click[100] = 0.5
-    room = changed(click, done(room_s=0.4), np.random.default_rng(0))
+    room = augmented(click, parameters(room_s=0.4), np.random.default_rng(0))
     levels = [10 * np.log10((room[start : start + 800] ** 2).mean()) for start in (600, 600 + 3200)]
     assert levels[0] - levels[1] == pytest.approx(60 * 0.2 / 0.4, abs=3)  # 0.2 s later
 
