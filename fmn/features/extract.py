@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmn.features.cache import FeatureCache
+    from fmn.features.encoding import Encoding
     from fmn.features.simple_features import Measures
     from fmn.features.windows import ClipWindows
 
@@ -76,19 +77,16 @@ def extract_video(
         from fmn.features.feature_files import load_feature_files
 
         return load_feature_files(items, Path(config.features), axes=1, pooling=config.pooling)
+    extraction = _Extraction("video features", items, cache, jobs, progress, networks, dry_run)
     if config.kind == "encoder":
-        if dry_run and not comes_with_package(VIDEO, config.encoder):
-            return _not_known(items)
         from fmn.features.encoding import ClipEncoding
 
-        clips = KnownEncoding(config, lambda: _loaded_once(networks, config, lambda: ClipEncoding(config, device)))
-        return _encoded("video features", items, clips, cache, jobs, progress, dry_run=dry_run)
+        return extraction.encoded(VIDEO, config, lambda: ClipEncoding(config, device))
     if config.kind in TRIVIAL_DIMS:
         from fmn.features.simple_features import clip_measures
 
-        return _measured("video features", items, clip_measures(config.kind), cache, jobs, progress, dry_run=dry_run)
+        return extraction.measured(clip_measures(config.kind))
     from fmn.features.backbone import Backbone
-    from fmn.features.cache import FeatureCache
     from fmn.features.flow import estimator
     from fmn.features.pipeline import clip_features
     from fmn.features.windows import read_windows
@@ -96,8 +94,8 @@ def extract_video(
     if config.flow != "none":
         estimator(config.flow)  # raise here if the method is missing, not for every clip
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
-        backbone = _loaded_once(networks, config, lambda: Backbone(config, device))
-        store = FeatureCache(cache, backbone.source, dim=config.dim, axes=2 if config.pooling == "none" else 1)
+        backbone = extraction.loaded_once(config, lambda: Backbone(config, device))
+        store = extraction.store(backbone.source, config.dim, axes=2 if config.pooling == "none" else 1)
 
         def compute(missing: Sequence[Media]) -> Computed:
             def read(item: Media) -> ClipWindows | ToolkitError:
@@ -105,9 +103,7 @@ def extract_video(
 
             return clip_features(missing, read, backbone, jobs=jobs, shared=device == "cpu", pooling=config.pooling)
 
-        features = _collected(
-            "video features", items, store, compute, jobs, progress, note=config.note, dry_run=dry_run
-        )
+        features = extraction.collected(store, compute, note=config.note)
         return replace(features, trained_on=backbone.trained_on & {item.sha256 for item in items})
 
 
@@ -129,117 +125,148 @@ def extract_audio(
     Returns:
         Values float32 ``[frames, dim]``, with MFCC frames 10 ms apart by default, and the failures.
     """
-    from fmn.features.audio import read_audio
-    from fmn.features.cache import FeatureCache
-    from fmn.features.log_mel import LogMel
-    from fmn.features.mfcc import Mfcc
-
     if config.kind == "features":
         from fmn.features.feature_files import load_feature_files, with_layers
 
         return with_layers(load_feature_files(items, Path(config.features), axes=2), config)
+    extraction = _Extraction("audio features", items, cache, jobs, progress, networks, dry_run)
     if config.kind == "encoder":
-        if dry_run and not comes_with_package(SPEECH, config.encoder):
-            return _not_known(items)
         from fmn.features.encoding import UtteranceEncoding
 
-        speech = KnownEncoding(
-            config, lambda: _loaded_once(networks, config, lambda: UtteranceEncoding(config, device))
-        )
-        return _encoded("audio features", items, speech, cache, jobs, progress, dry_run=dry_run)
+        return extraction.encoded(SPEECH, config, lambda: UtteranceEncoding(config, device))
     if config.kind in TRIVIAL_DIMS:
         from fmn.features.simple_features import utterance_measures
 
-        measures = utterance_measures(config.kind)
-        return _measured("audio features", items, measures, cache, jobs, progress, dry_run=dry_run)
+        return extraction.measured(utterance_measures(config.kind))
+    from fmn.features.audio import read_audio
+    from fmn.features.log_mel import LogMel
+    from fmn.features.mfcc import Mfcc
+
     with threads(1):
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
-        store = FeatureCache(cache, _audio_source(config), dim=config.dim, axes=2)
+        store = extraction.store(_audio_source(config), config.dim, axes=2)
 
         def of(media: Media) -> Feature:
             return sequence(read_audio(media.path, config.sample_rate_hz)).numpy()
 
-        features = _each("audio features", items, store, lambda: of, jobs, progress, dry_run=dry_run)
-        return replace(features, band=config.band)
+        return replace(extraction.each(store, lambda: of), band=config.band)
 
 
-def _loaded_once(
-    networks: Networks | None, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Result]
-) -> Result:
-    """Returns the network of a configuration from ``networks``, or loads it."""
-    if networks is None:
-        return load()
-    if config not in networks:
-        networks[config] = load()
-    network: Result = networks[config]
-    return network
+@dataclass(frozen=True)
+class _Extraction:
+    """The arguments of `extract_video` or `extract_audio`, and the name of the stage in its progress."""
 
+    stage: str
+    items: Sequence[Media]
+    cache: Path
+    jobs: int
+    progress: Progress
+    networks: Networks | None
+    dry_run: bool
 
-def _measured(
-    stage: str,
-    items: Sequence[Media],
-    measures: Measures,
-    cache: Path,
-    jobs: int,
-    progress: Progress,
-    *,
-    dry_run: bool,
-) -> FeatureSet:
-    """Computes trivial features, cached like all features."""
-    from fmn.features.cache import FeatureCache
+    def store(self, source: str, dim: int, axes: int) -> FeatureCache:
+        from fmn.features.cache import FeatureCache
 
-    store = FeatureCache(cache, measures.source, dim=measures.dim, axes=measures.axes)
-    return _each(stage, items, store, lambda: lambda media: measures.of(media.path), jobs, progress, dry_run=dry_run)
+        return FeatureCache(self.cache, source, dim=dim, axes=axes)
 
+    def loaded_once(self, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Result]) -> Result:
+        """Returns the network of a configuration from ``networks``, or loads it."""
+        if self.networks is None:
+            return load()
+        if config not in self.networks:
+            self.networks[config] = load()
+        network: Result = self.networks[config]
+        return network
 
-def _encoded(
-    stage: str,
-    items: Sequence[Media],
-    encoding: KnownEncoding,
-    cache: Path,
-    jobs: int,
-    progress: Progress,
-    *,
-    dry_run: bool,
-) -> FeatureSet:
-    """Computes features with a pretrained encoder, item by item, cached like all features."""
-    from fmn.features.cache import FeatureCache
+    def measured(self, measures: Measures) -> FeatureSet:
+        """Computes trivial features."""
+        store = self.store(measures.source, measures.dim, measures.axes)
+        return self.each(store, lambda: lambda media: measures.of(media.path))
 
-    facts = encoding.facts
-    store = FeatureCache(cache, facts.source, dim=facts.dim, axes=facts.axes)
-    features = _each(
-        stage, items, store, lambda: encoding.loaded().of, jobs, progress, note=facts.note, dry_run=dry_run
-    )
-    return replace(features, space=facts.space, band=facts.band)
+    def encoded(
+        self, group: str, config: VideoFeatureConfig | AudioFeatureConfig, load: Callable[[], Encoding]
+    ) -> FeatureSet:
+        """Computes features with a pretrained encoder; as if none were cached in a dry run that must not load it."""
+        if self.dry_run and not comes_with_package(group, config.encoder):
+            import numpy as np
 
+            values = {item.sha256: np.zeros(0, np.float32) for item in self.items}
+            return FeatureSet(0, values, computed=len(values))
+        encoding = KnownEncoding(config, lambda: self.loaded_once(config, load))
+        facts = encoding.facts
+        store = self.store(facts.source, facts.dim, facts.axes)
+        features = self.each(store, lambda: encoding.loaded().of, note=facts.note)
+        return replace(features, space=facts.space, band=facts.band)
 
-def _not_known(items: Sequence[Media]) -> FeatureSet:
-    """Returns the features of a dry run by a pretrained encoder that is not loaded, as if none were cached."""
-    import numpy as np
+    def each(
+        self, store: FeatureCache, load: Callable[[], Callable[[Media], Feature]], *, note: str | None = None
+    ) -> FeatureSet:
+        """Computes features that are not cached, one by one; ``load`` returns the function, if there are any."""
 
-    values = {item.sha256: np.zeros(0, np.float32) for item in items}
-    return FeatureSet(0, values, computed=len(values))
+        def compute(missing: Sequence[Media]) -> Computed:
+            work = load()
+            return overlapped(lambda item: _isolated(item, store, work), missing, self.jobs)
 
+        with threads(1):
+            return self.collected(store, compute, note=note)
 
-def _each(
-    stage: str,
-    items: Sequence[Media],
-    store: FeatureCache,
-    load: Callable[[], Callable[[Media], Feature]],
-    jobs: int,
-    progress: Progress,
-    *,
-    note: str | None = None,
-    dry_run: bool = False,
-) -> FeatureSet:
-    """Computes features that are not cached, item by item, with the function that ``load`` returns if there are any."""
+    def collected(
+        self, store: FeatureCache, compute: Callable[[Sequence[Media]], Computed], *, note: str | None
+    ) -> FeatureSet:
+        """Reads cached features, caches computed ones, rejects those that are not finite; in the order of the items.
 
-    def compute(missing: Sequence[Media]) -> Computed:
-        work = load()
-        return overlapped(lambda item: _isolated(item, store, work), missing, jobs)
+        The file of a cached feature has to have the content that it was computed from, like the file of one to compute.
+        Of several files with the same SHA-256, all are checked, and one with that content is computed.
+        """
+        from fmn.features.cache import CachedFeatures
 
-    with threads(1):
-        return _collected(stage, items, store, compute, jobs, progress, note=note, dry_run=dry_run)
+        if not self.dry_run:
+            store.clear_partial()
+        files = distinct(self.items)
+        order = dict.fromkeys(item.sha256 for item in files)
+        found = {key for key in order if store.get(key) is not None}
+        copies = Counter(item.sha256 for item in files)
+        to_check = [item for item in files if self.dry_run or item.sha256 in found or copies[item.sha256] > 1]
+        unknown = [item for item in to_check if not store.contents.is_known(item)]
+        changed: dict[tuple[str, Path], ToolkitError] = {}
+        check = partial(store.contents.error, keep=not self.dry_run)
+        for number, (item, error) in enumerate(overlapped(check, unknown, self.jobs), start=1):
+            if error is not None:
+                changed[item.sha256, item.path] = error
+            self.progress("file contents", number, len(unknown), item.name)
+        first = {item.sha256: item for item in reversed(files) if (item.sha256, item.path) not in changed}
+        failures = {key: error for (key, _), error in changed.items() if key not in first}
+        found -= failures.keys()
+        missing = [first[key] for key in order if key not in found and key not in failures]
+        cached, done = len(found), len(found) + len(failures)
+        if self.dry_run:
+            found |= {item.sha256 for item in missing}
+            missing = []
+        self.progress(self.stage, done, len(order), "from the cache" if done else "")
+        for item, feature in compute(missing) if missing else ():
+            if isinstance(feature, ToolkitError):
+                failures[item.sha256] = feature
+            elif not store.fits(feature):
+                failures[item.sha256] = SampleError(
+                    f"The feature of {item.name} contains NaN or infinity",
+                    where=item.path,
+                    expected="finite numbers",
+                    next_step="check the weights of the backbone",
+                )
+            else:
+                store.put(item.sha256, feature)
+                found.add(item.sha256)
+            done += 1
+            self.progress(self.stage, done, len(order), item.name)
+        return FeatureSet(
+            dim=store.dim,
+            values=CachedFeatures(store, (key for key in order if key in found)),
+            failures={key: failures[key] for key in order if key in failures},
+            source=store.source,
+            computed=len(found) - cached,
+            note=note,
+            changed={key: error for key, error in changed.items() if key[0] in first},
+        )
 
 
 def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result]) -> Result | ToolkitError:
@@ -257,73 +284,6 @@ def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result])
             where=item.path,
             next_step="check the file; if it plays, report this",
         )
-
-
-def _collected(
-    stage: str,
-    items: Sequence[Media],
-    store: FeatureCache,
-    compute: Callable[[Sequence[Media]], Computed],
-    jobs: int,
-    progress: Progress,
-    *,
-    note: str | None,
-    dry_run: bool,
-) -> FeatureSet:
-    """Reads cached features and caches computed ones, rejects those that are not finite, and orders all like the items.
-
-    The file of a cached feature has to have the content that it was computed from, like the file of one to compute. Of
-    several files with the same SHA-256, all are checked, and one with that content is computed.
-    """
-    from fmn.features.cache import CachedFeatures
-
-    if not dry_run:
-        store.clear_partial()
-    files = distinct(items)
-    order = dict.fromkeys(item.sha256 for item in files)
-    found = {key for key in order if store.get(key) is not None}
-    copies = Counter(item.sha256 for item in files)
-    to_check = [item for item in files if dry_run or item.sha256 in found or copies[item.sha256] > 1]
-    unknown = [item for item in to_check if not store.contents.is_known(item)]
-    changed: dict[tuple[str, Path], ToolkitError] = {}
-    check = partial(store.contents.error, keep=not dry_run)
-    for number, (item, error) in enumerate(overlapped(check, unknown, jobs), start=1):
-        if error is not None:
-            changed[item.sha256, item.path] = error
-        progress("file contents", number, len(unknown), item.name)
-    first = {item.sha256: item for item in reversed(files) if (item.sha256, item.path) not in changed}
-    failures = {key: error for (key, _), error in changed.items() if key not in first}
-    found -= failures.keys()
-    missing = [first[key] for key in order if key not in found and key not in failures]
-    cached, done = len(found), len(found) + len(failures)
-    if dry_run:
-        found |= {item.sha256 for item in missing}
-        missing = []
-    progress(stage, done, len(order), "from the cache" if done else "")
-    for item, feature in compute(missing) if missing else ():
-        if isinstance(feature, ToolkitError):
-            failures[item.sha256] = feature
-        elif not store.fits(feature):
-            failures[item.sha256] = SampleError(
-                f"The feature of {item.name} contains NaN or infinity",
-                where=item.path,
-                expected="finite numbers",
-                next_step="check the weights of the backbone",
-            )
-        else:
-            store.put(item.sha256, feature)
-            found.add(item.sha256)
-        done += 1
-        progress(stage, done, len(order), item.name)
-    return FeatureSet(
-        dim=store.dim,
-        values=CachedFeatures(store, (key for key in order if key in found)),
-        failures={key: failures[key] for key in order if key in failures},
-        source=store.source,
-        computed=len(found) - cached,
-        note=note,
-        changed={key: error for key, error in changed.items() if key[0] in first},
-    )
 
 
 def _audio_source(config: AudioFeatureConfig) -> str:
