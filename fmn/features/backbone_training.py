@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,25 +148,18 @@ def train_stream(
             network.load_state_dict(saved["network"])
             optimizer.load_state_dict(saved["optimizer"])
             losses = saved["losses"]
+
+        def loss_of(pixels: NDArray[Any], targets: Tensor) -> Tensor:
+            x = scale(torch.from_numpy(pixels).to(device))
+            if stream == "rgb" and recipe.jitter:
+                x = _jittered(x, recipe.jitter)
+            return label_loss(network(x), targets.to(device), actions, recipe)
+
         for epoch in range(len(losses), recipe.epochs):
-            network.train()
             torch.manual_seed(_seed(recipe, stream, "dropout", epoch))
-            total = torch.zeros((), device=device)
-            for step, (pixels, targets) in enumerate(
-                _batches(stream, clips, labels, config, recipe, store, epoch, jobs)
-            ):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_schedule(epoch * steps + step, recipe.epochs * steps, recipe)
-                x = scale(torch.from_numpy(pixels).to(device))
-                if stream == "rgb" and recipe.jitter:
-                    x = _jittered(x, recipe.jitter)
-                logits = network(x)
-                loss = label_loss(logits, targets.to(device), actions, recipe)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                total += loss.detach() * len(targets)
-            losses.append(float(total) / len(clips))
+            batches = _batches(stream, clips, labels, config, recipe, store, epoch, jobs)
+            rates = [learning_rate_schedule(epoch * steps + n, recipe.epochs * steps, recipe) for n in range(steps)]
+            losses.append(_train_epoch(network, optimizer, batches, rates, loss_of) / len(clips))
             if not math.isfinite(losses[-1]):
                 raise StoppedError(
                     f"The loss of the {stream} stream became {losses[-1]} in epoch {epoch + 1}",
@@ -182,6 +175,27 @@ def train_stream(
         return TrainedStream(
             {k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy
         )
+
+
+def _train_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[NDArray[Any], Tensor]],
+    rates: Iterable[float],
+    loss_of: Callable[[NDArray[Any], Tensor], Tensor],
+) -> float:
+    """Takes a step on each batch, with its learning rate; returns the sum of the losses of all clips."""
+    network.train()
+    total = torch.zeros((), device=next(network.parameters()).device)
+    for (pixels, targets), rate in zip(batches, rates, strict=False):  # there may be one batch fewer, see `_batches`
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = loss_of(pixels, targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach() * len(targets)
+    return float(total)
 
 
 def actions_of(labels: Sequence[str]) -> Tensor:
