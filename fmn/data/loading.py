@@ -193,8 +193,13 @@ def _with_features(items: Items, found: BothFeatures, config: Config) -> Items:
         {media.name for media in items.utterance_media() if found.audio.failure_of(media) is None},
     )
     if not len(left.pairs):
-        raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
+        raise _no_pair(items, found.failures, _read_from(config))
     return left
+
+
+def _read_from(config: Config) -> list[str]:
+    """The files that features are read from; a system may have others than those of its configuration."""
+    return [part.features for part in (config.video, config.audio) if part.kind == "features"]
 
 
 def extract_both(
