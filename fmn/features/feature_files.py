@@ -147,9 +147,10 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
         space = about.space if pooling != "max" else ""  # see `fmn.features.encoding.ClipEncoding`
-        return FeatureSet(dim, values, failures, about.source + pooled_as, 0, about.note, known, about.band, space)
+        source, note = about.source + pooled_as, about.note
+        return FeatureSet(dim, values, failures, source, note=note, trained_on=known, band=about.band, space=space)
     source, note = f"{OWN}{files.content[:16]}{pooled_as}", f"Features are read from {path.name}."
-    return FeatureSet(dim, values, failures, source, 0, note, own=files.hashes)
+    return FeatureSet(dim, values, failures, source, note=note, own=files.hashes)
 
 
 def with_layers(features: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:

@@ -84,6 +84,7 @@ def test_an_export_of_one_manifest_says_what_the_test_needs(
     whole = fmn("features", "export", "runs/computed", "whole")
     assert "only of" not in whole.output
     done(*train, "--run", "runs/again", "--features", "whole")
+    assert done("eval", "runs/again", "--dry-run")["to_extract"] == 0
     done("eval", "runs/again")
 
     for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow):
