@@ -120,7 +120,13 @@ def plot_run(
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
-    return Pictures(tuple(files), (*notes_of(loaded, prepared), *of_slots), failures)
+    notes = [*notes_of(loaded, prepared), *of_slots]
+    if boxes := drawing.letters_without_glyph([title, *class_ids(items)]):
+        notes.append(
+            f"The plots show boxes for letters that Matplotlib's fonts lack: {boxes}. A matplotlibrc can set "
+            "font.family to fonts that have them."
+        )
+    return Pictures(tuple(files), tuple(notes), failures)
 
 
 def plan_plots(

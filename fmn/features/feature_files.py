@@ -345,5 +345,5 @@ def _unusable(path: Path, found: str) -> InputError:
         found,
         where=path,
         expected=f"a folder of {' or '.join(SUFFIXES)} files, a .npz, or a .parquet with the columns id and vector",
-        next_step="check the path; docs/encoders.md describes the format, and fmn features export writes it",
+        next_step="check the path (of a run: in its config.json); the format: docs/encoders.md, or fmn features export",
     )
