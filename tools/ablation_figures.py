@@ -8,13 +8,12 @@ Differences are of the mean average precision (over both directions) from the de
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from study_results import read_results
 
 HEAD = "| group | variant | slots | mAP | difference | class hit@1 a→v | class hit@1 v→a |"
 
@@ -53,20 +52,9 @@ def table(ablations: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def read(name: str) -> dict[str, Any]:
-    """Reads an ablation.json, or ends the program with what is wrong."""
-    try:
-        values = json.loads(Path(name).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{name} cannot be read: {error}")
-    if not (isinstance(values, dict) and str(values.get("format")).startswith("fmn.ablation/")):
-        sys.exit(f"{name} is not the ablation.json of fmn ablate")
-    return values
-
-
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] == "--help":
         sys.exit(f"Name the ablation.json files to combine.\n\n{__doc__}")
-    found = [read(name) for name in sys.argv[1:]]
+    found = [read_results(name, "fmn.ablation", "the ablation.json of fmn ablate") for name in sys.argv[1:]]
     print(f"{len(found)} corpora. *: applied to the default's trained network; all other variants were trained.\n")
     print(table(found))

@@ -8,13 +8,12 @@ Intervals are over data sets (`fmn.studies.new_classes_leads`).
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from study_results import read_results
 
 from fmn.studies.new_classes_leads import COLORS, Draws, differences, leads, name_of, shown, write_leads_plot
 from fmn.studies.new_classes_table import UNMAPPED
@@ -38,22 +37,11 @@ def table(corpora: Sequence[Draws], pairs: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def read(name: str) -> dict[str, Any]:
-    """Reads a newclasses.json, or ends the program with what is wrong."""
-    try:
-        values = json.loads(Path(name).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{name} cannot be read: {error}")
-    if not (isinstance(values, dict) and str(values.get("format")).startswith("fmn.newclasses/")):
-        sys.exit(f"{name} is not the newclasses.json of fmn newclasses")
-    return values
-
-
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     picture, *files = sys.argv[1:]
-    found = [read(name) for name in files]
+    found = [read_results(name, "fmn.newclasses", "the newclasses.json of fmn newclasses") for name in files]
     pairs = [count for count in found[0]["pairs"] if all(count in values["pairs"] for values in found)]
     corpora = [values["draws"] for values in found]
     print(f"{len(corpora)} data sets, {', '.join(str(len(values['seeds'])) for values in found)} draws of classes\n")

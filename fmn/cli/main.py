@@ -111,10 +111,11 @@ def train(
     changes: dict[str, Any] = {"training.refit": True} if refit else {}
     if labels is not None:
         changes["training.labels"] = labels
-    if resume:
+    from fmn.training.checkpoint import CONFIG_FILE, load_config
+
+    if resume and (folder / CONFIG_FILE).is_file():  # else training says that there is nothing to resume
         from fmn.cli.whole_configuration import check_resumed
         from fmn.config import with_values
-        from fmn.training.checkpoint import load_config
 
         held, changes = load_config(folder), options.changes() | changes
         check_resumed(folder, held, model, options.selected_preset, form and FORMS[form], changes)

@@ -27,7 +27,8 @@ from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import features_digest, find_device, load_features
-from fmn.evaluation.evaluate import METRICS_FILE, all_scores, measure, write_metrics
+from fmn.evaluation.evaluate import all_scores, measure, write_metrics
+from fmn.evaluation.run_manifests import METRICS_FILE
 from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run

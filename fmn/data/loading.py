@@ -62,11 +62,13 @@ class BothFeatures:
     Attributes:
         video, audio: the features, by content.
         failures: errors of the items without features, by item name.
+        workspace: the workspace whose cache has them.
     """
 
     video: FeatureSet
     audio: FeatureSet
     failures: dict[str, ToolkitError]
+    workspace: Path
 
     @property
     def sources(self) -> tuple[str, str]:
@@ -81,7 +83,7 @@ class BothFeatures:
     @property
     def computed(self) -> int:
         """Number of features that were computed, or after a dry run would be; the others were in the cache."""
-        return self.video.computed + self.audio.computed
+        return number_computed(self)
 
     def tensors(
         self,
@@ -101,6 +103,12 @@ class BothFeatures:
             self.audio.band,
             joint_space(self.video, self.audio),
         )
+
+
+def number_computed(*found: BothFeatures) -> int:
+    """Number of features computed, or to be computed after dry runs; of content that several have, they are one."""
+    video = {(one.workspace, key) for one in found for key in one.video.fresh}
+    return len(video) + len({(one.workspace, key) for one in found for key in one.audio.fresh})
 
 
 def features_digest(sources: Sequence[str], failures: Iterable[str]) -> str:
@@ -185,8 +193,13 @@ def _with_features(items: Items, found: BothFeatures, config: Config) -> Items:
         {media.name for media in items.utterance_media() if found.audio.failure_of(media) is None},
     )
     if not len(left.pairs):
-        raise _no_pair(items, found.failures, [part.features for part in (config.video, config.audio) if part.features])
+        raise _no_pair(items, found.failures, _read_from(config))
     return left
+
+
+def _read_from(config: Config) -> list[str]:
+    """The files that features are read from; a system may have others than those of its configuration."""
+    return [part.features for part in (config.video, config.audio) if part.kind == "features"]
 
 
 def extract_both(
@@ -225,7 +238,7 @@ def extract_both(
         for media in media_list
         if (error := found.failure_of(media)) is not None
     }
-    return BothFeatures(video, audio, failures)
+    return BothFeatures(video, audio, failures, workspace)
 
 
 def _no_pair(items: Items, failures: Mapping[str, ToolkitError], read: Sequence[str]) -> InputError:

@@ -20,7 +20,7 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import BothFeatures, FeatureDataset, find_device, load_features, plan_features, usable_device
 from fmn.evaluation.breakdown import details, factors_of
 from fmn.evaluation.memory_update import measure_while_updating, updatable
-from fmn.evaluation.run_manifests import TEST, own_test_manifest
+from fmn.evaluation.run_manifests import METRICS_FILE, result_suffix
 from fmn.evaluation.run_notes import notes_of
 from fmn.evaluation.trec_files import TREC_TOP, trec_paths, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
@@ -31,7 +31,6 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 
 Metrics = dict[str, dict[str, Any]]
-METRICS_FILE = "metrics.json"
 UPDATED = "updated_memory"
 
 
@@ -202,14 +201,9 @@ def write_metrics(path: Path, metrics: Metrics, manifest: Path) -> None:
 
 
 def metrics_file(run: Path, manifest: Path) -> str:
-    """The name of the file for a run's metrics on a manifest: metrics.json for its own test.jsonl.
-
-    Its own is the one next to its training manifest; if there is none, for instance because the manifests were moved,
-    any test.jsonl. The others are named metrics-NAME.json.
-    """
-    own = own_test_manifest(run)
-    is_own = manifest.resolve() == own.resolve() if own is not None and own.is_file() else manifest.name == TEST
-    return METRICS_FILE if is_own else f"metrics-{manifest.stem}.json"
+    """The name of the file for a run's metrics on a manifest: metrics.json for its own test.jsonl."""
+    name = Path(METRICS_FILE)
+    return f"{name.stem}{result_suffix(run, manifest)}{name.suffix}"
 
 
 def all_scores(loaded: LoadedRun, prepared: FeatureDataset) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.dry_run import DryRun
 from fmn.data.items import load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features, usable_device
+from fmn.data.loading import FeatureDataset, find_device, load_features, number_computed, plan_features, usable_device
 from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.evaluation.learn_checks import (
     check_complete,
@@ -151,7 +151,7 @@ def plan_learning(
     if loaded.learned is None:
         _, of_training = plan_features(training_items(loaded, root, pairs)[1], loaded.config, **options)
         check_sources(loaded, of_training.sources, of_training.own)
-        to_extract += of_training.computed
+        to_extract = number_computed(found, of_training)
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
     clips, utterances = (len(loaded.learned.items[modality]) if loaded.learned else 0 for modality in MODALITIES)
     result = LearnSummary(

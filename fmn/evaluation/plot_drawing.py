@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
+GLYPH_WARNING = r"Glyph (\d+) .*missing from"
 MOST_NAMED_SLOTS = 64  # more labels would be illegible
 # Okabe and Ito's palette, safe for color blindness
 COLORS: dict[Direction, str] = {"audio_to_video": "#0072b2", "video_to_audio": "#d55e00"}
@@ -121,8 +125,8 @@ def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classe
             color = "white" if value > 55 else "black"
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
         axes.set_title(name)
-        axes.set_xticks(range(len(classes)), labels=classes, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(classes)), labels=classes, fontsize=7)
+        axes.set_xticks(range(len(classes)), labels=classes, rotation=90, fontsize=7, parse_math=False)
+        axes.set_yticks(range(len(classes)), labels=classes, fontsize=7, parse_math=False)
         axes.set_xlabel("class found first")
     pair[0].set_ylabel("class of the query")
     figure.colorbar(image, ax=list(pair), label="percent of the class's queries", shrink=0.8, pad=0.01)
@@ -172,7 +176,9 @@ def slots(
     top.hlines(counts[order], places - 0.4, places + 0.4, color="black", lw=1.5, label="pairs written to it")
     top.set_ylim(0, 1.06 * max(base.max(), counts.max()))
     top.set_ylabel("training pairs nearest to the slot")
-    top.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    legend = top.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a $ in the id of a class begins no formula
     for offset, (name, values), color in zip((-0.2, 0.2), used.items(), COLORS.values(), strict=True):
         bottom.bar(places + offset, values[order], width=0.4, color=color, label=name)
     bottom.axhline(100 / size, color="gray", lw=1, ls=":", label="even use")
@@ -181,7 +187,9 @@ def slots(
         labels = [
             f"{classes[kept]} {slot}" if kept >= 0 else str(slot) for slot, kept in zip(order, of_class, strict=True)
         ]
-        bottom.set_xticks(places, labels=labels, fontsize=7, rotation=90 if size > 40 or with_class else 0)
+        bottom.set_xticks(
+            places, labels=labels, fontsize=7, parse_math=False, rotation=90 if size > 40 or with_class else 0
+        )
         bottom.set_xlabel("slot, with the class it is kept for" if with_class else "slot")
     else:
         bottom.set_xticks([])
@@ -191,12 +199,23 @@ def slots(
     return save_png(figure, path)
 
 
+def letters_without_glyph(texts: Sequence[str]) -> str:
+    """Returns the letters that no font of Matplotlib has; plots show boxes instead of them."""
+    figure = _figure(1, 1, "")
+    figure.text(0, 0, "".join(sorted(set("".join(texts)))), parse_math=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.savefig(BytesIO(), format="png")
+    found = (re.match(GLYPH_WARNING, str(warning.message)) for warning in caught)
+    return "".join(sorted({chr(int(match[1])) for match in found if match}))
+
+
 def _figure(width: float, height: float, title: str) -> Figure:
     """Creates an empty figure; sizes are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -206,6 +225,7 @@ def save_png(figure: Figure, path: Path, dpi: int = DPI) -> Path:
     Raises:
         StoppedError: the disk is full.
     """
-    with written_whole(path) as partial:
+    with written_whole(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", GLYPH_WARNING)  # `letters_without_glyph` tells of them
         figure.savefig(partial, dpi=dpi, format="png", metadata={"Software": None})
     return path

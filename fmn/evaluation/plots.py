@@ -22,11 +22,11 @@ from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import matched_once
 from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
-from fmn.data.loading import FeatureDataset, find_device, load_features, plan_features
+from fmn.data.loading import FeatureDataset, find_device, load_features, number_computed, plan_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import all_codes, check_fit, load_run_and_plan_features
 from fmn.evaluation.results_table import METRICS
-from fmn.evaluation.run_manifests import root_of_training, unchanged_manifest
+from fmn.evaluation.run_manifests import result_suffix, root_of_training, unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
@@ -70,6 +70,8 @@ def plot_run(
 ) -> Pictures:
     """Writes training.png, recall.png, confusion.png and, for fmn with class labels, slots.png to RUN/plots.
 
+    Those of a manifest other than the run's own test.jsonl go to RUN/plots-NAME (`result_suffix`).
+
     Args:
         run: folder of a trained run.
         manifest: manifest of the items to retrieve, usually test.jsonl.
@@ -88,7 +90,7 @@ def plot_run(
     check_fit(loaded, prepared.data)
     items = prepared.items
     state = read_run_state(run)
-    folder = run / FOLDER
+    folder = _folder(run, manifest)
     corpus = "  (stand-in corpus)" if items.standin is not None else ""
     with threads(loaded.config.training.threads):
         clips, utterances = all_codes(loaded, prepared)
@@ -118,7 +120,13 @@ def plot_run(
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
-    return Pictures(tuple(files), (*notes_of(loaded, prepared), *of_slots), failures)
+    notes = [*notes_of(loaded, prepared), *of_slots]
+    if boxes := drawing.letters_without_glyph([title, *class_ids(items)]):
+        notes.append(
+            f"The plots show boxes for letters that Matplotlib's fonts lack: {boxes}. A matplotlibrc can set "
+            "font.family to fonts that have them."
+        )
+    return Pictures(tuple(files), tuple(notes), failures)
 
 
 def plan_plots(
@@ -144,8 +152,12 @@ def plan_plots(
             planned = replace(planned, notes=(_no_slots(error),))
         else:
             names.append("slots.png")
-            planned = replace(planned, to_extract=planned.to_extract + learned.computed)
-    return replace(planned, files=tuple(run / FOLDER / name for name in names))
+            planned = replace(planned, to_extract=number_computed(found, learned))
+    return replace(planned, files=tuple(_folder(run, manifest) / name for name in names))
+
+
+def _folder(run: Path, manifest: Path) -> Path:
+    return run / f"{FOLDER}{result_suffix(run, manifest)}"
 
 
 def _with_slots(loaded: LoadedRun) -> FeatureMemoryNetwork | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import workspace_of
 from fmn.training.run_folder import belongs_to, manifest_for
 from fmn.training.run_state import RunState, read_run_state, training_manifest
 
 TEST = "test.jsonl"
+METRICS_FILE = "metrics.json"
 
 
 def own_training_manifest(run: Path, root: Path | None = None) -> Path:
@@ -27,6 +30,30 @@ def own_test_manifest(run: Path) -> Path | None:
     """Returns the test.jsonl next to a run's training manifest, which may be missing; None if that is unknown."""
     state = read_run_state(run)
     return None if state is None else training_manifest(run, state).with_name(TEST)
+
+
+def result_suffix(run: Path, manifest: Path) -> str:
+    """Returns the suffix of the names of a run's results on a manifest: none for its own test.jsonl, else -NAME.
+
+    Its own is the one next to its training manifest. If there is none, for instance because the manifests were moved,
+    it is any test.jsonl of that workspace, or of another place unless metrics.json is of other content.
+    """
+    own = own_test_manifest(run)
+    if own is not None and own.is_file():
+        is_own = manifest.resolve() == own.resolve()
+    else:
+        is_there = own is not None and workspace_of(manifest) == workspace_of(own)
+        is_own = manifest.name == TEST and (is_there or _measured_on(run) in (None, sha256_of(manifest)))
+    return "" if is_own else f"-{manifest.stem}"
+
+
+def _measured_on(run: Path) -> str | None:
+    """The SHA-256 of the manifest that metrics.json is of; None if it does not say, or there is none."""
+    try:
+        found = json.loads((run / METRICS_FILE).read_bytes())["manifest"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return str(found)
 
 
 def root_of_training(manifest: Path, root: Path | None, used: Path) -> Path | None:

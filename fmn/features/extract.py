@@ -62,8 +62,8 @@ def extract_video(
         jobs: threads. Results do not depend on it.
         progress: progress callback, called after every clip.
         networks: cache of loaded networks, for later calls with the same dictionary; None: they are not kept.
-        dry_run: compute and write nothing: ``computed`` is the number of features that would be computed, which are
-            among the values, but cannot be read. A pretrained encoder is loaded only if its weights come with a
+        dry_run: compute and write nothing: ``fresh`` are the features that would be computed, which are among the
+            values, but cannot be read. A pretrained encoder is loaded only if its weights come with a
             package, since others may be downloaded: their size is then 0, and none of their features count as cached.
 
     Returns:
@@ -191,7 +191,7 @@ class _Extraction:
             import numpy as np
 
             values = {item.sha256: np.zeros(0, np.float32) for item in self.items}
-            return FeatureSet(0, values, computed=len(values))
+            return FeatureSet(0, values, fresh=frozenset(values))
         encoding = KnownEncoding(config, lambda: self.loaded_once(config, load))
         facts = encoding.facts
         store = self.store(facts.source, facts.dim, facts.axes)
@@ -238,7 +238,7 @@ class _Extraction:
         failures = {key: error for (key, _), error in changed.items() if key not in first}
         found -= failures.keys()
         missing = [first[key] for key in order if key not in found and key not in failures]
-        cached, done = len(found), len(found) + len(failures)
+        cached, done = frozenset(found), len(found) + len(failures)
         if self.dry_run:
             found |= {item.sha256 for item in missing}
             missing = []
@@ -263,7 +263,7 @@ class _Extraction:
             values=CachedFeatures(store, (key for key in order if key in found)),
             failures={key: failures[key] for key in order if key in failures},
             source=store.source,
-            computed=len(found) - cached,
+            fresh=frozenset(found - cached),
             note=note,
             changed={key: error for key, error in changed.items() if key[0] in first},
         )

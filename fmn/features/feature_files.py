@@ -147,9 +147,10 @@ def load_feature_files(items: Sequence[Media], path: Path, *, axes: int, pooling
     if about is not None and about.content == files.content:
         known = frozenset(about.trained_on)
         space = about.space if pooling != "max" else ""  # see `fmn.features.encoding.ClipEncoding`
-        return FeatureSet(dim, values, failures, about.source + pooled_as, 0, about.note, known, about.band, space)
+        source, note = about.source + pooled_as, about.note
+        return FeatureSet(dim, values, failures, source, note=note, trained_on=known, band=about.band, space=space)
     source, note = f"{OWN}{files.content[:16]}{pooled_as}", f"Features are read from {path.name}."
-    return FeatureSet(dim, values, failures, source, 0, note, own=files.hashes)
+    return FeatureSet(dim, values, failures, source, note=note, own=files.hashes)
 
 
 def with_layers(features: FeatureSet, config: AudioFeatureConfig) -> FeatureSet:
@@ -344,5 +345,5 @@ def _unusable(path: Path, found: str) -> InputError:
         found,
         where=path,
         expected=f"a folder of {' or '.join(SUFFIXES)} files, a .npz, or a .parquet with the columns id and vector",
-        next_step="check the path; docs/encoders.md describes the format, and fmn features export writes it",
+        next_step="check the path (of a run: in its config.json); the format: docs/encoders.md, or fmn features export",
     )

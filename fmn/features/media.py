@@ -69,7 +69,7 @@ class FeatureSet:
         failures: sha256 → error. A content is in exactly one of the two.
         changed: (sha256, path) → error of a file of other content than its sha256 says, if another file is as it says.
         source: digest of everything that determines the values: configuration, weights, library versions.
-        computed: number of features computed in this call, or to be computed after a dry run; the others were in the
+        fresh: sha256 of the features computed in this call, or to be computed after a dry run; the others were in the
             cache.
         note: caveats of results with these features, or None.
         band: number of adjacent values of an audio frame that form one band (MFCC of one order, one layer); None: all.
@@ -82,13 +82,18 @@ class FeatureSet:
     values: Mapping[str, NDArray[np.float32]]
     failures: dict[str, ToolkitError] = field(default_factory=dict)
     source: str = ""
-    computed: int = 0
+    fresh: frozenset[str] = frozenset()
     note: str | None = None
     trained_on: frozenset[str] = frozenset()
     band: int | None = None
     space: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[tuple[str, Path], ToolkitError] = field(default_factory=dict)
+
+    @property
+    def computed(self) -> int:
+        """Number of features computed in this call, or to be computed after a dry run."""
+        return len(self.fresh)
 
     def failure_of(self, item: Media) -> ToolkitError | None:
         """Returns why an item has no feature here, or None if it has one."""

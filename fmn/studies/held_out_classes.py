@@ -51,8 +51,12 @@ def held_out_classes(
             if unknown
             else f"{wanted} of {len(complete)} classes with items on both sides of fold 0 cannot be held out",
             where=items.manifest,
-            expected=f"some of: {', '.join(complete)}; at least two must remain for training",
-            next_step="choose others with --held-out-classes, or hold out fewer with --held-out",
+            expected=f"some of: {', '.join(complete)}; at least two must remain for training"
+            if len(complete) > 2
+            else "at least three such classes, of which two remain for training",
+            next_step="choose others with --held-out-classes, or hold out fewer with --held-out"
+            if len(complete) > 2
+            else "use a training manifest with more clips and utterances of its classes, or with more classes",
         )
     if classes:
         return tuple(sorted(classes))

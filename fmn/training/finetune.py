@@ -141,8 +141,12 @@ def check_finetuned(
     Raises:
         InputError: it is another one, or of something else.
     """
-    path = next((path for name in (BACKBONE_FILE, REPORT_FILE) if (path := folder / name).exists()), None)
-    if path is None:
+    path = folder / BACKBONE_FILE
+    if path.exists():
+        results = [*metadata_of_streams(path).values()]
+    elif (path := folder / REPORT_FILE).exists():  # the weights were moved away: the same ones are trained again
+        results = [_report(path)]
+    else:
         return
     wanted = {
         "manifest_sha256": sha256_of(manifest),
@@ -150,14 +154,22 @@ def check_finetuned(
         "config": asdict(config),
         "recipe": asdict(recipe),
     }
-    streams = metadata_of_streams(folder / BACKBONE_FILE).values()
-    if not streams or not all(_is_part({name: each.get(name) for name in wanted}, wanted) for each in streams):
+    if not results or not all(_is_part({name: each.get(name) for name in wanted}, wanted) for each in results):
         raise InputError(
             "The folder has the result of another fine-tuning, or of something else, and it would be replaced",
             where=path,
             expected="a new folder, or the result of the same manifest and options",
             next_step="choose another folder with --out, or use the same options",
         )
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """What `finetune` wrote about its result; empty if the file is something else."""
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _is_part(held: Any, wanted: Any) -> bool:

@@ -109,6 +109,13 @@ def test_an_evaluation_writes_what_its_dry_run_said(
     assert said("eval", "runs/one")["to_extract"] == 0
 
 
+def test_content_to_be_plotted_that_was_trained_on_counts_once(trained: Path, said: Callable) -> None:
+    shutil.rmtree(trained / "cache" / "features")
+    planned = said("plot", "runs/one", "--manifest", "manifests/train.jsonl")
+    assert planned["to_extract"] == sum(map(len, contents(trained, "train")))
+    assert "runs/one/plots-train/slots.png" in planned["files"]
+
+
 def test_a_wrong_use_of_a_run_is_refused_by_the_dry_run(trained: Path, dry: Callable, fmn: Callable) -> None:
     for arguments, found in (
         (("eval", "runs/none"), "There is no run"),

@@ -84,7 +84,13 @@ def test_an_export_of_one_manifest_says_what_the_test_needs(
     whole = fmn("features", "export", "runs/computed", "whole")
     assert "only of" not in whole.output
     done(*train, "--run", "runs/again", "--features", "whole")
+    assert done("eval", "runs/again", "--dry-run")["to_extract"] == 0
     done("eval", "runs/again")
+
+    for row in read_rows(files / "manifests" / "train.jsonl", SplitPairRow):
+        (files / row.clip.path).write_bytes(b"no video")
+    lengths = fmn(*train, "--run", "runs/lengths", "--model", "lengths", "--features", "whole", "--json")
+    assert "train.jsonl" in json.loads(lengths.stdout)["error"]["where"], "lengths does not read features from files"
 
 
 def test_where_one_folder_holds_other_files_nothing_is_exported(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.evaluation.evaluate import all_scores, evaluate, measure
+from fmn.evaluation.evaluate import all_scores, evaluate, measure, plan_evaluation
+from fmn.evaluation.plots import plan_plots, plot_run
 from fmn.evaluation.run_notes import notes_of_run
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.training.checkpoint import load_run
@@ -124,6 +126,24 @@ def test_metrics_of_moved_manifests_replace_those_of_the_test(workspace: Path, r
     assert evaluate(run, moved / "test.jsonl").path.name == "metrics.json"
     assert json.loads((run / "metrics.json").read_text())["manifest"] != before
     assert evaluate(run, moved / "train.jsonl").path.name == "metrics-train.json"
+
+
+def test_results_on_other_data_are_apart_from_those_of_a_test_that_is_gone(
+    workspace: Path, run: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(workspace, tmp_path / "other")) / "manifests" / "test.jsonl"
+    write_rows(other, rows_of(workspace, "test.jsonl")[:9])
+    evaluate(run, workspace / "manifests" / "test.jsonl")
+    before = (run / "metrics.json").read_bytes()
+    kept = (workspace / "manifests" / "test.jsonl").rename(tmp_path / "test.jsonl")
+    assert plan_evaluation(run, other).files == (run / "metrics-test.json",)
+    assert evaluate(run, other).path.name == "metrics-test.json"
+    assert {path.parent for path in plan_plots(run, other).files} == {run / "plots-test"}
+    assert {path.parent for path in plot_run(run, other).files} == {run / "plots-test"}
+    assert not (run / "plots").exists()
+    assert (run / "metrics.json").read_bytes() == before
+    assert evaluate(run, kept, root=workspace).path.name == "metrics.json", "the test itself, at another place"
+    assert {path.parent for path in plot_run(run, kept, root=workspace).files} == {run / "plots"}
 
 
 def test_items_that_the_run_knows_are_counted_by_id_and_by_content(workspace: Path, run: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+import fmn.evaluation.plots
 from dataset_tools.core.errors import SampleError
 from fmn.cli.main import app
 from fmn.config import Config, with_values
@@ -52,6 +53,19 @@ def test_the_curves_go_through_the_metrics(workspace: Path) -> None:
                 assert lines["ceiling"][k - 1] == pytest.approx(block["ceiling"][metric][str(k)])
             assert len(lines["system"]) == 12
             assert lines["system"][-1] == pytest.approx(100)
+
+
+def test_letters_that_no_font_has_are_noted_and_dollars_are_no_formula(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert not any("boxes" in note for note in plot_run(run, workspace / "manifests" / "test.jsonl").notes)
+    usual, letter = fmn.evaluation.plots.class_ids, "\U000eff01"  # for private use: in no font
+    monkeypatch.setattr(
+        fmn.evaluation.plots, "class_ids", lambda items: [f"$^$ {name}{letter}é" for name in usual(items)]
+    )
+    found = plot_run(run, workspace / "manifests" / "test.jsonl")
+    assert [note for note in found.notes if f"fonts lack: {letter}." in note]
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_the_curves_have_a_legend_without_partners(

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import fmn.studies.validation_harness
 import fmn.training.train
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import SplitPairRow, read_rows
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
@@ -181,6 +181,10 @@ def test_classes_that_cannot_be_held_out_are_refused(workspace: Path, small: Con
         learn_new_classes(manifest_of(workspace), small, workspace / "out", classes=["wash_thing9"])
     with pytest.raises(InputError, match="3 of 4 classes with items on both sides of fold 0 cannot"):
         learn_new_classes(manifest_of(workspace), small, workspace / "out", held_out=3)
+    rows = list(read_rows(manifest_of(workspace), SplitPairRow))
+    write_rows(manifest_of(workspace), [row for row in rows if row.label.id in ("wash_thing0", "wash_thing1")])
+    with pytest.raises(InputError, match="at least three such classes"):
+        learn_new_classes(manifest_of(workspace), small, workspace / "out", held_out=1)
     assert not (workspace / "out").exists()
 
 

@@ -195,6 +195,11 @@ def test_another_fine_tuning_does_not_replace_the_result(files: Path, tiny: Vide
             finetune(manifest, config, recipe, out, refit=refit)
     finetune(manifest, rgb, once, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "backbone.safetensors").unlink()
+    with pytest.raises(InputError, match="another fine-tuning"):
+        finetune(manifest, rgb, RECIPE, out)
+    finetune(manifest, rgb, once, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     for name in before:
         other = files / f"with {name}"
         other.mkdir()
