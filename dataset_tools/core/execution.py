@@ -280,11 +280,8 @@ def end_fork_server() -> None:
 
 
 def _imported_by_workers(function: Callable[..., Any]) -> list[str]:
-    """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself.
-
-    Workers first import the script that is the main module, but that of a command hides (see `CommandLine`).
-    """
-    if not hasattr(sys.modules["__main__"], "__file__"):
+    """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself."""
+    if not hasattr(sys.modules["__main__"], "__file__"):  # as in a command, which hides it (see `CommandLine`)
         return [function.__module__]
     package = __name__.partition(".")[0]
     return sorted(name for name in sys.modules if name.partition(".")[0] == package)

@@ -325,7 +325,10 @@ def modules(terminal: Terminal):
     for outcome in run_each(eval, ["'typer' in __import__('sys').modules"] * 2, jobs=2):
         print(outcome.error or outcome.result)
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    finally:
+        print(__file__)
 """
 
 
@@ -334,4 +337,4 @@ def test_workers_do_not_import_the_program_that_starts_them(tmp_path: Path) -> N
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     ended = subprocess.run([sys.executable, script, "modules"], capture_output=True, text=True, check=True)
-    assert ended.stdout == "imported\nFalse\nFalse\n"
+    assert ended.stdout == f"imported\nFalse\nFalse\n{script}\n"  # a script that calls it keeps its own name
