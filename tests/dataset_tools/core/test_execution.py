@@ -290,6 +290,12 @@ except StoppedError as error:
 """
 
 
+def test_a_script_on_standard_input_and_a_method_of_a_built_in_type() -> None:
+    script = SCRIPT.replace("abs, [-1, -2]", "'a'.count, ['b']")
+    ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("[Outcome(item='b', result=0, error=None)]\n", "")
+
+
 def test_a_script_that_starts_the_work_when_it_is_imported_is_told_so_and_no_item_fails(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
