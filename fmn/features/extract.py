@@ -251,7 +251,7 @@ def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result])
         return error
     except ToolkitError:
         raise
-    except Exception as error:  # one bad sample never stops the others
+    except (Exception, SystemExit) as error:  # one bad sample never stops the others, nor does sys.exit() of an encoder
         return SampleError(
             f"No feature could be computed for {item.name}: {type(error).__name__}: {error}",
             where=item.path,

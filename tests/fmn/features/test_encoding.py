@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,3 +159,11 @@ def test_one_bad_file_does_not_stop_the_others_and_a_wrong_encoder_does(
     use(encoder)
     with pytest.raises(InputError, match=r"shape \[16, 2\]"):
         extract_video([clip], BASE, cache=tmp_path / "other")
+
+
+def test_an_encoder_that_exits_fails_on_its_clip(clip: Media, use: Callable[[object], None], tmp_path: Path) -> None:
+    encoder = Brightness(None)
+    encoder.encode = lambda frames: sys.exit("no license")  # type: ignore[method-assign]
+    use(encoder)
+    (error,) = extract_video([clip], BASE, cache=tmp_path / "cache").failures.values()
+    assert "SystemExit: no license" in error.found
