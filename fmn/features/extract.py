@@ -308,7 +308,7 @@ def _collected(
                 f"The feature of {item.name} contains NaN or infinity",
                 where=item.path,
                 expected="finite numbers",
-                next_step="check the weights of the backbone",
+                next_step="check the file, and the weights of the encoder or backbone",
             )
         else:
             store.put(item.sha256, feature)

@@ -48,7 +48,8 @@ def voices_in(
     engine = open_engine(spec)
     with faults_named(spec):
         voices = tuple(engine.voices(language))
-        if wrong := [voice for voice in voices if not isinstance(voice, Voice)]:
+        stated: tuple[object, ...] = voices
+        if wrong := [voice for voice in stated if not isinstance(voice, Voice)]:
             raise TypeError(f"voices() gives {wrong[0]!r}, of the type {type(wrong[0]).__name__}, for a Voice")
     if voices:
         return voices
