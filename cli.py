@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataset_tools.core.early_interrupts import end_at_interrupt
+
+if __name__ == "__main__":
+    end_at_interrupt()  # before the other imports, which take half a second
+
 from dataset_tools.cli.main import app as data_app
 from fmn.cli.main import app
 

@@ -1,5 +1,15 @@
-"""Entry point of ``python -m fmn``, the command line `fmn`; ``torchrun -m fmn train …`` runs it in each process."""
+"""Entry point of ``fmn`` and ``python -m fmn``; ``torchrun -m fmn train …`` runs it in each process."""
 
-from fmn.cli.main import main
+from dataset_tools.core.early_interrupts import end_at_interrupt
 
-main()
+
+def main() -> None:
+    """Runs the command line."""
+    end_at_interrupt()
+    from fmn.cli.main import main as run  # takes half a second
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,20 +22,38 @@ def all_systems() -> Iterator[System]:
     """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped.
 
     Raises:
-        InputError: a file has no ``SYSTEM``.
+        InputError: a file cannot be imported, has no ``SYSTEM``, or one whose name another file has taken.
     """
+    files = dict[str, str | None]()  # by the name of the system
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, SyntaxError) as error:
+            raise InputError(
+                f"The file of a system cannot be imported: {type(error).__name__}: {error}",
+                where=name,
+                expected="a module that can be imported",
+                next_step="correct or remove it; --debug shows where it failed",
+            ) from error
         found: Any = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
-        if None in found:
+        if not all(isinstance(one, System) for one in found):
             raise InputError(
                 "The file defines no system",
                 where=module.__file__,
                 expected="a constant SYSTEM, or SYSTEMS for several variants (docs/comparing.md)",
                 next_step="add it; a file that is no system belongs in parts/, or its name starts with an underscore",
             )
-        yield from found
+        for system in found:
+            if system.name in files:
+                raise InputError(
+                    f"Two files define a system of the name {system.name!r}",
+                    where=f"{files[system.name]} and {module.__file__}",
+                    expected="a name of its own for each, which tables and runs show",
+                    next_step="rename one of them",
+                )
+            files[system.name] = module.__file__
+            yield system
 
 
 def system_names() -> tuple[str, ...]:
@@ -47,11 +66,14 @@ def find_system(name: str) -> System:
     """Returns the system called ``name``; a deprecated name is accepted with a notice.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or two; see also `all_systems`.
     """
     name = new_system_name(name, notice=True)
-    for system in all_systems():
+    systems = all_systems()
+    for system in systems:
         if system.name == name:
+            if name != "fmn":  # for which no other file needs to be imported
+                deque(systems, maxlen=0)  # none of them may have this name, too
             return system
     raise InputError(
         f"There is no system {name!r}",

@@ -31,6 +31,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dataset_tools.core.console import command_context, interrupted, print_error
+from dataset_tools.core.early_interrupts import asks_for_json
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.standard_streams import OutputError, usable_streams
@@ -149,8 +150,8 @@ class CommandLine(typer.Typer):
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         os.environ.setdefault("PATH", os.defpath)  # packages that start programs rely on it
-        # Otherwise each worker process would import it, and with it every command.
-        vars(sys.modules["__main__"]).pop("__file__", None)
+        script = vars(sys.modules["__main__"])
+        file = script.pop("__file__", None)  # otherwise each worker process would import it, and with it every command
         try:
             with usable_streams():
                 return super().__call__(*arguments, **settings)
@@ -158,6 +159,9 @@ class CommandLine(typer.Typer):
             if not error.is_unread:
                 print_error(error, as_json=False)
             raise SystemExit(error.exit_code) from None
+        finally:
+            if file is not None:
+                script["__file__"] = file
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Body], Body]:
         """Adds a command; the module docstring describes its parameters."""
@@ -185,7 +189,7 @@ class _UsageErrors:
     """Prints an error of usage as a JSON object on stdout, like other errors, if ``--json`` is among the arguments."""
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
+        as_json = asks_for_json(args)
         with _usage_errors(info_name, as_json=as_json, is_outermost=parent is None):
             context = super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]  # of the command
             if parent is None:

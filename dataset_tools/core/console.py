@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dataset_tools.core.early_interrupts import FOUND, NEXT_STEP, end_now
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import disk_error
 from dataset_tools.core.standard_streams import OutputError, reserved_stdout
@@ -178,12 +179,16 @@ def workspace_option(workspace: Path) -> str:
 def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False) -> Iterator[Terminal]:
     """Runs the body of a command; turns its errors into a message and an exit code, SIGTERM into an interrupt.
 
-    So it does with SIGHUP (the terminal was closed), unless that is ignored, as by nohup.
+    So it does with SIGHUP (the terminal was closed), unless that is ignored, as by nohup, and with Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
     terminal = Terminal(as_json=as_json)
-    ending = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL else [])]
-    previous = {number: signal.signal(number, _interrupt) for number in ending}
+    handlers: dict[int, Any] = {signal.SIGTERM: _interrupt}
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        handlers[signal.SIGHUP] = _interrupt
+    if signal.getsignal(signal.SIGINT) is end_now:
+        handlers[signal.SIGINT] = signal.default_int_handler
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         with reserved_stdout() if as_json else nullcontext():
             yield terminal
@@ -264,7 +269,7 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
 
 def interrupted() -> StoppedError:
     """The error of a command that was interrupted."""
-    return StoppedError("Interrupted", next_step="run the same command again: it resumes")
+    return StoppedError(FOUND, next_step=NEXT_STEP)
 
 
 def _print_text(console: Console, sign: str, text: str) -> None:

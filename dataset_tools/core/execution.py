@@ -76,9 +76,8 @@ def run_each(
 
     Any exception becomes the `SampleError` of its item. A worker that dies (killed, out of memory, crashed) breaks the
     pool with all items in flight: each of them is retried once, alone, with no other worker running; an item that kills
-    its worker again fails with a `WorkerDiedError`.
-    Items are taken from ``items`` lazily. Leaving the loop early, or an interrupt, ends the workers and their children
-    at once; wrap the call in `contextlib.closing` if the loop itself may raise.
+    its worker again fails with a `WorkerDiedError`. Items are taken lazily. Leaving the loop early, or an interrupt,
+    ends the workers and their children at once; wrap the call in `contextlib.closing` if the loop itself may raise.
 
     Args:
         function: a module-level function, which workers can import; it must be idempotent.
@@ -250,9 +249,11 @@ def worker_context(preload: list[str]) -> BaseContext:
     print a traceback: the command has to end them.
 
     Args:
-        preload: modules that the fork server imports when it starts; not ``__main__``, as a script that fails on
-            import would end the server.
+        preload: modules that the fork server imports when it starts; not ``__main__``, whose failure would end it.
     """
+    script = vars(sys.modules["__main__"])
+    if script.get("__file__") == "<stdin>":
+        del script["__file__"]  # workers would import a file of that name
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -280,11 +281,10 @@ def end_fork_server() -> None:
 
 
 def _imported_by_workers(function: Callable[..., Any]) -> list[str]:
-    """The modules that the fork server imports: that of the function, or what workers import with a user's script."""
-    if not hasattr(sys.modules["__main__"], "__file__"):  # a command (see `CommandLine`), or a notebook
-        return [function.__module__]
-    package = __name__.partition(".")[0]
-    return sorted(name for name in sys.modules if name.partition(".")[0] == package)
+    """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself."""
+    if not hasattr(sys.modules["__main__"], "__file__"):  # as in a command, which hides it (see `CommandLine`)
+        return [function.__module__ or __name__]  # a method of a built-in type has none
+    return sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
 
 
 class _Workers:

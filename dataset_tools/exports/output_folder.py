@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import msgspec
@@ -46,6 +46,7 @@ class OutputFolder:
         self._sums: TextIO | None = None
         self._known: Iterator[tuple[str, str]] = iter(())
         self._is_new = False
+        self._names = {RECORD, SUMS}
 
     def __enter__(self) -> OutputFolder:
         self._is_new = not self.root.exists()
@@ -79,7 +80,11 @@ class OutputFolder:
         Args:
             name: POSIX path in the folder.
             write: writes the file to the path that is passed to it.
+
+        Raises:
+            InputError: the name is no path in the folder, or that of another file; nor does `copy` take such a name.
         """
+        self._claim(name)
 
         def written() -> str:
             with written_whole(self.root / name) as partial:
@@ -106,12 +111,27 @@ class OutputFolder:
             check: called as ``check(source, digest)`` with the SHA-256 of the copied bytes, before the copy is renamed
                 into place; raises if they are not those of the row.
         """
+        self._claim(name)
 
         def copied() -> str:
             self._copies.copy(source, self.root / name, check)
             return sha256
 
         self._add(name, copied, sha256)
+
+    def _claim(self, name: str) -> None:
+        path = PurePosixPath(name)
+        is_inside = path.as_posix() == str(name) != "." and not path.is_absolute() and ".." not in path.parts
+        if not is_inside or str(name) in self._names:
+            raise InputError(
+                f"The export has two files of the name {name}"
+                if is_inside
+                else f"{str(name)!r} is no path in the folder",
+                where=self.root,
+                expected=f"a POSIX path in the folder for each file; README.md, {RECORD} and {SUMS} are the toolkit's",
+                next_step="correct the export format (OutputFolder.add)",
+            )
+        self._names.add(str(name))
 
     def _add(self, name: str, write: Callable[[], str], sha256: str | None = None) -> None:
         """Records the SHA-256 of a file; writes the file unless it exists with ``sha256``, or as recorded before."""

@@ -187,11 +187,11 @@ def _rows(encoder: Encoder, features: Feature) -> Feature:
         InputError: the shape does not match the encoder's ``dim``.
     """
     rows = np.ascontiguousarray(np.atleast_2d(features), np.float32)
-    if rows.ndim != 2 or rows.shape[1] != encoder.dim:
+    if rows.ndim != 2 or rows.shape[1] != encoder.dim or not len(rows):
         raise InputError(
             f"The encoder returned an array of shape {list(np.shape(features))}",
             where=encoder.name,
-            expected=f"[{encoder.dim}] or [T, {encoder.dim}], according to its dim",
+            expected=f"[{encoder.dim}] or [T, {encoder.dim}] with T ≥ 1, according to its dim",
             next_step="fix the encoder",
         )
     return rows
@@ -208,5 +208,13 @@ def _note(which: str, encoder: Encoder) -> str:
 
 
 def _source(kind: str, encoder: Encoder, **settings: Any) -> str:
+    stated: object = encoder.source
+    if not isinstance(stated, str) or not stated:
+        raise InputError(
+            f"The encoder states as its source: {stated!r}",
+            where=encoder.name,
+            expected="a digest of everything that determines its values, which keys the cached features",
+            next_step="fix the encoder (fmn.features.encoders.interface.source_of)",
+        )
     text = json.dumps({"kind": f"{kind} encoder/1", "encoder": encoder.source, "settings": settings}, sort_keys=True)
     return f"{kind}-" + hashlib.sha256(text.encode()).hexdigest()[:16]

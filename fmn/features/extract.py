@@ -251,7 +251,7 @@ class _Extraction:
                     f"The feature of {item.name} contains NaN or infinity",
                     where=item.path,
                     expected="finite numbers",
-                    next_step="check the weights of the backbone",
+                    next_step="check the file, and the weights of the encoder or backbone",
                 )
             else:
                 store.put(item.sha256, feature)
@@ -278,7 +278,7 @@ def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result])
         return error
     except ToolkitError:
         raise
-    except Exception as error:  # one bad sample never stops the others
+    except (Exception, SystemExit) as error:  # one bad sample never stops the others, nor does sys.exit() of an encoder
         return SampleError(
             f"No feature could be computed for {item.name}: {type(error).__name__}: {error}",
             where=item.path,

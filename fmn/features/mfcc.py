@@ -66,4 +66,4 @@ def mean_variance_normalized(sequence: Tensor) -> Tensor:
     """Normalizes each column of [frames, dim] float64 to mean 0 and variance 1 (CMVN); constant columns become 0."""
     centered = sequence - sequence.mean(dim=0)
     deviation = centered.square().mean(dim=0).sqrt()
-    return torch.where(deviation > _NEGLIGIBLE, centered / deviation.clamp_min(_NEGLIGIBLE), 0.0)
+    return torch.where(deviation <= _NEGLIGIBLE, 0.0, centered / deviation.clamp_min(_NEGLIGIBLE))

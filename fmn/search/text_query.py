@@ -16,15 +16,15 @@ from pathlib import Path
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.languages import may_be_in
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.engines.registry import open_engine, voices_in
+from dataset_tools.speech.engines.registry import faults_named, open_engine, voices_in
 from fmn.data.items import load_items
 from fmn.search.query_files import finish_query
-from fmn.search.search_results import GallerySource, SearchResult, hit_of, sentences_of_clips
+from fmn.search.search_results import GallerySource, SearchResult, hit_of
 
 _HAN = {"CJK", "IDEOGRAPHIC"}
 """The latter are marks between Chinese characters, such as 々."""
 _SPOKEN = {"", "LATIN", "MODIFIER", *_HAN}
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 
 
 def require_engine(name: str) -> None:
@@ -65,7 +65,8 @@ def speak_query(text: str, folder: Path, language: str = "en", *, engine: str = 
     by_words = "choose another engine with --voices, or search by words: --by-words"
     voices = voices_in(engine, language, text="the query", otherwise=by_words)
     raw = folder / "spoken.wav"
-    chosen.speak(text, voices[0], path=raw, seed=0)
+    with faults_named(engine):
+        chosen.speak(text, voices[0], path=raw, seed=0)
     try:
         wav, _ = finish_query(raw, folder)
     except SampleError as error:
@@ -128,9 +129,12 @@ def search_words(text: str, source: GallerySource, *, top: int = 10) -> SearchRe
         raise InputError("The query contains no words", expected="a text with letters", next_step="type a description")
     clips, utterances = source.rows("speech"), source.rows("clip")
     scores = _scores(query, clips, [row for row in utterances if isinstance(row, UtteranceRow)])
-    ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id], row.id))
-    sentences = sentences_of_clips(source.manifest)
-    hits = tuple(hit_of(row, rank, scores[row.id], sentences) for rank, row in enumerate(ranked[:top], start=1))
+    ranked = sorted((row for row in clips if row.id in scores), key=lambda row: (-scores[row.id][0], row.id))
+    hits = tuple(
+        hit_of(row, rank, score, {row.id: sentence})
+        for rank, row in enumerate(ranked[:top], start=1)
+        for score, sentence in [scores[row.id]]
+    )
     notes = ["Ranked by the words of the clips' sentences; the model was not used."]
     if not hits:
         notes.append("No sentence contains any of these words.")
@@ -140,8 +144,8 @@ def search_words(text: str, source: GallerySource, *, top: int = 10) -> SearchRe
 
 def _scores(
     query: Counter[str], clips: Sequence[ClipRow | UtteranceRow], utterances: Sequence[UtteranceRow]
-) -> dict[str, float]:
-    """Returns the best cosine similarity of each clip that shares a word with the query."""
+) -> dict[str, tuple[float, str]]:
+    """Returns the best cosine similarity of each clip that shares a word with the query, and the sentence of that."""
     sentences: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
     for row in utterances:
         if row.clip is not None:
@@ -151,8 +155,9 @@ def _scores(
     weights = {word: math.log((1 + len(documents)) / (1 + number)) + 1 for word, number in document_counts.items()}
     scores = {}
     for clip in clips:
-        best = max((_cosine(query, words, weights) for words in sentences.get(clip.id, {}).values()), default=0.0)
-        if best:
+        each = ((_cosine(query, words, weights), text) for text, words in sentences.get(clip.id, {}).items())
+        best = max(each, key=lambda one: one[0], default=(0.0, ""))
+        if best[0]:
             scores[clip.id] = best
     return scores
 

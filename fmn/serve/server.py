@@ -132,7 +132,7 @@ class _Page:
     async def media(self, request: web.Request) -> web.StreamResponse:
         try:
             return file_response(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
-        except (KeyError, ToolkitError) as error:  # unknown id, or the file is missing
+        except (KeyError, ToolkitError) as error:  # unknown id, or the file is missing or another one
             raise web.HTTPNotFound from error
 
     async def query_file(self, request: web.Request) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from fmn.data.items import load_items
+from fmn.features.media import Media
 from fmn.search.search_results import GallerySource, QueryKind
 
 
@@ -55,9 +56,12 @@ class ShownItems:
         """Returns the file of a row.
 
         Raises:
-            InputError: it does not exist.
+            ManifestError: it does not exist.
+            SampleError: its content is another one, as when the data set was built again in the meantime.
         """
-        return resolve(self.workspace, row.path)
+        path = resolve(self.workspace, row.path)
+        Media(row.sha256, path, row.id).require_content()
+        return path
 
     def card(self, row: ClipRow | UtteranceRow) -> dict[str, Any]:
         """Returns the page's data for a clip with its utterance, or for an utterance with the clip it describes."""

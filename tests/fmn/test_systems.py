@@ -132,6 +132,31 @@ def test_a_file_without_a_system_is_named(baseline: Callable[[str, str], Path]) 
     assert find_system("vmnet").name == "vmnet"
 
 
+@pytest.mark.parametrize("file", ["aaa_copy", "zzz_copy"])
+def test_a_copied_file_with_the_name_of_the_first_is_refused(baseline: Callable[[str, str], Path], file: str) -> None:
+    """One of the two would be trained under the name of both."""
+    path = baseline(file, CLOSED_FORM.replace('"nearest"', '"vmnet"'))
+    for find in (system_names, lambda: find_system("vmnet")):
+        with pytest.raises(InputError, match="Two files define a system of the name 'vmnet'") as raised:
+            find()
+        assert str(path) in str(raised.value.where)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("def (", "SyntaxError: invalid syntax"),
+        ("SYSTEM = 3", "The file defines no system"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(baseline: Callable[[str, str], Path], text: str, found: str) -> None:
+    baseline("aaa_wrong", text)
+    with pytest.raises(InputError, match=found) as raised:
+        find_system("vmnet")
+    assert "aaa_wrong" in str(raised.value.where)
+
+
 @pytest.mark.usefixtures("made_features", "one_thread")
 def test_a_system_is_one_file(workspace: Path, small: Config, baseline: Callable[[str, str], Path]) -> None:
     baseline("nearest", CLOSED_FORM)

@@ -31,7 +31,10 @@ class Voice:
 
 
 class Engine(Protocol):
-    """Text-to-speech engine. It is pickled to worker processes, so it may hold settings, but no open resources."""
+    """Text-to-speech engine. It is pickled to worker processes, so it may hold settings, but no open resources.
+
+    Sentences on the licenses of its voices, in an attribute ``licences: tuple[str, ...]``, are shown and recorded.
+    """
 
     @property
     def name(self) -> str:

@@ -11,6 +11,8 @@ Then `--voices mine` selects it; `--voices mine:OPTIONS` passes OPTIONS to the c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from dataset_tools.core.entry_points import extension_names, find_extension
@@ -26,7 +28,9 @@ def voice_licences(spec: str) -> tuple[str, ...]:
     Raises:
         InputError: as in `open_engine`.
     """
-    return tuple(getattr(open_engine(spec), "licences", ()))
+    with faults_named(spec):
+        stated = getattr(open_engine(spec), "licences", ())
+        return (stated,) if isinstance(stated, str) else tuple(map(str, stated or ()))
 
 
 def voices_in(
@@ -41,7 +45,13 @@ def voices_in(
     Raises:
         InputError: it has none (``otherwise``: what to do then), or as in `open_engine`.
     """
-    if voices := open_engine(spec).voices(language):
+    engine = open_engine(spec)
+    with faults_named(spec):
+        voices = tuple(engine.voices(language))
+        stated: tuple[object, ...] = voices
+        if wrong := [voice for voice in stated if not isinstance(voice, Voice)]:
+            raise TypeError(f"voices() gives {wrong[0]!r}, of the type {type(wrong[0]).__name__}, for a Voice")
+    if voices:
         return voices
     name, _, accent = spec.partition(":")
     if accent and name == "espeak" and open_engine(name).voices(language):
@@ -52,6 +62,17 @@ def voices_in(
         expected=f"voices for the language of {text}",
         next_step=otherwise,
     )
+
+
+@contextmanager
+def faults_named(spec: str) -> Iterator[None]:
+    """Turns errors of an engine's code into an `InputError` that names the package that provides the engine."""
+    extension = find_extension(ENTRY_POINT_GROUP, spec.partition(":")[0])
+    if extension is None:
+        yield
+        return
+    with extension.blamed("failed", f"an engine as {Engine.__module__}.{Engine.__name__} describes it"):
+        yield
 
 
 def open_engine(spec: str) -> Engine:

@@ -11,8 +11,9 @@ import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.exports.registry import find_format
-from dataset_tools.speech.engines.registry import open_engine
+from dataset_tools.speech.engines.registry import open_engine, voice_licences, voices_in
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
+from fmn.search.text_query import speak_query
 
 OPENED = {
     "fmn.exports": find_format,
@@ -157,3 +158,40 @@ def test_a_writer_of_exports_with_other_arguments_is_refused_before_it_writes(
     with pytest.raises(InputError) as refused:
         find_format("broken")
     assert refused.value.found == f"The extension 'broken' of the package broken-package {problem}"
+
+
+VOICE = "__import__('dataset_tools.speech.engines.interface').speech.engines.interface.Voice"
+
+
+def engine(voices: str, licences: str = "()") -> str:
+    methods = f"def voices(self, language): return {voices}\n    def speak(self, *_, **__): raise KeyError('a')"
+    return f"class extension:\n    name, version, licences = 'broken', '1', {licences}\n    {methods}"
+
+
+@pytest.mark.parametrize(
+    ("voices", "problem"),
+    [
+        (f"({VOICE}('Ben B', language, 't'),)", "ValueError: 'Ben B' is not a voice id: only a-z, 0-9, + and - are"),
+        ("{}[language]", "KeyError: 'en'"),
+        ("['ben']", "TypeError: voices() gives 'ben', of the type str, for a Voice"),
+        ("None", "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_an_engine_whose_voices_are_none_is_refused(voices: str, problem: str, install: Callable[..., None]) -> None:
+    install("fmn_data.engines", engine(voices))
+    with pytest.raises(InputError) as refused:
+        voices_in("broken:", "en")
+    assert refused.value.found.startswith(f"The extension 'broken' of the package broken-package failed: {problem}")
+    assert refused.value.expected == "an engine as dataset_tools.speech.engines.interface.Engine describes it"
+
+
+def test_an_engine_may_give_its_voices_in_a_list_and_one_license(install: Callable[..., None]) -> None:
+    install("fmn_data.engines", engine(f"[{VOICE}('ben', language, 'ben')]", "'free to use'"))
+    assert [voice.id for voice in voices_in("broken", "en")] == ["ben"]
+    assert voice_licences("broken") == ("free to use",)
+
+
+def test_an_engine_that_fails_on_a_typed_query_is_named(install: Callable[..., None], tmp_path: Path) -> None:
+    install("fmn_data.engines", engine(f"[{VOICE}('ben', language, 'ben')]"))
+    with pytest.raises(InputError, match="'broken' of the package broken-package failed: KeyError: 'a'"):
+        speak_query("now cut it", tmp_path, engine="broken")

@@ -290,6 +290,12 @@ except StoppedError as error:
 """
 
 
+def test_a_script_on_standard_input_and_a_method_of_a_built_in_type() -> None:
+    script = SCRIPT.replace("abs, [-1, -2]", "'a'.count, ['b']")
+    ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("[Outcome(item='b', result=0, error=None)]\n", "")
+
+
 def test_a_script_that_starts_the_work_when_it_is_imported_is_told_so_and_no_item_fails(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -325,7 +331,10 @@ def modules(terminal: Terminal):
     for outcome in run_each(eval, ["'typer' in __import__('sys').modules"] * 2, jobs=2):
         print(outcome.error or outcome.result)
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    finally:
+        print(__file__)
 """
 
 
@@ -334,4 +343,4 @@ def test_workers_do_not_import_the_program_that_starts_them(tmp_path: Path) -> N
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     ended = subprocess.run([sys.executable, script, "modules"], capture_output=True, text=True, check=True)
-    assert ended.stdout == "imported\nFalse\nFalse\n"
+    assert ended.stdout == f"imported\nFalse\nFalse\n{script}\n"  # a script that calls it keeps its own name

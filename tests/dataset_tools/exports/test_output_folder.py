@@ -12,8 +12,10 @@ import pytest
 
 from dataset_tools.core.errors import InputError, ManifestError, StoppedError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.exports import copy_batch, output_folder
+from dataset_tools.exports import copy_batch, exporting, output_folder
 from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.exports.output_folder import OutputFolder
+from dataset_tools.exports.planned_folder import PlannedFolder
 from dataset_tools.exports.registry import FormatOptions
 
 SMALL = FormatOptions(shard_bytes=15_000)
@@ -186,3 +188,26 @@ def test_media_are_copied_in_batches(
     monkeypatch.setattr(copy_batch, limit, value)
     export_dataset(workspace, "csv", tmp_path / "batches")
     assert contents(tmp_path / "batches") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../b", "./a", "", ".", "a//b", "once", "export.json", "SHA256SUMS"])
+@pytest.mark.parametrize("kind", [OutputFolder, PlannedFolder])
+def test_a_name_outside_the_folder_or_of_another_file_is_refused(
+    name: str, kind: type[OutputFolder], tmp_path: Path
+) -> None:
+    with kind(tmp_path / "out", {}) as output:
+        output.add_text("once", "1")
+        for add in (output.add_text, lambda name, text: output.copy(name, Path(__file__), "0" * 64, lambda *_: None)):
+            with pytest.raises(InputError, match=r"is no path in the folder|two files of the name"):
+                add(name, "2")
+        output.add_text("a/b", "3")
+    assert [path.name for path in tmp_path.iterdir()] == (["out"] if kind is OutputFolder else [])
+
+
+def test_a_format_cannot_write_the_card(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The license, and what was withheld, are stated there."""
+    monkeypatch.setattr(
+        exporting, "find_format", lambda _: lambda rows, output, _: output.add_text("README.md", "mine")
+    )
+    with pytest.raises(InputError, match=r"two files of the name README\.md"):
+        export_dataset(workspace, "mine", tmp_path / "out")

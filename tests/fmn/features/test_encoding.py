@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +160,49 @@ def test_one_bad_file_does_not_stop_the_others_and_a_wrong_encoder_does(
     use(encoder)
     with pytest.raises(InputError, match=r"shape \[16, 2\]"):
         extract_video([clip], BASE, cache=tmp_path / "other")
+
+
+def test_an_encoder_that_exits_fails_on_its_clip(clip: Media, use: Callable[[object], None], tmp_path: Path) -> None:
+    encoder = Brightness(None)
+    encoder.encode = lambda frames: sys.exit("no license")  # type: ignore[method-assign]
+    use(encoder)
+    (error,) = extract_video([clip], BASE, cache=tmp_path / "cache").failures.values()
+    assert "SystemExit: no license" in error.found
+
+
+def test_nan_stays_nan_where_features_are_normalized(
+    use: Callable[[object], None], as_media: Callable[[Path], Media], tmp_path: Path
+) -> None:
+    """In the encoder (half precision overflows) or in a recording of floating-point samples; it became zeros."""
+    samples = np.random.default_rng(0).normal(scale=0.1, size=16_000).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    samples[5_000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16_000, subtype="FLOAT")
+    whole, damaged = as_media(tmp_path / "a.wav"), as_media(tmp_path / "nan.wav")
+    found = extract_audio([whole, damaged], DEMO_AUDIO, cache=tmp_path / "cache")
+    assert (list(found.values), list(found.failures)) == ([whole.sha256], [damaged.sha256])
+    encoder = Pairs()
+    encoder.encode = lambda waveform: np.full((5, 2), np.nan, np.float32)  # type: ignore[method-assign]
+    use(encoder)
+    (error,) = extract_audio([whole], replace(DEMO_AUDIO, encoder="any"), cache=tmp_path / "cache").failures.values()
+    assert "contains NaN" in error.found
+
+
+@pytest.mark.parametrize("source", [None, "", 3])
+def test_an_encoder_without_a_source_is_refused(
+    source: Any, clip: Media, use: Callable[[object], None], tmp_path: Path
+) -> None:
+    """All such encoders would share their cached features."""
+    encoder = Brightness(None)
+    encoder.source = source
+    use(encoder)
+    with pytest.raises(InputError, match="states as its source"):
+        extract_video([clip], BASE, cache=tmp_path / "cache")
+
+
+def test_an_encoder_that_returns_no_row_is_refused(clip: Media, use: Callable[[object], None], tmp_path: Path) -> None:
+    encoder = Brightness(None)
+    encoder.encode = lambda frames: np.zeros((0, 2), np.float32)  # type: ignore[method-assign]
+    use(encoder)
+    with pytest.raises(InputError, match=r"shape \[0, 2\]"):
+        extract_video([clip], BASE, cache=tmp_path / "cache")

@@ -12,7 +12,7 @@ import pytest
 
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from dataset_tools.manifests import SplitPairRow, UtteranceRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.search import query_preparation
 from fmn.search.gallery_search import search
@@ -56,15 +56,30 @@ def test_words_are_found_however_their_letters_are_written(whole: Path, query: s
 
 @pytest.mark.parametrize(
     ("query", "text", "found"),
-    [("iki", "İki dilim", True), ("हिन्दी", "यह हिन्दी है", True), ("हिन्दी", "दही", False), ("बी", "बीज", False)],
+    [
+        *[("iki", "İki dilim", True), ("हिन्दी", "यह हिन्दी है", True), ("हिन्दी", "दही", False), ("बी", "बीज", False)],
+        *[("萝卜", "他切2个胡萝卜", True), ("3d", "他用3D打印机", True), ("刀", "他切2个", False)],
+    ],
 )
-def test_marks_do_not_split_words(whole: Path, query: str, text: str, found: bool) -> None:
+def test_what_is_a_word(whole: Path, query: str, text: str, found: bool) -> None:
     manifest = whole / "manifests" / "test.jsonl"
     rows = list(read_rows(manifest, SplitPairRow))
     utterances = [msgspec.structs.replace(row.utterance, text=text) for row in rows]
     both = zip(rows, utterances, strict=True)
     write_rows(manifest, [msgspec.structs.replace(row, utterance=utterance) for row, utterance in both])
     assert bool(search_words(query, GallerySource(manifest)).hits) == found
+
+
+def test_the_sentence_of_a_hit_is_the_one_that_has_the_words(whole: Path) -> None:
+    """A clip may have several: recorded ones beside a synthesized one."""
+    path = whole / "manifests" / "utterances.jsonl"
+    first, *others = read_rows(path, UtteranceRow)
+    second = msgspec.structs.replace(first, id=f"{first.id}-2", text="wash the zucchini")
+    write_rows(path, [msgspec.structs.replace(first, text="slice a zucchini"), second, *others])
+    source = GallerySource(whole / "manifests" / "test.jsonl", everything=True)
+    for query in ("slice", "wash"):
+        (hit,) = search_words(query, source).hits
+        assert (hit.id, hit.text) == (first.clip, "slice a zucchini" if query == "slice" else "wash the zucchini")
 
 
 def test_a_typed_query_is_spoken_in_its_language(tmp_path: Path) -> None:
