@@ -37,8 +37,8 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
         stage: the stage that decided it: ``plan``, ``cut``, ``speak``, …
         reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
-        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace. A row with
-            a path, but no size, is of a file that a command was about to replace (`Ledger.remake`).
+        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace. A row
+            with a path, but no size, is of a file that a command was about to replace (`Ledger.remake`).
         values: values of the manifest row, so that a rerun writes the same row without opening the file.
     """
 
