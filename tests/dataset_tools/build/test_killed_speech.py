@@ -134,9 +134,7 @@ def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
     assert list(place.rglob("*earlier-speech*")) == []
 
 
-def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(
-    place: Path, takes: Path, sentences: Path
-) -> None:
+def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path, takes: Path, sentences: Path) -> None:
     """Another sentence in the same voice has the same file, which is there before its row."""
     killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=5)
     assert run(place, "speech", "import", takes)[0] == 0
