@@ -151,6 +151,21 @@ def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path,
     assert len(rows(place)) == 10
 
 
+def test_an_interrupt_between_a_file_and_its_row_leaves_no_sound_with_the_row_of_another(
+    place: Path, takes: Path, sentences: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.core.ledger.Ledger.record", interrupted)
+        assert run(place, "speech", "synthesize", "--sentences", sentences, "--jobs", 1)[0] == 3
+    assert run(place, "speech", "import", takes)[0] == 0
+    assert len(rows(place)) == 9  # one file was replaced, and one utterance by the recording
+    for row in rows(place):
+        assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
+
+
 def test_a_file_of_the_same_size_that_a_killed_synthesis_left_is_made_again(place: Path, sentences: Path) -> None:
     complete = {path.name: path.read_bytes() for path in (place / "speech").iterdir()}
     ledger = (place / "ledger.jsonl").read_bytes()
