@@ -141,7 +141,11 @@ def retry(
     class_words = class_file_of(class_file, place, last.classes)
     recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
     corpus = footage.corpus(class_words, place, terminal, execution.jobs, dry_run=dry_run, recorded=recorded)
-    options = last.options_with([*known_sentences(place), *(sentences or ()), *own_sentences(corpus)])
+    if corpus.is_own and last.options.footage_sentences:
+        # Of the list as it is now: frames of whole videos and of seconds depend on videos that may have been mended.
+        options = replace(last.options, voices=replace(last.options.voices, sentences=own_sentences(corpus)))
+    else:
+        options = last.options_with([*known_sentences(place), *(sentences or ()), *own_sentences(corpus)])
     if dry_run:
         _show_failed(terminal, place)
         return

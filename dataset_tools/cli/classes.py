@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.cli.footage import FootageOptions
+from dataset_tools.cli.footage import CORPUS_ENVIRONMENT, FootageOptions
 from dataset_tools.cli.options import ClassOptions, class_file_of, warn_synthetic
 from dataset_tools.core.command import DEFAULT_JOBS, DryRunOption
 from dataset_tools.core.console import Terminal
@@ -66,10 +66,14 @@ def classes(
         _draft(terminal, draft_from, footage.read_with, options.count, out, dry_run=dry_run)
         return
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
-    if dry_run and footage.would_draw_standin(place):
-        terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its intervals counted")
-        terminal.result({"dry_run": True, "classes": None})
-        return
+    if footage.would_draw_standin(place):
+        raise InputError(
+            "No footage is named, and nothing has been built in this workspace",
+            where=place.root,
+            expected=f"--mpii DIR, --annotations FILE, --clips DIR, or {CORPUS_ENVIRONMENT}",
+            next_step="name the footage; to count the classes of the synthetic corpus, render it first: "
+            "fmn-data standin DIR, then fmn-data classes --mpii DIR",
+        )
     corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS, dry_run=dry_run)
     with source_cache(place, dry_run=dry_run) as cache:
         corpus = with_opened_videos(corpus, cache, jobs=DEFAULT_JOBS, progress=terminal.progress)

@@ -132,6 +132,12 @@ class FootageOptions:
                     next_step="add --annotations FILE; MPII Cooking 2 needs only --mpii",
                 )
         sources = {option: str(path) for option, path in self.sources.items() if path is not None}
+        if (
+            self.clips is not None
+            and self.annotations is not None
+            and self.clips.resolve() == self.annotations.resolve()
+        ):
+            del sources["--clips"]  # the same folder twice
         if len(sources) > 1:
             raise InputError(
                 f"{' and '.join(sources)} name different sources of footage",
@@ -151,7 +157,7 @@ class FootageOptions:
         return replace(source, read_with=read_with) if source is not None and self.forget_options else source
 
     def would_draw_standin(self, place: Workspace) -> bool:
-        """Whether `corpus` would render the synthetic corpus, which a dry run cannot read yet."""
+        """Whether `corpus` would render the synthetic corpus: no footage is named or known, and none was rendered."""
         from dataset_tools.build.inputs import drawn_standin
 
         return self.source(place) is None and not drawn_standin(place).is_dir()

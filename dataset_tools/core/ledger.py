@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from dataset_tools.core.errors import ManifestError, StoppedError, ToolkitError, WorkerDiedError
-from dataset_tools.core.files import clear_partial, way_out
+from dataset_tools.core.files import clear_partial, sha256_of, way_out
 from dataset_tools.core.jsonl import Row, read_jsonl, write_jsonl
 from dataset_tools.core.path_parts import RelativePath, Sha256, in_words
 from dataset_tools.core.workspace_lock import workspace_lock
@@ -37,7 +37,8 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
         stage: the stage that decided it: ``plan``, ``cut``, ``speak``, …
         reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
-        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace.
+        path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace. A row
+            with a path, but no size, is of a file that a command was about to replace (`Ledger.remake`).
         values: values of the manifest row, so that a rerun writes the same row without opening the file.
     """
 
@@ -148,18 +149,36 @@ class Ledger:
             self._clear_partial()  # of workers that were killed, here or on a lost node
 
     def finished(self, row_id: str, key: str) -> LedgerRow | None:
-        """The row of a sample that need not be made again: status ok, the same key, and its file exists; else None."""
+        """The row of a sample that need not be made again: status ok, the same key, and its file exists; else None.
+
+        A file is recognized by its size, or by its SHA-256 if a command that was to replace it has been interrupted.
+        """
         row = self.rows.get(row_id)
         if row is None or row.status != "ok" or row.key != key:
             return None
         if row.path is not None:
+            file = self.root / row.path
             try:
-                size_bytes = (self.root / row.path).stat().st_size
+                size_bytes = file.stat().st_size
+                if row.size_bytes is None and sha256_of(file) == row.sha256:
+                    row = msgspec.structs.replace(row, size_bytes=size_bytes)
+                    self._keep(row)
             except OSError:
                 return None
             if size_bytes != row.size_bytes:
                 return None
         return row
+
+    def remake(self, row_ids: Iterable[str]) -> None:
+        """Notes samples whose files will be replaced, before they are: a kill may leave the new file with the old row.
+
+        Raises:
+            StoppedError: the disk is full.
+        """
+        for row_id in row_ids:
+            row = self.rows.get(row_id)
+            if row is not None and row.path is not None:
+                self._keep(msgspec.structs.replace(row, size_bytes=None))
 
     def died(self, row_id: str, key: str) -> WorkerDiedError | None:
         """The error of a sample that must not be retried: with the same inputs, it killed its worker process before."""
@@ -177,6 +196,9 @@ class Ledger:
         Raises:
             StoppedError: the disk is full.
         """
+        self._keep(row)
+
+    def _keep(self, row: LedgerRow) -> None:
         if self._journal is None:
             raise ValueError("the ledger is not open")
         if self.rows.get(row.id) == row:
@@ -240,8 +262,7 @@ class DryRunLedger(Ledger):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def record(self, row: LedgerRow) -> None:
-        """Keeps the row in memory."""
+    def _keep(self, row: LedgerRow) -> None:
         self.rows[row.id] = row
 
 

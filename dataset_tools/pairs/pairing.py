@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,7 +33,7 @@ from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
 from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.sides import Sides
-from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, write_split
+from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, read_split, write_split
 from dataset_tools.pairs.splits import split_items, split_mpii, split_person
 from dataset_tools.speech.recordings.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
@@ -134,7 +134,8 @@ def _paired(
         progress(stage, expected, expected)
 
     merged = () if options.split == "pairs" else content.merged
-    moved = _moved_to_training(workspace, sides)
+    is_leaky = options.split == "pairs"
+    moved = _moved_to_training(workspace, _trained(clips, utterances, deal) if is_leaky else sides, is_leaky=is_leaky)
     if not dry_run:
         clear_partial(workspace.manifests)
         with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
@@ -164,10 +165,25 @@ def _paired(
     )
 
 
-def _moved_to_training(workspace: Workspace, sides: Sides) -> int:
-    """Counts the clips and utterances of the earlier test manifest, if there is one, that are in training now."""
+def _trained(
+    clips: Sequence[ClipRow],
+    utterances: Sequence[UtteranceRow],
+    deal: Callable[[PairRow], tuple[Side, int | None] | None],
+) -> Sides:
+    """Returns the items with a training pair as those of the training side: a split of pairs has no sides of items."""
+    pairs = [pair for pair in pair_rows(clips, utterances) if (dealt := deal(pair)) is not None and dealt[0] == "train"]
+    return Sides({pair.clip: "train" for pair in pairs}, {pair.utterance: "train" for pair in pairs}, {}, {})
+
+
+def _moved_to_training(workspace: Workspace, sides: Sides, *, is_leaky: bool) -> int:
+    """Counts the clips and utterances of the earlier test manifest, if there is one, that are in training now.
+
+    From one leaky split to another, none moves: they were in training before.
+    """
     tested: set[tuple[str, str]] = set()
     with suppress(InputError):  # it will be replaced anyway
+        if is_leaky and (before := read_split(workspace)) is not None and before.split == "pairs":
+            return 0
         for row in read_rows(workspace.manifests / "test.jsonl", SplitPairRow, missing_ok=True):
             tested |= {("clip", row.clip.id), ("utterance", row.utterance.id)}
     of_kind = {"clip": sides.clips, "utterance": sides.utterances}

@@ -70,7 +70,7 @@ class ReportSummary:
     to_draw: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "withdrawn": msgspec.to_builtins(self.withdrawn)}
 
 
 def write_report(

@@ -24,8 +24,11 @@ def earlier_speech_path(workspace: Workspace) -> Path:
 
 def made_speech(ledger: Mapping[str, LedgerRow]) -> list[UtteranceRow]:
     """Returns the synthesized utterances and the augmented copies in a ledger, sorted by id."""
-    rows = [row for name, row in ledger.items() if row.status == "ok" and name.startswith(("utterance/", "copy/"))]
-    return sorted((row.value("row", UtteranceRow) for row in rows), key=lambda row: row.id)
+    return sorted((row.value("row", UtteranceRow) for row in _made(ledger)), key=lambda row: row.id)
+
+
+def _made(ledger: Mapping[str, LedgerRow]) -> Iterator[LedgerRow]:
+    return (row for name, row in ledger.items() if row.status == "ok" and name.startswith(("utterance/", "copy/")))
 
 
 def earlier_speech(workspace: Workspace) -> list[UtteranceRow] | None:
@@ -57,6 +60,11 @@ def has_its_file(workspace: Workspace, row: UtteranceRow) -> bool:
     return path.is_file() and sha256_of(path) == row.sha256
 
 
+def _is_begun(ledger: Ledger) -> bool:
+    """Whether files of earlier utterances may have been replaced."""
+    return any(row.path is not None and row.size_bytes is None for row in _made(ledger.rows))
+
+
 @contextmanager
 def replacing_speech(workspace: Workspace, ledger: Ledger) -> Iterator[None]:
     """Keeps the list of earlier speech until the block, a synthesis, is complete and its rows are in ledger.jsonl."""
@@ -67,7 +75,7 @@ def replacing_speech(workspace: Workspace, ledger: Ledger) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if is_first and made_speech(ledger.rows) == earlier:
+        if is_first and made_speech(ledger.rows) == earlier and not _is_begun(ledger):
             path.unlink(missing_ok=True)
         raise
     ledger.save()

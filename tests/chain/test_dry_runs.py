@@ -209,12 +209,22 @@ def test_the_synthetic_corpus_is_what_was_said(
 
 
 def test_a_dry_run_without_footage_renders_none(run: Callable, tmp_path: Path, tree: Callable) -> None:
-    for command in ("classes", "build"):
-        before = tree(tmp_path)
-        ended = run("fmn-data", command, "--dry-run", "-w", tmp_path / "w")
-        assert ended.code == 0, ended.err
-        assert "the synthetic (stand-in) corpus would be rendered first" in ended.out
-        assert tree(tmp_path) == before
+    before = tree(tmp_path)
+    ended = run("fmn-data", "build", "--dry-run", "-w", tmp_path / "w")
+    assert ended.code == 0, ended.err
+    assert "the synthetic (stand-in) corpus would be rendered first" in ended.out
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--propose", 3)])
+def test_classes_are_not_counted_in_footage_that_nobody_named(
+    run: Callable, tmp_path: Path, tree: Callable, options: tuple[object, ...]
+) -> None:
+    before = tree(tmp_path)
+    ended = run("fmn-data", "classes", *options, "-w", tmp_path / "w", "--json")
+    assert ended.code == 2
+    assert ended.json["error"]["found"].startswith("No footage is named")
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("wrong", [("--voices", "none"), ("--language", "tlh"), ("--sentences", "none.json")])

@@ -114,15 +114,22 @@ def withdraw(workspace: Workspace, voice: str) -> None:
     write_consents(workspace, {**rows, tombstone.id: tombstone})
 
 
-def check_consent(workspace: Workspace, recordings: Sequence[FoundRecording], renewed: Collection[str] = ()) -> None:
+def check_consent(
+    workspace: Workspace,
+    recordings: Sequence[FoundRecording],
+    renewed: Collection[str] = (),
+    *,
+    dry_run: bool = False,
+) -> None:
     """Refuses recordings of barred voices; records renewed consent for the speakers in ``renewed``.
 
-    The caller holds the lock of the workspace.
+    The caller holds the lock of the workspace, unless it is a dry run.
 
     Args:
         workspace: of the data set.
         recordings: to be added.
         renewed: voices, or names of the speakers as written in the recordings.
+        dry_run: record nothing.
 
     Raises:
         InputError: a voice is barred, or one of ``renewed`` is not barred or has no recordings; nothing was written.
@@ -154,7 +161,7 @@ def check_consent(workspace: Workspace, recordings: Sequence[FoundRecording], re
             next_step=f"remove those files; or, {another}if the speaker has renewed consent, state it: "
             + " ".join(f"--renewed-consent {voice}" for voice in barred),
         )
-    if stated:
+    if stated and not dry_run:
         text = "Consent was renewed after a withdrawal, as stated at an import."
         agreed = {
             voice: ConsentRow(id=voice, name=one_line(name) or voice, text=text, time=_now())

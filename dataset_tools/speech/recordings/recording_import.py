@@ -100,7 +100,7 @@ def import_recordings(
         options = replace(options, language=language_option(options.language))
     listed = find_recordings(source, classes, clips)
     listed.recordings, doubts = with_known_voices(workspace, listed.recordings)
-    check_consent(workspace, listed.recordings, options.renewed)
+    check_consent(workspace, listed.recordings, options.renewed, dry_run=dry_run)
     speakers, contradictions = facts_by_voice((one.voice, one.speaker) for one in listed.recordings)
     current = ImportInProgress(workspace, ledger, options, dry_run=dry_run)
     current.notes += [*listed.notes, *notes_on_whole_names(listed.recordings), *doubts, *contradictions]

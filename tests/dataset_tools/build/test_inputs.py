@@ -48,6 +48,9 @@ def test_a_folder_of_clips_is_the_same_footage_by_either_name(
     told = run_in("build", "--annotations", footage.parent)  # with the options of the last build
     assert r"--person '(p\d+)_'" in told.output
     assert persons() == before
+    run_in("build", "--clips", footage.parent, "--annotations", footage.parent / folder.name / "..")
+    refused = run_in("build", "--clips", footage.parent, "--annotations", footage.parent / folder.name, code=2)
+    assert "--annotations and --clips name different sources of footage" in " ".join(refused.output.split())
     refused = run_in("build", "--clips", footage.parent, "--mpii", footage.parent, code=2)
     assert "--clips and --mpii name different sources of footage" in " ".join(refused.output.split())
 

@@ -91,6 +91,20 @@ def place(built_once: Path, tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
+@pytest.fixture
+def sentences(place: Path, tmp_path: Path) -> Path:
+    """Other sentences for the clips; their voices stay, and so do the names of the files."""
+    spoken: dict[str, Any] = {}
+    for line in (place / "manifests" / "clips.jsonl").read_text("utf-8").splitlines():
+        clip = json.loads(line)
+        of_video = spoken.setdefault(clip["video"], {"timestamps": [], "sentences": []})
+        of_video["timestamps"].append([clip["start_frame"], clip["end_frame"]])
+        of_video["sentences"].append(f"Look at the {clip['class'].split('_')[1]} here.")
+    sentences = tmp_path / "sentences.json"
+    sentences.write_text(json.dumps(spoken))
+    return sentences
+
+
 @pytest.mark.parametrize(
     ("command", "change"),
     [(("speech", "synthesize"), ("--language", "zh")), (("build",), ("--seed", 7, "--augment", 1))],
@@ -120,16 +134,8 @@ def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
     assert list(place.rglob("*earlier-speech*")) == []
 
 
-def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path, takes: Path, tmp_path: Path) -> None:
+def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path, takes: Path, sentences: Path) -> None:
     """Another sentence in the same voice has the same file, which is there before its row."""
-    spoken: dict[str, Any] = {}
-    for line in (place / "manifests" / "clips.jsonl").read_text("utf-8").splitlines():
-        clip = json.loads(line)
-        of_video = spoken.setdefault(clip["video"], {"timestamps": [], "sentences": []})
-        of_video["timestamps"].append([clip["start_frame"], clip["end_frame"]])
-        of_video["sentences"].append(f"Look at the {clip['class'].split('_')[1]} here.")
-    sentences = tmp_path / "sentences.json"
-    sentences.write_text(json.dumps(spoken))
     killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=5)
     assert run(place, "speech", "import", takes)[0] == 0
     made = [row for row in rows(place) if row["source"] == "synthesized"]
@@ -143,6 +149,35 @@ def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path,
         assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
     assert run(place, "speech", "synthesize", "--sentences", sentences)[0] == 0
     assert len(rows(place)) == 10
+
+
+def test_an_interrupt_between_a_file_and_its_row_leaves_no_sound_with_the_row_of_another(
+    place: Path, takes: Path, sentences: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_tools.core.ledger.Ledger.record", interrupted)
+        assert run(place, "speech", "synthesize", "--sentences", sentences, "--jobs", 1)[0] == 3
+    assert run(place, "speech", "import", takes)[0] == 0
+    assert len(rows(place)) == 9  # one file was replaced, and one utterance by the recording
+    for row in rows(place):
+        assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
+
+
+def test_a_file_of_the_same_size_that_a_killed_synthesis_left_is_made_again(place: Path, sentences: Path) -> None:
+    complete = {path.name: path.read_bytes() for path in (place / "speech").iterdir()}
+    ledger = (place / "ledger.jsonl").read_bytes()
+    killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=1)
+    name = max(name for name in complete if (place / "speech" / name).read_bytes() == complete[name])
+    # As if the kill came right after the replacement, by a sentence that takes as long.
+    (place / "speech" / name).write_bytes(complete[name][:-2] + b"\x01\x01")
+    assert run(place, "clean", "--yes")[0] == 0  # the journal of the killed command is gone
+    assert run(place, "speech", "synthesize")[0] == 0
+    assert {name: (place / "speech" / name).read_bytes() for name in complete} == complete
+    assert (place / "ledger.jsonl").read_bytes() == ledger
+    assert run(place, "verify")[0] == 0
 
 
 @pytest.mark.slow

@@ -59,6 +59,32 @@ def test_a_build_in_german_speaks_the_sentences_of_the_list_and_names_the_clip_w
     assert spoken(tmp_path)[NAMES[3]] == ("de", "Möhre!", "annotations")
 
 
+def test_a_retry_speaks_the_sentences_of_videos_that_were_mended_and_those_added_since(
+    run: Callable[..., Result], tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    """The number of frames of a whole video, and so the span of its sentence, is not known while it is damaged."""
+    folder = tmp_path / "own" / "cut_carrot_knife"
+    intact = write_video(folder / "p1_a.mp4", range(1, 41))
+    damaged, plain = folder / "p2_b.mp4", folder / "p3_c.mp4"
+    shutil.copyfile(intact, plain)
+    damaged.write_bytes(b"")
+    for video, text in ((intact, "Er schneidet."), (damaged, "Sie schneidet.")):
+        video.with_suffix(".txt").write_text(text)
+    run("build", "--clips", folder.parent, "--short-side", 32, "--language", "de", code=1)
+    assert {text for _, text, _ in spoken(tmp_path).values()} == {"Er schneidet."}
+    write_video(damaged, range(41, 81))
+    plain.with_suffix(".txt").write_text("Es schneidet.")
+    run("retry")
+    assert sorted(text for _, text, _ in spoken(tmp_path).values()) == [
+        "Er schneidet.",
+        "Es schneidet.",
+        "Sie schneidet.",
+    ]
+    retried = {path: path.read_bytes() for path in (tmp_path / "w" / "manifests").iterdir()}
+    run("build")
+    assert {path: path.read_bytes() for path in (tmp_path / "w" / "manifests").iterdir()} == retried
+
+
 def test_windows_have_no_sentence(
     run: Callable[..., Result], german: Path, tmp_path: Path, write_video: Callable[..., Path]
 ) -> None:

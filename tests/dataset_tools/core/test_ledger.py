@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,6 +27,32 @@ def made(path: Path, name: str, key: str = "k", content: str = "abc") -> LedgerR
     file = path.parent / name
     file.write_text(content)
     return ok(f"clip/{name}", "cut", key, file, path.parent, "0" * 64, frames=3)
+
+
+def recorded(path: Path, name: str, content: str) -> LedgerRow:
+    file = path.parent / name
+    file.write_text(content)
+    return ok(f"clip/{name}", "cut", "k", file, path.parent, hashlib.sha256(content.encode()).hexdigest())
+
+
+def test_a_file_that_a_killed_command_was_to_replace_is_finished_only_if_it_was_not(path: Path) -> None:
+    with Ledger(path) as ledger:
+        first = {name: recorded(path, name, "abc") for name in ("a", "b", "c")}
+        for row in first.values():
+            ledger.record(row)
+    complete = path.read_bytes()
+    with Ledger(path) as ledger:
+        ledger.remake(["clip/a", "clip/b", "clip/new"])
+        (path.parent / "a").write_text("xyz")  # of the same size; a kill leaves no row of it
+    with Ledger(path) as ledger:  # another command, so that the journal is gone
+        assert set(ledger.rows) == {"clip/a", "clip/b", "clip/c"}
+    with DryRunLedger(path) as planned:
+        assert [name for name in first if planned.finished(f"clip/{name}", "k")] == ["b", "c"]
+    with Ledger(path) as ledger:
+        assert ledger.finished("clip/a", "k") is None
+        assert [ledger.finished(f"clip/{name}", "k") for name in "bc"] == [first["b"], first["c"]]
+        ledger.record(recorded(path, "a", "abc"))
+    assert path.read_bytes() == complete
 
 
 def test_what_is_finished(path: Path) -> None:

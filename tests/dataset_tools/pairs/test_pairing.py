@@ -79,6 +79,18 @@ def test_items_that_were_tested_on_and_are_trained_on_now_are_counted(
     assert make_pairs(workspace, CLASSES, PairOptions()).moved_to_training == 0
 
 
+def test_items_of_the_earlier_test_split_are_counted_in_a_split_of_pairs(workspace: Workspace) -> None:
+    make_pairs(workspace, CLASSES, PairOptions())
+    before = list(read_rows(workspace.manifests / "test.jsonl", SplitPairRow))
+    tested = {row.clip.id for row in before} | {row.utterance.id for row in before}
+    planned = make_pairs(workspace, CLASSES, PairOptions(split="pairs"), dry_run=True)
+    summary = make_pairs(workspace, CLASSES, PairOptions(split="pairs"))
+    trained = list(read_rows(workspace.manifests / "train.jsonl", SplitPairRow))
+    moved = tested & ({row.clip.id for row in trained} | {row.utterance.id for row in trained})
+    assert summary.moved_to_training == planned.moved_to_training == len(moved) > 0
+    assert make_pairs(workspace, CLASSES, PairOptions(split="pairs")).moved_to_training == 0, "nothing has changed"
+
+
 def test_pairs_are_not_made_beside_another_command(workspace: Workspace) -> None:
     with workspace_lock(workspace.root):
         with pytest.raises(StoppedError, match="Another command is working"):

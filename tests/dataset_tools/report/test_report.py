@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable
@@ -61,6 +63,17 @@ class Page(HTMLParser):
 
 def report_of(place: Workspace, folder: Path | None = None) -> Page:
     return Page(Path(write_report(place, CLASSES, folder, jobs=2).page))
+
+
+def test_the_summary_as_json_lists_withdrawals(workspace: Workspace) -> None:
+    digest, time = hashlib.sha256(b"ann").hexdigest(), "2026-11-30T12:00:00Z"
+    stone = {"id": f"withdrawn_{digest}_{time}", "name": "", "text": "", "time": time, "withdrawn": digest}
+    workspace.recordings.mkdir(exist_ok=True)
+    consents = workspace.recordings / "consents.jsonl"
+    consents.write_text(json.dumps({"schema": "fmn.consent/1", **stone}) + "\n", "utf-8")
+    done = CliRunner().invoke(app, ["report", "-w", str(workspace.root), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["withdrawn"] == [{"time": time, "voice_sha256": digest}]
 
 
 def test_the_numbers_are_those_of_the_manifests(workspace: Workspace) -> None:

@@ -152,7 +152,12 @@ def test_nobody_takes_the_voice_again_until_consent_is_given_anew(place: Any, so
     with pytest.raises(InputError, match="removed when consent was withdrawn"):
         consents.admit("Annabel Q", agreed=True)
     assert consents.admit("Annabel Q", agreed=True, other=True) == f"{VOICE}-2", "who has the same name"
-    code, said = place.run("speech", "import", str(source), "--renewed-consent", VOICE)
+    again = ("speech", "import", str(source), "--renewed-consent", VOICE)
+    before = {path: path.read_bytes() for path in place.root.rglob("*") if path.is_file()}
+    code, said = place.run(*again, "--dry-run")
+    assert code == 0, said
+    assert {path: path.read_bytes() for path in place.root.rglob("*") if path.is_file()} == before
+    code, said = place.run(*again)
     assert code == 0, said
     assert len(place.of(VOICE)) == 6
     assert place.stones() == [STONE]
