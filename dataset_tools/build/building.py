@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dataset_tools.build.build_speech import check_speech, speech_of
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
@@ -124,17 +126,24 @@ def _planned(
     renamed: Sequence[ReviewRow],
     ledger: DryRunLedger,
 ) -> BuildSummary:
-    """Returns the summary of a dry run, which opens the videos of the plan, but cuts and synthesizes nothing.
+    """Returns the summary of a dry run, which opens the videos of the plan, and synthesizes nothing.
+
+    It cuts only the clips whose decisions are in doubt, since their video is not the one that was shown, and to a
+    temporary folder.
 
     Raises:
         InputError: no clip can be cut, or no clip has a sentence in the language.
     """
-    plan = plan_on_sources(opened, classes, options, decisions, set())
+    with TemporaryDirectory() as folder:
+        place = Workspace(Path(folder))
+        cutter = ClipCutter(
+            place, opened.read, options.short_side, options.keep_audio, opened.jobs, ledger, opened.progress
+        )
+        plan, clips, uncut = _cut(opened, classes, options, decisions, cutter, dry_run=True)
     if not plan.clips and not plan.left_out:
-        raise _no_clip(plan, {}, opened.corpus)
-    clips = [planned_row(clip) for clip in plan.clips]
+        raise _no_clip(plan, uncut, opened.corpus)
     utterances, unspoken, notes = speech_of(workspace, plan, clips, classes, options, ledger, dry_run=True)
-    samples = _Samples(clips, utterances, unspoken=unspoken)
+    samples = _Samples(clips, utterances, uncut, unspoken)
     summary = _summary(plan, opened.corpus, classes, samples, renamed, opened.without_times(), options)
     return replace(summary, speech_notes=notes, with_sound=None, dry_run=True)
 
@@ -197,10 +206,13 @@ def _cut(
     options: BuildOptions,
     decisions: Mapping[str, Decision],
     cutter: ClipCutter,
+    *,
+    dry_run: bool = False,
 ) -> tuple[Plan, list[ClipRow], dict[str, ToolkitError]]:
     """Plans on the opened videos and cuts the clips; repeats both until no clip fails and no decision is stale.
 
-    Decisions are dropped once the content of their clip turns out to differ from what was reviewed.
+    Decisions are dropped once the content of their clip turns out to differ from what was reviewed. A dry run cuts
+    clips only to find out about that.
 
     Returns:
         The last plan, the rows of its clips, and the errors of clips of earlier plans, by id.
@@ -218,6 +230,8 @@ def _cut(
         contents |= found
         stale = {clip.id for clip in decided if clip.decision and contents.get(clip.id) != clip.decision.content_sha256}
         if not stale:  # so there are no errors: decisions on clips that cannot be cut are stale
+            if dry_run:
+                return plan, [planned_row(clip) for clip in plan.clips], failures
             clips, errors = cutter.cut(plan.clips)
             if not errors:
                 return plan, clips, failures

@@ -206,7 +206,7 @@ def _unreadable(workspace: Workspace) -> Iterator[str]:
         lambda: read_reviews(workspace.annotations / "reviews.jsonl"),
     ]
     if (workspace.annotations / "classes.yaml").is_file():
-        readers.append(lambda: load_classes(workspace.annotations / "classes.yaml"))
+        readers.append(lambda: load_classes(workspace.annotations / "classes.yaml", count=None))
     for read in readers:
         try:
             read()

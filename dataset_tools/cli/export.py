@@ -68,6 +68,7 @@ def export(
     """
     from dataset_tools.exports.exporting import export_dataset
     from dataset_tools.exports.registry import FormatOptions
+    from dataset_tools.exports.waiting_decisions import decisions_on
 
     summary = export_dataset(
         place,
@@ -87,6 +88,10 @@ def export(
         name = part.partition(":")[0]
         is_included = name in (allow or ()) and (media or name.startswith("recordings-"))
         terminal.warn(f"{would}{'included because of --allow' if is_included else 'withheld'}: {part}")
+    if summary.waiting:
+        terminal.warn(
+            f"{decisions_on(summary.waiting)}; run fmn-data build and fmn-data pairs, then export to a new folder"
+        )
     if summary.missing:
         recordings = count_of(summary.missing, "recorded utterance")
         terminal.warn(f"{recordings} {would}left out: recordings cannot be rebuilt")

@@ -15,6 +15,10 @@ from dataset_tools.clips.interval_selection import IntervalSampler
 from dataset_tools.core.errors import SampleError
 from dataset_tools.decisions.majority_rule import Decision
 
+REJECTED = "An annotator rejected the clip"
+MOVED = "An annotator assigned the clip to another class"
+"""Reasons, with which a clip is left out, as the ledger has them: followed by details."""
+
 
 def apply_decisions(
     chosen: Mapping[str, list[PlannedClip]],
@@ -68,9 +72,9 @@ class _Classes:
         clip = replace(clip, decision=decision)
         if decision.verdict == "reject":
             why = ", ".join(decision.row.reasons)
-            self._leave_out(clip, f"An annotator rejected the clip{': ' * bool(why)}{why}")
+            self._leave_out(clip, f"{REJECTED}{': ' * bool(why)}{why}")
         elif decision.class_id not in self.members:
-            self._leave_out(clip, f"An annotator assigned the clip to another class: {decision.class_id}")
+            self._leave_out(clip, f"{MOVED}: {decision.class_id}")
         else:
             self.members[decision.class_id].append(replace(clip, class_id=decision.class_id))
 

@@ -23,6 +23,7 @@ from dataset_tools.exports.planned_folder import PlannedFolder
 from dataset_tools.exports.recipe import add_recipe, make_recipe
 from dataset_tools.exports.registry import FormatOptions, find_format
 from dataset_tools.exports.rights import check_rights, withheld_parts
+from dataset_tools.exports.waiting_decisions import decisions_on, waiting_decisions
 
 EXPORT_SCHEMA = "fmn.export/1"
 MANIFESTS = ("build.json", "clips.jsonl", "pairs.jsonl", "split.json", "test.jsonl", "train.jsonl", "utterances.jsonl")
@@ -38,6 +39,7 @@ class ExportSummary:
         withheld: parts that may not be redistributed without permission, one sentence each.
         missing: number of recorded utterances that an export without media leaves out; they cannot be rebuilt.
         is_standin: whether the footage is synthetic.
+        waiting: clips and utterances with decisions of annotators that no build has applied yet.
         dry_run: whether nothing was written: ``written`` and ``kept`` are what an export would write and keep.
     """
 
@@ -47,6 +49,7 @@ class ExportSummary:
     withheld: tuple[str, ...]
     missing: int
     is_standin: bool
+    waiting: tuple[str, ...] = ()
     dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,8 +82,8 @@ def export_dataset(
         progress: progress callback, in rows read.
 
     Raises:
-        InputError: the format is unknown, media may not be redistributed, the manifests are inconsistent, or the
-            folder has other content.
+        InputError: the format is unknown, media may not be redistributed, the manifests are inconsistent, the folder
+            has other content, or an export without media would have decisions that no build has applied.
         ManifestError: a row cannot be read, or a file does not match its row.
         StoppedError: the data set changed during the export, another export writes there, or the disk is full.
     """
@@ -91,6 +94,9 @@ def export_dataset(
     rows = ExportedRows(workspace, with_media=with_media, checks_media=dry_run, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(rows, withheld, allowed)
+    waiting = waiting_decisions(rows)
+    if waiting and not with_media:
+        raise _not_applied(workspace, waiting)
     recipe = None if with_media else make_recipe(rows)
     facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
     built = facts.built
@@ -121,7 +127,9 @@ def export_dataset(
             )
     missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
-    return ExportSummary(rows.counts, output.written, output.kept, texts, missing, bool(stand_in), dry_run)
+    return ExportSummary(
+        rows.counts, output.written, output.kept, texts, missing, bool(stand_in), tuple(waiting), dry_run
+    )
 
 
 def _check_folder(workspace: Workspace, folder: Path) -> None:
@@ -135,6 +143,16 @@ def _check_folder(workspace: Workspace, folder: Path) -> None:
             expected="a new folder, in the workspace or elsewhere",
             next_step="choose another folder",
         )
+
+
+def _not_applied(workspace: Workspace, waiting: list[str]) -> InputError:
+    """Returns the error of a recipe with decisions that the data set does not reflect: a rebuild would apply them."""
+    return InputError(
+        decisions_on(waiting),
+        where=reviews_path(workspace),
+        expected="decisions that a build has applied: a rebuild applies them, so it would make another data set",
+        next_step="run fmn-data build and fmn-data pairs, then export again",
+    )
 
 
 def _hashes(workspace: Workspace) -> dict[str, str]:

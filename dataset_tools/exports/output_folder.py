@@ -24,9 +24,9 @@ class OutputFolder:
     """Writes the files of one export, in a fixed order. Use it as a context manager.
 
     An existing file is not written again, since files are renamed into place only when complete. ``export.json``
-    identifies the export; a folder with another record, or with other files, is refused. It is removed if the export
-    fails before its first file. ``SHA256SUMS`` (for ``sha256sum -c``) is written last: an export without it is
-    incomplete.
+    identifies the export; a folder with another record, or with other files, is refused. If the export fails before
+    its first file, ``export.json`` is removed, and so are the folders that were made for it. ``SHA256SUMS`` (for
+    ``sha256sum -c``) is written last: an export without it is incomplete.
 
     Args:
         root: the folder; created if missing.
@@ -45,17 +45,19 @@ class OutputFolder:
         self._copies = CopyBatch(root)
         self._sums: TextIO | None = None
         self._known: Iterator[tuple[str, str]] = iter(())
-        self._is_new = False
         self._names = {RECORD, SUMS}
+        self._made: list[Path] = []
 
     def __enter__(self) -> OutputFolder:
-        self._is_new = not self.root.exists()
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise self._no_folder() from error
+        self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
         with ExitStack() as entered:
+            entered.push(self._remove_folders)  # exited last
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise self._no_folder() from error
             self._open(entered)
+            entered.push(self._remove_record)
             if not (self.root / RECORD).is_file():
                 write_bytes(self.root / RECORD, self._record_content())
             for path in self.root.rglob(f"{PARTIAL}*"):
@@ -68,11 +70,17 @@ class OutputFolder:
 
     def __exit__(self, *error: Any) -> None:
         self._held.__exit__(*error)
-        if error[0] is not None and not self.written and not self.kept:
+
+    def _remove_record(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and not self.written and not self.kept:
             (self.root / RECORD).unlink(missing_ok=True)  # nothing to resume: the folder can have any other export
-            if self._is_new:
-                with suppress(OSError):
-                    self.root.rmdir()
+
+    def _remove_folders(self, error: type[BaseException] | None, *_: object) -> None:
+        """Removes the folders that were made for nothing, if they are empty."""
+        if error is not None:
+            with suppress(OSError):
+                for path in self._made:
+                    path.rmdir()
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Writes a file unless it exists.

@@ -131,3 +131,26 @@ def test_all_clips_rejected_is_the_result_of_both(
     )
     assert both(code=1)["clips"] == 0
     assert "no clips are left: annotators rejected all of them" in run("build", "--dry-run", code=1).output
+
+
+def test_decisions_on_a_video_that_was_replaced_are_applied_in_neither(
+    run: Callable[..., Result],
+    both: Callable,
+    footage: Path,
+    place: Workspace,
+    make_review: Callable[..., ReviewRow],
+    write_video: Callable[..., Path],
+) -> None:
+    run("build", "--annotations", footage, *SMALL)
+    append_reviews(
+        reviews_path(place),
+        [
+            make_review(minute=1, annotation=n, id=clip["id"], content_sha256=clip["sha256"], verdict="reject")
+            for n, clip in enumerate(rows(place, "clips"))
+            if clip["start_frame"] == 1
+        ],
+    )
+    write_video(footage.parent / "p1_a.mp4", range(701, 761))
+    done = both()
+    assert done["reviewed"] == {"reject": 1}, "of the video that is as it was"
+    assert [row["start_frame"] for row in rows(place, "clips")] == [1, 31, 31]

@@ -46,6 +46,14 @@ def test_a_data_set_as_the_toolkit_writes_it_is_safe(dataset: Workspace) -> None
     assert "8 media files" in said
 
 
+@pytest.mark.parametrize("number", [1, 5, 21])
+def test_a_class_file_of_any_number_of_classes_is_part_of_a_data_set(dataset: Workspace, number: int) -> None:
+    dataset.annotations.mkdir(exist_ok=True)
+    classes = "".join(f"  - {{action: show, subject: pose-{n}}}\n" for n in range(number))
+    (dataset.annotations / "classes.yaml").write_text(f"schema: fmn.classes/1\nclasses:\n{classes}")
+    assert check_untrusted(dataset.root, jobs=2).problems == ()
+
+
 def test_skips_of_the_booth_are_part_of_a_data_set(dataset: Workspace) -> None:
     Skips(dataset.annotations / "skips.jsonl").add("s08-d20_000041-000080", "He cuts a carrot.", "pronunciation")
     assert check_untrusted(dataset.root, jobs=2).problems == ()

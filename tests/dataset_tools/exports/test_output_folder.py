@@ -118,12 +118,24 @@ def test_without_a_library_that_it_needs_an_export_leaves_no_folder(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match="pyarrow"):
-        export_dataset(workspace, name, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        export_dataset(workspace, name, tmp_path / "new" / "deep" / "out")
+    assert not (tmp_path / "new").exists()
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError, match="pyarrow"):
         export_dataset(workspace, name, tmp_path / "mine")
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_folder(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoppedError("The disk is full")
+
+    monkeypatch.setattr(output_folder, "write_bytes", full)
+    with pytest.raises(StoppedError, match="full"):
+        export_dataset(workspace, "csv", tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
 
 
 def test_one_export_at_a_time(workspace: Workspace, tmp_path: Path) -> None:

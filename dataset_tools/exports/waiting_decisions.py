@@ -1,0 +1,91 @@
+"""Waiting decisions: those of annotators that the data set does not reflect, since no build has applied them yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from msgspec import UNSET
+
+from dataset_tools.build_record import read_build
+from dataset_tools.clips.applied_decisions import MOVED, REJECTED
+from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.core.ledger import read_ledger
+from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import Decision, decide, is_followed, judged_sha256
+from dataset_tools.decisions.verdicts import with_verdicts
+from dataset_tools.exports.exported_rows import ExportedRows
+from dataset_tools.manifests import ClipRow, UtteranceRow
+
+_SHOWN = 3
+
+
+def waiting_decisions(rows: ExportedRows) -> list[str]:
+    """Returns the ids of the clips and utterances that the next build will change because of decisions, sorted.
+
+    Memory grows with the reviews, not with the rows.
+
+    Raises:
+        ManifestError: a row cannot be read.
+    """
+    reviews = read_reviews(reviews_path(rows.workspace))
+    if not reviews:
+        return []
+    named = {row.id for row in reviews}
+    all_clips = (one.row for one in rows.read("clips"))
+    clips = [row for row in all_clips if isinstance(row, ClipRow) and (row.id in named or row.review)]
+    named |= {clip.id for clip in clips}
+    all_utterances = (one.row for one in rows.read("utterances"))
+    utterances = [
+        row
+        for row in all_utterances
+        if isinstance(row, UtteranceRow)
+        and (row.review or row.id in named or row.clip in named or _original(row) in named)
+    ]
+    judged = with_verdicts(clips, utterances, reviews)
+    waiting = {
+        row.id
+        for now, before in zip(judged, (clips, utterances), strict=True)
+        for new, row in zip(now, before, strict=True)
+        if new.review != row.review
+    }
+    built = read_build(rows.workspace)
+    class_ids, sources = built.get("counts", {}).get("per_class", {}), built.get("sources", {})
+    decisions = decide(reviews, "clip")
+    waiting |= {
+        clip.id
+        for clip in clips
+        if clip.id in decisions and _would_change(clip, decisions[clip.id], sources.get(clip.video), class_ids)
+    }
+    return sorted(waiting.union(_no_longer_left_out(rows, decisions)))
+
+
+def decisions_on(waiting: Sequence[str]) -> str:
+    """Returns the sentence on the clips and utterances whose decisions are waiting."""
+    counted = count_of(len(waiting), "clip or utterance", "clips or utterances")
+    return f"Annotators' decisions on {counted} are not applied yet: {', '.join(first_of(waiting, _SHOWN))}"
+
+
+def _original(row: UtteranceRow) -> str | None:
+    return None if row.augmented is UNSET else row.augmented.original
+
+
+def _would_change(clip: ClipRow, decision: Decision, source_sha256: str | None, class_ids: Collection[str]) -> bool:
+    """Whether a decision refers to a clip, and the clip is not as decided; see `applied_decisions` for the rules."""
+    refers = judged_sha256(clip) == decision.content_sha256 or (
+        source_sha256 is not None and decision.row.shown.source_sha256 == source_sha256
+    )
+    confirms_unknown_class = not decision.corrected and decision.class_id not in class_ids
+    is_outdated = decision.verdict != "reject" and confirms_unknown_class
+    return refers and not is_outdated and not is_followed(decision, clip)
+
+
+def _no_longer_left_out(rows: ExportedRows, decisions: Mapping[str, Decision]) -> Iterator[str]:
+    """Yields the clips that the build left out because of a decision that no longer counts."""
+    for row in read_ledger(rows.workspace.ledger).values():
+        reason = row.reason or {}
+        found, clip_id = reason.get("found", ""), reason.get("where", "")
+        if row.stage == "plan" and found.startswith((REJECTED, MOVED)):
+            decision = decisions.get(clip_id)
+            is_rejected = decision is not None and decision.verdict == "reject"
+            if not is_rejected and (decision is None or found != f"{MOVED}: {decision.class_id}"):
+                yield clip_id

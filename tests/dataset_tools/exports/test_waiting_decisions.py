@@ -1,0 +1,99 @@
+"""Decisions that were pulled after the last build: an export without media is refused, one with media warns of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dataset_tools.cli.main import app
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+
+pytestmark = pytest.mark.xdist_group("rebuilding")
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
+    return done
+
+
+@pytest.fixture(scope="module")
+def built(corpus_of_three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of two classes, small pictures."""
+    root = tmp_path_factory.mktemp("built")
+    run("build", "--classes", 2, "--per-class", 3, "--short-side", 32, "--mpii", corpus_of_three, "-w", root)
+    return root
+
+
+@pytest.fixture
+def place(built: Path, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(built, tmp_path / "data")))
+
+
+def both(place: Workspace) -> tuple[ClipRow, UtteranceRow, str]:
+    """The first clip, its utterance, and the other class."""
+    clips = list(read_rows(place.manifests / "clips.jsonl", ClipRow))
+    spoken = {row.clip: row for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)}
+    return clips[0], spoken[clips[0].id], next(one.class_id for one in clips if one.class_id != clips[0].class_id)
+
+
+def decide(place: Workspace, make_review: Callable[..., ReviewRow], minute: int = 1, **fields: Any) -> str:
+    """Appends a decision on the first clip, or its utterance; gives the id of what was judged."""
+    clip, spoken, _ = both(place)
+    judged = spoken if fields.get("item") == "utterance" else clip
+    shown = {"class_id": clip.class_id, "sentence": spoken.text}
+    given = {"id": judged.id, "content_sha256": judged.sha256, "shown": shown, **fields}
+    append_reviews(reviews_path(place), [make_review(minute=minute, **given)])
+    return judged.id
+
+
+@pytest.mark.parametrize("kind", ["accept", "reject", "trim", "class", "sentence", "speech bad", "speech good"])
+def test_an_export_without_media_is_refused_until_a_build_has_applied_them(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow], kind: str
+) -> None:
+    run("pairs", "--split", "pairs", "-w", place.root)
+    clip, _, other = both(place)
+    fields: dict[str, dict[str, Any]] = {
+        "reject": {"verdict": "reject"},
+        "trim": {"verdict": "trim", "trim": (clip.start_frame + 2, clip.end_frame - 2)},
+        "class": {"corrected_class": other},
+        "sentence": {"sentence": "Something else is said here."},
+        "speech bad": {"item": "utterance", "verdict": "reject"},
+        "speech good": {"item": "utterance"},
+    }
+    export = ("export", "csv", tmp_path / "out", "--no-media", "-w", place.root)
+    run(*export, "--dry-run")
+    name = decide(place, make_review, **fields.get(kind, {}))
+    refused = run(*export, code=2).output
+    assert "not applied yet" in refused
+    assert name in "".join(refused.split())
+    assert not (tmp_path / "out").exists()
+    done = json.loads(run("export", "csv", tmp_path / "whole", "-w", place.root, "--json").stdout)
+    assert name in done["waiting"]
+    for advice in (("build",), ("pairs", "--split", "pairs")):
+        run(*advice, "-w", place.root)
+    run(*export)
+    assert json.loads(run("export", "csv", tmp_path / "new", "-w", place.root, "--json").stdout)["waiting"] == []
+
+
+def test_so_it_is_if_a_rejected_clip_is_accepted_after_all(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    clip, *_ = both(place)
+    name = decide(place, make_review, verdict="reject")
+    run("build", "-w", place.root)
+    run("pairs", "--split", "pairs", "-w", place.root)
+    export = ("export", "csv", tmp_path / "out", "--no-media", "-w", place.root)
+    run(*export, "--dry-run")
+    shown = {"class_id": clip.class_id}
+    again = make_review(minute=2, id=name, content_sha256=clip.sha256, shown=shown)
+    append_reviews(reviews_path(place), [again])
+    assert name in "".join(run(*export, code=2).output.split())
