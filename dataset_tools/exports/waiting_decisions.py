@@ -41,13 +41,9 @@ def waiting_decisions(rows: ExportedRows) -> list[str]:
         if isinstance(row, UtteranceRow)
         and (row.review or row.id in named or row.clip in named or _original(row) in named)
     ]
-    judged = with_verdicts(clips, utterances, reviews)
-    waiting = {
-        row.id
-        for now, before in zip(judged, (clips, utterances), strict=True)
-        for new, row in zip(now, before, strict=True)
-        if new.review != row.review
-    }
+    now, heard = with_verdicts(clips, utterances, reviews)
+    waiting = {row.id for new, row in zip(now, clips, strict=True) if new.review != row.review}
+    waiting |= {row.id for new, row in zip(heard, utterances, strict=True) if new.review != row.review}
     built = read_build(rows.workspace)
     class_ids, sources = built.get("counts", {}).get("per_class", {}), built.get("sources", {})
     decisions = decide(reviews, "clip")
