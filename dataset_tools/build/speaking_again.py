@@ -13,7 +13,7 @@ from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.speech.dataset_speech import SpeechSummary, speak, write_utterances
+from dataset_tools.speech.dataset_speech import SpeechSummary, count_recorded, speak, write_utterances
 from dataset_tools.speech.sentences.clip_sentences import notes_on_language
 from dataset_tools.speech.synthesis import SpeechOptions
 
@@ -48,6 +48,5 @@ def synthesize_dataset(
             remember_sentences(workspace, options.sentences)
     agreed = agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
     notes = notes_on_language(read_sentences(options.sentences), agreed, options.language)
-    recorded = sum(row.source == "recorded" for row in rows)
     to_make = sum(len(ledger.status("skipped", kind)) for kind in ("utterance/", "copy/")) if dry_run else 0
-    return SpeechSummary(len(rows), recorded, failures, notes=notes, dry_run=dry_run, to_make=to_make)
+    return SpeechSummary(len(rows), count_recorded(rows), failures, notes=notes, dry_run=dry_run, to_make=to_make)

@@ -38,12 +38,17 @@ from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 from dataset_tools.speech.synthesis import SpeechOptions, synthesize
 
 
+def count_recorded(rows: Sequence[UtteranceRow]) -> int:
+    """Counts the recordings, without augmented copies of them."""
+    return sum(row.source == "recorded" and row.augmented is UNSET for row in rows)
+
+
 @dataclass(frozen=True)
 class SpeechSummary:
     """Content of utterances.jsonl after synthesis or import, and failures.
 
     Attributes:
-        utterances, recorded: number of rows, and how many of them are recordings.
+        utterances, recorded: number of rows, and how many of them are recordings (not augmented copies of them).
         added: new recordings. known: recordings that had been imported before. corrected: those of them whose sentence,
             license, language or speaker's name changed.
         failures: errors by utterance id or file.
@@ -245,7 +250,7 @@ def import_dataset(
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
     return SpeechSummary(
         len(rows),
-        sum(row.source == "recorded" for row in rows),
+        count_recorded(rows),
         imported.refused,
         added=len(imported.added),
         known=imported.known,

@@ -176,6 +176,7 @@ def test_no_command_touches_a_recording(
         ended = run("fmn-data", command[0], *command[1:], "-w", workspace)
         assert ended.code == 0, (command, ended.err)
         assert hashes(workspace) == {**before, "recordings.jsonl": listing}, command
+        assert command[0] != "speech" or f", {len(kept)} of them recorded" in ended.out, ended.out  # without copies
     # a retake, under the name of the first one: another file; the first stays
     old = min((incoming / "people").glob("en-us*/*.*"))
     retake = tmp_path / f"retake{old.suffix}"
