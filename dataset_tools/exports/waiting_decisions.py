@@ -52,7 +52,7 @@ def waiting_decisions(rows: ExportedRows) -> list[str]:
         for clip in clips
         if clip.id in decisions and _would_change(clip, decisions[clip.id], sources.get(clip.video), class_ids)
     }
-    return sorted(waiting.union(_no_longer_left_out(rows, decisions)))
+    return sorted(waiting.union(_no_longer_left_out(rows, decisions, class_ids)))
 
 
 def decisions_on(waiting: Sequence[str]) -> str:
@@ -75,13 +75,18 @@ def _would_change(clip: ClipRow, decision: Decision, source_sha256: str | None, 
     return refers and not is_outdated and not is_followed(decision, clip)
 
 
-def _no_longer_left_out(rows: ExportedRows, decisions: Mapping[str, Decision]) -> Iterator[str]:
-    """Yields the clips that the build left out because of a decision that no longer counts."""
+def _no_longer_left_out(
+    rows: ExportedRows, decisions: Mapping[str, Decision], class_ids: Collection[str]
+) -> Iterator[str]:
+    """Yields the clips that the build left out because of a decision, but that those of now do not leave out."""
     for row in read_ledger(rows.workspace.ledger).values():
         reason = row.reason or {}
         found, clip_id = reason.get("found", ""), reason.get("where", "")
         if row.stage == "plan" and found.startswith((REJECTED, MOVED)):
             decision = decisions.get(clip_id)
-            is_rejected = decision is not None and decision.verdict == "reject"
-            if not is_rejected and (decision is None or found != f"{MOVED}: {decision.class_id}"):
+            if decision is None or not _leaves_out(decision, class_ids):
                 yield clip_id
+
+
+def _leaves_out(decision: Decision, class_ids: Collection[str]) -> bool:
+    return decision.verdict == "reject" or (decision.corrected and decision.class_id not in class_ids)

@@ -97,3 +97,19 @@ def test_so_it_is_if_a_rejected_clip_is_accepted_after_all(
     again = make_review(minute=2, id=name, content_sha256=clip.sha256, shown=shown)
     append_reviews(reviews_path(place), [again])
     assert name in "".join(run(*export, code=2).output.split())
+
+
+def test_a_rejected_clip_that_is_assigned_to_a_class_outside_the_set_stays_out(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    clip, *_ = both(place)
+    name = decide(place, make_review, verdict="reject")
+    run("build", "-w", place.root)
+    run("pairs", "--split", "pairs", "-w", place.root)
+    shown = {"class_id": clip.class_id}
+    again = make_review(minute=2, id=name, content_sha256=clip.sha256, shown=shown, corrected_class="other")
+    append_reviews(reviews_path(place), [again])
+    run("export", "csv", tmp_path / "out", "--no-media", "-w", place.root)
+    before = (place.manifests / "clips.jsonl").read_bytes()
+    run("build", "-w", place.root)
+    assert (place.manifests / "clips.jsonl").read_bytes() == before
