@@ -106,7 +106,9 @@ def build_dataset(
         )
         samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
         _note_refusals(plan, ledger)
-        _forget_others(ledger, plan, samples)
+        unused = decisions.keys() - {clip.id for clip in plan.clips}
+        _note_unused(ledger, [decisions[clip_id] for clip_id in sorted(unused)])
+        _forget_others(ledger, plan, samples, unused)
         write_rows(workspace.manifests / "clips.jsonl", samples.clips)
         write_rows(workspace.manifests / "utterances.jsonl", samples.utterances)
         summary = _summary(plan, corpus, classes, samples, renamed, opened.without_times(), options)
@@ -262,12 +264,21 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
         )
 
 
-def _forget_others(ledger: Ledger, plan: Plan, samples: _Samples) -> None:
+def _note_unused(ledger: Ledger, decisions: Sequence[Decision]) -> None:
+    """Notes the decisions on clips that are not in the data set: those that come later may add their clips."""
+    for one in decisions:
+        ledger.record(
+            LedgerRow(id=f"decided/{one.id}", status="ok", stage="review", key=one.key(), sha256=one.content_sha256)
+        )
+
+
+def _forget_others(ledger: Ledger, plan: Plan, samples: _Samples, unused: Collection[str]) -> None:
     """Removes the ledger rows of clips and intervals that only an earlier build, with other options, had."""
     known = {f"clip/{row.id}" for row in samples.clips} | {f"clip/{clip_id}" for clip_id in samples.uncut}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
     known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}
-    kinds = ("clip/", "interval/", "reviewed/")
+    known |= {f"decided/{clip_id}" for clip_id in unused}
+    kinds = ("clip/", "decided/", "interval/", "reviewed/")
     ledger.forget([name for name in ledger.rows if name.startswith(kinds) and name not in known])
 
 

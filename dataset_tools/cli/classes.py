@@ -68,7 +68,7 @@ def classes(
     class_words = class_file_of(options.class_file, place, None if propose else options.count)
     if footage.would_draw_standin(place):
         raise InputError(
-            "No footage is named, and nothing has been built in this workspace",
+            "No footage is named, and this workspace has none",
             where=place.root,
             expected=f"--mpii DIR, --annotations FILE, --clips DIR, or {CORPUS_ENVIRONMENT}",
             next_step="name the footage; to count the classes of the synthetic corpus, render it first: "

@@ -183,12 +183,15 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
     terminal = Terminal(as_json=as_json)
-    handlers: dict[int, Any] = {signal.SIGTERM: _interrupt}
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        handlers[signal.SIGHUP] = _interrupt
-    if signal.getsignal(signal.SIGINT) is end_now:
-        handlers[signal.SIGINT] = signal.default_int_handler
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        _interrupt(number, frame)
+
+    is_ours = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: end_now}
+    numbers = [signal.SIGTERM, *(number for number, usual in is_ours.items() if signal.getsignal(number) == usual)]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         with reserved_stdout() if as_json else nullcontext():
             yield terminal
@@ -201,7 +204,9 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
             raise
         if debug:
             terminal.console.print_exception() if sys.stdout.isatty() else logging.exception("--debug")
-        error = _as_toolkit_error(raised)
+        # A library whose import is interrupted may raise an error of its own, as NumPy does.
+        is_unclear = bool(received) and not isinstance(raised, ToolkitError | typer.Abort)
+        error = interrupted() if is_unclear else _as_toolkit_error(raised)
         print_error(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
     finally:

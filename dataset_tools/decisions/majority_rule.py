@@ -12,11 +12,13 @@ The rule, for each clip (and each utterance):
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET
 
 from dataset_tools.decisions.journal import ReviewRow
@@ -53,6 +55,12 @@ class Decision:
     votes: int
     conflict: bool
     row: ReviewRow
+
+    def key(self) -> str:
+        """Hash of what decides whether a build uses the clip."""
+        shown = [self.content_sha256, self.row.shown.source_sha256 or ""]
+        inputs = [self.verdict, self.class_id, self.corrected, self.trim, *shown]
+        return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()
 
 
 def decide(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"]) -> dict[str, Decision]:

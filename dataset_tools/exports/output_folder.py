@@ -74,6 +74,9 @@ class OutputFolder:
     def _remove_record(self, error: type[BaseException] | None, *_: object) -> None:
         if error is not None and not self.written and not self.kept:
             (self.root / RECORD).unlink(missing_ok=True)  # nothing to resume: the folder can have any other export
+            for folder in sorted(self.root.rglob("*"), reverse=True):  # of the first file
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _remove_folders(self, error: type[BaseException] | None, *_: object) -> None:
         """Removes the folders that were made for nothing, if they are empty."""

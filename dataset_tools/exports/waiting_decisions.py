@@ -9,7 +9,7 @@ from msgspec import UNSET
 from dataset_tools.build_record import read_build
 from dataset_tools.clips.applied_decisions import MOVED, REJECTED
 from dataset_tools.core.count_of import count_of, first_of
-from dataset_tools.core.ledger import read_ledger
+from dataset_tools.core.ledger import LedgerRow, read_ledger
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide, is_followed, judged_sha256
 from dataset_tools.decisions.verdicts import with_verdicts
@@ -52,7 +52,10 @@ def waiting_decisions(rows: ExportedRows) -> list[str]:
         for clip in clips
         if clip.id in decisions and _would_change(clip, decisions[clip.id], sources.get(clip.video), class_ids)
     }
-    return sorted(waiting.union(_no_longer_left_out(rows, decisions)))
+    ledger = read_ledger(rows.workspace.ledger)
+    waiting.update(_no_longer_left_out(ledger, decisions, class_ids))
+    outside = decisions.keys() - {clip.id for clip in clips}
+    return sorted(waiting.union(_may_come_in(ledger, [decisions[clip_id] for clip_id in outside], class_ids)))
 
 
 def decisions_on(waiting: Sequence[str]) -> str:
@@ -75,13 +78,29 @@ def _would_change(clip: ClipRow, decision: Decision, source_sha256: str | None, 
     return refers and not is_outdated and not is_followed(decision, clip)
 
 
-def _no_longer_left_out(rows: ExportedRows, decisions: Mapping[str, Decision]) -> Iterator[str]:
-    """Yields the clips that the build left out because of a decision that no longer counts."""
-    for row in read_ledger(rows.workspace.ledger).values():
+def _no_longer_left_out(
+    ledger: Mapping[str, LedgerRow], decisions: Mapping[str, Decision], class_ids: Collection[str]
+) -> Iterator[str]:
+    """Yields the clips that the build left out because of a decision, but that those of now do not leave out."""
+    for row in ledger.values():
         reason = row.reason or {}
         found, clip_id = reason.get("found", ""), reason.get("where", "")
         if row.stage == "plan" and found.startswith((REJECTED, MOVED)):
             decision = decisions.get(clip_id)
-            is_rejected = decision is not None and decision.verdict == "reject"
-            if not is_rejected and (decision is None or found != f"{MOVED}: {decision.class_id}"):
+            if decision is None or not _leaves_out(decision, class_ids):
                 yield clip_id
+
+
+def _leaves_out(decision: Decision, class_ids: Collection[str]) -> bool:
+    return decision.verdict == "reject" or (decision.corrected and decision.class_id not in class_ids)
+
+
+def _may_come_in(
+    ledger: Mapping[str, LedgerRow], outside: Sequence[Decision], class_ids: Collection[str]
+) -> Iterator[str]:
+    """Yields the clips outside of the data set that somebody kept since the build: they have precedence over others."""
+    for decision in outside:
+        considered = ledger.get(f"decided/{decision.id}")
+        is_new = considered is None or considered.key != decision.key()
+        if decision.verdict != "reject" and decision.class_id in class_ids and is_new:
+            yield decision.id

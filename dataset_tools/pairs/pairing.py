@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -135,7 +135,8 @@ def _paired(
 
     merged = () if options.split == "pairs" else content.merged
     is_leaky = options.split == "pairs"
-    moved = _moved_to_training(workspace, _trained(clips, utterances, deal) if is_leaky else sides, is_leaky=is_leaky)
+    trained = _items_of(pair_rows(clips, utterances), deal) if is_leaky else _items_on(sides)
+    moved = _moved_to_training(workspace, trained, is_leaky=is_leaky)
     if not dry_run:
         clear_partial(workspace.manifests)
         with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
@@ -165,17 +166,23 @@ def _paired(
     )
 
 
-def _trained(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    deal: Callable[[PairRow], tuple[Side, int | None] | None],
-) -> Sides:
-    """Returns the items with a training pair as those of the training side: a split of pairs has no sides of items."""
-    pairs = [pair for pair in pair_rows(clips, utterances) if (dealt := deal(pair)) is not None and dealt[0] == "train"]
-    return Sides({pair.clip: "train" for pair in pairs}, {pair.utterance: "train" for pair in pairs}, {}, {})
+def _items_of(
+    pairs: Iterable[PairRow], deal: Callable[[PairRow], tuple[Side, int | None] | None]
+) -> Iterator[tuple[str, str]]:
+    """Yields kind and id of the items of each training pair: a split of pairs has no sides of items."""
+    for pair in pairs:
+        if (dealt := deal(pair)) is not None and dealt[0] == "train":
+            yield "clip", pair.clip
+            yield "utterance", pair.utterance
 
 
-def _moved_to_training(workspace: Workspace, sides: Sides, *, is_leaky: bool) -> int:
+def _items_on(sides: Sides) -> Iterator[tuple[str, str]]:
+    """Yields kind and id of the items on the training side."""
+    for kind, of_kind in (("clip", sides.clips), ("utterance", sides.utterances)):
+        yield from ((kind, name) for name, side in of_kind.items() if side == "train")
+
+
+def _moved_to_training(workspace: Workspace, trained: Iterable[tuple[str, str]], *, is_leaky: bool) -> int:
     """Counts the clips and utterances of the earlier test manifest, if there is one, that are in training now.
 
     From one leaky split to another, none moves: they were in training before.
@@ -186,8 +193,7 @@ def _moved_to_training(workspace: Workspace, sides: Sides, *, is_leaky: bool) ->
             return 0
         for row in read_rows(workspace.manifests / "test.jsonl", SplitPairRow, missing_ok=True):
             tested |= {("clip", row.clip.id), ("utterance", row.utterance.id)}
-    of_kind = {"clip": sides.clips, "utterance": sides.utterances}
-    return sum(of_kind[kind].get(name) == "train" for kind, name in tested)
+    return len(tested.intersection(trained)) if tested else 0  # reads the training pairs only if there were others
 
 
 def _record(

@@ -76,6 +76,18 @@ def test_a_signal_that_ends_the_command_is_an_interrupt_and_cleans_up(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_that_a_library_turns_into_an_error_of_its_own_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a chain to the interrupt, as NumPy does in an import from C."""
+    with pytest.raises(typer.Exit) as ended, command_context(as_json=False):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            error = ImportError("numpy._core.multiarray failed to import")
+        raise error
+    assert ended.value.exit_code == 3
+    assert capsys.readouterr().err.startswith("error: Interrupted")
+
+
 def test_a_terminal_that_is_closed_sends_several_signals_and_the_cleanup_is_completed() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     cleaned = []

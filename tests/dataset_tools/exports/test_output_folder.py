@@ -138,6 +138,23 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_folder(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_export_whose_first_file_fails_leaves_nothing_that_the_next_one_is_refused_for(
+    tmp_path: Path, is_there: bool
+) -> None:
+    def fail(partial: Path) -> None:
+        partial.write_text("half of it")
+        raise StoppedError("The disk is full")
+
+    if is_there:
+        (tmp_path / "out").mkdir()
+    with pytest.raises(StoppedError, match="full"), OutputFolder(tmp_path / "out", {"schema": "a"}) as output:
+        output.add("data/of/one.csv", fail)
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "out"] if is_there else [])
+    with OutputFolder(tmp_path / "out", {"schema": "b"}) as output:
+        output.add_text("data/of/one.csv", "all of it")
+
+
 def test_one_export_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
     with (
         output_folder.OutputFolder(tmp_path / "out", {"schema": "a"}),

@@ -97,3 +97,45 @@ def test_so_it_is_if_a_rejected_clip_is_accepted_after_all(
     again = make_review(minute=2, id=name, content_sha256=clip.sha256, shown=shown)
     append_reviews(reviews_path(place), [again])
     assert name in "".join(run(*export, code=2).output.split())
+
+
+def test_a_rejected_clip_that_is_assigned_to_a_class_outside_the_set_stays_out(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    clip, *_ = both(place)
+    name = decide(place, make_review, verdict="reject")
+    run("build", "-w", place.root)
+    run("pairs", "--split", "pairs", "-w", place.root)
+    shown = {"class_id": clip.class_id}
+    again = make_review(minute=2, id=name, content_sha256=clip.sha256, shown=shown, corrected_class="other")
+    append_reviews(reviews_path(place), [again])
+    run("export", "csv", tmp_path / "out", "--no-media", "-w", place.root)
+    before = (place.manifests / "clips.jsonl").read_bytes()
+    run("build", "-w", place.root)
+    assert (place.manifests / "clips.jsonl").read_bytes() == before
+
+
+def test_a_decision_to_keep_a_clip_that_a_smaller_build_dropped_waits_for_a_build(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    """The clip takes the place of one without a decision. What is unknown to the footage waits for a build, too."""
+    large = {row.id: row for row in read_rows(place.manifests / "clips.jsonl", ClipRow)}
+    pairs = ("pairs", "--split", "pairs", "-w", place.root)
+    run("build", "--per-class", 2, "-w", place.root)
+    run(*pairs)
+    export = ("export", "csv", tmp_path / "out", "--no-media", "-w", place.root)
+    run(*export, "--dry-run")
+    dropped = min(large.keys() - {row.id for row in read_rows(place.manifests / "clips.jsonl", ClipRow)})
+    shown = {"class_id": large[dropped].class_id}
+    names = (dropped, "s99-d99_000001-000099")
+    kept = [
+        make_review(minute=number, annotation=number, id=name, content_sha256=large[dropped].sha256, shown=shown)
+        for number, name in enumerate(names)
+    ]
+    append_reviews(reviews_path(place), kept)
+    refused = "".join(run(*export, code=2).output.split())
+    assert all(name in refused for name in names)
+    run("build", "-w", place.root)
+    run(*pairs)
+    assert dropped in {row.id for row in read_rows(place.manifests / "clips.jsonl", ClipRow)}
+    run(*export)
