@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typer.testing import CliRunner
 import fmn.serve
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.web_server import Address
-from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
+from dataset_tools.manifests import ClipRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
@@ -100,6 +101,28 @@ def test_a_file_that_was_replaced_meanwhile_is_not_shown_for_the_one_that_was_ra
         answer = await client.get(f"/{TOKEN}/api/search", params={"id": spoken.id})
         assert answer.status == 409
         assert f"The content of {spoken.id} has changed" in (await answer.json())["found"]
+
+    asked(queries, work)
+
+
+def test_a_file_that_is_being_checked_holds_up_no_other_request(
+    queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole file is read for each byte range that a browser requests."""
+    clip, seen = next(iter(queries.items.clips.values())), threading.Event()
+
+    def file(row: ClipRow) -> Path:
+        assert seen.wait(timeout=10), "the other request has to be answered first"
+        return queries.items.workspace / row.path
+
+    monkeypatch.setattr(queries.items, "file", file)
+
+    async def work(client: TestClient[Any, Any]) -> None:
+        waiting = asyncio.create_task(client.get(f"/{TOKEN}/media/{clip.id}"))
+        await asyncio.sleep(0.05)
+        assert (await client.get(f"/{TOKEN}/api/state")).status == 200
+        seen.set()
+        assert (await waiting).status == 200
 
     asked(queries, work)
 
