@@ -127,7 +127,7 @@ class _Page:
         return await self._answer(self._samples.cards)
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
-        return file_response(self._samples.file(request.match_info["path"]))
+        return file_response(await asyncio.to_thread(self._samples.file, request.match_info["path"]))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         items = self._queries.items
