@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from typer.testing import CliRunner
 import fmn.serve
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.web_server import Address
-from dataset_tools.manifests import ClipRow, SplitPairRow, read_rows, write_rows
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
@@ -85,44 +84,6 @@ def test_nothing_is_served_without_the_secret_to_another_name_or_from_elsewhere(
         part = await client.get(f"/{TOKEN}/media/{clip.id}", headers={"Range": "bytes=3-9"})
         assert part.status == 206
         assert await part.read() == content[3:10]
-
-    asked(queries, work)
-
-
-def test_a_file_that_was_replaced_meanwhile_is_not_shown_for_the_one_that_was_ranked(queries: Queries) -> None:
-    """As when the data set is built again while the page is open."""
-    spoken, other = list(queries.items.utterances.values())[:2]
-    # The files are those of other tests, too, so the row is changed.
-    queries.items.utterances[spoken.id] = msgspec.structs.replace(spoken, sha256=other.sha256)
-
-    async def work(client: TestClient[Any, Any]) -> None:
-        assert (await client.get(f"/{TOKEN}/media/{other.id}")).status == 200
-        assert (await client.get(f"/{TOKEN}/media/{spoken.id}")).status == 404
-        answer = await client.get(f"/{TOKEN}/api/search", params={"id": spoken.id})
-        assert answer.status == 409
-        assert f"The content of {spoken.id} has changed" in (await answer.json())["found"]
-
-    asked(queries, work)
-
-
-def test_a_file_that_is_being_checked_holds_up_no_other_request(
-    queries: Queries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole file is read for each byte range that a browser requests."""
-    clip, seen = next(iter(queries.items.clips.values())), threading.Event()
-
-    def file(row: ClipRow) -> Path:
-        assert seen.wait(timeout=10), "the other request has to be answered first"
-        return queries.items.workspace / row.path
-
-    monkeypatch.setattr(queries.items, "file", file)
-
-    async def work(client: TestClient[Any, Any]) -> None:
-        waiting = asyncio.create_task(client.get(f"/{TOKEN}/media/{clip.id}"))
-        await asyncio.sleep(0.05)
-        assert (await client.get(f"/{TOKEN}/api/state")).status == 200
-        seen.set()
-        assert (await waiting).status == 200
 
     asked(queries, work)
 
