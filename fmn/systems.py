@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dataset_tools.core.errors import InputError
@@ -29,7 +29,7 @@ def all_systems() -> Iterator[System]:
     for name in ("fmn.models.fmn", *(f"fmn.models.baselines.{name}" for name in names if not name.startswith("_"))):
         try:
             module = importlib.import_module(name)
-        except (ImportError, SyntaxError) as error:
+        except (Exception, SystemExit) as error:  # whatever the file does when it is imported
             raise InputError(
                 f"The file of a system cannot be imported: {type(error).__name__}: {error}",
                 where=name,
@@ -37,7 +37,7 @@ def all_systems() -> Iterator[System]:
                 next_step="correct or remove it; --debug shows where it failed",
             ) from error
         found: Any = getattr(module, "SYSTEMS", None) or (getattr(module, "SYSTEM", None),)
-        if not all(isinstance(one, System) for one in found):
+        if not isinstance(found, Sequence) or not all(isinstance(one, System) for one in found):
             raise InputError(
                 "The file defines no system",
                 where=module.__file__,

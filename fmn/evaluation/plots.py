@@ -99,6 +99,7 @@ def plot_run(
     title = f"{name} on {manifest.name}{corpus}"
     files: list[Path] = []
     of_slots: list[str] = []
+    shown = [title, *class_ids(items)]
     if state is not None and state.history:
         files.append(drawing.training(folder / "training.png", state.history, state.best_epoch, f"{name}{corpus}"))
     files.append(drawing.curves(folder / "recall.png", recall_curves(scores, items), loaded.config.system, title))
@@ -115,13 +116,14 @@ def plot_run(
                 held = slot_contents(loaded, model, learned)
                 used = slot_uses(model, clips, utterances)
             memory, names = model.memory, class_ids(learned.items)
+            shown += names
             counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
             files.append(drawing.slots(path, held, counts, slot_classes, used, names, title))
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
     notes = [*notes_of(loaded, prepared), *of_slots]
-    if boxes := drawing.letters_without_glyph([title, *class_ids(items)]):
+    if boxes := drawing.letters_without_glyph(shown):
         notes.append(
             f"The plots show boxes for letters that Matplotlib's fonts lack: {boxes}. A matplotlibrc can set "
             "font.family to fonts that have them."

@@ -24,7 +24,8 @@ from fmn.search.search_results import GallerySource, SearchResult, hit_of
 _HAN = {"CJK", "IDEOGRAPHIC"}
 """The latter are marks between Chinese characters, such as 々."""
 _SPOKEN = {"", "LATIN", "MODIFIER", *_HAN}
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
+_CHINESE = r"\u3400-\u9fff\U00020000-\U000323af"
+_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+")
 
 
 def require_engine(name: str) -> None:

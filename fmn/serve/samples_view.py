@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataset_tools.core.errors import ManifestError
+from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.manifests import resolve
+from dataset_tools.manifests import ClipRow, UtteranceRow, resolve
 from dataset_tools.report.card_data import card_data
 from dataset_tools.report.cards import read_cards
 from fmn.search.search_results import QUERY_KINDS
@@ -22,6 +22,8 @@ class Samples:
     def __init__(self, items: ShownItems, errors: Errors) -> None:
         self._items, self._errors = items, errors
         self._paths: set[str] = set()
+        rows: list[ClipRow | UtteranceRow] = [*items.clips.values(), *items.utterances.values()]
+        self._rows = {row.path: row for row in rows}
 
     def cards(self) -> dict[str, Any]:
         """Returns all samples, with the run's results for the pairs of the manifest; rereads ledger and decisions.
@@ -49,10 +51,13 @@ class Samples:
         return {"cards": cards}
 
     def file(self, path: str) -> Path | None:
-        """Returns the file of a card by its path in the workspace; None if no card has it or it does not exist."""
+        """Returns the file of a card by its path in the workspace; None if no card has it, or it was replaced."""
+        if path not in self._paths:
+            return None
+        row = self._rows.get(path)
         try:
-            return resolve(self._items.workspace, path) if path in self._paths else None
-        except ManifestError:
+            return resolve(self._items.workspace, path) if row is None else self._items.file(row)
+        except ToolkitError:
             return None
 
     def _address(self, path: str) -> str:

@@ -127,11 +127,12 @@ class _Page:
         return await self._answer(self._samples.cards)
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
-        return file_response(self._samples.file(request.match_info["path"]))
+        return file_response(await asyncio.to_thread(self._samples.file, request.match_info["path"]))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
-        try:
-            return file_response(self._queries.items.file(self._queries.items.find(request.match_info["id"])))
+        items = self._queries.items
+        try:  # the file is hashed: that must not hold up other requests
+            return file_response(await asyncio.to_thread(lambda: items.file(items.find(request.match_info["id"]))))
         except (KeyError, ToolkitError) as error:  # unknown id, or the file is missing or another one
             raise web.HTTPNotFound from error
 

@@ -94,8 +94,6 @@ def load_config(run: Path) -> Config:
     try:
         values = json.loads(path.read_bytes(), parse_constant=_finite)
         config = config_from_dict(values)
-        find_system(config.system)
-        return config
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The file is not valid JSON: {error}",
@@ -105,6 +103,12 @@ def load_config(run: Path) -> Config:
         ) from error
     except InputError as error:
         raise InputError(error.found, where=path, expected=error.expected, next_step=error.next_step) from error
+    try:
+        find_system(config.system)
+    except InputError as error:  # without a place, it is the name that is wrong; with one, the file of a system
+        where = error.where or path
+        raise InputError(error.found, where=where, expected=error.expected, next_step=error.next_step) from error
+    return config
 
 
 def _finite(constant: str) -> float:

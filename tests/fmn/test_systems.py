@@ -18,7 +18,7 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.systems import find_system, system_names
-from fmn.training.checkpoint import load_run
+from fmn.training.checkpoint import load_config, load_run, save_config
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
@@ -133,10 +133,14 @@ def test_a_file_without_a_system_is_named(baseline: Callable[[str, str], Path]) 
 
 
 @pytest.mark.parametrize("file", ["aaa_copy", "zzz_copy"])
-def test_a_copied_file_with_the_name_of_the_first_is_refused(baseline: Callable[[str, str], Path], file: str) -> None:
+def test_a_copied_file_with_the_name_of_the_first_is_refused(
+    small: Config, tmp_path: Path, baseline: Callable[[str, str], Path], file: str
+) -> None:
     """One of the two would be trained under the name of both."""
+    (tmp_path / "run").mkdir()
+    save_config(tmp_path / "run", with_values(small, {"system": "vmnet"}))
     path = baseline(file, CLOSED_FORM.replace('"nearest"', '"vmnet"'))
-    for find in (system_names, lambda: find_system("vmnet")):
+    for find in (system_names, lambda: find_system("vmnet"), lambda: load_config(tmp_path / "run")):
         with pytest.raises(InputError, match="Two files define a system of the name 'vmnet'") as raised:
             find()
         assert str(path) in str(raised.value.where)
@@ -147,7 +151,10 @@ def test_a_copied_file_with_the_name_of_the_first_is_refused(baseline: Callable[
     [
         ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def (", "SyntaxError: invalid syntax"),
+        ("SYSTEM = System(name='x')", "NameError: name 'System' is not defined"),
+        ("import sys; sys.exit('no license')", "SystemExit: no license"),
         ("SYSTEM = 3", "The file defines no system"),
+        ("from fmn.models.baselines.vmnet import SYSTEM as SYSTEMS", "The file defines no system"),
     ],
 )
 def test_a_file_that_is_wrong_is_named(baseline: Callable[[str, str], Path], text: str, found: str) -> None:

@@ -17,7 +17,7 @@ from dataset_tools.core.errors import SampleError
 from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data import loading
-from fmn.data.items import load_items
+from fmn.data.items import Items, load_items
 from fmn.data.loading import load_features
 from fmn.evaluation import plot_drawing as drawing
 from fmn.evaluation.evaluate import measure
@@ -59,12 +59,14 @@ def test_letters_that_no_font_has_are_noted_and_dollars_are_no_formula(
     workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     assert not any("boxes" in note for note in plot_run(run, workspace / "manifests" / "test.jsonl").notes)
-    usual, letter = fmn.evaluation.plots.class_ids, "\U000eff01"  # for private use: in no font
-    monkeypatch.setattr(
-        fmn.evaluation.plots, "class_ids", lambda items: [f"$^$ {name}{letter}é" for name in usual(items)]
-    )
+    usual, letters = fmn.evaluation.plots.class_ids, {"test": "\U000eff01", "train": "\U000eff02"}  # in no font
+
+    def odd(items: Items) -> list[str]:
+        return [f"$^$ {name}{letters[items.manifest.stem]}é" for name in usual(items)]
+
+    monkeypatch.setattr(fmn.evaluation.plots, "class_ids", odd)
     found = plot_run(run, workspace / "manifests" / "test.jsonl")
-    assert [note for note in found.notes if f"fonts lack: {letter}." in note]
+    assert [note for note in found.notes if f"fonts lack: {''.join(letters.values())}." in note]
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 

@@ -17,7 +17,7 @@ def test_windows_are_pooled(pooling: Pooling, expected: list[float]) -> None:
     assert pooled(np.array([[1, 5], [3, 1]], np.float32), pooling).tolist() == expected
 
 
-def test_features_that_are_cached_are_used_without_a_decoder() -> None:
+def test_no_decoder_is_imported_before_features_are_loaded() -> None:
     code = "import sys, fmn.training.train, fmn.evaluation.evaluate; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "torch" in loaded

@@ -59,6 +59,7 @@ def test_words_are_found_however_their_letters_are_written(whole: Path, query: s
     [
         *[("iki", "İki dilim", True), ("हिन्दी", "यह हिन्दी है", True), ("हिन्दी", "दही", False), ("बी", "बीज", False)],
         *[("萝卜", "他切2个胡萝卜", True), ("3d", "他用3D打印机", True), ("刀", "他切2个", False)],
+        ("𠮷", "他切3𠮷𠮷", True),
     ],
 )
 def test_what_is_a_word(whole: Path, query: str, text: str, found: bool) -> None:

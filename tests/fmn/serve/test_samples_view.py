@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -20,11 +21,13 @@ from aiohttp import web
 from playwright.sync_api import Browser, Page, expect
 
 from dataset_tools.core.errors import SampleError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
+from fmn.features.media import Media
 from fmn.search.search_results import GallerySource
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
@@ -84,6 +87,10 @@ def expected(workspace: Path, run: Path) -> dict[str, tuple[float, int, int]]:
 def test_cards_have_the_score_and_the_ranks_of_their_pair(
     queries: Queries, expected: dict[str, tuple[float, int, int]], workspace: Path
 ) -> None:
+    (first, clip), (other, _) = list(queries.items.clips.items())[
+        :2
+    ]  # the files are none of the rows', so one is made so
+    queries.items.clips[first] = msgspec.structs.replace(clip, sha256=sha256_of(workspace / clip.path))
     samples = Samples(queries.items, Errors(queries))
     assert samples.file(f"clips/{REJECTED}.mp4") is None  # no card has named it yet
     cards = {card["id"]: card for card in samples.cards()["cards"]}
@@ -97,13 +104,16 @@ def test_cards_have_the_score_and_the_ranks_of_their_pair(
     assert cards[f"{REJECTED}#9"]["clip"] == {"src": f"files/clips/{REJECTED}.mp4"}
     assert samples.file(f"clips/{REJECTED}.mp4") == workspace / "clips" / f"{REJECTED}.mp4"
     assert samples.file("manifests/test.jsonl") is None
+    assert samples.file(clip.path) == workspace / clip.path
+    assert samples.file(queries.items.clips[other].path) is None, "it was replaced"
 
 
 @pytest.fixture
 def explore(
-    queries: Queries, chromium: Callable[..., AbstractContextManager[Browser]]
+    queries: Queries, chromium: Callable[..., AbstractContextManager[Browser]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], Page]]:
     """Opens the page, as the server gives it, at a view; what goes wrong in it fails the test."""
+    monkeypatch.setattr(Media, "require_content", lambda media: None)  # the files that play are none of the rows'
     loop, started, port = asyncio.new_event_loop(), threading.Event(), []
     runner = web.AppRunner(make_app(queries, "secret"))
 

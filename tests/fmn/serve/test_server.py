@@ -88,22 +88,6 @@ def test_nothing_is_served_without_the_secret_to_another_name_or_from_elsewhere(
     asked(queries, work)
 
 
-def test_a_file_that_was_replaced_meanwhile_is_not_shown_for_the_one_that_was_ranked(queries: Queries) -> None:
-    """As when the data set is built again while the page is open."""
-    spoken, other = list(queries.items.utterances.values())[:2]
-    # The files are those of other tests, too, so the row is changed.
-    queries.items.utterances[spoken.id] = msgspec.structs.replace(spoken, sha256=other.sha256)
-
-    async def work(client: TestClient[Any, Any]) -> None:
-        assert (await client.get(f"/{TOKEN}/media/{other.id}")).status == 200
-        assert (await client.get(f"/{TOKEN}/media/{spoken.id}")).status == 404
-        answer = await client.get(f"/{TOKEN}/api/search", params={"id": spoken.id})
-        assert answer.status == 409
-        assert f"The content of {spoken.id} has changed" in (await answer.json())["found"]
-
-    asked(queries, work)
-
-
 def test_what_cannot_be_asked_with_is_answered_plainly(queries: Queries) -> None:
     async def work(client: TestClient[Any, Any]) -> None:
         async def found(content: bytes) -> str:
