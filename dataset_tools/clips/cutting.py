@@ -164,7 +164,7 @@ def cut_spans(
         else:
             missing[source.path].append(span)
     progress(stage, len(done) + len(failures), len(wanted))
-    ledger.remake(span.sample for spans in missing.values() for span in spans)
+    ledger.mark_for_replacement(span.sample for spans in missing.values() for span in spans)
     frames = sum(span.end_frame - span.start_frame + 1 for spans in missing.values() for span in spans)
     large = frames / (TASKS_A_JOB * jobs)
     tasks = [task for path in missing for task in divide_spans(sources[path], missing[path], short_side, large)]

@@ -38,7 +38,7 @@ class LedgerRow(Row, frozen=True, kw_only=True, tag="fmn.ledger/1"):
         reason: why it failed or was skipped (the parts of the error), else None.
         key: hash of the inputs and options that it was made from.
         path, sha256, size_bytes: of the file that was made, else None; the path is relative to the workspace. A row
-            with a path, but no size, is of a file that a command was about to replace (`Ledger.remake`).
+            with a path, but no size, is of a file that a command was about to replace (`Ledger.mark_for_replacement`).
         values: values of the manifest row, so that a rerun writes the same row without opening the file.
     """
 
@@ -169,7 +169,7 @@ class Ledger:
                 return None
         return row
 
-    def remake(self, row_ids: Iterable[str]) -> None:
+    def mark_for_replacement(self, row_ids: Iterable[str]) -> None:
         """Notes samples whose files will be replaced, before they are: a kill may leave the new file with the old row.
 
         Raises:

@@ -119,7 +119,7 @@ def augment(
         todo = []
     if tasks:
         progress(_STAGE, len(rows) + len(failures), len(tasks))
-    ledger.remake(f"copy/{task.copy_id}" for task in todo)
+    ledger.mark_for_replacement(f"copy/{task.copy_id}" for task in todo)
     for outcome in run_each(_copy, todo, jobs=jobs):
         task = outcome.item
         if outcome.result is not None:

@@ -167,7 +167,7 @@ def synthesize(
     note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
     total = len(tasks) + len(clips) - len(spoken)
     progress(_STAGE, len(rows) + len(failures), total, note)
-    ledger.remake(f"utterance/{task.utterance_id}" for task in todo)
+    ledger.mark_for_replacement(f"utterance/{task.utterance_id}" for task in todo)
     for outcome in run_each(_speak, todo, jobs=jobs):
         task, key = outcome.item, keys[outcome.item.utterance_id]
         row_id = f"utterance/{task.utterance_id}"

@@ -223,7 +223,11 @@ def _checked_models(
                 "There is no such manifest", where=path, expected="a manifest of pairs", next_step="run fmn-data pairs"
             )
     if min(budget, seeds) < 1:
-        raise InputError(f"The budget is {budget}, the number of seeds is {seeds}", expected="at least 1 of each")
+        raise InputError(
+            f"The budget is {budget}, the number of seeds is {seeds}",
+            expected="at least 1 of each",
+            next_step="choose a larger --budget or --seeds",
+        )
     if changes.get("training.refit"):
         raise InputError(
             "The configuration trains on fold 0 (training.refit)",

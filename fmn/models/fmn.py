@@ -241,7 +241,7 @@ class FeatureMemoryNetwork(RetrievalModel):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted triplet loss of the mapped cosines (eq. 1), BCE of S1 and the final score (eq. 4), slot losses.
 
-        The slot loss of each side is −log of the share that the slots of an item's own class receive when the memory
+        The slot loss of a modality is −log of the share that the slots of an item's own class receive when the memory
         is read (`fmn.models.memory.FeatureMemory.log_class_shares`). The memories are not written here; with
         ``write: step``, the codes of the batch are kept for `after_step`.
         """
@@ -262,7 +262,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             losses["audio_slots"] = training.slot_weight * self._slot_loss("audio", utterances, batch.utterance_classes)
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)
-            codes = [{name: code.detach() for name, code in side.items()} for side in (clips, utterances)]
+            codes = [{name: code.detach() for name, code in one.items()} for one in (clips, utterances)]
             s1_of_pairs = s1.detach()[clip_rows, utterance_rows]
             self._unwritten = codes[0], codes[1], batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows]
         return losses
@@ -334,7 +334,7 @@ def grid(config: Config) -> tuple[Changes, ...]:
 
 
 def slot_cross_entropy(config: Config) -> ClassCrossEntropy:
-    """The slot loss is a class cross-entropy on both sides if slots have classes and enter the score."""
+    """The slot loss is a class cross-entropy on both modalities if slots have classes and enter the score."""
     is_read = config.model.score not in ("s1", "cosine") and config.memory.class_slots
     return "both sides" if is_read and config.training.slot_weight else "no"
 

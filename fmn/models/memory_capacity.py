@@ -22,7 +22,7 @@ def with_capacity(config: Config, classes: int) -> Config:
 def default_capacity(config: Config, classes: int) -> int:
     """Number of slots for this number of classes if ``config`` does not set it.
 
-    A class without a slot is written to those of other classes, and neither side learns to select it. So with more
+    A class without a slot is written to those of other classes, and neither modality learns to select it. So with more
     than 50 classes there are 2.5 slots per class, as in the paper: with one per class, a T2 above −1 would use them up
     before every class has one. Up to 50 classes, and without slots by class, the number is that of the paper; with
     pseudo-labels it limits the number of clusters. There are at most 65,536, the largest valid number.

@@ -46,6 +46,6 @@ class LinearHead(nn.Module):
 
     @staticmethod
     def joined(video: Tensor, audio: Tensor) -> Tensor:
-        """The same from the layer's outputs [..., 2] for each side."""
+        """The same from the layer's outputs [..., 2] for each modality."""
         both = video + audio  # match, no match
         return both[..., 0] - both[..., 1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fmn.models.retrieval_model import RetrievalModel
 
 ClassCrossEntropy = Literal["both sides", "speech", "no"]
-"""Sides that are trained with a class cross-entropy."""
+"""Modalities that are trained with a class cross-entropy; ``both sides`` is the value in files of results."""
 Changes = Mapping[str, Any]
 """Values of a configuration by dotted name, as `fmn.config.with_values` takes them."""
 OF_SLOTS = tuple(f"memory.{field.name}" for field in fields(MemoryConfig) if field.name != "temperature")
@@ -58,12 +58,12 @@ def as_it_is(config: Config) -> Sequence[Changes]:
 
 
 def no_cross_entropy(config: Config) -> ClassCrossEntropy:
-    """Neither side is trained with a class cross-entropy."""
+    """Neither modality is trained with a class cross-entropy."""
     return "no"
 
 
 def of_both_sides(config: Config) -> ClassCrossEntropy:
-    """Both sides are trained with a class cross-entropy, whatever the configuration."""
+    """Both modalities are trained with a class cross-entropy, whatever the configuration."""
     return "both sides"
 
 
@@ -93,7 +93,7 @@ class System:
         options: a frozen dataclass of the system's own options; ``--set options.NAME=VALUE`` sets a field.
         grid: tuning candidates of `fmn compare` on fold 0, as changes of the adapted configuration: first none, then
             the most promising ones. The budget limits how many are tried.
-        class_cross_entropy: sides that a configuration trains with a class cross-entropy.
+        class_cross_entropy: modalities that a configuration trains with a class cross-entropy.
         footnote: caveat of a configuration, shown with its results; empty if there is none.
         ignored: values and sections of the configuration that it does not read, by dotted name; a run that changes them
             gets a note.

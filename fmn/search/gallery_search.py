@@ -276,7 +276,7 @@ class Gallery:
             InputError: the size of the features differs from that in training, or the system cannot use them.
         """
         about, count = self._loaded.about, len(features)
-        # The other side is a single dummy item of zeros.
+        # The other modality is a single dummy item of zeros.
         clips = features if modality == "video" else [np.zeros(about.video_dim, np.float32)]
         utterances = features if modality == "audio" else [np.zeros((1, about.audio_dim), np.float32)]
         unknown = np.zeros(count, dtype=np.int64)

@@ -4,9 +4,9 @@ With FMN's defaults a slot is the mean of the pairs of its class, and the agreem
 Σ over the classes c of P(c | clip) · P(c | utterance). Here the class vectors are learned instead.
 The same as in FMN, by inheritance: the clip's features and their normalization, the Bi-LSTM, both maps, S1 and its
 head, the final score (S1 and the logarithm of the agreement) with its learned scale and shift, the triplet loss, the
-BCE of S1 and of the final score, the class cross-entropy on both sides (``training.slot_weight``), the softmax
+BCE of S1 and of the final score, the class cross-entropy on both modalities (``training.slot_weight``), the softmax
 temperature (``memory.temperature``), batches, augmentation and epoch selection.
-Different: each side has one vector per class, normalized to length 1 and trained by the gradients of every loss that
+Different: a modality has one vector per class, normalized to length 1 and trained by the gradients of every loss that
 reads it, while FMN's slots are means that are written after every epoch, of the pairs with S1 > T1. The classes are
 therefore available from the first batch, in FMN from the second epoch. The memories stay empty and are never read.
 """

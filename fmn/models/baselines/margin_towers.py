@@ -10,7 +10,7 @@ no effect. Unspecified by Monfort et al.: whether the gradient flows through the
 As published, every other pair of the batch is a negative, including those of the same class; only pairs with the same
 clip or utterance are masked. In ``mms_classes`` and ``amm_classes`` the items of a class are positives of each other
 and never negatives, which is what the task requires and the supervision that FMN has, too. ``mms_classes_ce`` and
-``amm_classes_ce`` add an auxiliary class cross-entropy on both sides, as FMN has one.
+``amm_classes_ce`` add an auxiliary class cross-entropy on both modalities, as FMN has one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Zero-shot retrieval with a joint encoder: the cosine of its vectors of clip and utterance; nothing is trained.
 
-Both sides must be halves of one model that embeds clips and speech in one space (PE-AV, EmbeddingGemma 2;
+Both encoders must be halves of one model that embeds clips and speech in one space (PE-AV, EmbeddingGemma 2;
 docs/encoders.md): its name and a digest of its weights are compared (`fmn.features.encoders.interface.space_of`). The
 model's vectors are only normalized to length 1; a scale or offset of the model would not change the ranking.
 """

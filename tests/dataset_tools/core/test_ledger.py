@@ -42,7 +42,7 @@ def test_a_file_that_a_killed_command_was_to_replace_is_finished_only_if_it_was_
             ledger.record(row)
     complete = path.read_bytes()
     with Ledger(path) as ledger:
-        ledger.remake(["clip/a", "clip/b", "clip/new"])
+        ledger.mark_for_replacement(["clip/a", "clip/b", "clip/new"])
         (path.parent / "a").write_text("xyz")  # of the same size; a kill leaves no row of it
     with Ledger(path) as ledger:  # another command, so that the journal is gone
         assert set(ledger.rows) == {"clip/a", "clip/b", "clip/c"}

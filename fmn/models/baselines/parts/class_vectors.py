@@ -29,7 +29,7 @@ class ClassVectors(ResizableBuffers):
         self.audio = nn.Parameter(torch.empty(0, audio_dim))
 
     def open(self, classes: int) -> None:
-        """Creates random unit vectors for ``classes`` classes on both sides."""
+        """Creates random unit vectors for ``classes`` classes, for both modalities."""
         for modality in MODALITIES:
             old = getattr(self, modality)
             fresh = torch.randn(classes, old.shape[1])

@@ -115,7 +115,7 @@ class TwoTowers(RetrievalModel):
             self.class_vectors.open(class_count(data))
 
     def class_losses(self, clips: Embeddings, utterances: Embeddings, batch: Batch) -> dict[str, Tensor]:
-        """Auxiliary class cross-entropy on both sides, by learned class vectors; these do not enter the scores."""
+        """Auxiliary class cross-entropy on both modalities, by learned class vectors; these do not enter the scores."""
         if not self.class_weight:
             return {}
         of = self.class_vectors.cross_entropy
@@ -143,7 +143,7 @@ class ScoreTrainedTowers(TwoTowers):
 
 
 def class_weight_of(config: Config) -> ClassCrossEntropy:
-    """Both sides if ``options.class_weight`` is not 0."""
+    """Both modalities if ``options.class_weight`` is not 0."""
     return "both sides" if config.options.get("class_weight") else "no"
 
 
