@@ -71,6 +71,18 @@ def test_an_overdriven_sine_has_the_share_that_geometry_says(sine: Sine) -> None
     assert "clipped (66" in refusal(of(driven))
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_u8", "pcm_mulaw", "pcm_alaw"])
+def test_an_overdriven_sine_is_clipped_in_every_format(
+    codec: str, sine: Sine, tmp_path: Path, ffmpeg: Callable[..., bytes]
+) -> None:
+    """The largest value of 8 bits is 127/128, that of a telephone (G.711) 0.98."""
+    raw, path = tmp_path / "raw", tmp_path / "a.wav"
+    for gain, share in ((2, 2 / 3), (0.9, 0)):
+        raw.write_bytes(np.clip(gain * sine(50, 0, 1.0, RATE), -1, 1).astype("<f8").tobytes())
+        ffmpeg("-f", "f64le", "-ar", RATE, "-ac", 1, "-i", raw, "-c:a", codec, path)
+        assert measure(decode(path)).clipped_share == pytest.approx(share, abs=0.03)
+
+
 def float_pcm(samples: np.ndarray) -> Quality:
     return measure(Sound(samples[:, None], RATE, float_pcm=True))
 
