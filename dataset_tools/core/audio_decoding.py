@@ -24,7 +24,7 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # the others only estimate it
+_STATES_LENGTH = {"aiff", "au", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "tta", "w64"}  # the others only estimate it
 _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
 _TOLERANCE_S = 0.05  # lossy codecs pad
@@ -195,7 +195,9 @@ def _declared_s(container: Any, stream: Any) -> float:
         return 0.0
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    if len(container.streams) > 1 or container.duration is None:
+        return 0.0
+    return (container.duration - max(0, container.start_time or 0)) / 1e6  # Matroska states the end
 
 
 def _missing_of_wav(path: Path) -> float:
@@ -205,10 +207,15 @@ def _missing_of_wav(path: Path) -> float:
         head = file.read(12)
         if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
             return 0.0
+        size_of_data = None
         while len(chunk := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", chunk)
             available = file_bytes - file.tell()
+            if name == b"ds64" and size >= 16 <= available:  # RF64: 64-bit sizes of the file and of its data
+                size_of_data = struct.unpack("<8xQ", file.read(16))[0]
+                size -= 16
             if name == b"data":
+                size = size if size_of_data is None else size_of_data
                 return max(0, size - available) / available if available > 0 and size < _UNKNOWN_BYTES else 0.0
             file.seek(size + size % 2, 1)
     return 0.0
