@@ -24,9 +24,18 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {"aiff", "au", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "tta", "w64"}  # the others only estimate it
+_STATES_LENGTH = {
+    "aiff",
+    "au",
+    "flac",
+    "matroska,webm",
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "tta",
+    "w64",
+}  # the others only estimate it
 _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
+_LOSSY_FULL_SCALE = 0.95  # finds a sixth to all of the clipped samples of speech, and up to 0.3 % if none is clipped
 _TOLERANCE_S = 0.05  # lossy codecs pad
 _UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
 _CANCELLED = 0.2  # power of the mean relative to that of the mean of independent channels: correlation below -0.8
@@ -42,7 +51,8 @@ class Sound:
         missing_s: further audio that the file declares: it is truncated, or that part is damaged.
         float_pcm: whether these are the own floating-point numbers of the file, not limited to ±1. Lossy codecs
             also decode to values beyond ±1, if what they encoded was clipped.
-        full_scale: an upper bound of what the format can hold: less than 1 for 8 bits and for telephone audio (G.711).
+        full_scale: values from here on may have been beyond full scale: less than 1 for 8 bits, for telephone audio
+            (G.711), and after lossy codecs, which turn what was clipped into a ripple.
     """
 
     samples: Samples
@@ -186,6 +196,8 @@ class _Decoded:
         missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
         float_pcm = self.codec.startswith(_FLOAT_CODECS) and kind.kind == "f"
         full_scale = 1 - 2**-7 if kind == np.uint8 else _FULL_SCALE.get(self.codec, 1.0)
+        if kind.kind == "f" and not float_pcm:
+            full_scale = _LOSSY_FULL_SCALE
         return Sound(samples, self._rate_hz, missing_s, float_pcm, full_scale)
 
 
