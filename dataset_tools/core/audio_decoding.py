@@ -209,7 +209,7 @@ def _declared_s(container: Any, stream: Any) -> float:
         return float(stream.duration * stream.time_base)
     if len(container.streams) > 1 or container.duration is None:
         return 0.0
-    return (container.duration - max(0, container.start_time or 0)) / 1e6  # Matroska states the end
+    return float(container.duration - max(0, container.start_time or 0)) / 1e6  # Matroska states the end
 
 
 def _missing_of_wav(path: Path) -> float:
