@@ -22,7 +22,7 @@ from dataset_tools.core.errors import InputError, ToolkitError, group_reasons
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
-from dataset_tools.core.unicode_names import require_encodable, require_unicode
+from dataset_tools.core.unicode_names import require_unicode
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_lock, reviews_path
@@ -80,8 +80,7 @@ def build_dataset(
     )
     reviews += renamed
     decisions = decide(reviews, "clip")
-    first_plan = plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
-    require_encodable(clip.id for clip in first_plan.clips)
+    plan_with(corpus, classes, options, NOTHING_KNOWN, decisions)  # raises before anything is written
     _check_videos(corpus)
     speech_notes = check_speech(options.voices, classes, reviews) if options.speech else ()
     if dry_run:

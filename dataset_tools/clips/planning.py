@@ -148,7 +148,7 @@ def _kept(
     corpus: Corpus,
     known: SourceStatus,
 ) -> dict[str, list[Interval]]:
-    """Returns the intervals that people kept in one of the classes, by sequence; of two that overlap, the first by id."""
+    """Returns the intervals that people kept in a known class, by sequence; of two that overlap, the first by id."""
     kept: dict[str, list[Interval]] = defaultdict(list)
     for interval in sorted(chain.from_iterable(candidates.values()), key=lambda one: (one.id, one.index)):
         decision = decisions.get(interval.id)

@@ -44,9 +44,9 @@ def _number_parser(kind: type[int | float], lowest: float | None, highest: float
     """Returns the parser of a number between two limits, both included; None: no limit."""
     expected = "an integer" if kind is int else "a number"
     if lowest is not None and highest is not None:
-        expected += f" from {lowest:,} to {highest:,}"
+        expected += f" from {lowest} to {highest}"
     elif lowest is not None or highest is not None:
-        expected += f" of at least {lowest:,}" if highest is None else f" of at most {highest:,}"
+        expected += f" of at least {lowest}" if highest is None else f" of at most {highest}"
 
     def number(value: Any) -> Any:
         try:

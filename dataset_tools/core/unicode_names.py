@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
@@ -36,24 +34,12 @@ def require_unicode(path: Path) -> None:
         )
 
 
-def require_encodable(names: Iterable[str]) -> None:
-    """Refuses names of files that the encoding of the locale lacks; a UTF-8 locale has all of them.
-
-    Raises:
-        InputError: there is such a name.
-    """
-    for name in names:
-        try:
-            os.fsencode(name)
-        except UnicodeEncodeError as error:
-            raise not_encodable(error) from error
-
-
 def not_encodable(error: UnicodeEncodeError) -> InputError:
-    """Returns the error of a name that the encoding of the locale lacks."""
+    """Returns the error of the name of a file that the encoding of the locale lacks."""
+    encoding = sys.getfilesystemencoding()
     return InputError(
-        f"The name of a file cannot be written in the encoding of the locale, {sys.getfilesystemencoding()}",
-        where=error.object,
-        expected="a UTF-8 locale: names and ids may have letters of any language",
+        f"The locale has the encoding {encoding}, in which the name of a file cannot be written",
+        where=error.object.encode(encoding, "backslashreplace").decode(encoding),
+        expected="a UTF-8 locale: names may have letters of any language",
         next_step="set one with: export LC_ALL=C.UTF-8, and unset PYTHONUTF8; then run the same command again",
     )

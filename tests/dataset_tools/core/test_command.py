@@ -121,7 +121,7 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
         ("cut --json --nope", "No such option: --nope", "root cut"),
         ("cut --nope --json", "No such option: --nope", "root cut"),
         ("cut --json a b", "Got unexpected extra argument(s) (b)", "root cut"),
-        ("cut --json --teeth x", "Invalid value for '--teeth': 'x' is not an integer from 1 to 1,000", "root cut"),
+        ("cut --json --teeth x", "Invalid value for '--teeth': 'x' is not an integer from 1 to 1000", "root cut"),
         ("cut --json --teeth 1001", "Invalid value for '--teeth': '1001' is not an integer from 1 to", "root cut"),
         ("cut --json --blade -1", "Invalid value for '--blade': '-1' is not an integer of at least 0", "root cut"),
         ("cut --json --count 5.5", "Invalid value for '--count': '5.5' is not an integer", "root cut"),
