@@ -19,7 +19,7 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.last_build import read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.speech.dataset_speech import speak
+from dataset_tools.speech.dataset_speech import speak, speaks_as_decided
 
 _SHOWN = 3
 
@@ -135,6 +135,8 @@ def _spoken_otherwise(rows: ExportedRows, ledger: Mapping[str, LedgerRow]) -> It
     if not last.options.speech:
         return
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    if speaks_as_decided(workspace, clips, ledger):
+        return  # without the engine, which may have to be loaded
     classes = load_classes(known_class_file(workspace), last.classes)
     options = last.options_with(known_sentences(workspace)).voices
     with _LedgerOfKeys(workspace.ledger) as planned:

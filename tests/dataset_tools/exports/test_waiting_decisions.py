@@ -245,19 +245,22 @@ def test_a_speech_bad_that_an_import_has_only_noted_waits_for_a_build(
 def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
 ) -> None:
-    decide(place, make_review)
+    """Both matter only if decisions on speech have changed since its synthesis, as those on a voice not in use."""
     people = tmp_path / "people.json"
     people.write_text('{"s99-d99.avi": {"timestamps": [[1, 60]], "sentences": ["Somebody cuts a carrot."]}}')
+    decide(place, make_review)
     run("build", "--sentences", people, "-w", place.root)
     run("pairs", "--split", "pairs", "-w", place.root)
     shutil.rmtree(place.speech)
+    people.rename(tmp_path / "moved.json")
     is_exported(place, tmp_path / "out")
-    people.unlink()
+    unused = {"id": f"{both(place)[0].id}_nobody", "content_sha256": "f" * 64, "item": "utterance", "verdict": "reject"}
+    append_reviews(reviews_path(place), [make_review(minute=2, annotation=2, **unused)])
     refused = is_refused(place, tmp_path / "out")
     assert "Itcannotbetold" in refused
     assert "people.json" in refused
-    run("build", "--no-sentences", "-w", place.root)
-    run("export", "csv", tmp_path / "whole", "--dry-run", "-w", place.root)
+    (tmp_path / "moved.json").rename(people)
+    is_exported(place, tmp_path / "out")
 
 
 def test_pairs_of_rows_as_they_were_before_the_last_build_are_refused(
