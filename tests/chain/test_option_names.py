@@ -37,7 +37,8 @@ HELP = {
 
 
 def metavar(name: str, option: str) -> str | None:
-    return next(each.metavar for each in COMMANDS[name].params if option in each.opts)
+    found: str | None = next(each.metavar for each in COMMANDS[name].params if option in each.opts)
+    return found
 
 
 def values(command: Any, arguments: list[str]) -> dict[str, Any]:
