@@ -135,6 +135,7 @@ def retry(
 
     place = execution.place(place)
     last = read_last_build(place)
+    last.check_sentences(sentences or ())
     if dry_run and footage.would_draw_standin(place):
         _show_failed(terminal, place)
         return

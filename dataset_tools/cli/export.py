@@ -124,6 +124,7 @@ def build_from_export(
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
 
     rebuild = open_rebuild(folder, place)
+    rebuild.last.check_sentences(sentences)
     if footage.source(place) is None:
         raise InputError(
             "The location of the footage is missing",

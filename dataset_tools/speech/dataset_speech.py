@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -14,10 +15,10 @@ from msgspec import UNSET
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import ToolkitError
-from dataset_tools.core.ledger import DryRunLedger, Ledger
+from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import same_words
 from dataset_tools.decisions.verdicts import agreed_sentences, followed, judged_bad, with_verdicts
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
@@ -36,6 +37,8 @@ from dataset_tools.speech.recordings.recording_rows import listed_recordings, me
 from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 from dataset_tools.speech.synthesis import SpeechOptions, synthesize
+
+_DECIDED = "speech/decisions"
 
 
 def count_recorded(rows: Sequence[UtteranceRow]) -> int:
@@ -107,6 +110,7 @@ def speak(
     Raises:
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
+    reviews = read_reviews(reviews_path(workspace))
     with nullcontext() if dry_run else replacing_speech(workspace, ledger):
         spoken, failures = synthesize(
             workspace,
@@ -116,8 +120,8 @@ def speak(
             jobs=jobs,
             ledger=ledger,
             progress=progress,
-            agreed=_agreed(workspace, clips),
-            judged_bad=judged_bad(read_reviews(reviews_path(workspace))),
+            agreed=agreed_sentences(followed(reviews, clips)),
+            judged_bad=judged_bad(reviews),
             dry_run=dry_run,
         )
         originals = _with_recordings(workspace, clips, classes, spoken)
@@ -135,7 +139,23 @@ def speak(
             dry_run=dry_run,
             progress=progress,
         )
+        if reviews:
+            ledger.record(LedgerRow(id=_DECIDED, status="ok", stage="speak", key=_decisions_key(reviews, clips)))
+        else:
+            ledger.forget([_DECIDED])
     return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
+
+
+def speaks_as_decided(workspace: Workspace, clips: Sequence[ClipRow], ledger: Mapping[str, LedgerRow]) -> bool:
+    """Whether the last synthesis had the same decisions as there are now, of those that a synthesis depends on."""
+    reviews = read_reviews(reviews_path(workspace))
+    return _DECIDED in ledger and ledger[_DECIDED].key == _decisions_key(reviews, clips)
+
+
+def _decisions_key(reviews: Sequence[ReviewRow], clips: Sequence[ClipRow]) -> str:
+    agreed = agreed_sentences(followed(reviews, clips))
+    decided = [sorted(agreed.items()), sorted(judged_bad(reviews).items())]
+    return hashlib.sha256(msgspec.json.encode(decided)).hexdigest()
 
 
 def assemble(workspace: Workspace, clips: Sequence[ClipRow], classes: ClassFile, ledger: Ledger) -> list[UtteranceRow]:

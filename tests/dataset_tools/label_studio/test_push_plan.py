@@ -31,7 +31,7 @@ def plan(
         tasks,
         there,
         settled=settled.__contains__,
-        pulled=set(pulled),
+        pulled=set(pulled).intersection,
         last_look=last_look or {},
         undecided=undecided or {},
         once_more=once_more,
