@@ -35,7 +35,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice
-    from dataset_tools.withdrawal.remains import own_files, shown_tasks, sizes_of
+    from dataset_tools.withdrawal.remaining_data import own_files, shown_tasks, sizes_of
     from dataset_tools.withdrawal.trained_runs import linked_runs
 
     voice = find_voice(place, name)

@@ -24,7 +24,7 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
 from dataset_tools.speech.augmentation import Ranges, augment, augmented

@@ -22,7 +22,7 @@ from dataset_tools.core.files import PARTIAL
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recordings.consents import CONSENT, Consents
