@@ -128,13 +128,7 @@ def train_stream(
         StoppedError: the loss is not finite.
     """
     labels = sorted({clip.label for clip in clips})
-    if config.backbone != "i3d" or len(labels) < 2:
-        raise InputError(
-            f"A stream of {config.backbone} cannot be trained on {count_of(len(labels), 'label')}",
-            expected="backbone i3d, and clips of at least two labels",
-        )
-    if stream == "flow" and config.frames == "middle":
-        raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
+    _check_trainable(stream, labels, config)
     with isolated_random_state(torch.device(device), deterministic=False):
         network = _with_head(stream, len(labels), config, recipe)
         network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -142,12 +136,7 @@ def train_stream(
         steps = math.ceil(len(clips) / recipe.batch)
         scale = scaling(config)[stream]
         actions = actions_of(labels).to(device)
-        losses: list[float] = []
-        if checkpoint is not None and checkpoint.is_file():
-            saved = torch.load(checkpoint, map_location=device, weights_only=True)
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
-            losses = saved["losses"]
+        losses = [] if checkpoint is None else _load(checkpoint, network, optimizer, device)
 
         def loss_of(pixels: NDArray[Any], targets: Tensor) -> Tensor:
             x = scale(torch.from_numpy(pixels).to(device))
@@ -171,10 +160,27 @@ def train_stream(
         accuracy = evaluate(network, stream, validation, labels, config, store, device) if validation else None
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
-        state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-        return TrainedStream(
-            {k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy
+        state = {
+            name: value.detach().cpu()
+            for name, value in network.state_dict().items()
+            if "num_batches_tracked" not in name
+        }
+        return TrainedStream(state, tuple(losses), accuracy)
+
+
+def _check_trainable(stream: str, labels: Sequence[str], config: VideoFeatureConfig) -> None:
+    """Checks that the stream can be trained to tell the labels apart.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if config.backbone != "i3d" or len(labels) < 2:
+        raise InputError(
+            f"A stream of {config.backbone} cannot be trained on {count_of(len(labels), 'label')}",
+            expected="backbone i3d, and clips of at least two labels",
         )
+    if stream == "flow" and config.frames == "middle":
+        raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
 
 
 def _train_epoch(
@@ -339,6 +345,17 @@ def _jittered(x: Tensor, share: float) -> Tensor:
 def _seed(recipe: TrainingRecipe, *names: str | int) -> int:
     text = " ".join(map(str, (recipe.seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> list[float]:
+    """Restores the state after the last epoch, if there is one; returns the losses of the epochs so far."""
+    if not path.is_file():
+        return []
+    saved = torch.load(path, map_location=device, weights_only=True)
+    network.load_state_dict(saved["network"])
+    optimizer.load_state_dict(saved["optimizer"])
+    losses: list[float] = saved["losses"]
+    return losses
 
 
 def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
