@@ -56,7 +56,7 @@ def speech_synthesize(
 
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
-    from dataset_tools.build.speaking_again import synthesize_dataset
+    from dataset_tools.build.dataset_synthesis import synthesize_dataset
     from dataset_tools.speech.engines.registry import voice_licences
 
     check_sentence_options(synthesis, False if no_sentences else None)

@@ -27,6 +27,7 @@ from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.media import Media
+from fmn.features.random_windows import mirrored, random_window
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import overlapped
@@ -249,32 +250,6 @@ def evaluate(
         logits = network(scale(pixels.to(device))).mean(dim=0)
         correct += labels[int(logits.argmax())] == clip.label
     return 100 * correct / len(clips)
-
-
-def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:
-    """Crops a window of a clip at a random time and position; a short clip is looped, a single frame is repeated.
-
-    Args:
-        samples: [samples, height, width, C].
-        config: size of the window.
-        rng: random number generator.
-
-    Returns:
-        [window_frames, crop_px, crop_px, C]
-    """
-    count, height, width = samples.shape[:3]
-    start = rng.integers(max(1, count - config.window_frames + 1))
-    top, left = rng.integers(height - config.crop_px + 1), rng.integers(width - config.crop_px + 1)
-    times = (start + np.arange(config.window_frames)) % count
-    if config.frames == "middle":
-        times[:] = rng.integers(count)
-    return samples[times, top : top + config.crop_px, left : left + config.crop_px]
-
-
-def mirrored(window: NDArray[Any]) -> NDArray[Any]:
-    """Flips [T, H, W, C] horizontally; if there are two channels (flow), the horizontal component is negated."""
-    window = window[:, :, ::-1]
-    return window * np.array([-1, 1], window.dtype) if window.shape[3] == 2 else window
 
 
 def _batches(

@@ -55,7 +55,7 @@ from fmn.studies.validation_harness import (
     harness_of,
     load_trained,
     notes_of_harness,
-    reformed,
+    reconfigured,
     remove_stale,
     run_name,
 )
@@ -153,7 +153,7 @@ def learn_new_classes(
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
-        "stand_in": harness.held.standin is not None,
+        "stand_in": harness.fold_0.standin is not None,
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
@@ -176,7 +176,7 @@ class _Trial:
         parts, items = harness.parts, harness.prepared.items
         self.harness = harness
         self.loaded: LoadedRun = load_trained(run, harness)
-        self.model = reformed(self.loaded, self.loaded.config)
+        self.model = reconfigured(self.loaded, self.loaded.config)
         self.seed = self.loaded.config.training.seed
         new = np.array([label.id in held_out for label in items.classes])
         self.clip_classes, self.utterance_classes = items.clip_classes, items.utterance_classes
@@ -256,7 +256,7 @@ class _Trial:
         """Returns the network with the pairs added to its memories, and the number of pairs written."""
         model, config = self.model, self.loaded.config
         capacity = model.memory.capacity + len(pairs)
-        grown = reformed(self.loaded, with_values(config, {"memory.capacity": capacity}))
+        grown = reconfigured(self.loaded, with_values(config, {"memory.capacity": capacity}))
         state = model.memory.state_dict()
         grown.memory.load_state_dict(
             {
@@ -280,7 +280,7 @@ class _Trial:
     def _in_form(self, model: FeatureMemoryNetwork, form: Any) -> FeatureMemoryNetwork:
         """Returns the network with another final score and the same memories."""
         capacity = {"memory.capacity": model.memory.capacity}
-        other = reformed(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
+        other = reconfigured(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
         other.memory.load_state_dict(model.memory.state_dict())
         return other
 
@@ -294,13 +294,13 @@ class _Trial:
         if codes is None:  # with step attention, codes depend on the slots
             codes = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_codes
         scores = score_matrix(model, *codes).numpy()
-        held = self.harness.held
-        clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
+        items = self.harness.fold_0
+        clips, utterances = [row.class_id for row in items.clips], [row.class_id for row in items.utterances]
         figures: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
             of_clips, of_utterances = self.is_new_clip == is_new, self.is_new_utterance == is_new
             figures[kind] = {}
-            for direction, (matrix, partners) in by_direction(scores, held.partner_matrix):
+            for direction, (matrix, partners) in by_direction(scores, items.partner_matrix):
                 is_query, _ = queries_and_gallery(direction, of_clips, of_utterances)
                 queries, gallery = queries_and_gallery(direction, clips, utterances)
                 chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]

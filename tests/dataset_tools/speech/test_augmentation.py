@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from made_up_rows import clip_row
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.ledger import Ledger

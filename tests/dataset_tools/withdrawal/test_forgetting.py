@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger

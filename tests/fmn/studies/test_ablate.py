@@ -104,8 +104,8 @@ def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
         encode_all_clips(model, data, parts.validation_clips),
         encode_all_utterances(model, data, parts.validation_utterances),
     ).numpy()
-    assert found.metrics == measure(scores, harness.held)
-    assert [row.person for row in harness.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
+    assert found.metrics == measure(scores, harness.fold_0)
+    assert [row.person for row in harness.fold_0.clips] == ["s00"] * 4  # fold 0 is the first item of each class
     assert found.slots == (None if changes.get("model.score") == "s1" else model.memory.size)
     assert found.validation_score == pytest.approx(
         np.mean([found.metrics[name]["class_map"] for name in ("audio_to_video", "video_to_audio")])

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import soundfile
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
