@@ -70,7 +70,7 @@ class VideoOptions:
 
 def download(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     folder: Annotated[Path, typer.Argument(help="Folder for the data set.", file_okay=False)] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
@@ -108,7 +108,7 @@ def download(
     parts = {part.value for part in only or PartOption}
     videos_known = True
     if wanted.videos == "needed" and "videos" in parts:
-        class_file = classes.load(place)
+        class_file = classes.load(workspace)
         summary = get(parts=(parts - {"videos"}) | {"annotations"})
         videos_known = not dry_run or MAT_NAME not in summary.fetched
         if videos_known:

@@ -20,7 +20,7 @@ _SHOWN_MERGED = 5
 
 def pairs(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     split: Annotated[
         Literal["items", "person", "mpii", "pairs"],
         typer.Option(
@@ -43,30 +43,32 @@ def pairs(
     from dataset_tools.pairs.pair_assignment import PairOptions
     from dataset_tools.pairs.pairing import make_pairs
 
-    if reviewed and (warning := unread_warning(place)):
+    if reviewed and (warning := unread_warning(workspace)):
         terminal.warn(warning)  # before pairing: unread decisions may be the reason for too few items
     summary = make_pairs(
-        place,
-        class_file_of(class_file, place),
+        workspace,
+        class_file_of(class_file, workspace),
         PairOptions(split=split, test_share=test_share, seed=seed, reviewed=reviewed),
         dry_run=dry_run,
         progress=terminal.progress,
     )
-    _show_pairs(terminal, summary, place, is_leaky=split == "pairs", dry_run=dry_run)
+    _show_pairs(terminal, summary, workspace, is_leaky=split == "pairs", dry_run=dry_run)
     if not dry_run:
         # The default preset's video network was trained on rendered kitchens only (docs/encoders.md).
-        preset = ("--preset", "light") if read_build(place).get("own_footage") else ()
-        terminal.next("fmn train", place.manifests / "train.jsonl", *preset)
+        preset = ("--preset", "light") if read_build(workspace).get("own_footage") else ()
+        terminal.next("fmn train", workspace.manifests / "train.jsonl", *preset)
 
 
-def _show_pairs(terminal: Terminal, summary: PairSummary, place: Workspace, *, is_leaky: bool, dry_run: bool) -> None:
+def _show_pairs(
+    terminal: Terminal, summary: PairSummary, workspace: Workspace, *, is_leaky: bool, dry_run: bool
+) -> None:
     warn_synthetic(terminal, summary.is_standin)
     would = "would be " if dry_run else ""
     of_classes = count_of(summary.classes, "class", "classes")
     items = f"{count_of(summary.clips, 'clip')} × {count_of(summary.utterances, 'utterance')} of {of_classes}"
-    terminal.closing("pairs", f"{count_of(summary.pairs, 'pair')} from {items}", place.manifests / "pairs.jsonl")
-    terminal.closing("train", f"{count_of(summary.train, 'pair')} {would}written", place.manifests / "train.jsonl")
-    terminal.closing("test", f"{count_of(summary.test, 'pair')} {would}written", place.manifests / "test.jsonl")
+    terminal.closing("pairs", f"{count_of(summary.pairs, 'pair')} from {items}", workspace.manifests / "pairs.jsonl")
+    terminal.closing("train", f"{count_of(summary.train, 'pair')} {would}written", workspace.manifests / "train.jsonl")
+    terminal.closing("test", f"{count_of(summary.test, 'pair')} {would}written", workspace.manifests / "test.jsonl")
     if summary.neither:
         several = "pairs of a training item and a test item are"
         across = count_of(summary.neither, "pair of a training item and a test item is", several)

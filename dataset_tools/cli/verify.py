@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 
 def verify(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     jobs: JobsOption = DEFAULT_JOBS,
     untrusted: Annotated[
         Path | None,
@@ -32,10 +32,10 @@ def verify(
         return
     from dataset_tools.build.verify import verify_dataset
 
-    report = verify_dataset(place, jobs=jobs, progress=terminal.progress)
+    report = verify_dataset(workspace, jobs=jobs, progress=terminal.progress)
     split = f", split `{report.split}`" if report.split else ""
     checked = f"{count_of(report.checked, 'file')} and {count_of(report.rows, 'row')}"
-    terminal.closing("verify", f"{checked} checked{split}", place.root)
+    terminal.closing("verify", f"{checked} checked{split}", workspace.root)
     for problem in report.problems:
         terminal.warn(problem)
     terminal.result(report.as_dict())
