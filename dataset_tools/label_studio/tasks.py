@@ -56,14 +56,14 @@ class Task:
     """An expected task.
 
     Attributes:
-        clip_id: identifies the task together with ``look``, which counts from 1 how often the clip is shown.
+        clip_id: identifies the task together with ``review_round``, which counts from 1 how often the clip is shown.
         data: the task's fields, see `make_task`.
         prefill: prefilled results of the page.
         prediction: prefill by a model, if one is used.
     """
 
     clip_id: str
-    look: int
+    review_round: int
     data: Mapping[str, Any]
     prefill: Sequence[Mapping[str, Any]]
     prediction: Prediction | None = None
