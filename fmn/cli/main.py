@@ -19,7 +19,7 @@ from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.search import search
 from fmn.cli.serve import serve
-from fmn.cli.studies import COMMANDS
+from fmn.cli.studies import ablate, newclasses, tune
 from fmn.cli.train import train
 from fmn.cli.weights import app as weights_app
 
@@ -35,11 +35,6 @@ app = CommandLine(
 )
 TRAIN, USE = "1. Train and evaluate", "2. Search and predict"  # help panels
 STUDY, BACKBONE = "3. Compare and study", "4. Features and backbones"
-app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
-app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
-app.command(rich_help_panel=BACKBONE)(finetune)
-for each in (compare, *COMMANDS, noise):
-    app.command(rich_help_panel=STUDY)(each)
 app.command(rich_help_panel=TRAIN)(train)
 app.command("eval", rich_help_panel=TRAIN)(evaluate)
 app.command(rich_help_panel=TRAIN)(plot)
@@ -48,6 +43,14 @@ app.command(rich_help_panel=USE)(search)
 app.command(rich_help_panel=USE)(serve)
 app.command(rich_help_panel=USE)(index)
 app.command(rich_help_panel=USE)(predict)
+app.command(rich_help_panel=STUDY)(compare)
+app.command(rich_help_panel=STUDY)(ablate)
+app.command(rich_help_panel=STUDY)(tune)
+app.command(rich_help_panel=STUDY)(newclasses)
+app.command(rich_help_panel=STUDY)(noise)
+app.command(rich_help_panel=BACKBONE)(finetune)
+app.add_typer(weights_app, name="weights", rich_help_panel=BACKBONE)
+app.add_typer(features_app, name="features", rich_help_panel=BACKBONE)
 
 
 def main() -> None:

@@ -267,6 +267,3 @@ def _counts(text: str) -> list[int]:
             next_step="specify numbers, such as --pairs 1,5",
         )
     return [int(part) for part in parts]
-
-
-COMMANDS = (ablate, tune, newclasses)
