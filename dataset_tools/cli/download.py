@@ -26,7 +26,7 @@ _SHOWN_FILES = 20
 
 
 class PartOption(StrEnum):
-    """Parts of the data set that can be downloaded separately."""
+    """Parts of the data set that can be downloaded separately; an enumeration, since Typer takes no list of Literal."""
 
     annotations = "annotations"
     videos = "videos"

@@ -55,7 +55,7 @@ def make_utterances(
     dry_run: bool,
     progress: Progress,
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
-    """Makes the utterances that the ledger does not have yet, in worker processes.
+    """Makes the utterances that the ledger does not have yet, in worker processes; records the outcome of each in it.
 
     Args:
         make: writes the WAV of a task and returns its row; a module-level function.
@@ -63,7 +63,7 @@ def make_utterances(
         stage: name of this stage in the ledger and in the progress.
         workspace: of the data set.
         jobs: number of processes; does not affect the output.
-        ledger: open; gets the outcome of each task.
+        ledger: open.
         dry_run: make nothing: missing utterances have their planned row, and are skipped in the ledger.
         progress: progress callback.
 

@@ -112,8 +112,13 @@ def plot_run(
             path.unlink(missing_ok=True)
             of_slots.append(_no_slots(error))
         else:
-            files.append(_plot_slots(path, loaded, model, learned, clips, utterances, title))
-            shown += class_ids(learned.items)
+            with threads(loaded.config.training.threads):
+                contents = slot_contents(loaded, model, learned)
+                used = slot_uses(model, clips, utterances)
+            memory, names = model.memory, class_ids(learned.items)
+            shown += names
+            counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
+            files.append(drawing.slots(path, contents, counts, slot_classes, used, names, title))
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
@@ -124,23 +129,6 @@ def plot_run(
             "font.family to fonts that have them."
         )
     return Pictures(tuple(files), tuple(notes), failures)
-
-
-def _plot_slots(
-    path: Path,
-    loaded: LoadedRun,
-    model: FeatureMemoryNetwork,
-    learned: FeatureDataset,
-    clips: Embeddings,
-    utterances: Embeddings,
-    title: str,
-) -> Path:
-    """Plots what the slots hold of the training items ``learned``, and how often the test items use them."""
-    with threads(loaded.config.training.threads):
-        contents = slot_contents(loaded, model, learned)
-        used = slot_uses(model, clips, utterances)
-    counts, slot_classes = (tensor.cpu().numpy() for tensor in (model.memory.counts, model.memory.slot_classes))
-    return drawing.slots(path, contents, counts, slot_classes, used, class_ids(learned.items), title)
 
 
 def plan_plots(
