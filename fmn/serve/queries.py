@@ -44,13 +44,13 @@ class EncodedQuery:
     """An encoded query.
 
     Attributes:
-        kind: speech or clip. codes: those of one item.
+        kind: speech or clip. embeddings: those of one item.
         card: its data for the page. row: its item, or None if it is not in the data set.
         notes: its caveats. embedding_s: time to encode it, in seconds; None: it is part of a gallery.
     """
 
     kind: QueryKind
-    codes: Embeddings
+    embeddings: Embeddings
     card: dict[str, Any]
     row: ClipRow | UtteranceRow | None
     notes: tuple[str, ...] = ()
@@ -151,19 +151,19 @@ class Queries:
         encoded = self._typed(text) if text else self._file(query) if query else self._item(id)
         started = time.perf_counter()
         gallery = self.galleries[encoded.kind]
-        order, scores = gallery.best(encoded.codes, TOP)
+        order, scores = gallery.best(encoded.embeddings, TOP)
         ranking_s = time.perf_counter() - started
         rows = [gallery.rows[index] for index in order]
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
-            scores_of_all = gallery.scores(encoded.codes).T
+            scores_of_all = gallery.scores(encoded.embeddings).T
             vote = class_vote(scores_of_all, self._numbers[encoded.kind], len(self._classes))
             voters = int(vote.neighbors[0])
             how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
             predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
-            shares = self._slots.shares(encoded.codes)[0]
-            reasons = self._slots.reasons(shares, self._slots.shares(gallery.codes_of(order)))
+            shares = self._slots.shares(encoded.embeddings)[0]
+            reasons = self._slots.reasons(shares, self._slots.shares(gallery.embeddings_of(order)))
             predicted = _best(
                 shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
             )
@@ -193,7 +193,7 @@ class Queries:
         if name not in self._places:
             return self._encoded(kind, self.items.file(row), card, row)
         searched, place = self._places[name]
-        return EncodedQuery(kind, self.galleries[searched].codes_of(np.array([place])), card, row)
+        return EncodedQuery(kind, self.galleries[searched].embeddings_of(np.array([place])), card, row)
 
     def _file(self, name: str) -> EncodedQuery:
         path = self.kept(name)
@@ -232,10 +232,10 @@ class Queries:
     ) -> EncodedQuery:
         started = time.perf_counter()
         cache = None if row is not None else self._folder / "features"  # keeps no data of an external voice
-        codes, features = self.galleries[kind].encode(path, cache=cache)
+        embeddings, features = self.galleries[kind].encode(path, cache=cache)
         seconds = time.perf_counter() - started
         feature_notes = (features.note,) if features.note else ()
-        return EncodedQuery(kind, codes, card, row, (*notes, *feature_notes), seconds)
+        return EncodedQuery(kind, embeddings, card, row, (*notes, *feature_notes), seconds)
 
 
 def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str], how: str) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class _Trial:
         self.new_classes = np.flatnonzero(new)
         self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
         self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
-        self.fold_0_codes = encoded_fold_0(self.model, harness)
+        self.fold_0_embeddings = encoded_fold_0(self.model, harness)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
         data, random = harness.prepared.data, fit_generator(self.seed, self.loaded.about.epoch)
@@ -233,12 +233,12 @@ class _Trial:
             prefix = f"{count} pair{'s' * (count > 1)}, "
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
-                codes = encoded_fold_0(model, self.harness)
-                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
+                embeddings = encoded_fold_0(model, self.harness)
+                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), embeddings)))
                 model.new_classes = None
             for name, means in baselines.items():
-                codes = means.eval().with_shares(data, old, shown, fold_0)
-                rows.append((prefix + name, self._figures(means, len(new), len(new), codes)))
+                embeddings = means.eval().with_shares(data, old, shown, fold_0)
+                rows.append((prefix + name, self._figures(means, len(new), len(new), embeddings)))
         return rows
 
     def _pairs(self, count: int) -> Indices:
@@ -264,7 +264,7 @@ class _Trial:
                 for name, tensor in state.items()
             }
         )
-        clips, utterances = self._codes(pairs)
+        clips, utterances = self._embeddings(pairs)
         space = config.memory.space
         with eval_mode(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
@@ -289,11 +289,11 @@ class _Trial:
         model: RetrievalModel,
         written: int | None,
         shown: int | None,
-        codes: tuple[Embeddings, Embeddings] | None = None,
+        embeddings: tuple[Embeddings, Embeddings] | None = None,
     ) -> dict[str, Any]:
-        if codes is None:  # with step attention, codes depend on the slots
-            codes = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_codes
-        scores = score_matrix(model, *codes).numpy()
+        if embeddings is None:  # with step attention, embeddings depend on the slots
+            embeddings = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_embeddings
+        scores = score_matrix(model, *embeddings).numpy()
         items = self.harness.fold_0
         clips, utterances = [row.class_id for row in items.clips], [row.class_id for row in items.utterances]
         figures: dict[str, Any] = {"written": written, "shown": shown}
@@ -307,7 +307,7 @@ class _Trial:
                 figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
         return figures
 
-    def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
+    def _embeddings(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
         data = self.harness.prepared.data
         return (
             encode_all_clips(self.model, data, pairs[:, 0]),

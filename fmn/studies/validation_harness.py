@@ -191,7 +191,7 @@ class TrainedHarness:
     def __init__(self, run: Path, harness: ValidationHarness) -> None:
         self.loaded = load_trained(run, harness)
         self.harness = harness
-        both = reconfigured(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # yields both codes
+        both = reconfigured(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # mapped and raw
         data, parts = harness.prepared.data, harness.parts
         self._fit = (
             encode_all_clips(both, data, parts.train_clips),

@@ -137,7 +137,7 @@ def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -
     model = load_run(queries._loaded.path, CPU).model
     reader = queries._slots
     assert reader is not None
-    clips, utterances = (one.codes_of(np.arange(len(one.rows))) for one in queries.galleries.values())
+    clips, utterances = (one.embeddings_of(np.arange(len(one.rows))) for one in queries.galleries.values())
     both = reader.shares(clips) @ reader.shares(utterances).T
     space = dict.fromkeys(("mapped",), (clips["mapped"], utterances["mapped"]))["mapped"]
     read = model.memory.read(*space, reduce="softmax", temperature=model.config.memory.temperature)  # type: ignore[union-attr, operator]
