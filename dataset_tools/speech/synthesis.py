@@ -123,10 +123,7 @@ def synthesize(
             ledger.record(failed(f"utterance/{clip.id}", _STAGE, failures[clip.id]))
             continue
         voice, rejected = _voice(clip, assignment, seed, judged_bad)
-        rendering = seed_of(seed, "utterance", clip.id, *([rejected] if rejected else []))
-        row = _planned_row(clip, texts[clip.id], voice, language, f"{engine.name} {version}", workspace)
-        key = _key(engine.name, version, voice, texts[clip.id], rendering)
-        tasks.append(_Task("utterance", key, workspace.root / row.path, row, engine, voice, rendering))
+        tasks.append(_task(clip, texts[clip.id], voice, rejected, engine, version, options, workspace))
     shared = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
 
     def of_all_clips(stage: str, done: int, total: int, note: str = "") -> None:
@@ -155,40 +152,46 @@ def _voice(clip: ClipRow, assignment: VoiceAssignment, seed: int, judged_bad: Ma
     return voice, bad[voice]
 
 
-def _key(engine: str, version: str, voice: Voice, text: Text, seed: int) -> str:
-    """Cache key: SHA-256 of everything that the WAV depends on."""
+def _task(
+    clip: ClipRow,
+    text: Text,
+    voice: Voice,
+    rejected: int,
+    engine: Engine,
+    version: str,
+    options: SpeechOptions,
+    workspace: Workspace,
+) -> _Task:
+    utterance_id = f"{clip.id}_{voice.id}"
+    target = workspace.speech / f"{utterance_id}.wav"
+    seed = seed_of(options.seed, "utterance", clip.id, *([rejected] if rejected else []))
     inputs = {
         "form": _VERSION,
-        "engine": [engine, version],
+        "engine": [engine.name, version],
         "voice": asdict(voice),
         "text": text,
         "seed": seed,
         "limits": asdict(Limits()),
         "settings": asdict(Finish()),
     }
-    return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
-
-
-def _planned_row(
-    clip: ClipRow, text: Text, voice: Voice, language: str, engine: str, workspace: Workspace
-) -> UtteranceRow:
-    utterance_id = f"{clip.id}_{voice.id}"
-    return UtteranceRow(
+    planned = UtteranceRow(
         id=utterance_id,
         class_id=clip.class_id,
         clip=clip.id,
         text=text.text,
         text_source=text.source,
-        language=language,
+        language=options.language,
         voice=voice.id,
         source="synthesized",
-        engine=engine,
-        path=workspace.relative(workspace.speech / f"{utterance_id}.wav"),
+        engine=f"{engine.name} {version}",
+        path=workspace.relative(target),
         sample_rate_hz=SAMPLE_RATE_HZ,
         duration_s=0.0,
         sha256="",
         quality={},
     )
+    key = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+    return _Task("utterance", key, target, planned, engine, voice, seed)
 
 
 def _speak(task: _Task) -> UtteranceRow:
