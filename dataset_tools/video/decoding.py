@@ -25,7 +25,7 @@ from av.codec import CodecContext
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
-from dataset_tools.video.orientation import upright_filters
+from dataset_tools.core.orientation import upright_filters
 from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
 
 Numbered = Iterator[tuple[int, Any, bool]]
