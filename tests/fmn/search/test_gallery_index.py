@@ -19,7 +19,7 @@ from fmn.models.retrieval_model import Embeddings, score_matrix
 from fmn.search import gallery_index, gallery_search
 from fmn.search.gallery_search import Gallery
 from fmn.search.search_results import GallerySource
-from fmn.training.checkpoint import load_run
+from fmn.training.checkpoint import load_config, load_run, save_config
 
 pytest.importorskip("faiss", reason="needs the extra index")
 CLASSES, DIM, ITEMS = 6, 16, 3000
@@ -234,3 +234,21 @@ def test_a_gallery_with_an_index_finds_what_one_without_finds(
     assert not any("index" in note for note in everything.notes)
     codes, _ = indexed.encode(workspace / asked.path)
     np.testing.assert_allclose(indexed.scores(codes), whole.scores(codes), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("made_features", "one_thread")
+def test_an_index_does_not_outlive_another_temperature(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes hold the shares of slots, which depend on the configuration that a run is read with."""
+    source, cpu = GallerySource(workspace / "manifests" / "test.jsonl"), torch.device("cpu")
+    rows = source.rows("speech")
+    monkeypatch.setattr(gallery_search, "INDEXED_FROM", len(rows))
+    Gallery(load_run(run, cpu), rows, "speech", source, device=cpu)
+    save_config(run, with_values(load_config(run), {"memory.temperature": 0.7}))
+    loaded = load_run(run, cpu)
+    indexed = Gallery(loaded, rows, "speech", source, device=cpu)
+    monkeypatch.setattr(gallery_search, "INDEXED_FROM", len(rows) + 1)
+    whole = Gallery(loaded, rows, "speech", source, device=cpu)
+    every = np.arange(len(rows))
+    torch.testing.assert_close(indexed.codes_of(every)["log_shares"], whole.codes_of(every)["log_shares"])
