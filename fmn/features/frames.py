@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, why_not_opened
+from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, pixel_aspect, why_not_opened
 from dataset_tools.core.orientation import upright_filters
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_frames(
     resize_px: int,
     resize: Resize = "short_side",
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Decodes and resizes selected frames, oriented as players show them, in standard dynamic range.
+    """Decodes and resizes selected frames, oriented as players show them, with square pixels, in standard range.
 
     Args:
         path: the video file.
@@ -99,7 +99,8 @@ def _decode(
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
             if index in numbers:
-                height, width = resized_size(frame.height, frame.width, resize_px, resize)
+                shown_width = round(frame.width * pixel_aspect(container, stream))
+                height, width = resized_size(frame.height, shown_width, resize_px, resize)
                 tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)

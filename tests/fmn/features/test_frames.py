@@ -110,6 +110,19 @@ def test_a_display_matrix_is_followed_as_players_do(
     assert np.abs(frames.astype(int) - ffmpeg_frames(turned, *frames.shape[1:3])).mean() < 3
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_pixels_that_are_not_square_are_stretched_as_players_do(
+    write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]], tmp_path: Path, suffix: str
+) -> None:
+    """As camcorders write 1440 x 1080 pixels of 4:3, shown as 16:9."""
+    plain, wide = write_video("plain.mkv", texture(3, 48, 64)), tmp_path / f"wide.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(plain), "-vf", "setsar=4/3", "-c:v", "libx264"]
+    subprocess.run([*command, "-qp", "1", "-pix_fmt", "yuv420p", str(wide)], check=True)
+    frames, _ = read_frames(wide, every, resize_px=24)
+    assert frames.shape[1:3] == (24, 42)  # 64 · 4 / 3 = 85, and half of it
+    assert np.abs(frames.astype(int) - ffmpeg_frames(wide, 24, 42)).mean() < 4
+
+
 @pytest.mark.real_data
 def test_a_damaged_file_is_a_sample_error(real_data: Path) -> None:
     with pytest.raises(SampleError, match="cannot be decoded"):
