@@ -24,7 +24,7 @@ from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines.interface import Engine, Voice
-from dataset_tools.speech.engines.registry import open_engine, voices_in
+from dataset_tools.speech.engines.registry import engine_for_workers
 from dataset_tools.speech.sentences.clip_sentences import Text, assign_texts
 from dataset_tools.speech.utterance_tasks import UtteranceTask, make_utterances
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
@@ -106,9 +106,10 @@ def synthesize(
         InputError: the engine cannot be used or has no voice for the language, a sentence file cannot be read, or no
             clip has a sentence in the language; nothing was written.
     """
-    language, seed, engine = options.language, options.seed, open_engine(options.engine)
+    language, seed = options.language, options.seed
+    engine, voices = engine_for_workers(options.engine, language)
     sentences = read_sentences(options.sentences) if options.sentences else None
-    assignment = assign_voices((clip.person for clip in clips), voices_in(options.engine, language))
+    assignment = assign_voices((clip.person for clip in clips), voices)
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     if clips and not texts:
         raise no_sentence(language, clips)

@@ -42,7 +42,7 @@ from fmn.search.search_results import (
     sentences_of_clips,
 )
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
+from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 
 ROWS_AT_ONCE = 1024
@@ -243,7 +243,7 @@ class Gallery:
             cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
-            progress=self._progress,
+            progress=self._progress if networks is None else silent,
             networks=networks,
         )
 
@@ -258,7 +258,8 @@ class Gallery:
     def _opened_index(self) -> GalleryIndex:
         """Opens the index of the rows and updates it."""
         run = self._loaded.path
-        files = [path for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE) if (path := run / name).is_file()]
+        names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # codes depend on the temperature, for instance
+        files = [path for name in names if (path := run / name).is_file()]
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,

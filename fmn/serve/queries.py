@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,8 @@ class EncodedQuery:
 class Queries:
     """Both galleries of a run, which answer queries while the page is served.
 
+    Threads may call its methods at the same time.
+
     Attributes:
         items: the items that the page may show. galleries: by kind of query.
         failures: items without features by id, with the reason; they are not searched.
@@ -109,6 +113,7 @@ class Queries:
         }
         self._slots = slot_reader(loaded)
         self._kept: OrderedDict[str, Path] = OrderedDict()
+        self._keeping, self._speaking = threading.Lock(), threading.Lock()
 
     def state(self) -> dict[str, Any]:
         """Returns the page's data on the run and on the items searched."""
@@ -130,25 +135,35 @@ class Queries:
     def keep(self, content: bytes) -> str:
         """Stores an external sound or clip as a query; returns its name, the SHA-256 of the content."""
         name = hashlib.sha256(content).hexdigest()
-        (self._folder / name).write_bytes(content)
-        self._kept[name] = self._folder / name
-        self._kept.move_to_end(name)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)[1].unlink(missing_ok=True)
+        with self._keeping:
+            if name not in self._kept:  # else another thread may be reading it
+                (self._folder / name).write_bytes(content)
+            self._kept[name] = self._folder / name
+            self._kept.move_to_end(name)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)[1].unlink(missing_ok=True)
         return name
 
     def kept(self, name: str) -> Path | None:
         """Returns the file that `keep` stored under this name, while it is kept."""
         return self._kept.get(name)
 
-    def answer(self, *, id: str = "", query: str = "", text: str = "") -> dict[str, Any]:
-        """Ranks the gallery for an item of the data set, a stored file or a typed sentence (exactly one of them).
+    def is_in_gallery(self, *, id: str = "", query: str = "", text: str = "") -> bool:
+        """Whether a query (see `encoded`) is an item of a gallery, by id or by content: then its codes are known."""
+        known = self.items.of_content(query)
+        return (known.id if known is not None else id) in self._places
+
+    def encoded(self, *, id: str = "", query: str = "", text: str = "") -> EncodedQuery:
+        """Encodes an item of the data set, a stored file or a typed sentence (exactly one of them).
 
         Raises:
             InputError: there is no such item or file, or it cannot be used.
             SampleError: a sound is rejected.
         """
-        encoded = self._typed(text) if text else self._file(query) if query else self._item(id)
+        return self._typed(text) if text else self._file(query) if query else self._item(id)
+
+    def answer(self, encoded: EncodedQuery) -> dict[str, Any]:
+        """Ranks the gallery for a query."""
         started = time.perf_counter()
         gallery = self.galleries[encoded.kind]
         order, scores = gallery.best(encoded.embeddings, TOP)
@@ -207,8 +222,9 @@ class Queries:
             return self._encoded("clip", path, card, None, clip_doubts(path))
         if own_features(self._loaded.config, "speech"):
             return self._encoded("speech", path, card | _waveform(path), None)
-        wav, doubts = finish_query(path, self._folder)
-        return self._encoded("speech", wav, card | _waveform(path), None, doubts)
+        with TemporaryDirectory(dir=self._folder) as folder:
+            wav, doubts = finish_query(path, Path(folder))
+            return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 
     def _typed(self, text: str) -> EncodedQuery:
         if len(text) > LONGEST_TEXT:
@@ -217,10 +233,12 @@ class Queries:
                 expected=f"{LONGEST_TEXT} at most",
                 next_step="shorten it",
             )
-        wav, note = spoken_query(text, self._loaded.config, self._folder, self._language, engine=self._voices)
-        name = self.keep(wav.read_bytes())
-        card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
-        return self._encoded("speech", wav, card, None, (note,))
+        with TemporaryDirectory(dir=self._folder) as folder:
+            with self._speaking:  # an engine need not be thread-safe
+                wav, note = spoken_query(text, self._loaded.config, Path(folder), self._language, engine=self._voices)
+            name = self.keep(wav.read_bytes())
+            card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
+            return self._encoded("speech", wav, card, None, (note,))
 
     def _encoded(
         self,

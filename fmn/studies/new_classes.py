@@ -7,7 +7,7 @@ changes. Retrieval of these classes, and of the others, is measured on fold 0 be
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from fmn.models.retrieval_model import (
 )
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
-from fmn.studies.new_classes_leads import draws_of, leads, write_leads_plot
+from fmn.studies.new_classes_leads import draws_of, leads, name_of, write_leads_plot
 from fmn.studies.new_classes_table import (
     HIDDEN,
     KINDS,
@@ -160,7 +160,12 @@ def learn_new_classes(
         "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,
         "draws": draws_found,
-        "notes": [*notes_of_harness(harness), *NOTES, *leads([draws_found], pairs)],
+        "notes": [
+            *notes_of_harness(harness),
+            *NOTES,
+            *_notes_of_pairs(rows_by_name, pairs, len(draws[0])),
+            *leads([draws_found], pairs),
+        ],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
@@ -319,10 +324,20 @@ class _Trial:
         return data.clip_classes[data.on_device(pairs[:, 0])]
 
 
+def _notes_of_pairs(
+    rows: Mapping[str, Sequence[Mapping[str, Any]]], pairs: Sequence[int], held_out: int
+) -> Iterator[str]:
+    """Yields which numbers of pairs are more than the new classes have in training."""
+    for count in pairs:
+        shown = float(np.mean([row["shown"] for row in rows[name_of(count, HIDDEN)]])) / held_out
+        if shown < count:
+            yield f"{count} pairs: there are only {shown:.1f} of a new class in training, on average."
+
+
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row of newclasses.json: means over seeds, with their standard deviations."""
-    written = [row["written"] for row in rows]
-    values: dict[str, Any] = {"what": name, "shown": rows[0]["shown"]}
+    written, shown = [row["written"] for row in rows], [row["shown"] for row in rows]
+    values: dict[str, Any] = {"what": name, "shown": shown[0] if len(set(shown)) == 1 else float(np.mean(shown))}
     values["written"] = None if None in written else {"mean": float(np.mean(written)), "sd": sd_of(written)}
     for kind in KINDS:
         values[kind] = {direction: summarized([row[kind][direction] for row in rows]) for direction in DIRECTIONS}
