@@ -66,7 +66,7 @@ class OpenedSources:
         """Returns one sentence per video without timestamps; after `_SHOWN_VIDEOS`, only the number of the others."""
         sentences = [
             f"{name}: {source.index.no_times}; its clips play at {float(Fraction(source.index.rate)):.3g} frames per "
-            "second, as stated in its header."
+            "second, as stated in its header or, without one, assumed by FFmpeg."
             for name, source in sorted(self.read.items())
             if not source.index.stamps
         ]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
-from dataset_tools.video.frame_index import FrameIndex
+from dataset_tools.core.media_formats import filled_packets
+from dataset_tools.video.frame_index import FrameIndex, copy_with_times
 from dataset_tools.video.video_file import open_video
 
 Block = tuple[int, NDArray[np.int16]]
@@ -28,7 +29,15 @@ _SEEK_BEFORE_S = 1
 _MOST_OUT = 2  # channels: more are downmixed to stereo
 
 
-def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration_s: Fraction, wav: Path) -> bool:
+def write_clip_sound(
+    source: Path,
+    index: FrameIndex,
+    start_frame: int,
+    duration_s: Fraction,
+    wav: Path,
+    *,
+    skipped_s: Fraction = Fraction(0),
+) -> bool:
     """Writes the audio that belongs to a clip, as 16-bit PCM at the source's rate, mono or stereo.
 
     It is as long as the clip; if the video's audio begins later, ends earlier or has a gap, it is padded with silence.
@@ -39,12 +48,13 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
         start_frame: the clip's first frame, 1-based.
         duration_s: of the clip.
         wav: the file to write.
+        skipped_s: how long the first frame is displayed before the clip begins.
 
     Returns:
         Whether the video has audio; if not, nothing is written.
 
     Raises:
-        SampleError: the audio cannot be decoded.
+        SampleError: the audio cannot be decoded, or the video has no times, so that its place is not known.
     """
     try:
         with closing(open_video(source)) as container:
@@ -59,7 +69,15 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
                     expected=f"1 to {MOST_CHANNELS} channels at {SAMPLE_RATES_HZ[0]} to {SAMPLE_RATES_HZ[1]} Hz",
                     next_step="build with --no-keep-audio, or use a copy of the video with another audio track",
                 )
-            start_s = _shown_at_s(index, start_frame)
+            if not index.stamps:
+                raise SampleError(
+                    f"The sound of the clip cannot be located in the video: {index.no_times}",
+                    where=source,
+                    expected="a video whose frames have increasing timestamps",
+                    next_step="build with --no-keep-audio, or use a copy of the video that has timestamps: "
+                    + copy_with_times(source, index),
+                )
+            start_s = index.stamps[start_frame - 1] * Fraction(index.tick_s) + skipped_s
             samples = round(duration_s * rate_hz)
             _write(wav, _samples(source, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
     except (av.error.FFmpegError, OSError) as error:
@@ -67,13 +85,6 @@ def write_clip_sound(source: Path, index: FrameIndex, start_frame: int, duration
             f"The video's sound cannot be decoded: {error}", where=source, next_step="build with --no-keep-audio"
         ) from error
     return True
-
-
-def _shown_at_s(index: FrameIndex, frame: int) -> Fraction:
-    """Time at which a frame is shown, on the container's clock."""
-    if index.stamps:
-        return index.stamps[frame - 1] * Fraction(index.tick_s)
-    return (frame - 1) / Fraction(index.rate)
 
 
 def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:
@@ -102,7 +113,7 @@ def _placed(container: Any, start_s: Fraction, samples: int, *, seek: bool) -> I
             return
     resamplers: dict[tuple[str, str, int], Any] = {}  # a broadcast may change channels or rate midway
     place: int | None = None
-    for packet in container.demux(stream):
+    for packet in filled_packets(container, stream):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:

@@ -224,8 +224,9 @@ def _sound(source: Source, span: Span, timing: ClipTiming, folder: Path) -> Path
 
     frames = span.end_frame - span.start_frame + 1 if timing.source_frames is None else len(timing.source_frames)
     wav = folder / "sound.wav"
-    path, index = Path(source.path), source.index
-    return wav if write_clip_sound(path, index, span.start_frame, frames / timing.rate, wav) else None
+    path, duration_s = Path(source.path), frames / timing.rate
+    has_sound = write_clip_sound(path, source.index, span.start_frame, duration_s, wav, skipped_s=timing.skipped_s)
+    return wav if has_sound else None
 
 
 def _checking_unchanged(source: Source, pictures: Iterator[Any]) -> Iterator[Any]:
@@ -277,6 +278,8 @@ def cut_key(
         **({"mirrored": True} if source.index.mirrored else {}),
         **({"tone-mapped": True} if source.index.hdr else {}),
         **({"sound": SOUND_OPTIONS} if keep_audio else {}),
+        **({"times": source.index.no_times} if keep_audio and not source.index.stamps else {}),
+        **({"skipped_s": str(timing.skipped_s)} if keep_audio and timing is not None and timing.skipped_s else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 

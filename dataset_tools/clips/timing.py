@@ -26,10 +26,12 @@ class ClipTiming:
     Attributes:
         rate: frames per second.
         source_frames: the source frame that each frame of the clip shows; None: each frame of the span, once.
+        skipped_s: seconds of the first source frame, a long one, that the clip does not show.
     """
 
     rate: Fraction
     source_frames: tuple[int, ...] | None = None
+    skipped_s: Fraction = Fraction(0)
 
 
 def clip_timing(
@@ -54,27 +56,34 @@ def clip_timing(
     if not index.stamps or end_frame > index.frames:
         return ClipTiming(video_rate)
     whole_s = index.times_s(start_frame, end_frame)
-    times_s = _within(whole_s, index.appears_s(start_frame), start_s, end_s)
+    skipped_s, times_s = _within(whole_s, index.appears_s(start_frame), start_s, end_s)
     if start_frame == end_frame and times_s == whole_s:
         return ClipTiming(video_rate)
     for rate in (video_rate, simple_rate((len(times_s) - 1) / times_s[-1])):
         if _is_even(times_s, rate):
-            return ClipTiming(rate)
+            return ClipTiming(rate, skipped_s=skipped_s)
     steps_s = sorted(following - time for time, following in pairwise(times_s))
     rate = simple_rate(min(1 / steps_s[len(steps_s) // 4], max(Fraction(MOST_RESAMPLED_FPS), video_rate)))
     frames = max(1, round(times_s[-1] * rate))
     shown = (bisect_right(times_s, (place + Fraction(1, 2)) / rate, hi=len(times_s) - 1) for place in range(frames))
-    return ClipTiming(rate, tuple(start_frame + place - 1 for place in shown))
+    return ClipTiming(rate, tuple(start_frame + place - 1 for place in shown), skipped_s)
 
 
-def _within(times_s: list[Fraction], first_s: Fraction, start_s: float | None, end_s: float | None) -> list[Fraction]:
-    """The times of a span whose first frame appears at ``first_s``, without what was not requested at its ends."""
+def _within(
+    times_s: list[Fraction], first_s: Fraction, start_s: float | None, end_s: float | None
+) -> tuple[Fraction, list[Fraction]]:
+    """The times of a span whose first frame appears at ``first_s``, without what was not requested at its ends.
+
+    Returns:
+        What is left out of the first frame, and the times.
+    """
     skipped_s = Fraction(start_s) - first_s if start_s is not None else Fraction(0)
     skipped_s = skipped_s if LONG_S < skipped_s < times_s[1] else Fraction(0)
     beyond_s = first_s + times_s[-1] - Fraction(end_s) if end_s is not None else Fraction(0)
     last_s = times_s[-1] - times_s[-2]
     beyond_s = beyond_s if LONG_S < beyond_s < last_s else Fraction(0)
-    return [Fraction(0), *(time_s - skipped_s for time_s in times_s[1:-1]), times_s[-1] - beyond_s - skipped_s]
+    within_s = [Fraction(0), *(time_s - skipped_s for time_s in times_s[1:-1]), times_s[-1] - beyond_s - skipped_s]
+    return skipped_s, within_s
 
 
 def resampled(pictures: Iterator[Picture], source_frames: Sequence[int]) -> Iterator[Picture]:

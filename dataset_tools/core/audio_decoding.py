@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import ANY_METADATA
+from dataset_tools.core.media_formats import ANY_METADATA, filled_packets
 
 Samples = NDArray[np.float64]
 
@@ -24,11 +24,21 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64"}  # the others only estimate it
+_STATES_LENGTH = {
+    "aiff",
+    "au",
+    "flac",
+    "matroska,webm",
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "tta",
+    "w64",
+}  # the others only estimate it
 _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
+_FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
+_LOSSY_FULL_SCALE = 0.95  # finds a sixth to all of the clipped samples of speech, and up to 0.3 % if none is clipped
 _TOLERANCE_S = 0.05  # lossy codecs pad
 _UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
-_CANCELLED = 0.01  # power of the mean relative to that of the loudest channel; 1 / n for n independent channels
+_CANCELLED = 0.2  # power of the mean relative to that of the mean of independent channels: correlation below -0.8
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,15 @@ class Sound:
         missing_s: further audio that the file declares: it is truncated, or that part is damaged.
         float_pcm: whether these are the own floating-point numbers of the file, not limited to ±1. Lossy codecs
             also decode to values beyond ±1, if what they encoded was clipped.
+        full_scale: values from here on may have been beyond full scale: less than 1 for 8 bits, for telephone audio
+            (G.711), and after lossy codecs, which turn what was clipped into a ripple.
     """
 
     samples: Samples
     sample_rate_hz: int
     missing_s: float = 0.0
     float_pcm: bool = False
+    full_scale: float = 1.0
 
     @property
     def duration_s(self) -> float:
@@ -54,11 +67,10 @@ class Sound:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the channels cancel each other out: one of them has inverted polarity."""
-        if self.samples.shape[1] == 1:
-            return False
-        mean = self.samples.mean(axis=1)
-        return bool(mean.var() < _CANCELLED * self.samples.var(axis=0).max())
+        """Whether the channels cancel each other out: one of them has inverted polarity, maybe with other noise."""
+        channels = self.samples.shape[1]
+        independent = self.samples.var(axis=0).sum() / channels**2
+        return channels > 1 and bool(self.samples.mean(axis=1).var() < _CANCELLED * independent)
 
     def mono(self) -> Samples:
         """Returns the mean of the channels, [n]; the loudest channel if they cancel each other out."""
@@ -95,8 +107,8 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
             stream = container.streams.audio[0]
             declared_s = _declared_s(container, stream)
             codec = stream.codec_context  # None if FFmpeg does not know it
-            decoded.may_be_float = codec is not None and codec.name.startswith(_FLOAT_CODECS)
-            for packet in container.demux(stream):
+            decoded.codec = "" if codec is None else codec.name
+            for packet in filled_packets(container, stream):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError as error:  # skipped, as ffmpeg does
@@ -120,7 +132,7 @@ class _Decoded:
         self._rate_hz = self._channels = self._length = 0
         self._damage: Exception | None = None
         self._damaged_s = 0.0
-        self.may_be_float = False
+        self.codec = ""
 
     def damage(self, error: Exception, duration_s: float) -> None:
         """Records a packet that cannot be decoded."""
@@ -182,7 +194,11 @@ class _Decoded:
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
         missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
-        return Sound(samples, self._rate_hz, missing_s, self.may_be_float and kind.kind == "f")
+        float_pcm = self.codec.startswith(_FLOAT_CODECS) and kind.kind == "f"
+        full_scale = 1 - 2**-7 if kind == np.uint8 else _FULL_SCALE.get(self.codec, 1.0)
+        if kind.kind == "f" and not float_pcm:
+            full_scale = _LOSSY_FULL_SCALE
+        return Sound(samples, self._rate_hz, missing_s, float_pcm, full_scale)
 
 
 def _declared_s(container: Any, stream: Any) -> float:
@@ -191,7 +207,9 @@ def _declared_s(container: Any, stream: Any) -> float:
         return 0.0
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    if len(container.streams) > 1 or container.duration is None:
+        return 0.0
+    return (container.duration - max(0, container.start_time or 0)) / 1e6  # Matroska states the end
 
 
 def _missing_of_wav(path: Path) -> float:
@@ -201,10 +219,15 @@ def _missing_of_wav(path: Path) -> float:
         head = file.read(12)
         if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
             return 0.0
+        size_of_data = None
         while len(chunk := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", chunk)
             available = file_bytes - file.tell()
+            if name == b"ds64" and size >= 16 <= available:  # RF64: 64-bit sizes of the file and of its data
+                size_of_data = struct.unpack("<8xQ", file.read(16))[0]
+                size -= 16
             if name == b"data":
+                size = size if size_of_data is None else size_of_data
                 return max(0, size - available) / available if available > 0 and size < _UNKNOWN_BYTES else 0.0
             file.seek(size + size % 2, 1)
     return 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from fractions import Fraction
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -41,6 +42,14 @@ def why_not_opened(error: Exception) -> str:
     if getattr(error, "errno", None) == errno.EINVAL:
         return "it is not in a format of videos, but may be an audio file, a picture or a playlist"
     return getattr(error, "strerror", None) or str(error)
+
+
+def filled_packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Yields the packets of a stream, then the one that flushes the decoder.
+
+    Empty ones are left out: QuickTime may repeat a frame by one, and the decoder would refuse it.
+    """
+    return (packet for packet in container.demux(stream) if packet.size or packet.dts is None)
 
 
 def is_cover_art(stream: Any) -> bool:

@@ -6,6 +6,7 @@ suffice; otherwise the whole video is decoded once. Times are those of the times
 
 from __future__ import annotations
 
+import shlex
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any, Literal
 
+import av
 import av.error
 import msgspec
 
@@ -37,8 +39,17 @@ ONE_PICTURE_A_PACKET = frozenset({
 # fmt: on
 """Codecs with one frame per packet, barring signs to the contrary. Others are decoded (VP8 has hidden frames)."""
 
+RATE_OF_FFMPEG = frozenset({"av1", "h263", "m4v", "mjpeg", "obu", "vc1"})
+"""Raw streams, by FFmpeg's names of formats: they have no timestamps, and FFmpeg makes up 25 frames per second."""
+
+PROGRAM_STREAMS = frozenset({".mpeg", ".mpg", ".vob"})
+"""The usual suffixes of MPEG program streams."""
+
 NOT_CODED_BYTES = 16
 """An MPEG-4 packet up to this size may be 'not coded': the previous frame stays, and decoders output none."""
+
+LEAD_S = Fraction(1, 10)
+"""Sound and picture begin together if the first frame is at most this much later: less is the delay of a codec."""
 
 Clock = Literal["pts", "dts"]
 
@@ -64,6 +75,8 @@ class FrameIndex(msgspec.Struct, frozen=True):
         no_times: why the video has no times, or an empty string.
         mirrored: whether a player shows it mirrored.
         hdr: whether it has a high dynamic range.
+        lead_s: how long, in seconds, a fraction, a player shows no frame yet: its sound begins before, or its first
+            packets cannot be decoded. 0 if not more than `LEAD_S`.
     """
 
     frames: int
@@ -77,6 +90,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
     no_times: str = ""
     mirrored: bool = False
     hdr: bool = False
+    lead_s: str = "0"
 
     def key_frame_before(self, frame: int) -> int:
         """The last frame up to and including ``frame`` at which decoding can start; 1 if none is known."""
@@ -103,6 +117,17 @@ class FrameIndex(msgspec.Struct, frozen=True):
         first, *_ = stamps = self.stamps[start_frame - 1 : end_frame + 1]
         times = [(stamp - first) * tick_s for stamp in stamps]
         return times if end_frame < self.frames else [*times, times[-1] + 1 / Fraction(self.rate)]
+
+
+def copy_with_times(path: Path, index: FrameIndex) -> str:
+    """The ffmpeg command that makes a copy with increasing timestamps of a video that has no times."""
+    name, encoded = shlex.quote(path.name), "-c:v libx264 -crf 12 copy.mkv"
+    if "backward" not in index.no_times:
+        return f"ffmpeg -r RATE -i {name} {encoded}"
+    if path.suffix.lower() in PROGRAM_STREAMS:  # some of their packets have no timestamp, so they cannot be copied
+        return f"ffmpeg -i {name} {encoded}"
+    # By default, ffmpeg may turn a jump back by less than ten seconds into a gap of that length.
+    return f"ffmpeg -dts_delta_threshold 1 -i {name} -c copy copy.mkv"
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
     stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
     if (
         codec not in ONE_PICTURE_A_PACKET
+        or container.format.name in RATE_OF_FFMPEG
         or not stamps
         or len(set(stamps)) < len(packets)
         or any(packet.damaged for packet in packets)
@@ -174,6 +200,7 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         tick_s=str(stream.time_base),
         mirrored=mirrored,
         hdr=hdr,
+        lead_s=_lead_s(container, stream, stamps[0]),
     )
 
 
@@ -197,9 +224,10 @@ def _from_pictures(path: Path) -> FrameIndex:
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
                 mirrored, hdr = mirrored or is_mirrored(frame), hdr or is_hdr(frame)
+        timed = () if container.format.name in RATE_OF_FFMPEG else pictures
         by_clock: dict[Clock, list[int | None]] = {
-            "pts": [pts for pts, _, _ in pictures],
-            "dts": [dts for _, dts, _ in pictures],
+            "pts": [pts for pts, _, _ in timed],
+            "dts": [dts for _, dts, _ in timed],
         }
         preferred: tuple[Clock, ...] = ("dts", "pts") if container.format.name == "avi" else ("pts", "dts")
         known = {clock: found for clock in preferred if (found := _in_order(by_clock[clock])) is not None}
@@ -221,7 +249,19 @@ def _from_pictures(path: Path) -> FrameIndex:
             tick_s=str(stream.time_base),
             estimated=estimated,
             clock=clock,
+            lead_s=_lead_s(container, stream, stamps[0]),
         )
+
+
+def _lead_s(container: Any, stream: Any, first_stamp: int) -> str:
+    """See `FrameIndex.lead_s`."""
+    starts_s = [
+        one.start_time * Fraction(one.time_base)
+        for one in (stream, *container.streams.audio[:1])
+        if one.start_time is not None
+    ]
+    lead_s = first_stamp * Fraction(stream.time_base) - min(starts_s, default=Fraction(0))
+    return str(lead_s) if starts_s and lead_s > LEAD_S else "0"
 
 
 def _seekable(container: Any, key_frames: set[int]) -> tuple[int, ...]:

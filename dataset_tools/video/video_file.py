@@ -11,7 +11,7 @@ import av.error
 from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, why_not_opened
+from dataset_tools.core.media_formats import OPENED_ALONE, filled_packets, is_cover_art, why_not_opened
 
 
 def open_video(path: Path) -> Any:
@@ -61,7 +61,7 @@ def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
     """
     damaged = False
     lost_at: int | None = None  # timestamp of the last damage, if its packet has one
-    for packet in container.demux(video_stream(container)):
+    for packet in filled_packets(container, video_stream(container)):
         frames: list[Any] = []
         try:
             frames = packet.decode()

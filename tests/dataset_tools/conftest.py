@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -214,6 +215,21 @@ def listed() -> Callable[..., Corpus]:
         return open_own_footage(path, load_classes(), cache=folder / "memory", **options)
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def empty_sample() -> Callable[[Path, int], None]:
+    """Makes a sample of a MOV or MP4 of one track empty, as QuickTime does; the one before gets its bytes."""
+
+    def change(path: Path, place: int) -> None:
+        content = bytearray(path.read_bytes())
+        sizes = content.index(b"stsz") + 16  # after name, flags, size of all samples (0), number
+        at = sizes + 4 * place
+        before, size = struct.unpack(">II", content[at - 4 : at + 4])
+        content[at - 4 : at + 4] = struct.pack(">II", before + size, 0)
+        path.write_bytes(content)
+
+    return change
 
 
 @pytest.fixture(scope="session")

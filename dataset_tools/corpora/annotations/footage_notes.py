@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.corpora.annotations.class_words import ClassWords
@@ -11,10 +12,18 @@ from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, List
 
 
 def notes_on(
-    rows: Sequence[ListedInterval], words: ClassWords, unmatched: Sequence[ListedInterval], in_seconds: bool
+    rows: Sequence[ListedInterval],
+    words: ClassWords,
+    unmatched: Sequence[ListedInterval],
+    leads: Mapping[str, Fraction],
+    *,
+    in_seconds: bool,
 ) -> tuple[str, ...]:
-    """Returns remarks for the user, as full sentences."""
+    """Returns remarks for the user, as full sentences; ``leads`` as in `FrameIndex.lead_s`, by video."""
     notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
+    if leads:
+        later = first_of([f"{video} ({float(lead_s):.3f} s)" for video, lead_s in leads.items()], SHOWN_PROBLEMS)
+        notes.append(f"Times count from where players begin; the picture begins later in {', '.join(later)}.")
     if not any(row.person for row in rows):
         notes.append("No persons are given: every video counts as a separate person, unless its name identifies one.")
     elif unnamed := [row for row in rows if not row.person]:

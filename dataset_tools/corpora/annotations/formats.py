@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -248,9 +249,15 @@ def _note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, 
     )
 
 
+_NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
+"""Frame rates that are written with two or three decimals: 29.97."""
+
+
 def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
+    written = {round(float(rate), places): float(rate) for rate in _NTSC for places in (2, 3)}
+    rate = written.get(fps, fps)  # of 29.97 itself, ends are a frame late after 17 minutes
     rows = tuple(
-        row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / fps, end=row.end / fps)
+        row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / rate, end=row.end / rate)
         for row in listed.rows
     )
     note = f"Frames refer to copies with {fps:g} frames per second (--fps), and were converted to seconds."

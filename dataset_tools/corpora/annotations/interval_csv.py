@@ -103,6 +103,8 @@ def seconds_of(text: str, name: str) -> float:
     """
     plain = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     clock = _CLOCK.fullmatch(plain)
+    if clock and (float(clock[3]) >= 60 or (clock[1] and int(clock[2]) >= 60)):
+        raise ValueError(f"`{name}`: {text[:40]!r} has 60 or more minutes or seconds: times are like 1:02:03.5")
     try:
         value = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else float(plain)
     except ValueError:

@@ -26,7 +26,7 @@ from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.footage_notes import notes_on
 from dataset_tools.corpora.annotations.formats import DEFAULT_OPTIONS, ListOptions, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
-from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between
+from dataset_tools.corpora.annotations.seconds import check_timestamps, frames_between, since_first_frame
 from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos, name_videos, short_names
 from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
@@ -78,7 +78,8 @@ def open_own_footage(
 ) -> OwnCorpus:
     """Reads an annotation file of any format, or class folders; the result is used like MPII Cooking 2.
 
-    If times are seconds, the videos are read to find the frames: a variable frame rate is followed, not averaged.
+    If times are seconds, the videos are read to find the frames: a variable frame rate is followed, not averaged, and
+    times are those of players, which begin with the sound if that begins before the first frame.
 
     Args:
         listing: the annotation file or folder.
@@ -107,20 +108,25 @@ def open_own_footage(
         check_timestamps({name: indices[name] for name in timed & indices.keys()}, files, listing)
     rates = {name: Fraction(index.rate) for name, index in indices.items()} or _stated_rates(files)
     rate = Counter(rates.values()).most_common(1)[0][0] if rates else FALLBACK_RATE
+    in_player_time = listed.in_seconds and read_with.fps is None  # frames of copies count from the first one
+    leads = {name: lead_s for name, one in indices.items() if in_player_time and (lead_s := Fraction(one.lead_s))}
     footage = short_names(names.values())
     words = ClassWords(classes)
     intervals = []
     for index, row in enumerate(rows):
         video = videos_by_text[row.video]
         name = names[video]
-        start_frame, end_frame = _span(row, listed.in_seconds, indices.get(name), rate)
-        interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
         times = None if row.start is None or row.end is None else (row.start, row.end)
+        if times is not None and name in leads:
+            times = since_first_frame(*times, leads[name])
+        start_frame, end_frame = _span(times, listed.in_seconds, indices.get(name), rate)
+        interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
         is_measured = times is not None or name in indices
         seconds, frame_rate = times if listed.in_seconds else None, float(rates.get(name, rate))
         intervals.append(replace(interval, is_measured=is_measured, seconds=seconds, frame_rate=frame_rate))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
-    notes = (*listed.notes, *notes_on(rows, words, unmatched, listed.in_seconds and bool(indices)))
+    remarks = notes_on(rows, words, unmatched, leads, in_seconds=listed.in_seconds and bool(indices))
+    notes = (*listed.notes, *remarks)
     sentences = _write_sentences(rows, intervals, cache.parent / "sentences")
     return OwnCorpus(
         root=root,
@@ -163,11 +169,13 @@ def _root_of(listed: IntervalList, listing: Path, videos: Path | None) -> Path:
     return videos
 
 
-def _span(row: ListedInterval, in_seconds: bool, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
-    """Returns the first and last frame of a row; only the first frame if it is a whole video that cannot be read."""
-    if row.start is None or row.end is None:
+def _span(
+    times: tuple[float, float] | None, in_seconds: bool, index: FrameIndex | None, rate: Fraction
+) -> tuple[int, int]:
+    """Returns the first and last frame of an interval; the first only, of a whole video that cannot be read."""
+    if times is None:
         return 1, 1 if index is None else index.frames
-    return frames_between(row.start, row.end, index, rate) if in_seconds else (int(row.start), int(row.end))
+    return frames_between(*times, index, rate) if in_seconds else (int(times[0]), int(times[1]))
 
 
 def _write_sentences(rows: Sequence[ListedInterval], intervals: Sequence[OwnInterval], folder: Path) -> Path | None:

@@ -11,10 +11,19 @@ from pathlib import Path
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS
-from dataset_tools.video.frame_index import FrameIndex
+from dataset_tools.video.frame_index import FrameIndex, copy_with_times
 
 _TOLERANCE_S = Fraction(1, 1000)
 """Times are rounded to a few decimals, so a frame that begins up to a millisecond later still matches."""
+
+
+def since_first_frame(start_s: float, end_s: float, lead_s: Fraction) -> tuple[float, float]:
+    """Returns times of a player in seconds after the first frame is displayed, which it is ``lead_s`` after the start.
+
+    Times before it become 0.
+    """
+    start, end = (float(max(Fraction(time_s) - lead_s, Fraction(0))) for time_s in (start_s, end_s))
+    return start, end
 
 
 def frames_between(start_s: float, end_s: float, index: FrameIndex | None, rate: Fraction) -> tuple[int, int]:
@@ -53,11 +62,10 @@ def check_timestamps(indices: Mapping[str, FrameIndex], files: Mapping[str, Path
     without = [name for name, index in indices.items() if not index.stamps]
     if without:
         shown = ", ".join(first_of([f"{files[name]} ({indices[name].no_times})" for name in without], SHOWN_PROBLEMS))
-        name, backward = files[without[0]].name, "backward" in indices[without[0]].no_times
-        how = f"-i {name} -c copy" if backward else f"-r RATE -i {name} -c:v libx264 -crf 12"
+        command = copy_with_times(files[without[0]], indices[without[0]])
         raise InputError(
             f"Seconds cannot be converted to frames in {len(without)} of the videos: {shown}",
             where=listing,
             expected="videos whose frames have increasing timestamps, or start_frame and end_frame",
-            next_step=f"use frames, or list a copy that has timestamps: ffmpeg {how} copy.mkv",
+            next_step=f"use frames, or list a copy that has timestamps: {command}",
         )

@@ -19,7 +19,7 @@ DECODED_S = 60.0
 """Maximum duration that is decoded of a recording: longer ones exceed any `Limits`."""
 
 _FLOOR_DBFS = -120.0
-_FULL_SCALE = 1 - 2**-11  # includes the maxima of 8- and 16-bit converters, also after a lossy codec
+_FULL_SCALE = 1 - 2**-11  # includes the maximum of 16-bit converters, also after a lossy codec
 _ROUNDING = 2**-22  # of 32-bit floating-point numbers
 _FRAME_S = 0.02
 _MAX_AMPLITUDE = 1e9  # times full scale: the squares of larger values would overflow
@@ -111,7 +111,7 @@ def measure(sound: Sound) -> Quality:
         loudness_lufs=integrated_loudness(mono, sound.sample_rate_hz),
         noise_floor_dbfs=floor,
         snr_db=loud - floor,
-        clipped_share=max(_clipped_share(channel, float_pcm=sound.float_pcm) for channel in samples.T),
+        clipped_share=max(_clipped_share(channel, sound) for channel in samples.T),
         dc_offset=float(offsets[np.argmax(np.abs(offsets))]),
         not_finite=int((~finite).sum()),
         missing_s=sound.missing_s,
@@ -171,12 +171,12 @@ def _frame_levels(mono: Samples, sample_rate_hz: int) -> Samples:
     return _decibels(np.sqrt((frames**2).mean(axis=1)))
 
 
-def _clipped_share(channel: Samples, *, float_pcm: bool) -> float:
+def _clipped_share(channel: Samples, sound: Sound) -> float:
     """Share of samples in runs of at least three at full scale of one sign; unclipped peaks are shorter."""
     clipped = np.zeros(len(channel), dtype=bool)
     for sign in (1, -1):
-        limit, peak = _FULL_SCALE, float((sign * channel).max())
-        if float_pcm and peak > 1:
+        limit, peak = min(_FULL_SCALE, sound.full_scale), float((sign * channel).max())
+        if sound.float_pcm and peak > 1:
             limit = peak * (1 - _ROUNDING)
         full = np.concatenate([[False], sign * channel >= limit, [False]])
         edges = np.flatnonzero(np.diff(full.astype(np.int8)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import wave
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 from dataset_tools.clips.clip_sound import write_clip_sound
+from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import read_frame_index
 
 RATE_HZ, FPS, SECONDS = 16_000, 25, 6
@@ -48,9 +51,9 @@ def _video(path: Path, samples: NDArray[np.int16] | None, *options: object, dela
     return path
 
 
-def _read(wav: Path) -> NDArray[np.int16]:
+def _read(wav: Path, rate_hz: int = RATE_HZ) -> NDArray[np.int16]:
     with wave.open(str(wav)) as file:
-        assert (file.getsampwidth(), file.getframerate()) == (2, RATE_HZ)
+        assert (file.getsampwidth(), file.getframerate()) == (2, rate_hz)
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
 
 
@@ -124,6 +127,50 @@ def test_sound_that_changes_midway_goes_on_in_its_place(tmp_path: Path, rate_hz:
     for begin_s, frequency_hz in ((0.2, 500), (1.4, 1500)):
         part = samples[round(begin_s * RATE_HZ) :][: RATE_HZ // 2].astype(float)
         assert abs(2 * np.abs(np.fft.rfft(part)).argmax() - frequency_hz) <= 4
+
+
+def test_sound_of_a_video_without_times_is_refused_and_right_in_the_copy_that_is_advised(tmp_path: Path) -> None:
+    """Two recordings joined: each has a click a second after its beginning. The sound was taken 1.4 s too late."""
+    samples = np.zeros((4 * RATE_HZ, 1), np.int16)
+    samples[RATE_HZ : RATE_HZ + 80] = 30_000
+    part = _video(tmp_path / "part.ts", samples, "-t", 4, "-c:v", "libx264", "-bf", 0, "-ar", 48_000, codec="mp2")
+    video, wav = tmp_path / "joined.ts", tmp_path / "clip.wav"
+    video.write_bytes(2 * part.read_bytes())
+    with pytest.raises(SampleError, match="its timestamps go backward") as caught:
+        write_clip_sound(video, read_frame_index(video), 1, Fraction(4), wav)
+    program, *arguments = shlex.split(str(caught.value.next_step).partition("has timestamps: ")[2])
+    assert program == "ffmpeg"
+    arguments[arguments.index(video.name)], arguments[-1] = str(video), str(tmp_path / "copy.mkv")
+    _ffmpeg(*arguments)
+    index = read_frame_index(tmp_path / "copy.mkv")
+    assert index.frames == 8 * FPS
+    assert float(index.duration_s) == pytest.approx(8, abs=0.05)
+    for start_frame in (1, 4 * FPS + 1):
+        assert write_clip_sound(tmp_path / "copy.mkv", index, start_frame, Fraction(4), wav)
+        heard = np.abs(_read(wav, 48_000).astype(int))
+        assert heard.argmax() / 48_000 == pytest.approx(1, abs=0.04)
+
+
+def test_the_sound_begins_where_a_still_is_shown_from(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    """A recording of a screen, whose first frame stays for five seconds; there is a click at 4.5 s."""
+    still = write_video(
+        tmp_path / "still.mkv", 40, codec="libx264", times_ms=lambda place: 5000 + 40 * (place - 1) if place else 0
+    )
+    samples = np.zeros((7 * RATE_HZ, 1), np.int16)
+    samples[9 * RATE_HZ // 2] = 30_000
+    sound = _video(tmp_path / "sound.mkv", samples, codec="pcm_s16le")
+    _ffmpeg("-i", still, "-i", sound, "-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / "screen.mkv")
+    rows = "video,start_s,end_s,action,subject,object\nscreen.mkv,4,6,cut,carrot,knife\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    place = tmp_path / "workspace"
+    command = ["build", "-w", str(place), "--annotations", str(tmp_path / "rows.csv"), "--no-speech", "--keep-audio"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    (row,) = map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())
+    assert row["duration_s"] == pytest.approx(2, abs=0.05)
+    with av.open(str(place / row["path"])) as clip:
+        heard = np.concatenate([frame.to_ndarray().reshape(-1) for frame in clip.decode(audio=0)])
+    assert np.abs(heard.astype(int)).argmax() / RATE_HZ == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_build_keeps_the_sound_where_there_is_one(tmp_path: Path) -> None:

@@ -198,6 +198,20 @@ def test_channels_that_cancel_each_other_leave_the_loudest(wave_of: Callable[...
         np.testing.assert_array_equal(sound.mono(), ordinary.mean(axis=1))
 
 
+def test_channels_that_cancel_each_other_but_for_their_noise_leave_the_loudest(
+    wave_of: Callable[..., np.ndarray],
+) -> None:
+    """Two microphones, one with inverted polarity, 12 dB above the noise: their mean is noise alone."""
+    one = wave_of(16000, 1, 0, seconds=2.0)[:, 0]
+    noise = np.random.default_rng(0).normal(0, one.std() / 4, (len(one), 2))
+    sound = Sound(np.stack([one, -1.1 * one], axis=1) + noise, 16000)
+    assert sound.cancelled
+    assert abs(np.corrcoef(sound.mono(), one)[0, 1]) > 0.95
+    single = np.zeros((len(one), 8))
+    single[:, 3] = one
+    assert not Sound(single, 16000).cancelled  # seven unused inputs
+
+
 def test_signaling_nan_is_read_without_a_warning(tmp_path: Path) -> None:
     payload = struct.pack("<3I", 0x7FA00000, 0x3F000000, 0xFFA00001)  # NaN, 0.5, NaN as 32-bit floats
     layout = struct.pack("<HHIIHH", 3, 1, 48000, 192000, 4, 32)
@@ -207,3 +221,12 @@ def test_signaling_nan_is_read_without_a_warning(tmp_path: Path) -> None:
     samples = decode(path).samples[:, 0]
     assert np.isnan(samples[[0, 2]]).all()
     assert samples[1] == 0.5
+
+
+def test_an_empty_sample_is_passed_over(
+    tmp_path: Path, empty_sample: Callable[[Path, int], None], wave_of: Callable[..., np.ndarray], written: Callable
+) -> None:
+    path = written(tmp_path, "m4a", "aac", wave_of(48000, 1, 0, seconds=1.0), 48000)
+    whole = decode(path).duration_s
+    empty_sample(path, 20)
+    assert decode(path).duration_s == pytest.approx(whole, abs=1024 / 48000 + 1e-3)

@@ -37,7 +37,7 @@ def test_a_wav_written_to_a_pipe_is_read_to_its_end(
 
 PCM = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw")
 STATED = [*[("wav", f"pcm_{kind}") for kind in PCM], ("wav", "adpcm_ms"), ("flac", "flac"), ("aiff", "pcm_s16be")]
-STATED += [("mka", "pcm_f32le"), ("w64", "pcm_f32le")]
+STATED += [("mka", "pcm_f32le"), ("w64", "pcm_f32le"), ("au", "pcm_s16be")]
 
 
 @given(kind=st.sampled_from(STATED), channels=st.sampled_from([1, 2]), share=st.floats(0.3, 0.85))
@@ -66,6 +66,25 @@ def test_a_cut_off_wav_lacks_exactly_the_rest(
     path.write_bytes(path.read_bytes()[: -bytes_of_data // 4])
     sound = decode(path)
     assert (sound.duration_s, sound.missing_s) == (pytest.approx(1.5), pytest.approx(0.5))
+
+
+def test_a_cut_off_rf64_lacks_the_rest(tmp_path: Path, ffmpeg: Callable) -> None:
+    """What recorders write for long files: the size of the data is in a chunk of its own."""
+    path = tmp_path / "a.wav"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2:r=16000", "-rf64", "always", path)
+    assert decode(path).missing_s == 0
+    path.write_bytes(path.read_bytes()[:-16_000])
+    sound = decode(path)
+    assert (sound.duration_s, sound.missing_s) == (pytest.approx(1.5, abs=0.01), pytest.approx(0.5, abs=0.01))
+
+
+@pytest.mark.parametrize("suffix", ["mka", "webm"])
+def test_sound_that_begins_later_lacks_nothing(suffix: str, tmp_path: Path, ffmpeg: Callable) -> None:
+    """A part of a longer recording: Matroska states its end, not its duration."""
+    path = tmp_path / f"a.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2:r=48000", "-c:a", "libopus", "-output_ts_offset", 5, path)
+    sound = decode(path)
+    assert (sound.duration_s, sound.missing_s) == (pytest.approx(2.0, abs=0.02), 0)
 
 
 def test_what_is_damaged_amid_counts_as_missing(

@@ -188,6 +188,48 @@ def test_a_raw_stream_counts_frames_and_has_no_seconds(write_video: Write, numbe
         assert numbers_of(video, 31, 60, number_of) == list(range(31, 61))
 
 
+@pytest.mark.parametrize(("codec", "form"), [("mjpeg", "mjpeg"), ("mpeg4", "m4v"), ("h263", "h263")])
+def test_a_rate_that_ffmpeg_makes_up_is_no_time(
+    codec: str, form: str, write_video: Write, number_of: NumberOf, tmp_path: Path
+) -> None:
+    """Of a stream of a webcam, of 10 frames a second: FFmpeg gives its frames the times of 25."""
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    plain = write_video(tmp_path / "plain.avi", 40, codec=codec, rate=Fraction(10), size=(176, 144), pix_fmt=pix_fmt)
+    path = tmp_path / f"raw.{form}"
+    ffmpeg("-i", plain, "-c", "copy", "-f", form, path)
+    with SourceVideo(path) as video:
+        assert (video.index.frames, video.index.stamps, video.index.no_times) == (40, (), "it has no timestamps")
+        assert numbers_of(video, 11, 30, number_of) == list(range(11, 31))
+
+
+def test_an_empty_sample_is_no_frame(
+    write_video: Write, number_of: NumberOf, empty_sample: Callable[[Path, int], None], tmp_path: Path
+) -> None:
+    """As QuickTime writes where nothing changes: the frame before is shown for longer."""
+    path = write_video(tmp_path / "still.mov", 40, codec="mjpeg", rate=Fraction(25), pix_fmt="yuvj420p")
+    empty_sample(path, 10)
+    shown = numbers_by_ffmpeg(path, number_of)
+    assert shown == [*range(1, 11), *range(12, 41)]
+    with SourceVideo(path) as video:
+        assert numbers_of(video, 1, 39, number_of) == shown
+        assert [time * 25 for time in video.index.times_s(9, 12)] == [0, 1, 3, 4, 5]
+
+
+def test_what_cannot_be_shown_at_the_start_counts_as_time(write_video: Write, tmp_path: Path) -> None:
+    """A broadcast recorded from the middle of a group of pictures on: players begin with the first packet."""
+    whole = write_video(tmp_path / "whole.ts", 60, rate=Fraction(25), codec="libx264", g=25, bf=2)
+    content = whole.read_bytes()
+    path = tmp_path / "later.ts"
+    path.write_bytes(content[len(content) // 188 // 5 * 188 :])
+    with av.open(str(path)) as container:
+        first_s = min(packet.pts * packet.time_base for packet in container.demux(video=0) if packet.pts is not None)
+    index = read_frame_index(path)
+    lead_s = index.stamps[0] * Fraction(index.tick_s) - first_s
+    assert 0.1 < lead_s < 1
+    assert float(Fraction(index.lead_s)) == pytest.approx(float(lead_s), abs=0.09)  # two frames may be reordered
+    assert read_frame_index(whole).lead_s == "0"
+
+
 def decoded_for_spans(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many pictures are decoded for twenty spans all over the video, out of order."""
     decoded = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.formats import FORMATS, ListOptions, format_of, read_intervals
 from dataset_tools.corpora.annotations.interval_list import IntervalList
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
+from dataset_tools.corpora.annotations.seconds import frames_between
+from dataset_tools.video.frame_index import FrameIndex
 
 TOOLS = Path(__file__).parents[3] / "fixtures" / "annotation_tools"
 ELAN = (TOOLS / "elan.eaf").read_text("utf-8")
@@ -129,3 +132,20 @@ def test_a_file_of_whole_videos_may_be_beside_one_with_times(
         "a": tuple(map(float, times.split(","))),
         "b": (None, None),
     }
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [(29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (59.94, Fraction(60000, 1001)), (25.0, 25)],
+)
+def test_rates_of_ntsc_are_exact_though_they_are_written_with_few_decimals(
+    fps: float, rate: Fraction, tmp_path: Path
+) -> None:
+    """Frames 90,001 to 90,100 of a copy of an hour are just these of a video of that rate."""
+    path = tmp_path / "a.csv"
+    path.write_text("video,start_frame,end_frame,label\na,90001,90100,wave\n")
+    (row,) = read_intervals(path, ListOptions(fps=fps)).rows
+    index = FrameIndex(100_000, str(rate), stamps=tuple(range(100_000)), tick_s=str(1 / Fraction(rate)))
+    assert row.start is not None
+    assert row.end is not None
+    assert frames_between(row.start, row.end, index, Fraction(rate)) == (90_001, 90_100)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.corpora.annotations.formats import ListOptions
 from dataset_tools.corpora.annotations.seconds import frames_between
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.video.frame_index import read_frame_index
@@ -76,10 +77,48 @@ def test_times_may_be_written_as_people_do(
     assert (interval.start_frame, interval.end_frame) == frames
 
 
-@pytest.mark.parametrize("time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h"])
+@pytest.mark.parametrize("time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h", "0:75", "0:60:00", "0:00:10:12"])
 def test_what_is_no_time_is_refused(time: str, tmp_path: Path, listed: Callable[..., Corpus]) -> None:
     with pytest.raises(InputError, match="line 2: `start_s`"):
         listed(tmp_path, f"video;start_s;end_s;action;subject\na.mp4;{time};9;cut;carrot\n")
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mov"])
+def test_times_are_those_of_players_where_the_sound_begins_first(
+    suffix: str,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    ffmpeg: Callable[..., bytes],
+    listed: Callable[..., Corpus],
+) -> None:
+    """A browser that records waits for the camera: here, frame n appears 1.5 s + (n - 1) / 25 after the sound."""
+    plain = write_video(tmp_path / "plain.mp4", 100, **TEN_SECONDS, bf=0)
+    sound = ("-f", "lavfi", "-i", "sine=d=6:r=48000")
+    path = tmp_path / f"later.{suffix}"
+    ffmpeg("-itsoffset", 1.5, "-i", plain, *sound, "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "pcm_s16le", path)
+    rows = f"later.{suffix},2.5,3.5,cut,carrot\nlater.{suffix},1,2,cut,carrot\nlater.{suffix},0,1.2,cut,carrot\n"
+    corpus = listed(tmp_path, f"video,start_s,end_s,action,subject\n{rows}")
+    spans = [(one.start_frame, one.end_frame) for one in corpus.annotations.intervals]
+    assert spans == [(26, 50), (1, 13), (1, 1)]  # nothing is seen in the last one: it is too short for a clip
+    (note,) = (note for note in corpus.notes if "players" in note)
+    assert "later (1.5" in note
+    # The frames of a copy count from its first one.
+    frames = f"video,start_frame,end_frame,action,subject\nlater.{suffix},11,20,cut,carrot\n"
+    (copied,) = listed(tmp_path, frames, read_with=ListOptions(fps=10.0)).annotations.intervals
+    assert (copied.start_frame, copied.end_frame) == (26, 50)
+
+
+@pytest.mark.parametrize(("delay_s", "suffix"), [(-1.5, "mkv"), (0.05, "mkv"), (0, "ts"), (0, "webm")])
+def test_times_count_from_the_first_frame_where_the_sound_begins_with_it_or_later(
+    delay_s: float, suffix: str, write_video: Callable[..., Path], tmp_path: Path, ffmpeg: Callable[..., bytes]
+) -> None:
+    plain = write_video(tmp_path / "plain.mkv", 50, **({"codec": "vp8"} if suffix == "webm" else TEN_SECONDS))
+    offset = ("-itsoffset", -delay_s) if delay_s < 0 else ()
+    picture = ("-itsoffset", delay_s, "-i", plain) if delay_s > 0 else ("-i", plain)
+    path = tmp_path / f"sound.{suffix}"
+    codec = {"webm": "libopus", "ts": "aac"}.get(suffix, "libopus")
+    ffmpeg(*picture, *offset, "-f", "lavfi", "-i", "sine=d=3:r=48000", "-c:v", "copy", "-c:a", codec, path)
+    assert read_frame_index(path).lead_s == "0"
 
 
 def test_a_number_of_a_frame_has_no_decimal_comma(tmp_path: Path, listed: Callable[..., Corpus]) -> None:

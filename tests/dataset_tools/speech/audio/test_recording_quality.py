@@ -71,6 +71,33 @@ def test_an_overdriven_sine_has_the_share_that_geometry_says(sine: Sine) -> None
     assert "clipped (66" in refusal(of(driven))
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_u8", "pcm_mulaw", "pcm_alaw"])
+def test_an_overdriven_sine_is_clipped_in_every_format(
+    codec: str, sine: Sine, tmp_path: Path, ffmpeg: Callable[..., bytes]
+) -> None:
+    """The largest value of 8 bits is 127/128, that of a telephone (G.711) 0.98."""
+    raw, path = tmp_path / "raw", tmp_path / "a.wav"
+    for gain, share in ((2, 2 / 3), (0.9, 0)):
+        raw.write_bytes(np.clip(gain * sine(50, 0, 1.0, RATE), -1, 1).astype("<f8").tobytes())
+        ffmpeg("-f", "f64le", "-ar", RATE, "-ac", 1, "-i", raw, "-c:a", codec, path)
+        assert measure(decode(path)).clipped_share == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("m4a", "aac"), ("mp3", "libmp3lame"), ("opus", "libopus"), ("ogg", "libvorbis")]
+)
+def test_speech_that_was_clipped_before_it_was_encoded_is_doubted(
+    suffix: str, codec: str, real_speech: Path, tmp_path: Path, ffmpeg: Callable[..., bytes]
+) -> None:
+    sound = decode(sorted((real_speech / "people").glob("*.wav"))[0])
+    speech, raw, path = sound.samples[:, 0], tmp_path / "raw", tmp_path / f"a.{suffix}"
+    for gain, lowest, highest in ((0.9, 0, 0), (4, 0.01, 0.1)):  # 7 to 8 % of the samples are clipped
+        raw.write_bytes(np.clip(gain * speech / np.abs(speech).max(), -1, 1).astype("<f8").tobytes())
+        ffmpeg("-f", "f64le", "-ar", sound.sample_rate_hz, "-ac", 1, "-i", raw, "-c:a", codec, path)
+        assert lowest <= measure(decode(path)).clipped_share <= highest
+
+
 def float_pcm(samples: np.ndarray) -> Quality:
     return measure(Sound(samples[:, None], RATE, float_pcm=True))
 
