@@ -61,6 +61,23 @@ class LastBuild:
             )
         return tuple(found[digest] for digest in self.sentences if digest in found)
 
+    def check_sentences(self, given: Iterable[Path]) -> None:
+        """Checks that that build used the sentence files, or some of a folder: others would be ignored.
+
+        Raises:
+            InputError: it did not.
+        """
+        for path in given:
+            if not any(file.is_file() and sha256_of(file) in self.sentences for file in sentence_files(path)):
+                raise InputError(
+                    "The last build did not use this sentence file" if path.exists() else "There is no such file",
+                    where=f"--sentences {path}",
+                    expected=f"a file with the content of {' or '.join(sorted(self.sentences.values()))}"
+                    if self.sentences
+                    else "no --sentences: that build used no sentence file",
+                    next_step="leave it out; or, to use other sentences, run fmn-data build --sentences FILE",
+                )
+
 
 def read_last_build(workspace: Workspace) -> LastBuild:
     """Reads how the data set of a workspace was built.

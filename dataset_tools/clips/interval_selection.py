@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from types import MappingProxyType
 
 from dataset_tools.clips.clip_plan import Refusal
 from dataset_tools.core.count_of import count_of
@@ -35,7 +37,7 @@ BOUNDARY_FRAMES = 1
 """Number of frames that two selected intervals may share: annotators end one action where the next one begins."""
 
 
-def _out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
+def out_of_reach(interval: Interval, corpus: Corpus, known: SourceStatus) -> ToolkitError | None:
     """Why an interval cannot become a clip at present; None if it can."""
     if interval.video not in corpus.videos:
         return SampleError(
@@ -84,6 +86,7 @@ class IntervalSampler:
         seed: breaks ties between intervals.
         corpus: the corpus with the videos.
         known: what is known about the videos.
+        kept: intervals of all classes that people kept, by sequence: those without a decision must not overlap them.
 
     Attributes:
         refusals: the intervals met so far that cannot become clips.
@@ -97,6 +100,7 @@ class IntervalSampler:
         seed: int,
         corpus: Corpus,
         known: SourceStatus,
+        kept: Mapping[str, Sequence[Interval]] = MappingProxyType({}),
     ) -> None:
         # A list of one's own is edited and grows: a row keeps its rank wherever it stands. MPII's file does not change.
         rank = {
@@ -109,6 +113,7 @@ class IntervalSampler:
         self._taken = taken
         self._corpus = corpus
         self._known = known
+        self._kept = kept
         self._persons: Counter[str] = Counter()
         self._dishes: Counter[str] = Counter()
 
@@ -130,11 +135,12 @@ class IntervalSampler:
 
     def _takes(self, interval: Interval) -> bool:
         self._left.remove(interval)
-        reason = _out_of_reach(interval, self._corpus, self._known)
+        reason = out_of_reach(interval, self._corpus, self._known)
         if reason is not None:
             self.refusals.append(Refusal(interval, "failed", reason))
             return False
-        other = next((one for one in self._taken[interval.sequence] if _overlap(one, interval)), None)
+        kept = (one for one in self._kept.get(interval.sequence, ()) if one.id != interval.id)
+        other = first_overlapping(interval, chain(self._taken[interval.sequence], kept))
         if other is not None:
             overlap = SampleError(
                 f"The interval overlaps one that was chosen: {other.id}",
@@ -147,6 +153,11 @@ class IntervalSampler:
         self._persons[interval.person] += 1
         self._dishes[interval.dish] += 1
         return True
+
+
+def first_overlapping(interval: Interval, others: Iterable[Interval]) -> Interval | None:
+    """Returns the first of the others that overlaps an interval by more than a boundary frame, or None."""
+    return next((one for one in others if _overlap(one, interval)), None)
 
 
 def _overlap(one: Interval, other: Interval) -> bool:

@@ -13,9 +13,15 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus
+from dataset_tools.clips.interval_selection import (
+    NOTHING_KNOWN,
+    IntervalSampler,
+    SourceStatus,
+    first_overlapping,
+    out_of_reach,
+)
 from dataset_tools.core.count_of import count_of
-from dataset_tools.core.errors import InputError, SampleError
+from dataset_tools.core.errors import InputError, SampleError, group_reasons
 from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.manifests import WindowOrigin
 
@@ -48,8 +54,8 @@ def plan_clips(
     two seconds and ``min_frames`` frames each), or raises an error, depending on ``shortfall``.
 
     Annotators' ``decisions``, by clip id, are applied last (`dataset_tools.clips.applied_decisions`): the selection
-    without them stays, except for clips that they reject or move; further intervals, selected in the same way, take the
-    free places.
+    without them stays, except for clips that they reject or move, or that overlap one that they keep; further
+    intervals, selected in the same way, take the free places.
 
     More information (``known``) on the videos of a plan's clips changes the next plan; once all of them are known, the
     plan is the same as if all videos had been known from the start.
@@ -60,10 +66,11 @@ def plan_clips(
     """
     candidates, refusals = _candidates(corpus, classes, known, min_frames)
     taken: dict[str, list[Interval]] = defaultdict(list)
+    kept = _kept(candidates, decisions, corpus, known)
     samplers: dict[str, IntervalSampler] = {}
     planned: dict[str, list[PlannedClip]] = {}
     for class_id in sorted(candidates, key=lambda class_id: len(candidates[class_id])):
-        sampler = samplers[class_id] = IntervalSampler(class_id, candidates[class_id], taken, seed, corpus, known)
+        sampler = samplers[class_id] = IntervalSampler(class_id, candidates[class_id], taken, seed, corpus, known, kept)
         chosen = list(islice(sampler, per_class))
         if shortfall == "windows":
             planned[class_id] = _with_windows(class_id, chosen, per_class, corpus.annotations, min_frames)
@@ -80,18 +87,28 @@ def plan_clips(
         one.id: per_class - len(planned[one.id]) for one in classes.classes if len(planned[one.id]) < per_class
     }
     if shortfalls and shortfall == "stop":
-        usable = count_of(per_class, "usable interval")
-        short = count_of(len(shortfalls), "class has", "classes have")
-        counts = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
-        raise InputError(
-            f"{short} fewer than {usable}: {counts}",
-            where=corpus.annotations.path,
-            expected=f"{usable} of every class",
-            next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",
-        )
+        lost = [one for class_id in shortfalls for one in samplers[class_id].refusals if one.status == "failed"]
+        raise _too_few(shortfalls, per_class, lost, corpus, are_opened=known is not NOTHING_KNOWN)
     clips = _without_shared_frames(sorted(chain.from_iterable(planned.values()), key=lambda clip: clip.id))
     refusals.sort(key=lambda refusal: refusal.interval.index)
     return Plan(tuple(clips), tuple(refusals), shortfalls, tuple(sorted(left_out, key=lambda clip: clip.id)))
+
+
+def _too_few(
+    shortfalls: Mapping[str, int], per_class: int, lost: Sequence[Refusal], corpus: Corpus, *, are_opened: bool
+) -> InputError:
+    """Returns the error of classes that fall short, with the reasons why intervals of theirs cannot become clips."""
+    usable = count_of(per_class, "usable interval")
+    short = count_of(len(shortfalls), "class has", "classes have")
+    counts = ", ".join(f"{class_id} {per_class - lack}" for class_id, lack in shortfalls.items())
+    reasons = group_reasons(refusal.reason for refusal in lost)
+    later = "" if are_opened else "; the videos are opened after this check, and damaged ones leave fewer"
+    return InputError(
+        f"{short} fewer than {usable}: {counts}" + "".join(f"\n  - {reason.text()}" for reason in reasons),
+        where=corpus.annotations.path,
+        expected=f"{usable} of every class{later}",
+        next_step="take fewer with --per-class, fill up with --shortfall windows, or accept it",
+    )
 
 
 def _candidates(
@@ -123,6 +140,24 @@ def _candidates(
             else "see what there is with fmn-data classes, or propose classes with fmn-data classes --propose 20",
         )
     return candidates, refusals
+
+
+def _kept(
+    candidates: Mapping[str, Sequence[Interval]],
+    decisions: Mapping[str, Decision],
+    corpus: Corpus,
+    known: SourceStatus,
+) -> dict[str, list[Interval]]:
+    """Returns the intervals that people kept in a known class, by sequence; of two that overlap, the first by id."""
+    kept: dict[str, list[Interval]] = defaultdict(list)
+    for interval in sorted(chain.from_iterable(candidates.values()), key=lambda one: (one.id, one.index)):
+        decision = decisions.get(interval.id)
+        if decision is None or decision.verdict == "reject" or decision.class_id not in candidates:
+            continue
+        others = kept[interval.sequence]
+        if out_of_reach(interval, corpus, known) is None and first_overlapping(interval, others) is None:
+            others.append(interval)
+    return kept
 
 
 def _without_shared_frames(clips: Sequence[PlannedClip]) -> list[PlannedClip]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -33,6 +33,7 @@ from typer.core import TyperCommand, TyperGroup
 from dataset_tools.core.console import command_context, interrupted, print_error
 from dataset_tools.core.early_interrupts import asks_for_json
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.option_types import set_type
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.standard_streams import OutputError, usable_streams
 from dataset_tools.core.workspace import Workspace
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 COMMON = "Common"
 Body = TypeVar("Body", bound=Callable[..., None])
-_SHORT_TYPES = {int: "N", float: "X", str: "TEXT"}
 _WIDEST_NAMES = 20  # wider ones are cut at 80 columns
 _AS_JSON = "dataset_tools.as_json"  # in the data that the contexts of a command line share
 _UsageError: Any = typer.BadParameter.__base__  # Typer has it from click, or from a copy of its own
@@ -302,27 +302,11 @@ def _typer_function(body: Callable[..., None]) -> Callable[..., None]:
 
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
     for each in options:
-        _shorten_type(each.annotation)
+        set_type(each.annotation)
     every = [context, *(each.replace(kind=_BY_NAME) for each in options), *_options(CommonOptions)]
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]  # what Typer reads
     run.__annotations__ = {each.name: each.annotation for each in every}
     return run
-
-
-def _shorten_type(annotation: Any) -> None:
-    """Sets a short type for the help of an option, such as ``--jobs N`` or ``--engine local|ray``, if it has none."""
-    kind, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
-    while (inner := get_args(kind)) and get_origin(kind) is not Literal:
-        kind = inner[0]  # unwraps `Path | None`, `list[Path] | None`
-    for option in extra:
-        if not isinstance(option, typer.models.OptionInfo) or option.metavar is not None:
-            continue
-        if get_origin(kind) is Literal:
-            option.metavar = "|".join(map(str, get_args(kind)))
-        elif kind is Path:
-            option.metavar = "FILE" if not option.dir_okay else "PATH" if option.file_okay else "DIR"
-        else:
-            option.metavar = _SHORT_TYPES.get(kind)
 
 
 def _refuse_options(context: typer.Context, names: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ from dataset_tools.core.early_interrupts import FOUND, NEXT_STEP, end_now
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import disk_error
 from dataset_tools.core.standard_streams import OutputError, reserved_stdout
+from dataset_tools.core.unicode_names import not_encodable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -241,6 +242,8 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
     stopped = disk_error(raised, getattr(raised, "filename", None))
     if stopped is not None:
         return stopped
+    if isinstance(raised, UnicodeEncodeError) and "utf-8" not in (raised.encoding, sys.getfilesystemencoding()):
+        return not_encodable(raised)
     if isinstance(raised, OSError):
         remedy = "give this account access, or use another folder" if isinstance(raised, PermissionError) else "fix it"
         return StoppedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -31,3 +32,14 @@ def require_unicode(path: Path) -> None:
             expected="a path in UTF-8",
             next_step="rename the folder or file; if its name is right, use a UTF-8 locale: export LC_ALL=C.UTF-8",
         )
+
+
+def not_encodable(error: UnicodeEncodeError) -> InputError:
+    """Returns the error of the name of a file that the encoding of the locale lacks."""
+    encoding = sys.getfilesystemencoding()
+    return InputError(
+        f"The locale has the encoding {encoding}, in which the name of a file cannot be written",
+        where=error.object.encode(encoding, "backslashreplace").decode(encoding),
+        expected="a UTF-8 locale: names may have letters of any language",
+        next_step="set one with: export LC_ALL=C.UTF-8, and unset PYTHONUTF8; then run the same command again",
+    )

@@ -72,7 +72,10 @@ class ClipFacts:
 
 @dataclass
 class UtteranceFacts:
-    """Counts of utterances: ``copies`` are augmented, ``doubtful`` ones have warnings about their audio quality."""
+    """Counts of utterances: ``copies`` are augmented, ``doubtful`` ones have warnings about their audio quality.
+
+    ``recorded`` has the ids of the recordings, without augmented copies of them.
+    """
 
     durations: Mapping[str, Durations] = field(
         default_factory=lambda: {"recorded": Durations(), "synthesized": Durations()}
@@ -83,6 +86,7 @@ class UtteranceFacts:
     languages: Counter[str] = field(default_factory=Counter)
     text_sources: Counter[str] = field(default_factory=Counter)
     engines: Counter[str] = field(default_factory=Counter)
+    recorded: set[str] = field(default_factory=set)
     copies: int = 0
     doubtful: int = 0
 
@@ -95,7 +99,9 @@ class UtteranceFacts:
         self.text_sources[row.text_source] += 1
         if row.engine:
             self.engines[row.engine] += 1
-        self.copies += row.augmented is not msgspec.UNSET
+        is_copy = row.augmented is not msgspec.UNSET
+        self.recorded |= {row.id} if row.source == "recorded" and not is_copy else set()
+        self.copies += is_copy
         self.doubtful += bool(row.quality.get("warnings"))
 
 
@@ -125,7 +131,7 @@ class DatasetFacts:
     Attributes:
         built: content of build.json, or empty. split: how the pairs were split, if known.
         counts: rows by table and split. with_media: whether clips and utterances are included.
-        recording_licences: imported recordings by the license stated at import.
+        recording_licences: recordings in the data set by the license stated at import.
         judged: review statistics.
         withdrawals: number of withdrawals by speakers.
         left_out: samples that failed or were skipped, by (kind, status).
@@ -158,7 +164,7 @@ class DatasetFacts:
 
 
 def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tuple[str, ...]) -> DatasetFacts:
-    """Collects the facts about a data set. Memory grows with its classes, persons, videos, voices and reviews.
+    """Collects the facts about a data set. Memory grows with classes, persons, videos, voices, recordings and reviews.
 
     Raises:
         InputError: a record cannot be read.
@@ -181,7 +187,7 @@ def gather_facts(rows: ExportedRows, withheld: tuple[Withheld, ...], allowed: tu
         clips=clips,
         utterances=utterances,
         speakers=_speakers(workspace, utterances.voices["recorded"]),
-        recording_licences=_recording_licences(workspace, utterances.voices["recorded"]),
+        recording_licences=_recording_licences(workspace, utterances.recorded),
         judged=_judged(reviews),
         withdrawals=len(read_withdrawals(workspace)),
         left_out=_left_out(workspace),
@@ -206,10 +212,10 @@ def _speakers(workspace: Workspace, voices: set[str]) -> SpeakerCounts:
     return SpeakerCounts(len(voices & consented_voices(workspace)), facts)
 
 
-def _recording_licences(workspace: Workspace, voices: set[str]) -> Counter[str]:
+def _recording_licences(workspace: Workspace, recorded: set[str]) -> Counter[str]:
     path = workspace.recordings / "recordings.jsonl"
     rows = read_rows(path, RecordingRow, missing_ok=True)
-    return Counter(row.licence or NOT_SAID for row in rows if row.utterance.voice in voices)
+    return Counter(row.licence or NOT_SAID for row in rows if row.id in recorded)
 
 
 def _left_out(workspace: Workspace) -> Counter[tuple[str, str]]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET
 
 from dataset_tools.core.errors import InputError, ManifestError
@@ -100,7 +101,7 @@ class ExportedRows:
         for table in ("clips", "utterances"):
             for row in self._read(table):
                 assert not isinstance(row, PairRow)
-                if not self._sides.add(table, row.id, row.sha256):
+                if not self._sides.add(table, row.id, self._content(row)):
                     raise _outdated(workspace, row.id)
                 if isinstance(row, UtteranceRow) and row.source == "recorded":
                     self.voices[row.voice] += 1
@@ -109,6 +110,10 @@ class ExportedRows:
         self._read_sides()
         self.counts: dict[TableName, dict[Split, int]] = {}
         self._count()
+
+    def _content(self, row: ClipRow | UtteranceRow) -> str:
+        """Returns the SHA-256 of an item's file; without media, of its row, since a rebuild pairs the present rows."""
+        return row.sha256 if self.with_media else hashlib.sha256(msgspec.json.encode(row)).hexdigest()
 
     def withhold(self, voices: Collection[str]) -> None:
         """Excludes the recordings of these voices, their augmented copies, and the pairs of both."""
@@ -222,7 +227,7 @@ class ExportedRows:
             for pair in self._read_side(side):
                 self._labels[pair.label.id] = pair.label
                 for table, row in (("clips", pair.clip), ("utterances", pair.utterance)):
-                    if not self._sides.note_pair(table, row.id, row.sha256, side, pair.fold):
+                    if not self._sides.note_pair(table, row.id, self._content(row), side, pair.fold):
                         raise _outdated(self.workspace, row.id)
 
 

@@ -62,8 +62,8 @@ def collection(facts: DatasetFacts) -> list[str]:
         lines.append(f"Sentences of the utterances: {counted(sources)}.")
     if spoken.engines:
         lines.append(f"Synthesized speech, utterances by engine: {counted(spoken.engines)}.")
-    if spoken.durations["recorded"].count:
-        recorded = count_of(spoken.durations["recorded"].count, "utterance was", "utterances were")
+    if spoken.recorded:
+        recorded = count_of(len(spoken.recorded), "utterance was", "utterances were")
         lines.append(f"{recorded} recorded by people.")
     if spoken.copies:
         copies = count_of(spoken.copies, "utterance is an augmented copy", "utterances are augmented copies")

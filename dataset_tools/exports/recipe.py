@@ -9,6 +9,7 @@ tombstones. Footage, annotation file and sentence files are not included, only i
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,10 +28,11 @@ from dataset_tools.core.path_parts import FileName, Sha256
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.verdicts import ACCEPTED
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.output_folder import OutputFolder
 from dataset_tools.last_build import LastBuild, read_last_build
-from dataset_tools.manifests import UtteranceRow, read_rows
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.pairs.split_record import SplitRecord, read_split, split_path
 from dataset_tools.speech.engines.registry import open_engine
 from dataset_tools.speech.recordings.consent_rows import ConsentRow
@@ -65,8 +67,8 @@ def make_recipe(rows: ExportedRows) -> Recipe:
     """Returns the recipe of a data set; writes nothing.
 
     Raises:
-        InputError: it is not recorded how the data set was built, spoken or split, or its class file is missing or
-            has changed.
+        InputError: it is not recorded how the data set was built, spoken or split, its pairs are of other clips and
+            utterances, or its class file is missing or has changed.
     """
     workspace = rows.workspace
     _check_speech(rows, read_last_build(workspace))
@@ -78,6 +80,7 @@ def make_recipe(rows: ExportedRows) -> Recipe:
             expected="the record that fmn-data pairs writes",
             next_step="run fmn-data pairs again",
         )
+    _check_pairs(rows, reviewed=split.reviewed)
     return Recipe(
         manifests={name: _sha256_as_written(workspace.manifests / name) for name in COMPARED},
         sources=read_build(workspace).get("sources", {}),
@@ -171,6 +174,33 @@ def _check_speech(rows: ExportedRows, last: LastBuild) -> None:
             where=rows.workspace.manifests / "utterances.jsonl",
             expected="utterances as the last fmn-data build or fmn-data speech synthesize makes them",
             next_step="run fmn-data speech synthesize and fmn-data pairs again",
+        )
+
+
+def _check_pairs(rows: ExportedRows, *, reviewed: bool) -> None:
+    """Raises an InputError if there are not as many pairs as a rebuild makes of the clips and utterances.
+
+    Those of the pairs themselves are compared when they are read (`ExportedRows`).
+    """
+    clips: Counter[str] = Counter()
+    utterances: Counter[str] = Counter()
+    accepted = set()
+    for clip in (one.row for one in rows.read("clips")):
+        if isinstance(clip, ClipRow) and not (reviewed and clip.review not in ACCEPTED):
+            clips[clip.class_id] += 1
+            accepted |= {clip.id} if reviewed else set()
+    for spoken in (one.row for one in rows.read("utterances")):
+        if isinstance(spoken, UtteranceRow):
+            is_accepted = spoken.review == "accept" and (spoken.clip is None or spoken.clip in accepted)
+            utterances[spoken.class_id] += is_accepted or not reviewed
+    expected = sum(number * utterances[class_id] for class_id, number in clips.items())
+    found = sum(rows.counts["pairs"].values())
+    if found != expected:
+        raise InputError(
+            f"The pairs are not those of the present clips and utterances: there are {found:,}",
+            where=rows.workspace.manifests / "pairs.jsonl",
+            expected=f"{count_of(expected, 'pair')}, as a rebuild makes them",
+            next_step="run fmn-data pairs again, then export again",
         )
 
 

@@ -6,15 +6,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import UNSET
 
+from dataset_tools.build.inputs import known_class_file, known_sentences
 from dataset_tools.build_record import read_build
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.clips.applied_decisions import MOVED, REJECTED
 from dataset_tools.core.count_of import count_of, first_of
-from dataset_tools.core.ledger import LedgerRow, read_ledger
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.ledger import DryRunLedger, LedgerRow, read_ledger
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide, is_followed, judged_sha256
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.exports.exported_rows import ExportedRows
-from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.last_build import read_last_build
+from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.dataset_speech import speak
 
 _SHOWN = 3
 
@@ -22,9 +27,11 @@ _SHOWN = 3
 def waiting_decisions(rows: ExportedRows) -> list[str]:
     """Returns the ids of the clips and utterances that the next build will change because of decisions, sorted.
 
-    Memory grows with the reviews, not with the rows.
+    Memory grows with the rows only if there are reviews.
 
     Raises:
+        InputError: without media, it cannot be told which speech the next build would change: its voice engine, class
+            file or sentence files are not available.
         ManifestError: a row cannot be read.
     """
     reviews = read_reviews(reviews_path(rows.workspace))
@@ -54,6 +61,11 @@ def waiting_decisions(rows: ExportedRows) -> list[str]:
     }
     ledger = read_ledger(rows.workspace.ledger)
     waiting.update(_no_longer_left_out(ledger, decisions, class_ids))
+    try:
+        waiting.update(_spoken_otherwise(rows, ledger))
+    except InputError as error:
+        if not rows.with_media:
+            raise _not_told(error) from error
     outside = decisions.keys() - {clip.id for clip in clips}
     return sorted(waiting.union(_may_come_in(ledger, [decisions[clip_id] for clip_id in outside], class_ids)))
 
@@ -62,6 +74,16 @@ def decisions_on(waiting: Sequence[str]) -> str:
     """Returns the sentence on the clips and utterances whose decisions are waiting."""
     counted = count_of(len(waiting), "clip or utterance", "clips or utterances")
     return f"Annotators' decisions on {counted} are not applied yet: {', '.join(first_of(waiting, _SHOWN))}"
+
+
+def _not_told(error: InputError) -> InputError:
+    """Returns the error of a workspace without what its speech was synthesized from."""
+    return InputError(
+        f"It cannot be told whether a build has applied the decisions on speech. {error.found}",
+        where=error.where,
+        expected=error.expected,
+        next_step="make that available, or run fmn-data build and fmn-data pairs with what there is; then export again",
+    )
 
 
 def _original(row: UtteranceRow) -> str | None:
@@ -93,6 +115,44 @@ def _no_longer_left_out(
 
 def _leaves_out(decision: Decision, class_ids: Collection[str]) -> bool:
     return decision.verdict == "reject" or (decision.corrected and decision.class_id not in class_ids)
+
+
+class _LedgerOfKeys(DryRunLedger):
+    """The ledger of a dry run for which a sample is finished even if its file is missing: that is no decision."""
+
+    def finished(self, row_id: str, key: str) -> LedgerRow | None:
+        row = self.rows.get(row_id)
+        return row if row is not None and (row.status, row.key) == ("ok", key) else None
+
+
+def _spoken_otherwise(rows: ExportedRows, ledger: Mapping[str, LedgerRow]) -> Iterator[str]:
+    """Yields the utterances that a synthesis with the decisions of now would leave out, make otherwise, or add.
+
+    Decisions change sentences, voices and renderings, even those on utterances that are no longer in the data set.
+    Another version of the engine makes other utterances, too, but not because of decisions.
+    """
+    workspace, last = rows.workspace, read_last_build(rows.workspace)
+    if not last.options.speech:
+        return
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    classes = load_classes(known_class_file(workspace), last.classes)
+    options = last.options_with(known_sentences(workspace)).voices
+    with _LedgerOfKeys(workspace.ledger) as planned:
+        spoken, _ = speak(workspace, clips, classes, options, jobs=1, ledger=planned, dry_run=True)
+    failed = {name.partition("/")[2] for name, row in ledger.items() if row.status == "failed"}
+    now = {row.id: row for row in spoken if row.sha256 or not failed.intersection((row.id, _original(row)))}
+    here = {row.id: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
+    yield from here.keys() - now.keys()
+    described = {row.clip for row in here.values()}
+    for name, row in now.items():
+        before = here.get(name)
+        if before is None:
+            is_changed = row.clip not in described  # else the earlier description of the clip is named
+        else:
+            is_new_rendering = not row.sha256 and row.engine == before.engine
+            is_changed = is_new_rendering or (row.class_id, row.text) != (before.class_id, before.text)
+        if is_changed:
+            yield name
 
 
 def _may_come_in(

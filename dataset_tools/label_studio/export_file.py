@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.recordings.withdrawn_recordings import withdrawn_utterances
 
+_NUMBERED = re.compile(r"user \d+")
+
 
 def pull_from_file(workspace: Workspace, export: Path, *, dry_run: bool = False) -> PullSummary:
     """Appends the decisions in a JSON export of Label Studio that reviews.jsonl lacks (``dry_run``: only counts them).
 
-    An export does not show deletions since an earlier one, so no decision is marked as deleted.
+    An export does not show deletions since an earlier one, so no decision is marked as deleted. It has the numbers of
+    annotators, not their names (see `_of_known_annotators`).
 
     Raises:
         InputError: the file is not a JSON export of tasks that a push of this data set made.
@@ -42,6 +47,7 @@ def pull_from_file(workspace: Workspace, export: Path, *, dry_run: bool = False)
                 f"its {count_of(len(tasks), 'task is', 'tasks are')} of another data set: this one has none of "
                 f"their clips, such as {rows[0].id}, and none of their videos",
             )
+        rows = _of_known_annotators(rows, reviews)
         new = new_rows(rows, reviews, present=False)
         return keep(workspace, "export", tasks, new, earlier=reviews, dry_run=dry_run)
 
@@ -69,6 +75,22 @@ def _rows(export: Path, task: Mapping[str, Any]) -> list[ReviewRow]:
         return list(rows_of(task, server=None, names={}))
     except ValueError as error:
         raise _not_an_export(export, f"a field is missing or wrong: {error}", f", task {task.get('id')}") from error
+
+
+def _of_known_annotators(rows: Sequence[ReviewRow], reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
+    """Returns the rows of an export with the names that its annotators have in the workspace.
+
+    Annotations that are known tell who has a number: an export has all of a project. Otherwise, a number that is known
+    from elsewhere is another person's: each server numbers its accounts from 1. Else two would have one vote.
+    """
+    known = {row.source[:2]: row.annotator for row in reviews}
+    names = {row.annotator: known[row.source[:2]] for row in rows if row.source[:2] in known}
+    taken = {row.annotator for row in reviews}
+    for name in sorted({row.annotator for row in rows} - names.keys()):
+        numbered = (f"{name} ({number})" for number in count(2))
+        is_other = name in taken and _NUMBERED.fullmatch(name) is not None
+        names[name] = next(one for one in numbered if one not in taken) if is_other else name
+    return [msgspec.structs.replace(row, annotator=names[row.annotator]) for row in rows]
 
 
 def _is_of_this_data_set(workspace: Workspace, rows: list[ReviewRow], reviews: list[ReviewRow]) -> bool:

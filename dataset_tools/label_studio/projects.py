@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.decisions.journal import utc
 from dataset_tools.label_studio.connection import answers, server_name
 from dataset_tools.label_studio.labeling_config import same_config
 from dataset_tools.label_studio.tasks import PREFILL_VERSION
@@ -33,12 +35,14 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         project, title: its id and title. config: its labeling configuration as last pushed.
         cursor: time up to which changes of tasks were pulled, UTC, or None.
+        annotators: number of annotators per clip, as of the last push; omitted by versions that did not record it.
     """
 
     project: int
     title: str
     config: str
     cursor: str | None = None
+    annotators: int | UnsetType = UNSET
 
 
 class _Links(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.label-studio/1"):
@@ -54,6 +58,7 @@ class Project:
         id, title: as on the server. page: its current labeling configuration.
         link: its record. made: whether this command created it.
         model_version: source of the prefill that its pages show: `PREFILL_VERSION`, or a model's name.
+        annotators: number of annotators per clip. created: when, UTC.
     """
 
     id: int
@@ -62,6 +67,8 @@ class Project:
     link: ProjectLink
     made: bool = False
     model_version: str = PREFILL_VERSION
+    annotators: int = 1
+    created: str = ""
 
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
@@ -101,6 +108,11 @@ def remembered_projects(workspace: Workspace) -> list[str]:
     return sorted(f"{server}/projects/{link.project}" for server, link in found)
 
 
+def wanted_annotators(workspace: Workspace) -> int:
+    """Returns the number of annotators per clip that the last push wanted; of several servers, the largest."""
+    return max((link.annotators or 1 for link in _read(workspace).servers.values()), default=1)
+
+
 def default_title(workspace: Workspace) -> str:
     """Returns the title of a workspace's project: its folder's name, and a hash to distinguish folders of that name."""
     folder = workspace.root.resolve()
@@ -138,9 +150,7 @@ def find_project(client: Any, workspace: Workspace, url: str, title: str | None)
         if not same:
             return None
         found = client.projects.get(same[0].id)
-    page = found.label_config or ""
-    link = ProjectLink(project=found.id, title=title, config=page)
-    return Project(found.id, title, page, link, model_version=_model(found))
+    return _project(found, title, ProjectLink(project=found.id, title=title, config=found.label_config or ""))
 
 
 def find_others(client: Any, workspace: Workspace, url: str, *, dry_run: bool = False) -> Iterator[Project]:
@@ -159,11 +169,19 @@ def find_others(client: Any, workspace: Workspace, url: str, *, dry_run: bool = 
 def _open(client: Any, url: str, link: ProjectLink, gone: InputError) -> Project:
     with answers(url, missing=gone):
         found = client.projects.get(link.project)
-    return Project(found.id, found.title or link.title, found.label_config or "", link, model_version=_model(found))
+    return _project(found, found.title or link.title, link)
 
 
-def _model(found: Any) -> str:
-    return str(found.model_version or PREFILL_VERSION)
+def _project(found: Any, title: str, link: ProjectLink) -> Project:
+    return Project(
+        found.id,
+        title,
+        found.label_config or "",
+        link,
+        model_version=str(found.model_version or PREFILL_VERSION),
+        annotators=found.maximum_annotations or 1,
+        created=utc(found.created_at) if found.created_at else "",
+    )
 
 
 def make_project(client: Any, workspace: Workspace, url: str, title: str | None, config: str) -> Project:

@@ -86,7 +86,9 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_ru
     server, *former = addresses(workspace, url)
     reviews = read_reviews(reviews_path(workspace))
     here = [row for row in reviews if row.label_studio.server in (server, *former)]
-    earlier = [row for row in here if row.label_studio.project == found.id]
+    # Not those of a former project with that id: a server that was set up anew counts from 1, at the same address.
+    of_project = [row for row in here if row.label_studio.project == found.id]
+    earlier = [row for row in of_project if row.label_studio.created >= found.created]
     known = live(earlier)
     news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
     withdrawn = withdrawn_utterances(workspace)

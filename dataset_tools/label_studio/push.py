@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ import msgspec
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import read_reviews, reviews_lock, reviews_path
+from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path, utc
 from dataset_tools.decisions.verdicts import standing
+from dataset_tools.label_studio.annotation_queries import tasks_with
 from dataset_tools.label_studio.connection import answers, connect
 from dataset_tools.label_studio.expected_tasks import ExpectedTasks, expected_tasks
 from dataset_tools.label_studio.predictions import read_predictions, show_predictions, with_predictions
@@ -123,7 +124,7 @@ def push(
         is_withdrawn = withdrawn_utterances(workspace)
         withdrawn = _without_withdrawn_speech(present, is_withdrawn)
         present = list({one.id: one for one in (*present, *withdrawn)}.values())
-        plan = _plan(workspace, expected, project, present, options)
+        plan = _plan(client, workspace, url, expected, project, present, options)
         if not dry_run:
             project = _prepare(client, workspace, url, project, expected, options)
             if read_withdrawals(workspace):
@@ -144,8 +145,8 @@ def push(
         project=project.id if project else None,
         title=project.title if project else options.project or default_title(workspace),
         address=f"{url.rstrip('/')}/projects/{project.id}/data" if project else url,
-        created=sum(task.review_round == 1 for task in plan.create),
-        again=sum(task.review_round > 1 for task in plan.create),
+        created=sum(task.look == 1 for task in plan.create),
+        again=sum(task.look > 1 for task in plan.create),
         updated=len(plan.update),
         unchanged=plan.unchanged,
         decided=plan.decided,
@@ -160,7 +161,9 @@ def push(
 
 
 def _plan(
+    client: Any,
     workspace: Workspace,
+    url: str,
     expected: ExpectedTasks,
     project: Project | None,
     present: Sequence[PresentTask],
@@ -174,11 +177,32 @@ def _plan(
         expected.tasks,
         present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
         settled=decisions.__contains__,
-        pulled={row.label_studio.task for row in reviews if project and row.label_studio.project == project.id},
-        last_round={row.id: row.label_studio.review_round for row in reviews if row.item == "clip"},
+        pulled=lambda task_ids: _pulled(client, url, project, reviews, task_ids) if project else (),
+        last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
         undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
         once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )
+
+
+def _pulled(
+    client: Any, url: str, project: Project, reviews: Iterable[ReviewRow], task_ids: Collection[int]
+) -> list[int]:
+    """Returns those of the tasks all of whose annotations, in their present state, are among the reviews.
+
+    Annotations are compared by id and creation time: two servers give the same ids to projects and tasks, and a row may
+    come from an export file, or from another address of this server.
+    """
+    times = {row.source[:2]: row.time for row in sorted(reviews, key=lambda row: row.time)}
+    here = [row.label_studio for row in reviews if row.label_studio.project == project.id]
+    found = tasks_with(client, url, project.id, {one.annotation for one in here if one.task in task_ids})
+    return [
+        task_id
+        for task_id, task in found.items()
+        if task_id in task_ids
+        and all(
+            times.get((one["id"], utc(one["created_at"])), "") >= utc(one["updated_at"]) for one in task["annotations"]
+        )
+    ]
 
 
 def _without_withdrawn_speech(present: Iterable[PresentTask], is_withdrawn: Callable[[str], bool]) -> list[PresentTask]:
@@ -197,7 +221,7 @@ def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
                 yield PresentTask(
                     id=task.id,
                     clip_id=data["clip_id"],
-                    review_round=data.get("look") or 1,
+                    look=data.get("look") or 1,
                     data=data,
                     worked_on=bool(task.total_annotations or task.cancelled_annotations or task.draft_exists),
                     wanted_annotators=task.overlap or 1,
@@ -225,7 +249,8 @@ def _prepare(
             with answers(url):
                 client.projects.delete(project.id)
         raise
-    remember(workspace, url, msgspec.structs.replace(project.link, config=expected.config))
+    annotators = options.annotators or project.annotators
+    remember(workspace, url, msgspec.structs.replace(project.link, config=expected.config, annotators=annotators))
     return project
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -17,14 +16,14 @@ class PresentTask:
     """A task on the server.
 
     Attributes:
-        id: its id on the server. clip_id, review_round: what it shows, see `Task`.
+        id: its id on the server. clip_id, look: what it shows, see `Task`.
         data: its fields. worked_on: whether it has an annotation, a skip or a draft.
         wanted_annotators: number of annotators who have to decide before Label Studio considers the task completed.
     """
 
     id: int
     clip_id: str
-    review_round: int
+    look: int
     data: Mapping[str, Any]
     worked_on: bool
     wanted_annotators: int = 1
@@ -58,8 +57,8 @@ def plan_push(
     present: Iterable[PresentTask],
     *,
     settled: Callable[[str], bool],
-    pulled: AbstractSet[int],
-    last_round: Mapping[str, int],
+    pulled: Callable[[Collection[int]], Collection[int]],
+    last_look: Mapping[str, int],
     undecided: Mapping[str, int] = MappingProxyType({}),
     once_more: bool = False,
 ) -> PushPlan:
@@ -69,20 +68,20 @@ def plan_push(
         wanted: expected tasks, one per clip.
         present: all tasks of the project.
         settled: whether the clip with an id has a decision on its current content.
-        pulled: ids of the tasks whose decisions were pulled.
-        last_round: number of times that a clip was shown, by clip id, according to the decisions.
+        pulled: returns those of some tasks, by id, all of whose decisions were pulled.
+        last_look: number of times that a clip was shown, by clip id, according to the decisions.
         undecided: clips that need one more annotator, with the number of annotators who decided.
         once_more: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
-    rounds: dict[tuple[str, int], list[PresentTask]] = defaultdict(list)
+    looks: dict[tuple[str, int], list[PresentTask]] = defaultdict(list)
     for one in present:
-        rounds[one.clip_id, one.review_round].append(one)
-    for same in rounds.values():
+        looks[one.clip_id, one.look].append(one)
+    for same in looks.values():
         kept, *duplicates = sorted(same, key=lambda one: (not one.worked_on, one.id))
         remove += [one.id for one in duplicates if not one.worked_on]
-        if kept.clip_id not in newest or newest[kept.clip_id].review_round < kept.review_round:
+        if kept.clip_id not in newest or newest[kept.clip_id].look < kept.look:
             newest[kept.clip_id] = kept
 
     reopen = [
@@ -90,41 +89,41 @@ def plan_push(
         for clip_id, voters in sorted(undecided.items())
         if clip_id in newest and newest[clip_id].wanted_annotators <= voters
     ]
-    create: list[Task] = []
+    create: list[tuple[int | None, Task]] = []  # each with the decided task that it follows
     update: list[tuple[PresentTask, Task]] = []
-    unchanged = decided = waiting = 0
+    unchanged = decided = 0
     for task in wanted:
         current = newest.pop(task.clip_id, None)
         if current is None:
             if settled(task.clip_id) and not once_more:
                 decided += 1
             else:
-                create.append(_with_round(task, last_round.get(task.clip_id, 0) + 1))
+                create.append((None, _with_look(task, last_look.get(task.clip_id, 0) + 1)))
             continue
-        wanted_now = _with_round(task, current.review_round)
+        wanted_now = _with_look(task, current.look)
         changed = {name for name, value in wanted_now.data.items() if current.data.get(name) != value}
         if current.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
-            if current.id not in pulled:
-                waiting += 1
-            elif settled(task.clip_id) and not once_more:
+            if settled(task.clip_id) and not once_more:
                 unchanged += 1
             else:
-                create.append(_with_round(task, current.review_round + 1))
+                create.append((current.id, _with_look(task, current.look + 1)))
         elif changed.difference(PREFILL_FIELDS if current.worked_on else ()):
             update.append((current, wanted_now))
         else:
             unchanged += 1
+    before = [task_id for task_id, _ in create if task_id is not None]
+    ready = {None, *(pulled(before) if before else ())}
     return PushPlan(
-        create=tuple(create),
+        create=tuple(task for task_id, task in create if task_id in ready),
         update=tuple(update),
         remove=tuple(remove),
         reopen=tuple(reopen),
         unchanged=unchanged,
         decided=decided,
-        waiting=waiting,
+        waiting=sum(task_id not in ready for task_id in before),
         gone=len(newest),
     )
 
 
-def _with_round(task: Task, review_round: int) -> Task:
-    return replace(task, review_round=review_round, data={**task.data, "look": review_round})
+def _with_look(task: Task, look: int) -> Task:
+    return replace(task, look=look, data={**task.data, "look": look})

@@ -16,6 +16,7 @@ from dataset_tools.decisions.majority_rule import Decision, decide, live
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.expected_tasks import read_items
+from dataset_tools.label_studio.projects import wanted_annotators
 from dataset_tools.label_studio.tasks import utterances_to_show
 from dataset_tools.manifests import ClipRow
 
@@ -79,9 +80,12 @@ class ReviewStatus:
 
     Attributes:
         classes, annotators: one row each, sorted by name.
-        speech: utterances by verdict: ``accepted``, ``rejected``, ``to_do``.
+        speech: utterances by verdict: ``accepted``, ``rejected``, ``to_do``: shown with a clip, but not judged. Copies
+            count with their originals.
         agreement: per field, if two annotators reviewed the same items.
         conflicts: ids of the clips that annotators disagree on.
+        wanted_annotators: number of annotators per clip, as of the last push.
+        too_few: ids of the clips that have a decision, but of fewer annotators than wanted.
         problems: decisions that cannot be used: clip id, annotator, why.
     """
 
@@ -90,13 +94,19 @@ class ReviewStatus:
     speech: Mapping[str, int]
     agreement: tuple[Agreement, ...]
     conflicts: tuple[str, ...]
+    wanted_annotators: int
+    too_few: tuple[str, ...]
     problems: tuple[tuple[str, str, str], ...]
 
     def next_step(self, of: str = "") -> str:
         """Returns the next step, as a sentence with the command; ``of`` names the workspace (`workspace_option`)."""
         to_do = sum(row.to_do for row in self.classes)
-        if to_do:
-            return f"{count_of(to_do, 'clip')} to review: open Label Studio, then run fmn-data annotate pull{of}."
+        left = [f"{count_of(to_do, 'clip')} to review"] if to_do else []
+        if self.too_few:
+            few = count_of(len(self.too_few), "clip was", "clips were")
+            left.append(f"{few} decided on by fewer than {self.wanted_annotators} annotators")
+        if left:
+            return f"{', '.join(left)}: open Label Studio, then run fmn-data annotate pull{of}."
         if self.conflicts:
             conflicts = count_of(len(self.conflicts), "clip is", "clips are")
             return f"{conflicts} in conflict: run fmn-data annotate push{of} --resolve-conflicts."
@@ -117,21 +127,28 @@ def status(workspace: Workspace) -> ReviewStatus:
     reviews = read_reviews(reviews_path(workspace))
     speech = decide(reviews, "utterance")
     by_id = {clip.id: clip for clip in clips}
-    decisions = standing(reviews, by_id, utterances_to_show(utterances), source_videos(workspace, clips))
-    verdicts = [
-        speech[one.id].verdict for one in utterances if one.id in speech and speech[one.id].content_sha256 == one.sha256
-    ]
+    shown = utterances_to_show(utterances)
+    decisions = standing(reviews, by_id, shown, source_videos(workspace, clips))
+    judged = {
+        one.id: speech[one.id].verdict
+        for one in utterances
+        if one.id in speech and speech[one.id].content_sha256 == one.sha256
+    }
+    verdicts = list(judged.values())
     rows = [row for row in live(reviews) if row.item == "clip"]
+    wanted = wanted_annotators(workspace)
     return ReviewStatus(
         classes=_classes(clips, decisions),
         annotators=_annotators(rows),
         speech={
             "accepted": verdicts.count("accept"),
             "rejected": verdicts.count("reject"),
-            "to_do": len(utterances) - len(verdicts),
+            "to_do": sum(one.id not in judged for one in shown.values()),
         },
         agreement=agreement(reviews),
         conflicts=tuple(clip_id for clip_id, decision in sorted(decisions.items()) if decision.conflict),
+        wanted_annotators=wanted,
+        too_few=tuple(clip_id for clip_id, decision in sorted(decisions.items()) if decision.votes < wanted),
         problems=tuple((row.id, row.annotator, row.problem) for row in rows if row.problem is not None),
     )
 

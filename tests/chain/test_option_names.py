@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ HELP = {
 }
 
 
+def metavar(name: str, option: str) -> str | None:
+    return next(each.metavar for each in COMMANDS[name].params if option in each.opts)
+
+
 def values(command: Any, arguments: list[str]) -> dict[str, Any]:
     parsed: dict[str, Any] = command.make_context("a command", arguments, resilient_parsing=True).params
     return parsed
@@ -64,6 +69,18 @@ def test_an_old_name_is_read_as_the_new_one_with_a_notice(
 )
 def test_an_option_has_one_help_text_everywhere(option: str) -> None:
     assert len({text for (_, name), text in HELP.items() if name == option}) == 1
+
+
+NUMBERS = [(name, option) for (name, option), text in HELP.items() if metavar(name, option) in ("N", "X")]
+
+
+@pytest.mark.parametrize(("name", "option"), NUMBERS)
+def test_a_wrong_number_is_told_with_what_was_expected(name: str, option: str) -> None:
+    """Not in the words of a library, which differ between its versions."""
+    ended = CliRunner().invoke(app, [*name.split(), option, "many"])
+    assert ended.exit_code == 2
+    said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", ended.output).split())
+    assert re.search(r"'many' is not (an integer|a number)( from .+ to| of at (least|most))?", said), said
 
 
 def test_no_command_has_an_old_name() -> None:

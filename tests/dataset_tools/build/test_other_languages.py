@@ -81,6 +81,12 @@ def test_a_retry_speaks_the_sentences_of_videos_that_were_mended_and_those_added
         "Sie schneidet.",
     ]
     retried = {path: path.read_bytes() for path in (tmp_path / "w" / "manifests").iterdir()}
+    others = tmp_path / "others.json"
+    others.write_text('{"p1_a.mp4": {"timestamps": [[1, 40]], "sentences": ["He slices."]}}')
+    for command in ("retry", "retry --dry-run"):  # it would ignore them
+        refused = " ".join(run(*command.split(), "--sentences", others, code=2).output.split())
+        assert "did not use this sentence file" in refused
+        assert "fmn-data build --sentences" in refused
     run("build")
     assert {path: path.read_bytes() for path in (tmp_path / "w" / "manifests").iterdir()} == retried
 

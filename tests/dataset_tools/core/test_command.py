@@ -19,12 +19,14 @@ from dataset_tools.core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Knife:
-    blade_cm: Annotated[int, typer.Option("--blade", help="Length.")] = 20
+    blade_cm: Annotated[int, typer.Option("--blade", min=0, help="Length.")] = 20
 
 
 @dataclass(frozen=True)
 class BreadKnife(Knife):
-    teeth: Annotated[int, typer.Option("--teeth", help="Number.")] = 30
+    teeth: Annotated[int, typer.Option("--teeth", min=1, max=1000, help="Number.")] = 30
+    count: Annotated[int, typer.Option("--count", help="Number.")] = 1
+    weight_kg: Annotated[float | None, typer.Option("--weight", max=2.5, help="Weight.")] = None
 
 
 app = CommandLine()
@@ -119,7 +121,12 @@ def test_the_callback_of_a_group_runs_only_by_itself(arguments: list[str], expec
         ("cut --json --nope", "No such option: --nope", "root cut"),
         ("cut --nope --json", "No such option: --nope", "root cut"),
         ("cut --json a b", "Got unexpected extra argument(s) (b)", "root cut"),
-        ("cut --json --teeth x", "Invalid value for '--teeth'", "root cut"),
+        ("cut --json --teeth x", "Invalid value for '--teeth': 'x' is not an integer from 1 to 1000", "root cut"),
+        ("cut --json --teeth 1001", "Invalid value for '--teeth': '1001' is not an integer from 1 to", "root cut"),
+        ("cut --json --blade -1", "Invalid value for '--blade': '-1' is not an integer of at least 0", "root cut"),
+        ("cut --json --count 5.5", "Invalid value for '--count': '5.5' is not an integer", "root cut"),
+        ("cut --json --weight x", "Invalid value for '--weight': 'x' is not a number of at most 2.5", "root cut"),
+        ("cut --json --weight nan", "Invalid value for '--weight': 'nan' is not a number of at most 2.5", "root cut"),
         ("cut --json --slices x", "Invalid value for '--slices': 'x' is not one of 'thin', 'thick'", "root cut"),
         ("cut --json --teeth", "Option '--teeth' requires an argument", "root"),
         ("slice --json", "Missing argument 'what'", "root slice"),
@@ -138,6 +145,13 @@ def test_an_error_of_usage_is_one_json_object_if_json_is_asked_for(arguments: st
     assert told["error"].get("where") == where
     assert "--help" in told["error"]["next"]
     assert ended.stderr == ""
+
+
+def test_a_file_for_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = CliRunner().invoke(app, ["cut", "-w", str(tmp_path / "file"), "--json"])
+    assert ended.exit_code == 2
+    assert json.loads(ended.stdout)["error"]["found"].endswith(f"{tmp_path / 'file'}' is a file; expected a folder")
 
 
 @pytest.mark.parametrize("arguments", ["cut --nope", "slice", "cut a -- --json"])

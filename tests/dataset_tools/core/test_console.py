@@ -169,6 +169,25 @@ def test_what_another_run_would_not_mend_is_wrong_input(
     assert expected in capsys.readouterr().err
 
 
+OPENING = """
+import os
+from dataset_tools.core.console import command_context
+with command_context(as_json=False):
+    os.stat("caf\\u00e9")
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_name_that_the_locale_cannot_encode_is_told_with_the_way_out(locale: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONPATH": os.getcwd()}  # noqa: PTH109
+    command = [sys.executable, "-c", OPENING]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    expected = ("encoding ascii", r"caf\xe9", "LC_ALL=C.UTF-8") if locale == "C" else ("No such file or directory",)
+    assert [part for part in expected if part not in done.stderr] == []
+    assert "Unexpected error" not in done.stderr
+
+
 SAYING = """
 import os
 from dataset_tools.core.command import CommandLine

@@ -14,8 +14,9 @@ import yaml
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.exports.exporting import export_dataset
-from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows
+from dataset_tools.manifests import Augmentation, ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.recordings.consents import Consents, withdraw
+from dataset_tools.speech.recordings.recording_rows import RecordingRow
 
 EVERY_PART = ("mpii-footage", "own-footage", "unknown-footage", "recordings-without-consent")
 
@@ -160,3 +161,32 @@ def test_speakers_and_withdrawals_are_told_without_names(
     assert "not for redistribution: recordings" in section(card, "Licenses")
     assert "Withdrawn consents: 1." in section(card, "Personal information and withdrawals")
     assert not [name for name in ("annabel", "bartholomew", "zebedee") if name in card.lower()]
+
+
+def test_recordings_are_counted_without_their_copies_and_takes_that_are_not_used(
+    workspace: Workspace, tmp_path: Path, make_manifests: Callable[..., None]
+) -> None:
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    first, *others = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
+    recorded = msgspec.structs.replace(first, source="recorded", voice="annabel", engine=None)
+    parameters = Augmentation(original=first.id, speed=1.0, gain_db=0.0, room_s=0.1, snr_db=20.0)
+    copy = msgspec.structs.replace(recorded, id=f"{first.id}_aug1", augmented=parameters)
+    make_manifests(workspace, clips, [recorded, copy, *others], lambda name: name.startswith("test"))
+    takes = [
+        RecordingRow(
+            id=name,
+            original=f"recordings/{number:064x}.wav",
+            original_sha256=f"{number:064x}",
+            name="a.wav",
+            licence="CC-BY-4.0",
+            take=number,
+            utterance=msgspec.structs.replace(recorded, id=name),
+        )
+        for number, name in enumerate((first.id, f"{first.id}-other"), start=1)
+    ]
+    write_rows(workspace.recordings / "recordings.jsonl", takes)
+    card = card_of(workspace, tmp_path / "out")
+    made = section(card, "How it was made")
+    assert "1 utterance was recorded by people." in made
+    assert "1 utterance is an augmented copy of others" in made
+    assert "by the license stated at their import: CC-BY-4.0: 1\n" in f"{section(card, 'Licenses')}\n"

@@ -15,6 +15,7 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.dataset_speech import write_utterances
 
 pytestmark = pytest.mark.xdist_group("rebuilding")
 
@@ -139,3 +140,149 @@ def test_a_decision_to_keep_a_clip_that_a_smaller_build_dropped_waits_for_a_buil
     run(*pairs)
     assert dropped in {row.id for row in read_rows(place.manifests / "clips.jsonl", ClipRow)}
     run(*export)
+
+
+def applied(place: Workspace) -> dict[str, bytes]:
+    """Builds and pairs; gives the manifests."""
+    run("build", "-w", place.root)
+    run("pairs", "--split", "pairs", "-w", place.root)
+    return {path.name: path.read_bytes() for path in place.manifests.iterdir()}
+
+
+def is_refused(place: Workspace, out: Path) -> str:
+    """What an export without media is refused for, without spaces; an export is dry, so that it can be repeated."""
+    return "".join(run("export", "csv", out, "--no-media", "--dry-run", "-w", place.root, code=2).output.split())
+
+
+def is_exported(place: Workspace, out: Path) -> None:
+    run("export", "csv", out, "--no-media", "--dry-run", "-w", place.root)
+
+
+@pytest.mark.parametrize("taken_back", ["deleted", "good after all", "good, says another"])
+def test_a_speech_bad_that_is_taken_back_after_a_build_waits_for_another(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow], taken_back: str
+) -> None:
+    """The utterance is no longer in the data set, but a rebuild would speak it again."""
+    before = applied(place)
+    clip, first, _ = both(place)
+    bad = {"id": first.id, "item": "utterance", "content_sha256": first.sha256}
+    shown = {"class_id": clip.class_id, "sentence": first.text}
+    append_reviews(reviews_path(place), [make_review(minute=1, verdict="reject", shown=shown, **bad)])
+    assert applied(place)["utterances.jsonl"] != before["utterances.jsonl"]
+    second = both(place)[1]
+    assert second.id != first.id
+    is_exported(place, tmp_path / "out")
+
+    other = {"annotation": 2, "annotator": "bob@example.com"} if taken_back == "good, says another" else {}
+    fields = {"verdict": "reject", "deleted": True} if taken_back == "deleted" else {"verdict": "accept", **other}
+    append_reviews(reviews_path(place), [make_review(minute=2, shown=shown, **bad, **fields)])
+    assert second.id in is_refused(place, tmp_path / "out")
+    assert applied(place)["utterances.jsonl"] != before["utterances.jsonl"] or taken_back == "deleted"
+    assert both(place)[1].sha256 == first.sha256
+    is_exported(place, tmp_path / "out")
+
+
+def test_a_decision_on_an_utterance_that_changes_nothing_is_not_waited_for(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    """Another "speech bad" on what a build has replaced; one on a voice that the clip's person does not have."""
+    decide(place, make_review, item="utterance", verdict="reject")
+    clip, first, _ = both(place)
+    before = applied(place)
+    more = [(first.id, first.sha256), (f"{clip.id}_nobody", "f" * 64)]
+    rows = [
+        make_review(
+            minute=2 + number,
+            annotation=2 + number,
+            annotator="bob@example.com",
+            item="utterance",
+            verdict="reject",
+            id=name,
+            content_sha256=sha256,
+            shown={"class_id": clip.class_id},
+        )
+        for number, (name, sha256) in enumerate(more)
+    ]
+    append_reviews(reviews_path(place), rows)
+    is_exported(place, tmp_path / "out")
+    assert applied(place) == before
+
+
+def test_a_sentence_that_is_changed_after_its_clip_and_speech_were_accepted_waits_for_a_build(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    clip, spoken, _ = both(place)
+    shown = {"class_id": clip.class_id, "sentence": spoken.text}
+
+    def rows(minute: int, sentence: str | None) -> list[ReviewRow]:
+        heard = {"id": spoken.id, "item": "utterance", "content_sha256": spoken.sha256}
+        seen = {"id": clip.id, "content_sha256": clip.sha256, "sentence": sentence}
+        return [make_review(minute=minute, shown=shown, **one) for one in (seen, heard)]
+
+    append_reviews(reviews_path(place), rows(1, None))
+    applied(place)
+    is_exported(place, tmp_path / "out")
+    append_reviews(reviews_path(place), rows(2, "Something else is said here."))
+    assert spoken.id in is_refused(place, tmp_path / "out")
+    applied(place)
+    assert both(place)[1].text == "Something else is said here."
+    is_exported(place, tmp_path / "out")
+
+
+def test_a_speech_bad_that_an_import_has_only_noted_waits_for_a_build(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    """An import, as the booth, writes verdicts to utterances.jsonl, and speaks nothing."""
+    applied(place)
+    name = decide(place, make_review, item="utterance", verdict="reject")
+    clips = list(read_rows(place.manifests / "clips.jsonl", ClipRow))
+    utterances = list(read_rows(place.manifests / "utterances.jsonl", UtteranceRow))
+    assert [row.id for row in write_utterances(place, clips, utterances) if row.review == "reject"] == [name]
+    run("pairs", "--split", "pairs", "-w", place.root)
+    assert name in is_refused(place, tmp_path / "out")
+
+
+def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    decide(place, make_review)
+    people = tmp_path / "people.json"
+    people.write_text('{"s99-d99.avi": {"timestamps": [[1, 60]], "sentences": ["Somebody cuts a carrot."]}}')
+    run("build", "--sentences", people, "-w", place.root)
+    run("pairs", "--split", "pairs", "-w", place.root)
+    shutil.rmtree(place.speech)
+    is_exported(place, tmp_path / "out")
+    people.unlink()
+    refused = is_refused(place, tmp_path / "out")
+    assert "Itcannotbetold" in refused
+    assert "people.json" in refused
+    run("build", "--no-sentences", "-w", place.root)
+    run("export", "csv", tmp_path / "whole", "--dry-run", "-w", place.root)
+
+
+def test_pairs_of_rows_as_they_were_before_the_last_build_are_refused(
+    place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
+) -> None:
+    """A rebuild pairs the rows as they are now, with their verdicts; or more of them, with --reviewed."""
+    applied(place)
+    first, *others = read_rows(place.manifests / "clips.jsonl", ClipRow)
+    clips = [first, *(clip for clip in others if clip.class_id == first.class_id)]
+    spoken = {row.clip: row for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)}
+
+    def accept(clip: ClipRow, number: int) -> None:
+        shown = {"class_id": clip.class_id, "sentence": spoken[clip.id].text}
+        given = {"id": clip.id, "content_sha256": clip.sha256, "shown": shown}
+        append_reviews(reviews_path(place), [make_review(minute=number, annotation=number, **given)])
+        run("build", "-w", place.root)
+
+    accept(clips[0], 1)
+    assert "manifestsareinconsistent" in is_refused(place, tmp_path / "out")
+    run("export", "csv", tmp_path / "whole", "--dry-run", "-w", place.root)  # with media: the same files
+    accept(clips[1], 2)
+    reviewed = ("pairs", "--split", "pairs", "--test-share", 0.5, "--reviewed", "-w", place.root)
+    run(*reviewed)
+    is_exported(place, tmp_path / "out")
+    accept(clips[2], 3)
+    assert "Thepairsarenotthoseofthepresentclips" in is_refused(place, tmp_path / "out")
+    run(*reviewed)
+    is_exported(place, tmp_path / "out")

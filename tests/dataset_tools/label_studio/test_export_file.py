@@ -14,6 +14,7 @@ from dataset_tools.cli.main import app
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import read_reviews, reviews_path
+from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.manifests import ClipRow, read_rows
 
 MakeWorkspace = Callable[..., Workspace]
@@ -85,6 +86,36 @@ def test_a_dry_run_counts_what_the_pull_adds_and_writes_nothing(place: Workspace
         assert wrote == {name: value for name, value in expected.items() if name != "raw"} | {"dry_run": False}
         assert "would pull: nothing new" in pulled(place, content, "--dry-run")[1]
     assert pulled(place, {"a": 1}, "--dry-run")[0] == 2
+
+
+def test_the_same_number_on_two_servers_is_two_annotators(place: Workspace) -> None:
+    """Every server numbers its accounts from 1; an annotation that is known tells who has a number."""
+
+    def annotators() -> dict[str, str | None]:
+        return {row.annotator: row.verdict for row in read_reviews(reviews_path(place))}
+
+    accept = {**REJECT, "value": {"choices": ["accept"]}}
+    here = exported(data_of(place))
+    there = exported(data_of(place), result=[accept], created_at="2026-02-02T00:00:00Z")
+    for _ in range(2):
+        for content in ([here], [there]):
+            assert pulled(place, content)[0] == 0
+        assert annotators() == {"user 1": "reject", "user 1 (2)": "accept"}
+    assert decide(read_reviews(reviews_path(place)), "clip")[data_of(place)["clip_id"]].votes == 2
+    for month, (content, who) in enumerate(((here, "user 1"), (there, "user 1 (2)")), start=3):
+        time = f"2026-0{month}-01T00:00:00Z"  # of the next file of each, which has one more answer
+        content["annotations"].append({**content["annotations"][0], "id": 8, "created_at": time, "updated_at": time})
+        assert pulled(place, [content])[0] == 0
+        assert read_reviews(reviews_path(place))[-1].annotator == who
+
+
+def test_an_annotator_of_decisions_that_were_pulled_from_the_server_keeps_the_name(place: Workspace) -> None:
+    assert pulled(place, [exported(data_of(place), completed_by={"email": "ann@example.com"})])[0] == 0
+    given = exported(data_of(place))
+    later = {"id": 8, "created_at": "2026-02-02T00:00:00Z", "updated_at": "2026-02-02T00:00:00Z"}
+    given["annotations"].append({**given["annotations"][0], **later})
+    assert pulled(place, [given])[0] == 0
+    assert {row.annotator for row in read_reviews(reviews_path(place))} == {"ann@example.com"}
 
 
 def test_a_task_that_an_export_holds_twice_is_one_decision(place: Workspace) -> None:

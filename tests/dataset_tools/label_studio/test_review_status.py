@@ -3,14 +3,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
+from dataset_tools.label_studio.projects import ProjectLink, remember
 from dataset_tools.label_studio.review_status import status, status_tables
-from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.manifests import Augmentation, ClipRow, UtteranceRow, read_rows, write_rows
 
 CUT, WASH = "cut_carrot_knife", "wash_apple"
 
@@ -61,6 +63,30 @@ def test_every_clip_is_counted_where_it_stands(reviewed: Workspace) -> None:
     assert [problem for _, _, problem in found.problems] == ["no range to keep was given"]
     assert "2 clips to review" in found.next_step()
     assert found.next_step(" --workspace w").endswith("fmn-data annotate pull --workspace w.")
+
+
+def test_clips_that_fewer_annotators_decided_on_than_the_push_asked_for_are_counted(reviewed: Workspace) -> None:
+    assert (status(reviewed).wanted_annotators, status(reviewed).too_few) == (1, ())
+    link = ProjectLink(project=1, title="set", config="", annotators=2)
+    remember(reviewed, "http://127.0.0.1:8080", link)
+    clips = [clip.id for clip in read_rows(reviewed.manifests / "clips.jsonl", ClipRow)]
+    found = status(reviewed)
+    assert (found.wanted_annotators, found.too_few) == (2, tuple(clips[:3]))  # two decided on the fifth
+    said = "2 clips to review, 3 clips were decided on by fewer than 2 annotators: open Label Studio"
+    assert said in found.next_step()
+    assert said.partition(", ")[2] in replace(found, classes=()).next_step()
+    remember(reviewed, "http://127.0.0.1:8080", ProjectLink(project=1, title="set", config=""))
+    assert status(reviewed).too_few == ()
+
+
+def test_copies_and_speech_that_is_not_shown_are_not_to_do(reviewed: Workspace) -> None:
+    path = reviewed.manifests / "utterances.jsonl"
+    rows = list(read_rows(path, UtteranceRow))
+    parameters = Augmentation(original=rows[0].id, speed=1.0, gain_db=0.0, room_s=0.1, snr_db=20.0)
+    copy = msgspec.structs.replace(rows[0], id=f"{rows[0].id}_aug1", augmented=parameters)
+    of_class = msgspec.structs.replace(rows[1], id=f"{CUT}_anna_0123456789ab", clip=None, source="recorded")
+    write_rows(path, sorted([*rows, copy, of_class], key=lambda row: row.id))
+    assert dict(status(reviewed).speech) == {"accepted": 1, "rejected": 0, "to_do": 5}
 
 
 def test_the_tables_add_up(reviewed: Workspace) -> None:
