@@ -7,8 +7,8 @@ and a list could refer to any file of the machine, or of the network.
 from __future__ import annotations
 
 import errno
-from fractions import Fraction
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import av

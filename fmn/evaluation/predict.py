@@ -98,9 +98,9 @@ def predict(
     data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
     check_fit(loaded, data)
     with threads(loaded.config.training.threads):
-        codes = encode_all_clips(loaded.model, data, np.arange(len(rows)))
+        embeddings = encode_all_clips(loaded.model, data, np.arange(len(rows)))
         scores = score_matrix(
-            loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
+            loaded.model, embeddings, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
     scores[_own_utterances(rows, utterances)] = -torch.inf
     vote = class_vote(scores.numpy(), utterance_classes, len(items.classes))
@@ -110,7 +110,7 @@ def predict(
     classes = [label.id for label in items.classes]
     voted = np.ones(len(scored))
     if loaded.learned is not None:
-        of_new = codes["new_shares"].cpu().numpy()[scored]
+        of_new = embeddings["new_shares"].cpu().numpy()[scored]
         shares, classes = with_new_classes(shares, classes, of_new, loaded.learned)
         voted -= of_new.sum(axis=1, dtype=np.float64)
         best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)

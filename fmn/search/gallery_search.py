@@ -258,7 +258,7 @@ class Gallery:
     def _opened_index(self) -> GalleryIndex:
         """Opens the index of the rows and updates it."""
         run = self._loaded.path
-        names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # codes depend on the temperature, for instance
+        names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # embeddings depend on the temperature, for instance
         files = [path for name in names if (path := run / name).is_file()]
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),

@@ -149,7 +149,7 @@ class Queries:
         return self._kept.get(name)
 
     def is_in_gallery(self, *, id: str = "", query: str = "", text: str = "") -> bool:
-        """Whether a query (see `encoded`) is an item of a gallery, by id or by content: then its codes are known."""
+        """Whether a query (see `encoded`) is an item of a gallery, by id or content: its embeddings are known then."""
         known = self.items.of_content(query)
         return (known.id if known is not None else id) in self._places
 
