@@ -25,7 +25,7 @@ from made_up_rows import clip_row, interval_id, utterance_row
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs, pair_rows
 
 PAPER = (20, 50)  # classes, clips and utterances of each

@@ -110,10 +110,10 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
             started, cpu_started = time.perf_counter(), time.process_time()
             if name == "index":
                 places = index.candidates(query)
-                scores = score_matrix(model, index.codes_of(places), query).numpy()[:, 0]
+                scores = score_matrix(model, index.embeddings_of(places), query).numpy()[:, 0]
             else:
                 places = np.arange(count)
-                parts = [scored(index.codes_of(places[at : at + 65_536])) for at in range(0, count, 65_536)]
+                parts = [scored(index.embeddings_of(places[at : at + 65_536])) for at in range(0, count, 65_536)]
                 started, cpu_started = time.perf_counter(), time.process_time()  # codes are assumed to be in memory
                 scores = np.concatenate([score_matrix(model, part, query).numpy()[:, 0] for part in parts])
                 del parts
@@ -138,7 +138,7 @@ def usearch_peer(index: GalleryIndex, count: int, queries: Embeddings, model: Re
 
     vectors = np.concatenate(
         [
-            index._vectors.items(index.codes_of(np.arange(at, min(count, at + 65_536)))).numpy()
+            index._vectors.items(index.embeddings_of(np.arange(at, min(count, at + 65_536)))).numpy()
             for at in range(0, count, 65_536)
         ]
     )
@@ -154,7 +154,9 @@ def usearch_peer(index: GalleryIndex, count: int, queries: Embeddings, model: Re
     for number in range(len(queries["half"])):
         query = one(queries, number)
         scores = [
-            score_matrix(model, scored(index.codes_of(np.arange(at, min(count, at + 65_536)))), query).numpy()[:, 0]
+            score_matrix(model, scored(index.embeddings_of(np.arange(at, min(count, at + 65_536)))), query).numpy()[
+                :, 0
+            ]
             for at in range(0, count, 65_536)
         ]
         best = set(best_of(np.concatenate(scores), TOP).tolist())
@@ -198,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         for kind in ("speech", "clip")
     )
     chosen = np.random.default_rng(options.seed).permutation(len(utterances.rows))[: options.queries]
-    queries = utterances.codes_of(chosen)
-    real = clips.codes_of(np.arange(len(clips.rows)))["mapped"]
+    queries = utterances.embeddings_of(chosen)
+    real = clips.embeddings_of(np.arange(len(clips.rows)))["mapped"]
     made_up = MadeUp(real, [row.class_id for row in clips.rows])
     found: dict[str, Any] = {**vars(options)}
     with TemporaryDirectory() as temporary, threads(options.threads):

@@ -103,7 +103,7 @@ class MemoryConfig(Checked):
             are known in training, so the memories may use them. As published, a slot mixes whatever was nearest to it.
         write: ``epoch`` clears the memories after every epoch and rewrites the training pairs, each item once,
             with the current mapping, so that no slot is older than the weights; ``step`` writes the pairs of each
-            batch once, after its optimizer step, by the codes from before it, as published.
+            batch once, after its optimizer step, by the embeddings from before it, as published.
     """
 
     capacity: Size | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,12 +18,16 @@ from fmn.models import baselines
 from fmn.models.system_interface import System
 from fmn.renamed_keys import new_system_name
 
+_NAME = re.compile(r"\w[\w.+-]{0,49}")
+"""A name becomes part of the names of folders (runs/NAME-PRESET), and is listed in options, separated by commas."""
+
 
 def all_systems() -> Iterator[System]:
     """Yields every system, FMN first. Modules are imported lazily; names with a leading underscore are skipped.
 
     Raises:
-        InputError: a file cannot be imported, has no ``SYSTEM``, or one whose name another file has taken.
+        InputError: a file cannot be imported, has no ``SYSTEM``, or one whose name cannot be that of a folder or is
+            taken.
     """
     files = dict[str, str | None]()  # by the name of the system
     names = sorted(each.name for each in pkgutil.iter_modules(baselines.__path__) if not each.ispkg)
@@ -45,10 +50,19 @@ def all_systems() -> Iterator[System]:
                 next_step="add it; a file that is no system belongs in parts/, or its name starts with an underscore",
             )
         for system in found:
-            if system.name in files:
+            if not isinstance(system.name, str) or not _NAME.fullmatch(system.name):
                 raise InputError(
-                    f"Two files define a system of the name {system.name!r}",
-                    where=f"{files[system.name]} and {module.__file__}",
+                    f"A system has the name {system.name!r}, which cannot be part of the name of a folder",
+                    where=module.__file__,
+                    expected="at most 50 letters, digits, _, ., + and -, the first one a letter, a digit or _",
+                    next_step="rename the system",
+                )
+            if system.name in files:
+                in_one = files[system.name] == module.__file__
+                raise InputError(
+                    f"{'One file defines two systems' if in_one else 'Two files define a system'} of the name "
+                    f"{system.name!r}",
+                    where=module.__file__ if in_one else f"{files[system.name]} and {module.__file__}",
                     expected="a name of its own for each, which tables and runs show",
                     next_step="rename one of them",
                 )

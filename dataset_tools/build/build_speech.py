@@ -18,7 +18,7 @@ from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.decisions.verdicts import agreed_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.dataset_speech import assemble, speak
-from dataset_tools.speech.engines.registry import voices_in
+from dataset_tools.speech.engines.registry import engine_for_workers
 from dataset_tools.speech.recordings.recording_rows import note_on_unused
 from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
@@ -46,7 +46,7 @@ def check_speech_options(options: SpeechOptions, classes: ClassFile) -> Sentence
         InputError: the engine does not exist or does not speak the language, or a sentence file cannot be read.
     """
     check_words(classes, options.language)
-    voices_in(options.engine, options.language)
+    engine_for_workers(options.engine, options.language)
     return read_sentences(options.sentences)
 
 

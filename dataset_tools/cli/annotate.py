@@ -34,7 +34,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Install Label Stud
 @annotate_app.callback()
 def annotate(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     tasks: TaskOptions,
     open_page: Annotated[
         bool | None,
@@ -50,10 +50,10 @@ def annotate(
     from dataset_tools.label_studio.pull import pull
     from dataset_tools.label_studio.push import push
 
-    classes = class_file_of(tasks.class_file, place)
-    target, started = _target(place, terminal, may_install=yes, may_start=not dry_run)
+    classes = class_file_of(tasks.class_file, workspace)
+    target, started = _target(workspace, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
-        place,
+        workspace,
         target,
         classes,
         options=tasks.push_options(SelectionOptions()),
@@ -63,9 +63,9 @@ def annotate(
     )
     _show_push(terminal, pushed)
     if pushed.project is not None:  # else this is a dry run, which makes no project to pull from
-        pulled = pull(place, target, project=tasks.project, dry_run=dry_run, progress=terminal.progress)
-        _show_pull(terminal, place, pulled)
-    _show_status(terminal, place)
+        pulled = pull(workspace, target, project=tasks.project, dry_run=dry_run, progress=terminal.progress)
+        _show_pull(terminal, workspace, pulled)
+    _show_status(terminal, workspace)
     if dry_run:
         terminal.result({"dry_run": True})
         return
@@ -76,7 +76,7 @@ def annotate(
 @annotate_app.command("push")
 def annotate_push(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     tasks: TaskOptions,
     selection: SelectionOptions,
     out: Annotated[
@@ -96,7 +96,7 @@ def annotate_push(
     from dataset_tools.label_studio.push import push
     from dataset_tools.label_studio.task_file import push_to_file
 
-    classes, options = class_file_of(tasks.class_file, place), tasks.push_options(selection)
+    classes, options = class_file_of(tasks.class_file, workspace), tasks.push_options(selection)
     if out is not None:
         refuse_beside(
             "--out",
@@ -109,7 +109,7 @@ def annotate_push(
             },
         )
         count = push_to_file(
-            place,
+            workspace,
             out,
             classes,
             media_url=options.media_url,
@@ -126,10 +126,10 @@ def annotate_push(
     if options.from_run is not None:
         read_predictions(options.from_run)  # to fail before a server is started
     if options.ids is not None:
-        clips_of(options.ids, *read_items(place))
-    target, _ = _target(place, terminal, may_install=yes, may_start=not dry_run)
+        clips_of(options.ids, *read_items(workspace))
+    target, _ = _target(workspace, terminal, may_install=yes, may_start=not dry_run)
     pushed = push(
-        place,
+        workspace,
         target,
         classes,
         options=options,
@@ -143,7 +143,7 @@ def annotate_push(
 @annotate_app.command("pull")
 def annotate_pull(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     project: ProjectOption = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Read a JSON export of Label Studio instead of a server.")
@@ -161,7 +161,7 @@ def annotate_pull(
 
     if source is not None:
         refuse_beside("--from", {"--project": project, "--watch": watch})
-        _show_pull(terminal, place, pull_from_file(place, source, dry_run=dry_run))
+        _show_pull(terminal, workspace, pull_from_file(workspace, source, dry_run=dry_run))
         return
     if watch and dry_run:
         raise InputError(
@@ -170,34 +170,34 @@ def annotate_pull(
             expected="--watch or --dry-run",
             next_step="leave out one of them",
         )
-    target, _ = _target(place, terminal, may_install=False, may_start=not dry_run)
+    target, _ = _target(workspace, terminal, may_install=False, may_start=not dry_run)
     if not watch:
-        pulled = pull(place, target, project=project, dry_run=dry_run, progress=terminal.progress)
-        _show_pull(terminal, place, pulled)
+        pulled = pull(workspace, target, project=project, dry_run=dry_run, progress=terminal.progress)
+        _show_pull(terminal, workspace, pulled)
         return
-    for news in keep_pulling(place, target, project=project):
+    for news in keep_pulling(workspace, target, project=project):
         if isinstance(news, Exception):
             terminal.warn(news.found)
         else:
-            _show_pull(terminal, place, news)
+            _show_pull(terminal, workspace, news)
 
 
 @annotate_app.command("status")
 def annotate_status(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
 ) -> None:
     """Show review progress per class and per annotator, from the decisions pulled so far.
 
     Example: fmn-data annotate status
     """
-    _show_status(terminal, place)
+    _show_status(terminal, workspace)
 
 
 @annotate_app.command("serve")
 def annotate_serve(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     port: Annotated[
         int,
         typer.Option(
@@ -218,15 +218,17 @@ def annotate_serve(
     from dataset_tools.label_studio.workspace_server import stop as stop_server
 
     if stop:
-        terminal.say("stopped" if stop_server(place) else "no server was running")
+        terminal.say("stopped" if stop_server(workspace) else "no server was running")
         return
-    target = serve(place, port=port or None, progress=terminal.progress)
-    _show_serve(terminal, place, target)
-    terminal.result({"url": target.url, "login": str(login_file(place))})
-    terminal.next(f"fmn-data annotate{workspace_option(place.root)}")
+    target = serve(workspace, port=port or None, progress=terminal.progress)
+    _show_serve(terminal, workspace, target)
+    terminal.result({"url": target.url, "login": str(login_file(workspace))})
+    terminal.next(f"fmn-data annotate{workspace_option(workspace.root)}")
 
 
-def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True) -> tuple[Target, bool]:
+def _target(
+    workspace: Workspace, terminal: Terminal, *, may_install: bool, may_start: bool = True
+) -> tuple[Target, bool]:
     """Returns the server to use, and whether this call started it: the workspace's own, if no other is found.
 
     Asks before Label Studio is installed. No server is started for a workspace without clips, or without the SDK.
@@ -235,15 +237,15 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
     from dataset_tools.label_studio.expected_tasks import read_items
     from dataset_tools.label_studio.workspace_server import find_server, serve
 
-    target = find_server(place)
+    target = find_server(workspace)
     if target is not None:
         return target, False
-    read_items(place)
+    read_items(workspace)
     require_sdk()
     if not may_start:
         raise InputError(
             "No Label Studio server is running for this workspace, and a dry run does not start one",
-            where=place.root,
+            where=workspace.root,
             expected="a server to compare with",
             next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
         )
@@ -251,8 +253,8 @@ def _target(place: Workspace, terminal: Terminal, *, may_install: bool, may_star
         may_install = typer.confirm(
             "No Label Studio server is configured. Start one here (and install it if missing: 90 s, 1 GB)?"
         )
-    target = serve(place, may_install=may_install, progress=terminal.progress)
-    _show_serve(terminal, place, target)
+    target = serve(workspace, may_install=may_install, progress=terminal.progress)
+    _show_serve(terminal, workspace, target)
     return target, True
 
 
@@ -264,11 +266,11 @@ def _open(address: str) -> None:
         webbrowser.open(address)
 
 
-def _show_serve(terminal: Terminal, place: Workspace, target: Target) -> None:
+def _show_serve(terminal: Terminal, workspace: Workspace, target: Target) -> None:
     from dataset_tools.label_studio.workspace_server import login_file
 
     terminal.closing("serve", f"Label Studio is running at {target.url}")
-    terminal.say(f"  sign in as {target.email}; the password is in {login_file(place)}")
+    terminal.say(f"  sign in as {target.email}; the password is in {login_file(workspace)}")
     if target.replaced is not None:
         terminal.say(f"  the workspace was moved: its server for {Path(target.replaced).parents[2]} was stopped")
 
@@ -281,10 +283,10 @@ def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     terminal.result({"push": pushed.as_dict()})
 
 
-def _show_pull(terminal: Terminal, place: Workspace, pulled: PullSummary) -> None:
+def _show_pull(terminal: Terminal, workspace: Workspace, pulled: PullSummary) -> None:
     from dataset_tools.decisions.journal import reviews_path
 
-    terminal.closing("pull", pulled.text(), reviews_path(place))
+    terminal.closing("pull", pulled.text(), reviews_path(workspace))
     for clip, who, why in (*pulled.problems, *pulled.changed):
         terminal.warn(f"{clip}, {who}: {why}")
     if pulled.unread:
@@ -293,15 +295,15 @@ def _show_pull(terminal: Terminal, place: Workspace, pulled: PullSummary) -> Non
     terminal.result({"pull": pulled.as_dict()})
 
 
-def _show_status(terminal: Terminal, place: Workspace) -> None:
+def _show_status(terminal: Terminal, workspace: Workspace) -> None:
     from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.label_studio.review_status import status, status_tables
 
-    progress = status(place)
+    progress = status(workspace)
     for table in status_tables(progress):
         terminal.say(table)
-    warning = unread_warning(place)
+    warning = unread_warning(workspace)
     if warning is not None:
         terminal.warn(warning)
-    terminal.say(f"  {progress.next_step(workspace_option(place.root))}")
+    terminal.say(f"  {progress.next_step(workspace_option(workspace.root))}")
     terminal.result({"status": {**progress.as_dict(), "warning": warning}})

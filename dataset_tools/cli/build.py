@@ -41,7 +41,7 @@ _SHOWN_CLASSES = 3
 
 def build(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     footage: FootageOptions,
     cutting: CuttingOptions,
@@ -65,36 +65,36 @@ def build(
     from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
     from dataset_tools.speech.engines.registry import voice_licences
 
-    place, jobs = execution.place(place), execution.jobs
+    workspace, jobs = execution.resolved(workspace), execution.jobs
     if from_export is not None:
         is_plain = classes == ClassOptions() and cutting == CuttingOptions() and not synthesis.given()
         if not is_plain or replace_footage or footage.forget_options:
             raise not_with_from_export()
         files = synthesis.sentences or ()
         with execution.running():
-            build_from_export(terminal, place, from_export, footage, files, jobs, dry_run=dry_run)
+            build_from_export(terminal, workspace, from_export, footage, files, jobs, dry_run=dry_run)
         return
-    class_file = classes.load(place)
-    source = footage.source(place)
-    is_same = not footage.forget_options and is_footage_of_build(place, source)
-    last = last_build_of(place, terminal) if is_same else None
+    class_file = classes.load(workspace)
+    source = footage.source(workspace)
+    is_same = not footage.forget_options and is_footage_of_build(workspace, source)
+    last = last_build_of(workspace, terminal) if is_same else None
     options, kept = build_options(cutting, synthesis, last)
-    class_file, kept_classes = first_classes(place, classes, class_file, last)
+    class_file, kept_classes = first_classes(workspace, classes, class_file, last)
     kept |= kept_classes
     sentences = None if synthesis.sentences is None else tuple(synthesis.sentences)
     if sentences is None and last is not None and kept.pop("footage_sentences", None) is not None:
-        sentences, kept_sentences = last_sentences(place, last, edited_ok=True)
+        sentences, kept_sentences = last_sentences(workspace, last, edited_ok=True)
         kept |= kept_sentences
-    if classes.class_file is None and known_class_file(place) not in (None, own_class_file(place)):
+    if classes.class_file is None and known_class_file(workspace) not in (None, own_class_file(workspace)):
         terminal.say(f"  class file: {class_file.path}")
-    if footage.would_draw_standin(place):
+    if footage.would_draw_standin(workspace):
         if options.speech:  # before minutes of rendering
             check_speech_options(replace(options.voices, sentences=sentences or ()), class_file)
         if dry_run:
             terminal.say("  the synthetic (stand-in) corpus would be rendered first, then its clips cut")
             terminal.result({"dry_run": True, "clips": None})
             return
-    corpus = footage.corpus(class_file, place, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
+    corpus = footage.corpus(class_file, workspace, terminal, jobs, dry_run=dry_run, kept=as_typed(kept))
     if options.speech and options.voices.seed != options.seed:  # as synthesized after that build
         terminal.say(f"  speech: with the seed of fmn-data speech synthesize --seed {options.voices.seed}")
     if sentences is None:
@@ -102,7 +102,7 @@ def build(
     options = replace(options, voices=replace(options.voices, sentences=sentences))
     with execution.running():
         summary = build_dataset(
-            place,
+            workspace,
             corpus,
             class_file,
             options,
@@ -113,12 +113,12 @@ def build(
         )
     for licence in voice_licences(options.voices.engine) if options.speech else ():
         terminal.say(f"  {licence}")
-    _show_build(terminal, summary, place)
+    _show_build(terminal, summary, workspace)
 
 
 def retry(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     footage: FootageOptions,
     execution: ExecutionOptions,
     class_file: ClassFileOption = None,
@@ -133,34 +133,34 @@ def retry(
     from dataset_tools.build.inputs import known_sentences
     from dataset_tools.last_build import read_last_build
 
-    place = execution.place(place)
-    last = read_last_build(place)
+    workspace = execution.resolved(workspace)
+    last = read_last_build(workspace)
     last.check_sentences(sentences or ())
-    if dry_run and footage.would_draw_standin(place):
-        _show_failed(terminal, place)
+    if dry_run and footage.would_draw_standin(workspace):
+        _show_failed(terminal, workspace)
         return
-    class_words = class_file_of(class_file, place, last.classes)
+    class_words = class_file_of(class_file, workspace, last.classes)
     recorded = Recorded(last.annotation_options, "last build") if last.annotation_options else None
-    corpus = footage.corpus(class_words, place, terminal, execution.jobs, dry_run=dry_run, recorded=recorded)
+    corpus = footage.corpus(class_words, workspace, terminal, execution.jobs, dry_run=dry_run, recorded=recorded)
     if corpus.is_own and last.options.footage_sentences:
         # Of the list as it is now: frames of whole videos and of seconds depend on videos that may have been mended.
         options = replace(last.options, voices=replace(last.options.voices, sentences=own_sentences(corpus)))
     else:
-        options = last.options_with([*known_sentences(place), *(sentences or ()), *own_sentences(corpus)])
+        options = last.options_with([*known_sentences(workspace), *(sentences or ()), *own_sentences(corpus)])
     if dry_run:
-        _show_failed(terminal, place)
+        _show_failed(terminal, workspace)
         return
     with execution.running():
         summary = build_dataset(
-            place, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
+            workspace, corpus, class_words, options, jobs=execution.jobs, retry_died=True, progress=terminal.progress
         )
-    _show_build(terminal, summary, place)
+    _show_build(terminal, summary, workspace)
 
 
-def _show_failed(terminal: Terminal, place: Workspace) -> None:
+def _show_failed(terminal: Terminal, workspace: Workspace) -> None:
     from dataset_tools.core.ledger import DryRunLedger
 
-    with DryRunLedger(place.ledger) as ledger:
+    with DryRunLedger(workspace.ledger) as ledger:
         # Recordings are retried by their import, since their files are not in the workspace.
         failed = [row for row in ledger.status("failed") if not row.id.startswith("recording/")]
     for row in failed:
@@ -169,7 +169,7 @@ def _show_failed(terminal: Terminal, place: Workspace) -> None:
     terminal.result({"dry_run": True, "failures": {row.id: row.reason for row in failed}})
 
 
-def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> None:
+def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace) -> None:
     warn_synthetic(terminal, summary.stand_in is not None)
     for note in summary.notes:
         terminal.say(f"  {note}") if summary.is_own else logging.getLogger(__name__).info(note)
@@ -193,10 +193,10 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
             )
     empty = [class_id for class_id, clips in summary.per_class.items() if not clips]
     filled = len(summary.per_class) - len(empty)
-    terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", place.clips)
-    terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}{would_be}", place.speech)
+    terminal.closing("clips", f"{summary.clips} of {count_of(filled, 'class', 'classes')}{would}", workspace.clips)
+    terminal.closing("speak", f"{count_of(summary.utterances, 'utterance')}{would_be}", workspace.speech)
     if not summary.dry_run:
-        terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", place.manifests)
+        terminal.closing("manifests", "clips.jsonl, utterances.jsonl, build.json", workspace.manifests)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")
         terminal.say(f"  {decisions} matched to renamed videos")
@@ -213,7 +213,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, place: Workspace) -> 
     terminal.result(summary.as_dict())
     for reason in summary.reasons:
         terminal.say(f"  failed {reason}")
-    of = workspace_option(place.root)
+    of = workspace_option(workspace.root)
     if summary.dry_run:
         terminal.some_failed(len(summary.failures), "fix the causes before the build", reasons="the reasons are above")
     else:

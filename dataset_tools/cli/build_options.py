@@ -74,15 +74,15 @@ class CuttingOptions:
     ] = None
 
 
-def last_build_of(place: Workspace, terminal: Terminal) -> LastBuild | None:
+def last_build_of(workspace: Workspace, terminal: Terminal) -> LastBuild | None:
     """Returns how the data set was built; None if there is none, or (with a warning) if its options are not known."""
     from dataset_tools.build_record import read_build
     from dataset_tools.last_build import read_last_build
 
-    if not read_build(place):
+    if not read_build(workspace):
         return None
     try:
-        return read_last_build(place)
+        return read_last_build(workspace)
     except InputError as error:
         terminal.warn(f"{error.found} ({error.where}): those that are not given have their defaults")
         return None
@@ -149,7 +149,7 @@ def _completed(
 
 
 def first_classes(
-    place: Workspace, classes: ClassOptions, class_file: ClassFile, last: LastBuild | None
+    workspace: Workspace, classes: ClassOptions, class_file: ClassFile, last: LastBuild | None
 ) -> tuple[ClassFile, dict[str, Any]]:
     """Limits the class file to the number of classes of the last build.
 
@@ -162,12 +162,14 @@ def first_classes(
 
     if classes.count is not None or last is None or last.uses_all_classes or last.classes >= len(class_file.classes):
         return class_file, {}
-    if classes.class_file is not None and not is_class_file_of_build(place, class_file):
+    if classes.class_file is not None and not is_class_file_of_build(workspace, class_file):
         return class_file, {}
     return replace(class_file, classes=class_file.classes[: last.classes]), {"classes": last.classes}
 
 
-def last_sentences(place: Workspace, last: LastBuild, *, edited_ok: bool) -> tuple[tuple[Path, ...], dict[str, Any]]:
+def last_sentences(
+    workspace: Workspace, last: LastBuild, *, edited_ok: bool
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
     """Finds the sentence files of the last build, at the paths that the workspace remembers.
 
     Returns:
@@ -178,7 +180,7 @@ def last_sentences(place: Workspace, last: LastBuild, *, edited_ok: bool) -> tup
     """
     from dataset_tools.build.inputs import known_sentences
 
-    files = known_sentences(place)
+    files = known_sentences(workspace)
     if not edited_ok or not files or not all(path.exists() for path in files):
         files = last.sentences_among(files)
     if last.options.footage_sentences:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def classes(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     options: ClassOptions,
     footage: FootageOptions,
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Clips required per class.")] = 50,
@@ -65,17 +65,17 @@ def classes(
     if draft_from is not None:
         _draft(terminal, draft_from, footage.read_with, options.count, out, dry_run=dry_run)
         return
-    class_words = class_file_of(options.class_file, place, None if propose else options.count)
-    if footage.would_draw_standin(place):
+    class_words = class_file_of(options.class_file, workspace, None if propose else options.count)
+    if footage.would_draw_standin(workspace):
         raise InputError(
             "No footage is named, and this workspace has none",
-            where=place.root,
+            where=workspace.root,
             expected=f"--mpii DIR, --annotations FILE, --clips DIR, or {CORPUS_ENVIRONMENT}",
             next_step="name the footage; to count the classes of the synthetic corpus, render it first: "
             "fmn-data standin DIR, then fmn-data classes --mpii DIR",
         )
-    corpus = footage.corpus(class_words, place, terminal, DEFAULT_JOBS, dry_run=dry_run)
-    with source_cache(place, dry_run=dry_run) as cache:
+    corpus = footage.corpus(class_words, workspace, terminal, DEFAULT_JOBS, dry_run=dry_run)
+    with source_cache(workspace, dry_run=dry_run) as cache:
         corpus = with_opened_videos(corpus, cache, jobs=DEFAULT_JOBS, progress=terminal.progress)
     warn_synthetic(terminal, corpus.standin is not None)
     for note in corpus.notes:
@@ -108,12 +108,12 @@ def _check_given(
         InputError: there are some.
     """
     if out is not None and draft_from is None and propose is None:
-        place, file = (shlex.quote(str(path)) for path in (footage.own or "FILE", out))
+        source, file = (shlex.quote(str(path)) for path in (footage.own or "FILE", out))
         raise InputError(
             "--out names a class file, but none is drafted or proposed",
             where=out,
             expected="--from, or --propose",
-            next_step=f"draft one with: fmn-data classes --from {place} --out {file}; or leave --out out",
+            next_step=f"draft one with: fmn-data classes --from {source} --out {file}; or leave --out out",
         )
     main = "--propose"
     given: dict[str, object] = {"--classes": options.count if propose is not None else None}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def clean(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,7 +41,7 @@ def clean(
     """
     from dataset_tools.build.unnamed_files import KINDS, remove_unnamed, unnamed_files
 
-    found = unnamed_files(place, kind or ())
+    found = unnamed_files(workspace, kind or ())
     counts = _counts(found)
     for name, (files, size_bytes) in counts.items():
         terminal.say(
@@ -50,7 +50,7 @@ def clean(
     if not dry_run and found:
         if not yes:
             _ask(terminal, len(found))
-        found = remove_unnamed(place, kind or (), progress=terminal.progress)
+        found = remove_unnamed(workspace, kind or (), progress=terminal.progress)
         counts = _counts(found)
     size_bytes = sum(size for _, size in counts.values())
     would = " would be removed" if dry_run else " removed"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +18,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.corpora.mpii.mpii_download import DownloadSummary
 
 
@@ -23,16 +26,51 @@ _SHOWN_FILES = 20
 
 
 class PartOption(StrEnum):
-    """Parts of the data set that can be downloaded separately."""
+    """Parts of the data set that can be downloaded separately; an enumeration, since Typer takes no list of Literal."""
 
     annotations = "annotations"
     videos = "videos"
     sentences = "sentences"
 
 
+@dataclass(frozen=True)
+class VideoOptions:
+    """Videos to download: all, or those that a build with the same options needs."""
+
+    videos: Annotated[
+        Literal["all", "needed"],
+        typer.Option(
+            "--videos", help="Download all videos as one archive, or only those that a build with these options needs."
+        ),
+    ] = "all"
+    per_class: Annotated[
+        int, typer.Option("--per-class", min=1, help="With --videos needed: maximum number of clips per class.")
+    ] = 50
+    shortfall: Annotated[
+        Literal["accept", "windows", "stop"], typer.Option(help="With --videos needed: as for fmn-data build.")
+    ] = "accept"
+    seed: SeedOption = 0
+
+    def needed(self, folder: Path, class_file: ClassFile) -> tuple[str, ...]:
+        """Returns the names of the videos that a build needs; requires the annotations in ``folder``."""
+        from dataset_tools.build.needed_videos import needed_videos
+        from dataset_tools.build_record import BuildOptions
+
+        options = BuildOptions(per_class=self.per_class, shortfall=self.shortfall, seed=self.seed)
+        return needed_videos(folder, class_file, options)
+
+    def build_arguments(self, classes: ClassOptions) -> list[str]:
+        """Returns the options of a build that uses the downloaded videos, as arguments."""
+        options: dict[str, object] = {"--classes": 20}
+        if self.videos == "needed":  # the videos of other options are not there
+            options = {"--classes": classes.count, "--class-file": classes.class_file, "--per-class": self.per_class}
+            options |= {"--shortfall": self.shortfall, "--seed": self.seed}
+        return [str(word) for option, value in options.items() if value is not None for word in (option, value)]
+
+
 def download(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     folder: Annotated[Path, typer.Argument(help="Folder for the data set.", file_okay=False)] = Path("mpii-cooking-2"),
     accept_licence: Annotated[
@@ -42,19 +80,8 @@ def download(
         list[PartOption] | None,
         typer.Option("--only", help="Download only this part. Repeatable."),
     ] = None,
-    videos: Annotated[
-        Literal["all", "needed"],
-        typer.Option(
-            "--videos", help="Download all videos as one archive, or only those that a build with these options needs."
-        ),
-    ] = "all",
-    per_class: Annotated[
-        int, typer.Option("--per-class", min=1, help="With --videos needed: maximum number of clips per class.")
-    ] = 50,
-    shortfall: Annotated[
-        Literal["accept", "windows", "stop"], typer.Option(help="With --videos needed: as for fmn-data build.")
-    ] = "accept",
-    seed: SeedOption = 0,
+    *,
+    wanted: VideoOptions,
     home: Annotated[str | None, typer.Option("--home", help="Base URL of a mirror of the data set.")] = None,
     verify_hashes: Annotated[
         bool,
@@ -69,38 +96,43 @@ def download(
     from dataset_tools.corpora.mpii.mpii_corpus import MAT_NAME
     from dataset_tools.corpora.mpii.mpii_download import HOME, download_corpus
 
+    get = partial(
+        download_corpus,
+        folder,
+        accept_licence=accept_licence,
+        home=HOME if home is None else home.rstrip("/") + "/",
+        hash_again=verify_hashes,
+        dry_run=dry_run,
+        progress=terminal.progress,
+    )
     parts = {part.value for part in only or PartOption}
     videos_known = True
-
-    def get(parts: set[str], names: tuple[str, ...] | None = None) -> DownloadSummary:
-        return download_corpus(
-            folder,
-            accept_licence=accept_licence,
-            parts=parts,
-            videos=names,
-            home=HOME if home is None else home.rstrip("/") + "/",
-            hash_again=verify_hashes,
-            dry_run=dry_run,
-            progress=terminal.progress,
-        )
-
-    if videos == "needed" and "videos" in parts:
-        from dataset_tools.build.needed_videos import needed_videos
-        from dataset_tools.build_record import BuildOptions
-
-        class_file = classes.load(place)
-        summary = get((parts - {"videos"}) | {"annotations"})
+    if wanted.videos == "needed" and "videos" in parts:
+        class_file = classes.load(workspace)
+        summary = get(parts=(parts - {"videos"}) | {"annotations"})
         videos_known = not dry_run or MAT_NAME not in summary.fetched
         if videos_known:
-            options = BuildOptions(per_class=per_class, shortfall=shortfall, seed=seed)
-            names = needed_videos(folder, class_file, options)
+            names = wanted.needed(folder, class_file)
             terminal.say(f"  {count_of(len(names), 'video is', 'videos are')} needed")
-            summary = summary.and_then(get({"videos"}, names))
+            summary = summary.and_then(get(parts={"videos"}, videos=names))
     else:
-        summary = get(parts)
+        summary = get(parts=parts)
     if dry_run:
         _show_plan(terminal, summary, folder, videos_known=videos_known)
         return
+    _show_download(terminal, summary, folder)
+    if summary.refused:
+        refused = ", ".join(first_of(summary.refused, 5))
+        raise InputError(
+            f"The server does not provide {count_of(len(summary.refused), 'video')}: {refused}",
+            where=home or HOME,
+            expected="each video at its URL",
+            next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
+        )
+    terminal.next("fmn-data build", *wanted.build_arguments(classes), "--mpii", folder)
+
+
+def _show_download(terminal: Terminal, summary: DownloadSummary, folder: Path) -> None:
     terminal.closing(
         "download", f"{count_of(len(summary.fetched), 'file')} fetched, {len(summary.files)} known", folder
     )
@@ -115,20 +147,6 @@ def download(
             "are in DOWNLOADS.json, and later downloads must match them"
         )
     terminal.result(summary.as_dict())
-    if summary.refused:
-        refused = ", ".join(first_of(summary.refused, 5))
-        raise InputError(
-            f"The server does not provide {count_of(len(summary.refused), 'video')}: {refused}",
-            where=home or HOME,
-            expected="each video at its URL",
-            next_step="run the command again; if it fails again, download the archive of all videos: --videos all",
-        )
-    chosen: dict[str, object] = {"--classes": 20}
-    if videos == "needed":  # the videos of other options are not there
-        chosen = {"--classes": classes.count, "--class-file": classes.class_file, "--per-class": per_class}
-        chosen |= {"--shortfall": shortfall, "--seed": seed}
-    given = [str(word) for option, value in chosen.items() if value is not None for word in (option, value)]
-    terminal.next("fmn-data build", *given, "--mpii", folder)
 
 
 def _show_plan(terminal: Terminal, summary: DownloadSummary, folder: Path, *, videos_known: bool) -> None:

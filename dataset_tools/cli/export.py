@@ -31,7 +31,7 @@ FromExportOption = Annotated[
 
 def export(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     format_name: Annotated[
         str,
         typer.Argument(
@@ -71,7 +71,7 @@ def export(
     from dataset_tools.exports.waiting_decisions import decisions_on
 
     summary = export_dataset(
-        place,
+        workspace,
         format_name,
         folder,
         options=FormatOptions(shard_bytes=_bytes(shard_size)),
@@ -102,7 +102,7 @@ def export(
 
 def build_from_export(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     folder: Path,
     footage: FootageOptions,
     sentences: Sequence[Path],
@@ -114,7 +114,7 @@ def build_from_export(
 
     Args:
         terminal: for output.
-        place: workspace to build in.
+        workspace: workspace to build in.
         folder: folder of the export.
         footage: location of the footage.
         sentences: candidates for the sentence files that were used.
@@ -123,9 +123,9 @@ def build_from_export(
     """
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
 
-    rebuild = open_rebuild(folder, place)
+    rebuild = open_rebuild(folder, workspace)
     rebuild.last.check_sentences(sentences)
-    if footage.source(place) is None:
+    if footage.source(workspace) is None:
         raise InputError(
             "The location of the footage is missing",
             where="--from-export",
@@ -133,15 +133,15 @@ def build_from_export(
             next_step="add --mpii DIR, or --annotations FILE for your own footage",
         )
     recorded = Recorded(rebuild.last.annotation_options, "export")
-    corpus = footage.corpus(rebuild.classes, place, terminal, jobs, dry_run=dry_run, recorded=recorded)
+    corpus = footage.corpus(rebuild.classes, workspace, terminal, jobs, dry_run=dry_run, recorded=recorded)
     files = [*sentences, *own_sentences(corpus)]
-    summary = rebuild_dataset(place, corpus, rebuild, files, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
+    summary = rebuild_dataset(workspace, corpus, rebuild, files, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)
     would, would_be = (" would be cut", " would be in the data set") if dry_run else ("", "")
-    terminal.closing("clips", f"{summary.build.clips}{would}", place.clips)
-    terminal.closing("speak", f"{count_of(summary.build.utterances, 'utterance')}{would_be}", place.speech)
+    terminal.closing("clips", f"{summary.build.clips}{would}", workspace.clips)
+    terminal.closing("speak", f"{count_of(summary.build.utterances, 'utterance')}{would_be}", workspace.speech)
     if not dry_run:
-        terminal.closing("pairs", f"{summary.pairs}", place.manifests)
+        terminal.closing("pairs", f"{summary.pairs}", workspace.manifests)
     if summary.missing:
         terminal.warn(
             f"{count_of(summary.missing, 'recorded utterance is', 'recorded utterances are')} not in the "

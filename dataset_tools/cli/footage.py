@@ -112,7 +112,7 @@ class FootageOptions:
 
         return ListOptions(self.format, self.tier, self.frame_base, self.fps, self.person)
 
-    def source(self, place: Workspace) -> Footage | None:
+    def source(self, workspace: Workspace) -> Footage | None:
         """Returns the footage of the options, else the workspace's, else the environment's; None: the synthetic corpus.
 
         Raises:
@@ -149,23 +149,23 @@ class FootageOptions:
         if self.own is not None:
             videos = None if self.videos is None else str(self.videos)
             named = Footage("annotations", str(self.own), videos, read_with)
-            source: Footage | None = with_remembered_options(place, named)
+            source: Footage | None = with_remembered_options(workspace, named)
         elif self.mpii is not None:
             source = Footage("mpii", str(self.mpii))
         else:
-            source = known_footage(place, Path(corpus_root) if corpus_root else None)
+            source = known_footage(workspace, Path(corpus_root) if corpus_root else None)
         return replace(source, read_with=read_with) if source is not None and self.forget_options else source
 
-    def would_draw_standin(self, place: Workspace) -> bool:
+    def would_draw_standin(self, workspace: Workspace) -> bool:
         """Whether `corpus` would render the synthetic corpus: no footage is named or known, and none was rendered."""
         from dataset_tools.build.inputs import drawn_standin
 
-        return self.source(place) is None and not drawn_standin(place).is_dir()
+        return self.source(workspace) is None and not drawn_standin(workspace).is_dir()
 
     def corpus(
         self,
         classes: ClassFile,
-        place: Workspace,
+        workspace: Workspace,
         terminal: Terminal,
         jobs: int,
         *,
@@ -177,7 +177,7 @@ class FootageOptions:
 
         Args:
             classes: class file whose words the annotations use.
-            place: the workspace.
+            workspace: the workspace.
             terminal: for output.
             jobs: number of processes.
             dry_run: whether nothing may be written.
@@ -190,13 +190,13 @@ class FootageOptions:
         from dataset_tools.build.inputs import Footage, completed, recorded_options
         from dataset_tools.corpora.mpii.mpii_corpus import open_corpus
 
-        source = self.source(place)
+        source = self.source(workspace)
         if source is not None and self.own is None and self.mpii is None:
             terminal.say(f"  footage: {source.path}")
         if source is None or source.kind != "annotations":
             say_inherited(terminal, kept)
             return open_corpus(
-                _rendered_standin(place, terminal, jobs, dry_run=dry_run) if source is None else Path(source.path)
+                _rendered_standin(workspace, terminal, jobs, dry_run=dry_run) if source is None else Path(source.path)
             )
         from dataset_tools.build.opened_videos import source_cache
         from dataset_tools.corpora.annotations.own_footage import open_own_footage
@@ -210,7 +210,7 @@ class FootageOptions:
         if videos is not None:
             terminal.say(f"  videos: {source.videos}")
         say_inherited(terminal, [*inherited.values(), *kept], of)
-        cache = terminal.cleanup.enter_context(source_cache(place, dry_run=dry_run))
+        cache = terminal.cleanup.enter_context(source_cache(workspace, dry_run=dry_run))
         with _explaining_inherited(inherited, of):
             return open_own_footage(
                 Path(source.path),
@@ -264,12 +264,12 @@ def _explaining_inherited(inherited: Mapping[str, str], of: str) -> Iterator[Non
         ) from error
 
 
-def _rendered_standin(place: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
+def _rendered_standin(workspace: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:
     """Renders the missing parts of the synthetic corpus in the workspace's cache, and returns its folder."""
     from dataset_tools.build.inputs import drawn_standin
     from dataset_tools.corpora.standin.standin_corpus import write_standin
 
-    root = drawn_standin(place)
+    root = drawn_standin(workspace)
     if dry_run:
         return root
     terminal.warn(f"no --mpii and no {CORPUS_ENVIRONMENT}: using the synthetic (stand-in) corpus → {root}")

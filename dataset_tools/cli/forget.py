@@ -29,19 +29,19 @@ _LINKS = {
 }
 
 
-def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
+def forget(terminal: Terminal, workspace: Workspace, name: str, *, yes: bool, dry_run: bool) -> None:
     """Runs the command."""
     from dataset_tools.speech.recordings.voice_names import different_names
     from dataset_tools.withdrawal.forgetting import find_traces, forget_voice
     from dataset_tools.withdrawal.linked_files import linked_files, shown_path
     from dataset_tools.withdrawal.recorded_voice import find_voice
-    from dataset_tools.withdrawal.remains import own_files, shown_tasks, sizes_of
+    from dataset_tools.withdrawal.remaining_data import own_files, shown_tasks, sizes_of
     from dataset_tools.withdrawal.trained_runs import linked_runs
 
-    voice = find_voice(place, name)
-    traces = find_traces(place, voice)
-    sizes, runs, tasks = sizes_of(place, voice), linked_runs(place, voice), shown_tasks(place, voice)
-    linked = linked_files(place, voice, traces)
+    voice = find_voice(workspace, name)
+    traces = find_traces(workspace, voice)
+    sizes, runs, tasks = sizes_of(workspace, voice), linked_runs(workspace, voice), shown_tasks(workspace, voice)
+    linked = linked_files(workspace, voice, traces)
     _show_traces(terminal, voice.name, traces)
     names = different_names(voice.written - {voice.name}).values()
     if len(names) > 1:
@@ -50,14 +50,14 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
     if not dry_run:
         if not yes:
             _ask(terminal, voice.name)
-        voice = forget_voice(place, voice, progress=terminal.progress)
+        voice = forget_voice(workspace, voice, progress=terminal.progress)
     files, rows = sum(trace.files for trace in traces), sum(trace.rows for trace in traces)
     would = "would be removed" if dry_run else "removed"
     removed = f"{count_of(files, 'file')} and {count_of(rows, 'row')}"
-    terminal.closing("forget", f"{voice.name}: {removed} {would}", place.root)
+    terminal.closing("forget", f"{voice.name}: {removed} {would}", workspace.root)
     to_remove = {name for trace in traces for name in (trace.where, *trace.paths)} if dry_run else set()
-    targets = {shown_path(place, path) for path in linked if path.exists()}
-    left = sorted({*own_files(place, voice, sizes), *targets} - to_remove)
+    targets = {shown_path(workspace, path) for path in linked if path.exists()}
+    left = sorted({*own_files(workspace, voice, sizes), *targets} - to_remove)
     _show_rest(terminal, runs, tasks, left)
     terminal.result(
         {
@@ -73,7 +73,7 @@ def forget(terminal: Terminal, place: Workspace, name: str, *, yes: bool, dry_ru
         }
     )
     if not dry_run:
-        of = workspace_option(place.root)
+        of = workspace_option(workspace.root)
         terminal.next(f"fmn-data speech synthesize{of} to fill the gaps, then fmn-data pairs{of}")
 
 

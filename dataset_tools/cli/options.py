@@ -47,8 +47,8 @@ class ClassOptions:
     ] = None
     class_file: ClassFileOption = None
 
-    def load(self, place: Workspace) -> ClassFile:
-        return class_file_of(self.class_file, place, self.count)
+    def load(self, workspace: Workspace) -> ClassFile:
+        return class_file_of(self.class_file, workspace, self.count)
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class ExecutionOptions:
     engine: EngineOption = "local"
     address: AddressOption = None
 
-    def place(self, place: Workspace) -> Workspace:
+    def resolved(self, workspace: Workspace) -> Workspace:
         """Returns the workspace under a path that is valid on every machine of the cluster."""
-        return Workspace(place.root.resolve()) if self.engine == "ray" else place
+        return Workspace(workspace.root.resolve()) if self.engine == "ray" else workspace
 
     def running(self) -> AbstractContextManager[None]:
         """Returns the context manager in which a build runs."""
@@ -115,12 +115,12 @@ def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
     return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
-def class_file_of(path: Path | None, place: Workspace, count: int | None = None) -> ClassFile:
+def class_file_of(path: Path | None, workspace: Workspace, count: int | None = None) -> ClassFile:
     """Loads the class file given, else that of the last build, else the workspace's own, else the shipped one."""
     from dataset_tools.build.inputs import known_class_file
     from dataset_tools.classes.reader import load_classes
 
-    return load_classes(path or known_class_file(place), count)
+    return load_classes(path or known_class_file(workspace), count)
 
 
 def warn_synthetic(terminal: Terminal, is_synthetic: bool) -> None:

@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 
 def report(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for the report (default: report/ in the workspace).", file_okay=False),
@@ -32,9 +32,9 @@ def report(
     from dataset_tools.build.inputs import is_class_file_of_build
     from dataset_tools.report.page import write_report
 
-    classes = class_file_of(class_file, place)
-    summary = write_report(place, classes, out, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
-    if not is_class_file_of_build(place, classes):
+    classes = class_file_of(class_file, workspace)
+    summary = write_report(workspace, classes, out, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
+    if not is_class_file_of_build(workspace, classes):
         terminal.warn(f"the data set was built with another class file than {classes.path}, or another version of it")
     warn_synthetic(terminal, summary.is_standin)
     shown = f"{count_of(summary.clips, 'clip')}, {count_of(summary.utterances, 'utterance')}"

@@ -38,7 +38,7 @@ speech_app = CommandLine(help="Synthesize, import or record spoken descriptions.
 @speech_app.command("synthesize")
 def speech_synthesize(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     synthesis: SynthesisOptions,
     no_sentences: Annotated[
@@ -56,32 +56,32 @@ def speech_synthesize(
 
     Example: fmn-data speech synthesize --voices coqui:tts_models/en/vctk/vits
     """
-    from dataset_tools.build.speaking_again import synthesize_dataset
+    from dataset_tools.build.dataset_synthesis import synthesize_dataset
     from dataset_tools.speech.engines.registry import voice_licences
 
     check_sentence_options(synthesis, False if no_sentences else None)
-    last = None if forget_options else last_build_of(place, terminal)
+    last = None if forget_options else last_build_of(workspace, terminal)
     options, kept = speech_options(synthesis, last)
-    class_file, kept_classes = first_classes(place, classes, classes.load(place), last)
+    class_file, kept_classes = first_classes(workspace, classes, classes.load(workspace), last)
     kept |= kept_classes
     sentences = tuple(synthesis.sentences or ())
     if synthesis.sentences is None and not no_sentences and last is not None:
-        sentences, kept_sentences = last_sentences(place, last, edited_ok=False)
+        sentences, kept_sentences = last_sentences(workspace, last, edited_ok=False)
         kept |= kept_sentences
     say_inherited(terminal, as_typed(kept))
     options = replace(options, sentences=sentences)
-    summary = synthesize_dataset(place, class_file, options, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
+    summary = synthesize_dataset(workspace, class_file, options, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     for message in summary.notes:
         terminal.warn(message)
     for licence in voice_licences(options.engine):
         terminal.say(f"  {licence}")
-    _show_speech(terminal, "speak", summary, place)
+    _show_speech(terminal, "speak", summary, workspace)
 
 
 @speech_app.command("import")
 def speech_import(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     source: Annotated[
         Path,
@@ -122,11 +122,11 @@ def speech_import(
 
     assumed = SpeechOptions()
     if language is None:
-        assumed, _ = speech_options(SynthesisOptions(), last_build_of(place, terminal))
+        assumed, _ = speech_options(SynthesisOptions(), last_build_of(workspace, terminal))
     summary = import_dataset(
-        place,
+        workspace,
         source,
-        classes.load(place),
+        classes.load(workspace),
         ImportOptions(language, assumed.language, licence, tuple(renewed or ())),
         retry_died=retry,
         dry_run=dry_run,
@@ -136,14 +136,14 @@ def speech_import(
     for message in (*summary.mismatches, *summary.notes):
         terminal.warn(message)
     if summary.added and not dry_run:
-        _check_imported(terminal, place, jobs)
-    _show_speech(terminal, "import", summary, place)
+        _check_imported(terminal, workspace, jobs)
+    _show_speech(terminal, "import", summary, workspace)
 
 
 @speech_app.command("check")
 def speech_check(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Check synthesized utterances, too.")] = False,
     jobs: JobsOption = DEFAULT_JOBS,
     dry_run: DryRunOption = False,
@@ -154,8 +154,10 @@ def speech_check(
     """
     from dataset_tools.speech.transcripts import check_transcripts
 
-    summary = check_transcripts(place, recorded=not synthesized, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
-    _show_check(terminal, summary, place)
+    summary = check_transcripts(
+        workspace, recorded=not synthesized, jobs=jobs, dry_run=dry_run, progress=terminal.progress
+    )
+    _show_check(terminal, summary, workspace)
     terminal.result(summary.as_dict())
     terminal.some_failed(
         len(summary.failures), "fix those files, then run fmn-data speech check again", reasons="the reasons are above"
@@ -165,7 +167,7 @@ def speech_check(
 @speech_app.command("voices")
 def speech_voices(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     synthesized: Annotated[bool, typer.Option("--synthesized", help="Compare synthesized voices, too.")] = False,
 ) -> None:
     """Compare voices and list pairs that may be the same person (needs the package resemblyzer).
@@ -174,7 +176,7 @@ def speech_voices(
     """
     from dataset_tools.speech.speaker_similarity import compare_voices
 
-    summary = compare_voices(place, synthesized=synthesized, progress=terminal.progress)
+    summary = compare_voices(workspace, synthesized=synthesized, progress=terminal.progress)
     for one, other, similarity in summary.alike:
         terminal.warn(f"{one} and {other} are as similar as recordings of one speaker ({similarity:.2f}): same person?")
     for voice, reason in summary.skipped.items():
@@ -184,26 +186,26 @@ def speech_voices(
     numbers = summary.as_dict()
     similarities = f"within a voice {numbers['within']:.2f}, between voices {numbers['between']:.2f} (1: identical)"
     voices = count_of(numbers["voices"], "voice")
-    terminal.closing("voices", f"{voices} compared; similarity {similarities}", place.manifests)
+    terminal.closing("voices", f"{voices} compared; similarity {similarities}", workspace.manifests)
     terminal.result(numbers)
     terminal.some_failed(
         len(summary.failures), "fix those files, then run fmn-data speech voices again", reasons="the reasons are above"
     )
 
 
-def _check_imported(terminal: Terminal, place: Workspace, jobs: int) -> None:
+def _check_imported(terminal: Terminal, workspace: Workspace, jobs: int) -> None:
     from dataset_tools.core.errors import InputError
     from dataset_tools.speech.transcripts import check_transcripts
 
     try:
-        summary = check_transcripts(place, jobs=jobs, progress=terminal.progress)
+        summary = check_transcripts(workspace, jobs=jobs, progress=terminal.progress)
     except InputError as error:
         terminal.say(f"  transcripts were not checked: {error.next_step}")
         return
-    _show_check(terminal, summary, place)
+    _show_check(terminal, summary, workspace)
 
 
-def _show_check(terminal: Terminal, summary: TranscriptSummary, place: Workspace) -> None:
+def _show_check(terminal: Terminal, summary: TranscriptSummary, workspace: Workspace) -> None:
     doubtful = [row for row in summary.rows if row.warning is not None]
     for row in doubtful:
         terminal.warn(f"{row.id}: {row.warning} ({row.text})")
@@ -213,13 +215,13 @@ def _show_check(terminal: Terminal, summary: TranscriptSummary, place: Workspace
         terminal.warn(f"{name}: {error.found}")
     text = f"{count_of(len(summary.rows), 'utterance')}, {len(doubtful)} may not match their sentence"
     text += f"; {summary.to_check} more would be checked" if summary.dry_run else ""
-    terminal.closing("check", text, place.manifests / "transcripts.jsonl")
+    terminal.closing("check", text, workspace.manifests / "transcripts.jsonl")
 
 
 @speech_app.command("record")
 def speech_record(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     classes: ClassOptions,
     where: AddressOptions,
     consent: Annotated[
@@ -245,14 +247,14 @@ def speech_record(
     from dataset_tools.speech.sentences.clip_sentences import notes_on_language
 
     text = CONSENT if consent is None else read_consent_text(consent)
-    last = last_build_of(place, terminal)
+    last = last_build_of(workspace, terminal)
     options, kept = speech_options(SynthesisOptions(language=language), last)
     if "language" in kept:
         terminal.say(f"  as in the last build: --language {options.language}")
-    sentences = _sentences_of_build(place, last, terminal)
+    sentences = _sentences_of_build(workspace, last, terminal)
     booth = Booth(
-        place,
-        classes.load(place),
+        workspace,
+        classes.load(workspace),
         language=options.language,
         sentences=sentences,
         licence=licence,
@@ -268,19 +270,19 @@ def speech_record(
     serve_booth(booth, where.address(), announce=announce)
     done = len(booth.recorded())
     progress = f"{count_of(done - before, 'sentence')} recorded now, {done} of {len(booth.lines)} in total"
-    terminal.closing("record", progress, place.recordings)
+    terminal.closing("record", progress, workspace.recordings)
     skips = dict(booth.skips.counts)
     if skips:
         reasons = ", ".join(f"{number} × {reason}" for reason, number in sorted(skips.items()))
         terminal.say(f"  skipped: {reasons}; the sentences are in annotations/skips.jsonl")
     terminal.result({"recorded": done, "now": done - before, "sentences": len(booth.lines), "skipped": skips})
-    terminal.next(f"fmn-data pairs{workspace_option(place.root)}")
+    terminal.next(f"fmn-data pairs{workspace_option(workspace.root)}")
 
 
 @speech_app.command("forget")
 def speech_forget(
     terminal: Terminal,
-    place: Workspace,
+    workspace: Workspace,
     voice: Annotated[
         str, typer.Argument(help="Voice of the speaker who withdraws, as in the report, or the name as written.")
     ],
@@ -293,10 +295,10 @@ def speech_forget(
     """
     from dataset_tools.cli.forget import forget
 
-    forget(terminal, place, voice, yes=yes, dry_run=dry_run)
+    forget(terminal, workspace, voice, yes=yes, dry_run=dry_run)
 
 
-def _sentences_of_build(place: Workspace, last: LastBuild | None, terminal: Terminal) -> SentenceSpans | None:
+def _sentences_of_build(workspace: Workspace, last: LastBuild | None, terminal: Terminal) -> SentenceSpans | None:
     """Reads the sentence files of the last build; warns if they are not there anymore."""
     from dataset_tools.core.errors import InputError
     from dataset_tools.corpora.sentence_files import read_sentences
@@ -304,14 +306,14 @@ def _sentences_of_build(place: Workspace, last: LastBuild | None, terminal: Term
     if last is None:
         return None
     try:
-        files, _ = last_sentences(place, last, edited_ok=True)
+        files, _ = last_sentences(workspace, last, edited_ok=True)
         return read_sentences(files) if files else None
     except InputError as error:
         terminal.warn(f"{error.found} ({error.where}): clips without a sentence get a generated one")
         return None
 
 
-def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: Workspace) -> None:
+def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, workspace: Workspace) -> None:
     if stage == "import":
         is_new, are_new = ("would be", "would be") if summary.dry_run else ("is", "are")
         new = count_of(summary.added, f"recording {is_new}", f"recordings {are_new}")
@@ -332,10 +334,10 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
     elif summary.dry_run:
         made = count_of(summary.to_make, "file")
         terminal.closing(
-            stage, f"{utterances}, {summary.recorded} of them recorded; {made} would be made", place.speech
+            stage, f"{utterances}, {summary.recorded} of them recorded; {made} would be made", workspace.speech
         )
     else:
-        terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", place.speech)
+        terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", workspace.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
@@ -344,5 +346,5 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, place: 
         terminal.some_failed(left, then, reasons="the reasons are above")
     else:
         terminal.some_failed(
-            len(summary.failures), f"fmn-data retry{workspace_option(place.root)} tries just those again"
+            len(summary.failures), f"fmn-data retry{workspace_option(workspace.root)} tries just those again"
         )

@@ -5,7 +5,7 @@ A command is a function that takes a `Terminal` first, then what it needs; it de
     app = CommandLine(name="fmn-data", help="…")
 
     @app.command()
-    def verify(terminal: Terminal, place: Workspace, jobs: JobsOption = DEFAULT_JOBS) -> None:
+    def verify(terminal: Terminal, workspace: Workspace, jobs: JobsOption = DEFAULT_JOBS) -> None:
         ...
 
 The app adds ``--json``, ``--verbose`` and ``--debug`` and runs the function within `command_context`. A parameter of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -17,6 +18,9 @@ FORMATS = (
     "vc1,webm,wtv,yuv4mpegpipe"
 )
 """FFmpeg's names of these formats."""
+
+FORMATS_WITHOUT_ASPECT = frozenset({"h264", "hevc", "m4v", "mpeg", "mpegts", "mpegvideo"})
+"""Formats, by FFmpeg's names, that leave the pixel aspect ratio to the coded stream."""
 
 _BYTES_KEPT_SINCE = 19
 ANY_METADATA: dict[str, Any] = (
@@ -53,3 +57,12 @@ def is_cover_art(stream: Any) -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def pixel_aspect(container: Any, stream: Any) -> Fraction:
+    """Width / height of the pixels of a video stream, as of the frame that was decoded last; 1 if it is not stated.
+
+    Broadcasts change from 4:3 to 16:9. If the container states no pixel aspect ratio, that of the decoder is current.
+    """
+    states_none = container.format.name in FORMATS_WITHOUT_ASPECT
+    return (stream.codec_context if states_none else stream).sample_aspect_ratio or Fraction(1)

@@ -40,7 +40,7 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
         server: address of the server, or None if the row comes from an export file.
         project, task, annotation: their ids on that server.
         created: creation time of the annotation, UTC. With ``annotation``, it identifies it across servers.
-        look: number of times that the clip was sent to annotators, from 1.
+        review_round: number of times that the clip was sent to annotators, from 1 ("look" in the file).
     """
 
     server: str | None
@@ -48,7 +48,7 @@ class LabelStudioIds(msgspec.Struct, frozen=True, kw_only=True):
     task: int
     annotation: int
     created: str
-    look: int = 1
+    review_round: int = msgspec.field(default=1, name="look")
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

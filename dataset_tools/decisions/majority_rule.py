@@ -81,7 +81,7 @@ def votes_by_item(rows: Iterable[ReviewRow], item: Literal["clip", "utterance"])
             usable[row.id].append(row)
     votes = {}
     for item_id, group in usable.items():
-        newest = _content(max(group, key=lambda row: (row.label_studio.look, _age(row))))
+        newest = _content(max(group, key=lambda row: (row.label_studio.review_round, _age(row))))
         votes[item_id] = {row.annotator: row for row in group if _content(row) == newest}
     return votes
 

@@ -24,7 +24,7 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.exports.recipe import COMPARED, FOLDER, Recipe, read_recipe
 from dataset_tools.last_build import LastBuild, read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.recordings.recording_rows import read_recordings
 
@@ -152,8 +152,8 @@ def rebuild_dataset(
     classes = _with_files(workspace, rebuild)
     built = build_dataset(workspace, corpus, classes, options, jobs=jobs, progress=progress)
     split = rebuild.recipe.split
-    dealt = PairOptions(split=split.split, test_share=split.test_share, seed=split.seed, reviewed=split.reviewed)
-    pairs = make_pairs(workspace, classes, dealt, progress=progress)
+    pair_options = PairOptions(split=split.split, test_share=split.test_share, seed=split.seed, reviewed=split.reviewed)
+    pairs = make_pairs(workspace, classes, pair_options, progress=progress)
     differences = tuple(_differences(workspace, rebuild))
     return RebuildSummary(built, pairs.pairs, differences, rebuild.recipe.missing)
 

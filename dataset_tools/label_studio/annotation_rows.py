@@ -60,7 +60,7 @@ def _rows_of_annotation(
             task=task.id,
             annotation=annotation.id,
             created=utc(annotation.created_at),
-            look=data.look or 1,
+            review_round=data.review_round or 1,
         ),
     }
     skipped = bool(annotation.was_cancelled)

@@ -28,7 +28,7 @@ class TaskData(msgspec.Struct, frozen=True, kw_only=True):
     source_sha256: Sha256 | None = None
     utterance_id: FileName | None = None
     utterance_sha256: Sha256 | None = None
-    look: int | None = None
+    review_round: int | None = msgspec.field(default=None, name="look")
 
     def __post_init__(self) -> None:
         if self.source_frames is not None and len(self.source_frames) != self.frames:

@@ -145,8 +145,8 @@ def push(
         project=project.id if project else None,
         title=project.title if project else options.project or default_title(workspace),
         address=f"{url.rstrip('/')}/projects/{project.id}/data" if project else url,
-        created=sum(task.look == 1 for task in plan.create),
-        again=sum(task.look > 1 for task in plan.create),
+        created=sum(task.review_round == 1 for task in plan.create),
+        again=sum(task.review_round > 1 for task in plan.create),
         updated=len(plan.update),
         unchanged=plan.unchanged,
         decided=plan.decided,
@@ -178,7 +178,7 @@ def _plan(
         present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
         settled=decisions.__contains__,
         pulled=lambda task_ids: _pulled(client, url, project, reviews, task_ids) if project else (),
-        last_look={row.id: row.label_studio.look for row in reviews if row.item == "clip"},
+        last_round={row.id: row.label_studio.review_round for row in reviews if row.item == "clip"},
         undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
         once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )
@@ -221,7 +221,7 @@ def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
                 yield PresentTask(
                     id=task.id,
                     clip_id=data["clip_id"],
-                    look=data.get("look") or 1,
+                    review_round=data.get("look") or 1,
                     data=data,
                     worked_on=bool(task.total_annotations or task.cancelled_annotations or task.draft_exists),
                     wanted_annotators=task.overlap or 1,

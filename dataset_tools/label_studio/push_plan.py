@@ -16,14 +16,14 @@ class PresentTask:
     """A task on the server.
 
     Attributes:
-        id: its id on the server. clip_id, look: what it shows, see `Task`.
+        id: its id on the server. clip_id, review_round: what it shows, see `Task`.
         data: its fields. worked_on: whether it has an annotation, a skip or a draft.
         wanted_annotators: number of annotators who have to decide before Label Studio considers the task completed.
     """
 
     id: int
     clip_id: str
-    look: int
+    review_round: int
     data: Mapping[str, Any]
     worked_on: bool
     wanted_annotators: int = 1
@@ -58,7 +58,7 @@ def plan_push(
     *,
     settled: Callable[[str], bool],
     pulled: Callable[[Collection[int]], Collection[int]],
-    last_look: Mapping[str, int],
+    last_round: Mapping[str, int],
     undecided: Mapping[str, int] = MappingProxyType({}),
     once_more: bool = False,
 ) -> PushPlan:
@@ -69,19 +69,19 @@ def plan_push(
         present: all tasks of the project.
         settled: whether the clip with an id has a decision on its current content.
         pulled: returns those of some tasks, by id, all of whose decisions were pulled.
-        last_look: number of times that a clip was shown, by clip id, according to the decisions.
+        last_round: number of times that a clip was shown, by clip id, according to the decisions.
         undecided: clips that need one more annotator, with the number of annotators who decided.
         once_more: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
-    looks: dict[tuple[str, int], list[PresentTask]] = defaultdict(list)
+    rounds: dict[tuple[str, int], list[PresentTask]] = defaultdict(list)
     for one in present:
-        looks[one.clip_id, one.look].append(one)
-    for same in looks.values():
+        rounds[one.clip_id, one.review_round].append(one)
+    for same in rounds.values():
         kept, *duplicates = sorted(same, key=lambda one: (not one.worked_on, one.id))
         remove += [one.id for one in duplicates if not one.worked_on]
-        if kept.clip_id not in newest or newest[kept.clip_id].look < kept.look:
+        if kept.clip_id not in newest or newest[kept.clip_id].review_round < kept.review_round:
             newest[kept.clip_id] = kept
 
     reopen = [
@@ -98,15 +98,15 @@ def plan_push(
             if settled(task.clip_id) and not once_more:
                 decided += 1
             else:
-                create.append((None, _with_look(task, last_look.get(task.clip_id, 0) + 1)))
+                create.append((None, _with_round(task, last_round.get(task.clip_id, 0) + 1)))
             continue
-        wanted_now = _with_look(task, current.look)
+        wanted_now = _with_round(task, current.review_round)
         changed = {name for name, value in wanted_now.data.items() if current.data.get(name) != value}
         if current.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
             if settled(task.clip_id) and not once_more:
                 unchanged += 1
             else:
-                create.append((current.id, _with_look(task, current.look + 1)))
+                create.append((current.id, _with_round(task, current.review_round + 1)))
         elif changed.difference(PREFILL_FIELDS if current.worked_on else ()):
             update.append((current, wanted_now))
         else:
@@ -125,5 +125,5 @@ def plan_push(
     )
 
 
-def _with_look(task: Task, look: int) -> Task:
-    return replace(task, look=look, data={**task.data, "look": look})
+def _with_round(task: Task, review_round: int) -> Task:
+    return replace(task, review_round=review_round, data={**task.data, "look": review_round})

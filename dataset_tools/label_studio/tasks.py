@@ -56,14 +56,14 @@ class Task:
     """An expected task.
 
     Attributes:
-        clip_id: identifies the task together with ``look``, which counts from 1 how often the clip is shown.
+        clip_id: identifies the task together with ``review_round``, which counts from 1 how often the clip is shown.
         data: the task's fields, see `make_task`.
         prefill: prefilled results of the page.
         prediction: prefill by a model, if one is used.
     """
 
     clip_id: str
-    look: int
+    review_round: int
     data: Mapping[str, Any]
     prefill: Sequence[Mapping[str, Any]]
     prediction: Prediction | None = None
@@ -110,9 +110,8 @@ def make_task(
     controls: Mapping[str, str],
     address: Callable[[str], str],
     video: ShownVideo,
-    look: int = 1,
 ) -> Task:
-    """Returns the task that shows a clip.
+    """Returns the task that shows a clip for the first time.
 
     Args:
         clip: the clip.
@@ -121,7 +120,6 @@ def make_task(
         controls: the controls of the page, each with the name of its object; only those are prefilled.
         address: maps a path of the workspace to a URL.
         video: the video to show.
-        look: counts from 1 how often the clip is shown.
     """
     title = f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}"
     start, end = video.shown_range(clip.start_frame, clip.end_frame)
@@ -129,7 +127,7 @@ def make_task(
         title += f" (here {start}–{end}, what is darker is around it)"
     data: dict[str, Any] = {
         "clip_id": clip.id,
-        "look": look,
+        "look": 1,
         "title": title,
         "range": f"The clip is frames {start} to {end} here: what is kept lies within them.",
         "class": clip.class_id,
@@ -148,9 +146,7 @@ def make_task(
         "utterance_id": None if utterance is None else utterance.id,
         "utterance_sha256": None if utterance is None else utterance.sha256,
     }
-    return Task(
-        clip.id, look, data, [*prefilled_class(action_class, controls), *_prefilled_trim(clip, video, controls)]
-    )
+    return Task(clip.id, 1, data, [*prefilled_class(action_class, controls), *_prefilled_trim(clip, video, controls)])
 
 
 def prefilled_class(action_class: ActionClass, controls: Mapping[str, str]) -> list[dict[str, Any]]:

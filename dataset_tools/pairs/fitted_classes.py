@@ -16,7 +16,7 @@ from dataset_tools.pairs.same_content import Content
 from dataset_tools.pairs.sides import Sides
 
 Unit = tuple[str, str]  # group that must not cross a fold: kind and name
-Deal = Callable[[Mapping[Unit, int]], Sides]
+AssignItems = Callable[[Mapping[Unit, int]], Sides]  # by the folds of the units
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class FoldUnits:
         return [{unit for unit in units if folds.get(unit, VALIDATION_FOLD) == VALIDATION_FOLD} for units in every]
 
 
-def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> Sides:
-    """Returns the sides that ``deal`` makes of ``folds``, after moving classes that are only validated out of fold 0.
+def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], assign: AssignItems) -> Sides:
+    """Returns the sides that ``assign`` derives from ``folds``, once classes that are only validated left fold 0.
 
     The smallest unit with items of such a class moves to the next fold. If no validation items would be left, another
     unit replaces it in fold 0; if none can, the class stays there, unless no class at all would be trained on.
     """
-    sides = deal(folds)
+    sides = assign(folds)
     size = Counter(map(units.of_utterance, units.utterances))
     size.update(units.of_clip[row.id] for row in units.clips)
     given_up: set[str] = set()
@@ -75,7 +75,7 @@ def fit_every_class(units: FoldUnits, folds: Mapping[Unit, int], deal: Deal) -> 
         class_id = lacking[0]
         choices = units.holding(class_id, sides, folds)
         moved = min(choices, key=lambda choice: (sum(size[unit] for unit in choice), sorted(choice)))
-        found = _moved(units, folds, moved, deal, sides) if moved else None
+        found = _moved(units, folds, moved, assign, sides) if moved else None
         if found is None:
             given_up.add(class_id)
         else:
@@ -100,19 +100,19 @@ def _trained(units: FoldUnits, sides: Sides) -> set[str]:
 
 
 def _moved(
-    units: FoldUnits, folds: Mapping[Unit, int], moved: AbstractSet[Unit], deal: Deal, before: Sides
+    units: FoldUnits, folds: Mapping[Unit, int], moved: AbstractSet[Unit], assign: AssignItems, before: Sides
 ) -> tuple[Mapping[Unit, int], Sides] | None:
     """Folds after the move, and their sides; None if no validation items would be left."""
     after = {**folds, **dict.fromkeys(moved, VALIDATION_FOLD + 1)}
-    sides = deal(after)
+    sides = assign(after)
     if _validated(sides) >= _validated(before):
         return after, sides
     lacking = only_validated(units, before)
     for unit in sorted(unit for unit, fold in after.items() if fold != VALIDATION_FOLD and unit not in moved):
         swapped = {**after, unit: VALIDATION_FOLD}
-        dealt = deal(swapped)
-        if _validated(dealt) >= _validated(before) and only_validated(units, dealt) < lacking:
-            return swapped, dealt
+        assigned = assign(swapped)
+        if _validated(assigned) >= _validated(before) and only_validated(units, assigned) < lacking:
+            return swapped, assigned
     return None if _trained(units, before) else (after, sides)
 
 

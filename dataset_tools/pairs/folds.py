@@ -11,7 +11,7 @@ FOLDS = 5
 Group = TypeVar("Group", str, tuple[str, str])
 
 
-def deal_folds(order: Sequence[Group]) -> dict[Group, int]:
+def assign_folds(order: Sequence[Group]) -> dict[Group, int]:
     """Assigns a fold (0 to ``FOLDS`` - 1) to every group, round-robin; a group must not cross a fold.
 
     A single group is put outside fold 0: it would otherwise only be validated.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,8 +29,8 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs.dealing import PairOptions, dealer, pairs_of_class
 from dataset_tools.pairs.leak_check import find_leaks
+from dataset_tools.pairs.pair_assignment import AssignPair, PairOptions, pair_assignment, pairs_of_class
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, read_split, write_split
@@ -110,12 +110,12 @@ def _paired(
     clips_in, utterances_in = (Counter(row.class_id for row in rows) for rows in (clips, utterances))
     total = sum(count * utterances_in[class_id] for class_id, count in clips_in.items())
     counts: dict[str, int] = {side: sum(of_class[side] for of_class in expected.values()) for side in SPLIT_SIDES}
-    deal = dealer(clips, utterances, sides, options)
+    assign = pair_assignment(clips, utterances, sides, options)
 
     def side_rows(side: Side) -> Iterator[SplitPairRow]:
         for pair in pair_rows(clips, utterances):
-            dealt = deal(pair)
-            if dealt is None or dealt[0] != side:
+            assigned = assign(pair)
+            if assigned is None or assigned[0] != side:
                 continue
             yield SplitPairRow(
                 id=pair.id,
@@ -123,32 +123,20 @@ def _paired(
                 clip=clips_by_id[pair.clip],
                 utterance=utterances_by_id[pair.utterance],
                 split=side,
-                fold=dealt[1],
+                fold=assigned[1],
             )
 
-    def shown(stage: str, rows: Iterator[Any], expected: int) -> Iterator[Any]:
-        for number, row in enumerate(rows, start=1):
-            if number % 1000 == 0:
-                progress(stage, number, max(number, expected))
-            yield row
-        progress(stage, expected, expected)
-
-    merged = () if options.split == "pairs" else content.merged
     is_leaky = options.split == "pairs"
-    trained = _items_of(pair_rows(clips, utterances), deal) if is_leaky else _items_on(sides)
+    merged = () if is_leaky else content.merged
+    trained = _items_of(pair_rows(clips, utterances), assign) if is_leaky else _items_on(sides)
     moved = _moved_to_training(workspace, trained, is_leaky=is_leaky)
     if not dry_run:
-        clear_partial(workspace.manifests)
-        with partial_folder(workspace.manifests) as made:  # on a full disk, the earlier manifests are unchanged
-            write_rows(made / "pairs.jsonl", shown("pairs", pair_rows(clips, utterances), total))
-            write_rows(made / "train.jsonl", shown("train", side_rows("train"), counts["train"]))
-            write_rows(made / "test.jsonl", shown("test", side_rows("test"), counts["test"]))
-            write_split(made, _record(options, counts, sides, merged, read_withdrawals(workspace)))
-            for name in ("test.jsonl", SPLIT_FILE):  # a kill leaves no earlier test split beside new pairs
-                (workspace.manifests / name).unlink(missing_ok=True)
-            for name in ("pairs.jsonl", "train.jsonl", "test.jsonl", SPLIT_FILE):
-                (made / name).replace(workspace.manifests / name)
-    leaks = () if options.split == "pairs" else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
+        manifests: dict[str, Iterator[Any]] = {
+            "pairs": _reported("pairs", pair_rows(clips, utterances), total, progress),
+            **{side: _reported(side, side_rows(side), counts[side], progress) for side in SPLIT_SIDES},
+        }
+        _write(workspace, manifests, _record(options, counts, sides, merged, read_withdrawals(workspace)))
+    leaks = () if is_leaky else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
         train=counts["train"],
@@ -166,12 +154,32 @@ def _paired(
     )
 
 
-def _items_of(
-    pairs: Iterable[PairRow], deal: Callable[[PairRow], tuple[Side, int | None] | None]
-) -> Iterator[tuple[str, str]]:
+def _reported(stage: str, rows: Iterator[Any], count: int, progress: Progress) -> Iterator[Any]:
+    """Yields the rows of a manifest, and reports every thousandth."""
+    for number, row in enumerate(rows, start=1):
+        if number % 1000 == 0:
+            progress(stage, number, max(number, count))
+        yield row
+    progress(stage, count, count)
+
+
+def _write(workspace: Workspace, manifests: Mapping[str, Iterator[Any]], record: SplitRecord) -> None:
+    """Writes the manifests, by name, and the split record; on a full disk, the earlier ones are unchanged."""
+    clear_partial(workspace.manifests)
+    with partial_folder(workspace.manifests) as made:
+        for name, rows in manifests.items():
+            write_rows(made / f"{name}.jsonl", rows)
+        write_split(made, record)
+        for file in ("test.jsonl", SPLIT_FILE):  # a kill leaves no earlier test split beside new pairs
+            (workspace.manifests / file).unlink(missing_ok=True)
+        for file in (*(f"{name}.jsonl" for name in manifests), SPLIT_FILE):
+            (made / file).replace(workspace.manifests / file)
+
+
+def _items_of(pairs: Iterable[PairRow], assign: AssignPair) -> Iterator[tuple[str, str]]:
     """Yields kind and id of the items of each training pair: a split of pairs has no sides of items."""
     for pair in pairs:
-        if (dealt := deal(pair)) is not None and dealt[0] == "train":
+        if (assigned := assign(pair)) is not None and assigned[0] == "train":
             yield "clip", pair.clip
             yield "utterance", pair.utterance
 

@@ -20,7 +20,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.manifests import VALIDATION_FOLD, ClipRow, Side, UtteranceRow
 from dataset_tools.pairs.fitted_classes import FoldUnits, Unit, fit_every_class
-from dataset_tools.pairs.folds import FOLDS, Group, deal_folds
+from dataset_tools.pairs.folds import FOLDS, Group, assign_folds
 from dataset_tools.pairs.person_partition import partition_people
 from dataset_tools.pairs.same_content import Content, group_by_mark
 from dataset_tools.pairs.sides import Sides
@@ -60,11 +60,11 @@ def split_items(
         sizes = Counter(content.clips[clip.id] for clip in group)
         intervals = sorted(sizes)
         order = [intervals[index] for index in random.permutation(len(intervals))]
-        undealt = [name for name in order if name not in sides]  # another class may share the content
+        unassigned = [name for name in order if name not in sides]  # another class may share the content
         tested = sum(sizes[name] for name in order if sides.get(name) == "test")
-        test = _first_until(undealt, sizes, round(test_share * len(group)) - tested)
-        sides |= {name: "test" if name in test else "train" for name in undealt}
-        folds |= deal_folds([("interval", name) for name in undealt if name not in test])
+        test = _first_until(unassigned, sizes, round(test_share * len(group)) - tested)
+        sides |= {name: "test" if name in test else "train" for name in unassigned}
+        folds |= assign_folds([("interval", name) for name in unassigned if name not in test])
     clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
     of_clip: dict[str, Unit] = {clip.id: ("interval", content.clips[clip.id]) for clip in clips}
     return _with_free_utterances(_Task(clips, utterances, content, test_share, seed), clip_sides, of_clip, folds)
@@ -94,7 +94,7 @@ def split_person(
     folds |= _folds_of_groups(others, random)
     of_clip = {clip.id: people.persons[clip.person] for clip in clips}
 
-    def deal(folds: Mapping[Unit, int]) -> Sides:
+    def assign(folds: Mapping[Unit, int]) -> Sides:
         return _with_utterances(
             task,
             clip_sides,
@@ -103,11 +103,11 @@ def split_person(
             voice_folds={voice: folds[unit] for voice, unit in people.voices.items() if unit in folds},
         )
 
-    sides = deal(folds)
-    if not all(VALIDATION_FOLD in dealt.values() for dealt in (sides.clip_folds, sides.utterance_folds)):
+    sides = assign(folds)
+    if not all(VALIDATION_FOLD in assigned.values() for assigned in (sides.clip_folds, sides.utterance_folds)):
         return _without_validation(sides)  # too few persons or voices for a validation fold
     units = _fold_units(task, of_clip, lambda row: people.voices[row.voice])
-    return fit_every_class(units, folds, deal)
+    return fit_every_class(units, folds, assign)
 
 
 def split_mpii(
@@ -166,11 +166,11 @@ def _with_free_utterances(
 ) -> Sides:
     """Assigns utterances regardless of their voices, and folds in which every class is trained on."""
 
-    def deal(folds: Mapping[Unit, int]) -> Sides:
+    def assign(folds: Mapping[Unit, int]) -> Sides:
         clip_folds = {name: folds[unit] for name, unit in of_clip.items() if clip_sides[name] == "train"}
         return _with_utterances(task, clip_sides, clip_folds, free_folds=folds)
 
-    return fit_every_class(_fold_units(task, of_clip), folds, deal)
+    return fit_every_class(_fold_units(task, of_clip), folds, assign)
 
 
 def _with_utterances(
@@ -270,7 +270,7 @@ def _majority_sides(sides: Mapping[str, Side], content: Content) -> dict[str, Si
 def _folds_of_groups(groups: AbstractSet[Group], random: np.random.Generator) -> dict[Group, int]:
     ordered = sorted(groups)
     order = [ordered[index] for index in random.permutation(len(ordered))]
-    return deal_folds(order)
+    return assign_folds(order)
 
 
 def _by_class(rows: Sequence[Item]) -> dict[str, list[Item]]:

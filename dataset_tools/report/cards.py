@@ -123,7 +123,7 @@ def make_cards(
         doubts: warnings that an utterance may not speak its sentence, by id.
         files: ids of the clips whose mp4 exists.
     """
-    judge_clip, judge_utterance = _Judge(reviews, "clip"), _Judge(reviews, "utterance")
+    of_clips, of_utterances = _Decisions(reviews, "clip"), _Decisions(reviews, "utterance")
     cards = {
         clip.id: Card(
             clip.id,
@@ -132,21 +132,21 @@ def make_cards(
             clip.person,
             clip,
             clip.path,
-            judge_clip.judge(clip.id, {clip.sha256, judged_sha256(clip)}, clip.review),
+            of_clips.judgment(clip.id, {clip.sha256, judged_sha256(clip)}, clip.review),
             split=splits.get(clip.id, "neither"),
         )
         for clip in clips
     }
-    of_clip: dict[str, list[Spoken]] = defaultdict(list)
+    spoken_of: dict[str, list[Spoken]] = defaultdict(list)
     for row in sorted(utterances, key=lambda row: row.id):
         warnings = (*row.quality.get("warnings", ()), *([doubts[row.id]] if row.id in doubts else ()))
-        spoken = Spoken(row, judge_utterance.judge(row.id, {row.sha256}, row.review), warnings)
+        spoken = Spoken(row, of_utterances.judgment(row.id, {row.sha256}, row.review), warnings)
         if row.clip in cards:
-            of_clip[row.clip].append(spoken)
+            spoken_of[row.clip].append(spoken)
         else:
             split = splits.get(row.id, "neither")
             cards[row.id] = Card(row.id, "ok", row.class_id, None, utterances=(spoken,), split=split)
-    for clip_id, group in of_clip.items():
+    for clip_id, group in spoken_of.items():
         cards[clip_id] = replace(cards[clip_id], utterances=tuple(group))
     person_of = {f"{clip.person}-{clip.dish}": clip.person for clip in clips}
     for lost in ledger.values():
@@ -154,23 +154,30 @@ def make_cards(
             continue
         name = lost.id.partition("/")[2]
         owner = _known_prefix(name, cards)  # for utterances, recordings and copies: the clip whose id is a prefix
-        if owner is not None:
+        if owner is None:
+            cards[name] = _card_of_missing(name, lost, of_clips, person_of, files)
+        else:
             status: Status = "failed" if "failed" in (cards[owner].status, lost.status) else lost.status
             cards[owner] = replace(cards[owner], status=status, problems=(*cards[owner].problems, lost))
-            continue
-        sample = name.rpartition("#")[0] or name
-        judgment, shown = judge_clip.judge_left_out(sample)
-        cards[name] = Card(
-            name,
-            lost.status,
-            None if shown is None else shown.class_id,
-            person_of.get(_known_prefix(sample, person_of) or ""),
-            path=f"clips/{sample}.mp4" if sample in files else None,
-            judgment=judgment,
-            sentence=None if shown is None else shown.sentence,
-            problems=(lost,),
-        )
     return [card for _, card in sorted(cards.items())]
+
+
+def _card_of_missing(
+    name: str, row: LedgerRow, decisions: _Decisions, person_of: Mapping[str, str], files: Container[str]
+) -> Card:
+    """Returns the card of a sample that failed or was left out, by its row in the ledger."""
+    sample = name.rpartition("#")[0] or name
+    judgment, shown = decisions.judgment_of_missing(sample)
+    return Card(
+        name,
+        row.status,
+        None if shown is None else shown.class_id,
+        person_of.get(_known_prefix(sample, person_of) or ""),
+        path=f"clips/{sample}.mp4" if sample in files else None,
+        judgment=judgment,
+        sentence=None if shown is None else shown.sentence,
+        problems=(row,),
+    )
 
 
 class _Named(msgspec.Struct):
@@ -199,13 +206,13 @@ def read_splits(workspace: Workspace) -> dict[str, Split]:
     return splits
 
 
-class _Judge:
+class _Decisions:
     """Decisions on all clips, or on all utterances."""
 
     def __init__(self, reviews: Sequence[ReviewRow], item: Literal["clip", "utterance"]) -> None:
         self._decisions, self._votes = decide(reviews, item), votes_by_item(reviews, item)
 
-    def judge(self, name: str, contents: Collection[str], review: str | None) -> Judgment:
+    def judgment(self, name: str, contents: Collection[str], review: str | None) -> Judgment:
         """Returns the decisions on an item if they refer to one of ``contents``; else the verdict in its row."""
         decision = self._decisions.get(name)
         if decision is None or decision.content_sha256 not in contents:
@@ -214,12 +221,12 @@ class _Judge:
         counts = Counter(_in_words(row) for row in rows)
         return Judgment(decision.verdict, tuple(counts.most_common()), disagreement(rows))
 
-    def judge_left_out(self, name: str) -> tuple[Judgment, Shown | None]:
+    def judgment_of_missing(self, name: str) -> tuple[Judgment, Shown | None]:
         """Returns the decisions on a clip that is not in the data set, and what annotators saw."""
         decision = self._decisions.get(name)
         if decision is None:
             return Judgment(), None
-        return self.judge(name, {decision.content_sha256}, None), decision.row.shown
+        return self.judgment(name, {decision.content_sha256}, None), decision.row.shown
 
 
 def _in_words(row: ReviewRow) -> str:

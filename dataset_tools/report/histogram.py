@@ -17,19 +17,19 @@ from dataset_tools.core.count_of import count_of
 WIDTH, HEIGHT = 440, 120
 _LEFT, _BOTTOM, _TOP = 6, 20, 16
 _STEPS = (1, 2, 5)
+_MOST_BARS = 24  # approximately
 
 
-def histogram(values: Sequence[float], unit: str, bars: int = 24) -> Markup:
+def histogram(values: Sequence[float], unit: str) -> Markup:
     """Draws a histogram with bins of a round width; every bar has a tooltip with its count and range.
 
     Args:
         values: finite numbers.
         unit: their unit, for the axis.
-        bars: approximate maximum number of bins.
     """
     if not values:
         return Markup('<p class="none">no data</p>')
-    width = _round_width((max(values) - min(values)) / bars)
+    width = _round_width((max(values) - min(values)) / _MOST_BARS)
     counts = Counter(math.floor(value / width + 1e-9) for value in values)
     first, last = min(counts), max(counts)
     bins = last - first + 1

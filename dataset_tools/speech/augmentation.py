@@ -17,15 +17,15 @@ import numpy as np
 
 from dataset_tools.core.audio_decoding import Samples, Sound, decode
 from dataset_tools.core.errors import SampleError, ToolkitError
-from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import sha256_of
-from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
+from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
+from dataset_tools.speech.utterance_tasks import UtteranceTask, make_utterances
 
 _VERSION = 1  # version of the algorithm; if it changes, all copies are made again
 _STAGE = "augment"
@@ -48,23 +48,11 @@ class Ranges:
 
 
 @dataclass(frozen=True)
-class _Task:
-    original: UtteranceRow
+class _Task(UtteranceTask):
     source: Path
-    target: Path
-    copy_id: str
+    original_sha256: str
     parameters: Augmentation
     seed: int
-    number: int
-
-    def __str__(self) -> str:
-        return self.copy_id
-
-    def key(self) -> str:
-        """Cache key: SHA-256 of everything that the copy depends on."""
-        row, parameters = self.original, msgspec.to_builtins(self.parameters)
-        inputs = [_VERSION, row.sha256, row.text, row.class_id, self.seed, self.number, parameters]
-        return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 
 def augment(
@@ -101,39 +89,19 @@ def augment(
         if row.clip is not None
         for number in range(1, copies + 1)
     ]
-    rows: list[UtteranceRow] = []
-    failures: dict[str, ToolkitError] = {}
-    todo: list[_Task] = []
-    for task in tasks:
-        done = ledger.finished(f"copy/{task.copy_id}", task.key())
-        if done is not None:
-            rows.append(done.value("row", UtteranceRow))
-        elif (died := ledger.died(f"copy/{task.copy_id}", task.key())) is not None:
-            failures[task.copy_id] = died
-        else:
-            todo.append(task)
-    if dry_run:
-        for task in todo:
-            ledger.record(LedgerRow(id=f"copy/{task.copy_id}", status="skipped", stage=_STAGE))
-            rows.append(msgspec.structs.replace(task.original, id=task.copy_id, sha256="", augmented=task.parameters))
-        todo = []
-    if tasks:
-        progress(_STAGE, len(rows) + len(failures), len(tasks))
-    ledger.mark_for_replacement(f"copy/{task.copy_id}" for task in todo)
-    for outcome in run_each(_copy, todo, jobs=jobs):
-        task = outcome.item
-        if outcome.result is not None:
-            row = outcome.result
-            values = msgspec.to_builtins(row)
-            ledger.record(ok(f"copy/{row.id}", _STAGE, task.key(), task.target, workspace.root, row.sha256, row=values))
-            rows.append(row)
-        elif outcome.error is not None:
-            ledger.record(failed(f"copy/{task.copy_id}", _STAGE, outcome.error, task.key()))
-            failures[task.copy_id] = outcome.error
-        progress(_STAGE, len(rows) + len(failures), len(tasks))
-    wanted = {f"copy/{task.copy_id}" for task in tasks}
-    ledger.forget([name for name in ledger.rows if name.startswith("copy/") and name not in wanted])
-    return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
+    rows, failures = make_utterances(
+        _copy,
+        tasks,
+        _STAGE,
+        workspace,
+        jobs=jobs,
+        ledger=ledger,
+        dry_run=dry_run,
+        progress=progress if tasks else silent,
+    )
+    current = {task.ledger_id for task in tasks}
+    ledger.forget([name for name in ledger.rows if name.startswith("copy/") and name not in current])
+    return rows, dict(sorted(failures.items()))
 
 
 def augmented(samples: Samples, parameters: Augmentation, random: np.random.Generator) -> Samples:
@@ -161,8 +129,21 @@ def _task(row: UtteranceRow, number: int, seed: int, ranges: Ranges, workspace: 
     random = generator(seed, "augment", copy_id)
     drawn = {name: round(float(random.uniform(*between)), 3) for name, between in asdict(ranges).items()}
     parameters = Augmentation(original=row.id, **drawn)
-    source, target = workspace.root / row.path, workspace.speech / f"{copy_id}.wav"
-    return _Task(row, source, target, copy_id, parameters, seed, number)
+    inputs = [_VERSION, row.sha256, row.text, row.class_id, seed, number, msgspec.to_builtins(parameters)]
+    target = workspace.speech / f"{copy_id}.wav"
+    planned = msgspec.structs.replace(
+        row, id=copy_id, path=workspace.relative(target), sha256="", review=None, augmented=parameters
+    )
+    return _Task(
+        kind="copy",
+        key=hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest(),
+        target=target,
+        planned=planned,
+        source=workspace.root / row.path,
+        original_sha256=row.sha256,
+        parameters=parameters,
+        seed=seed,
+    )
 
 
 def _copy(task: _Task) -> UtteranceRow:
@@ -171,10 +152,10 @@ def _copy(task: _Task) -> UtteranceRow:
     Raises:
         SampleError: the original has changed, or the copy cannot be used.
     """
-    if sha256_of(task.source) != task.original.sha256:
+    if sha256_of(task.source) != task.original_sha256:
         raise SampleError("The original changed while it was copied", where=task.source, next_step="run it again")
     samples = decode(task.source).mono()
-    loud = augmented(samples, task.parameters, generator(task.seed, "augment", task.copy_id, "sound"))
+    loud = augmented(samples, task.parameters, generator(task.seed, "augment", task.planned.id, "sound"))
     peak = float(np.abs(loud).max())
     parameters = task.parameters
     if peak > _HIGHEST_PEAK:  # record the gain that was applied
@@ -182,16 +163,13 @@ def _copy(task: _Task) -> UtteranceRow:
         parameters = msgspec.structs.replace(parameters, gain_db=gain_db)
         loud *= _HIGHEST_PEAK / peak
     quality = measure(Sound(loud[:, None], SAMPLE_RATE_HZ))
-    warnings = judge(quality, Limits(), where=task.copy_id)
+    warnings = judge(quality, Limits(), where=task.planned.id)
     segment = segment_of(loud)
     write_wav(task.target, segment)
     return msgspec.structs.replace(
-        task.original,
-        id=task.copy_id,
-        path=f"speech/{task.target.name}",
+        task.planned,
         duration_s=int(segment.frame_count()) / SAMPLE_RATE_HZ,
         sha256=sha256_of(task.target),
         quality=quality.as_dict(warnings),
-        review=None,
         augmented=parameters,
     )

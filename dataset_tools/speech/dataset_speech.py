@@ -76,20 +76,7 @@ class SpeechSummary:
     to_make: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "utterances": self.utterances,
-            "recorded": self.recorded,
-            "added": self.added,
-            "known": self.known,
-            "corrected": self.corrected,
-            "failures": {name: error.as_dict() for name, error in self.failures.items()},
-            "mismatches": list(self.mismatches),
-            "notes": list(self.notes),
-            "voices": dict(self.voices),
-            "assumed_languages": dict(self.assumed_languages),
-            "dry_run": self.dry_run,
-            "to_make": self.to_make,
-        }
+        return vars(self) | {"failures": {name: error.as_dict() for name, error in self.failures.items()}}
 
 
 def speak(

@@ -12,9 +12,8 @@ import msgspec
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, SampleError, ToolkitError
-from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import partial_folder
-from dataset_tools.core.ledger import Ledger, LedgerRow, failed, ok
+from dataset_tools.core.ledger import Ledger, failed
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
@@ -23,10 +22,11 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, WindowOrigin
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ
 from dataset_tools.speech.audio.loudness_normalization import Finish
 from dataset_tools.speech.audio.recording_quality import Limits
-from dataset_tools.speech.audio.utterance_writer import Written, write_utterance
+from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines.interface import Engine, Voice
-from dataset_tools.speech.engines.registry import open_engine, voices_in
+from dataset_tools.speech.engines.registry import engine_for_workers
 from dataset_tools.speech.sentences.clip_sentences import Text, assign_texts
+from dataset_tools.speech.utterance_tasks import UtteranceTask, make_utterances
 from dataset_tools.speech.voices import VoiceAssignment, assign_voices
 
 _VERSION = 1  # version of the algorithm; if it changes, all utterances are made again
@@ -61,34 +61,10 @@ class SpeechOptions:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One utterance to synthesize, for a worker process."""
-
-    utterance_id: str
-    clip: ClipRow
-    text: Text
-    voice: Voice
+class _Task(UtteranceTask):
     engine: Engine
+    voice: Voice
     seed: int
-    target: Path
-    limits: Limits
-    settings: Finish
-
-    def __str__(self) -> str:
-        return self.utterance_id
-
-    def key(self, engine_version: str) -> str:
-        """Cache key: SHA-256 of everything that the WAV depends on."""
-        inputs = {
-            "form": _VERSION,
-            "engine": [self.engine.name, engine_version],
-            "voice": asdict(self.voice),
-            "text": self.text,
-            "seed": self.seed,
-            "limits": asdict(self.limits),
-            "settings": asdict(self.settings),
-        }
-        return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 
 def synthesize(
@@ -130,17 +106,15 @@ def synthesize(
         InputError: the engine cannot be used or has no voice for the language, a sentence file cannot be read, or no
             clip has a sentence in the language; nothing was written.
     """
-    language, seed, engine = options.language, options.seed, open_engine(options.engine)
+    language, seed = options.language, options.seed
+    engine, voices = engine_for_workers(options.engine, language)
     sentences = read_sentences(options.sentences) if options.sentences else None
-    assignment = assign_voices((clip.person for clip in clips), voices_in(options.engine, language))
+    assignment = assign_voices((clip.person for clip in clips), voices)
     texts = assign_texts(clips, classes, language=language, seed=seed, sentences=sentences, agreed=agreed)
     if clips and not texts:
         raise no_sentence(language, clips)
-    spoken = [clip for clip in clips if clip.id in texts]
-    tasks = [_task(clip, texts[clip.id], assignment, engine, seed, judged_bad, workspace) for clip in spoken]
-    keys = {task.utterance_id: task.key(engine.version) for task in tasks}
-
-    rows: list[UtteranceRow] = []
+    version = engine.version
+    tasks: list[_Task] = []
     failures: dict[str, ToolkitError] = {}
     for clip in clips:
         if clip.id not in texts:
@@ -148,39 +122,18 @@ def synthesize(
             found = f"The clip has no sentence in the language {language!r}"
             failures[clip.id] = SampleError(found, where=clip.id, **advice)
             ledger.record(failed(f"utterance/{clip.id}", _STAGE, failures[clip.id]))
-    todo: list[_Task] = []
-    for task in tasks:
-        done = ledger.finished(f"utterance/{task.utterance_id}", keys[task.utterance_id])
-        if done is not None:
-            rows.append(done.value("row", UtteranceRow))
-        elif (died := ledger.died(f"utterance/{task.utterance_id}", keys[task.utterance_id])) is not None:
-            failures[task.utterance_id] = died
-        else:
-            todo.append(task)
-    of_engine = f"{engine.name} {engine.version}"
-    if dry_run:
-        unknown = Written(duration_s=0.0, sha256="", quality={})
-        for task in todo:
-            ledger.record(LedgerRow(id=f"utterance/{task.utterance_id}", status="skipped", stage=_STAGE))
-            rows.append(_row(task, unknown, workspace, language, of_engine))
-        todo = []
-    note = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
-    total = len(tasks) + len(clips) - len(spoken)
-    progress(_STAGE, len(rows) + len(failures), total, note)
-    ledger.mark_for_replacement(f"utterance/{task.utterance_id}" for task in todo)
-    for outcome in run_each(_speak, todo, jobs=jobs):
-        task, key = outcome.item, keys[outcome.item.utterance_id]
-        row_id = f"utterance/{task.utterance_id}"
-        if outcome.result is not None:
-            row = _row(task, outcome.result, workspace, language, of_engine)
-            values = msgspec.to_builtins(row)
-            ledger.record(ok(row_id, _STAGE, key, task.target, workspace.root, row.sha256, row=values))
-            rows.append(row)
-        elif outcome.error is not None:
-            ledger.record(failed(row_id, _STAGE, outcome.error, key))
-            failures[task.utterance_id] = outcome.error
-        progress(_STAGE, len(rows) + len(failures), total, note)
-    return sorted(rows, key=lambda row: row.id), dict(sorted(failures.items()))
+            continue
+        voice, rejected = _voice(clip, assignment, seed, judged_bad)
+        tasks.append(_task(clip, texts[clip.id], voice, rejected, engine, version, options, workspace))
+    shared = "" if assignment.apart else f"{engine.name} has fewer voices than there are persons: persons share voices"
+
+    def of_all_clips(stage: str, done: int, total: int, note: str = "") -> None:
+        progress(stage, done + len(clips) - len(tasks), len(clips), note or shared)
+
+    rows, unspoken = make_utterances(
+        _speak, tasks, _STAGE, workspace, jobs=jobs, ledger=ledger, dry_run=dry_run, progress=of_all_clips
+    )
+    return rows, dict(sorted((failures | unspoken).items()))
 
 
 def no_sentence(language: str, clips: Sequence[ClipRow] = ()) -> InputError:
@@ -191,56 +144,61 @@ def no_sentence(language: str, clips: Sequence[ClipRow] = ()) -> InputError:
     )
 
 
-def _task(
-    clip: ClipRow,
-    text: Text,
-    assignment: VoiceAssignment,
-    engine: Engine,
-    seed: int,
-    judged_bad: Mapping[str, int],
-    workspace: Workspace,
-) -> _Task:
+def _voice(clip: ClipRow, assignment: VoiceAssignment, seed: int, judged_bad: Mapping[str, int]) -> tuple[Voice, int]:
+    """Returns the voice of the clip's person with the fewest rejected renderings, and their number."""
     own = assignment.voices[clip.person]
     first = seed_of(seed, "voice", clip.id) % len(own)
     bad = {voice: judged_bad.get(f"{clip.id}_{voice.id}", 0) for voice in (*own[first:], *own[:first])}
     voice = min(bad, key=bad.__getitem__)  # the first one on a tie
+    return voice, bad[voice]
+
+
+def _task(
+    clip: ClipRow,
+    text: Text,
+    voice: Voice,
+    rejected: int,
+    engine: Engine,
+    version: str,
+    options: SpeechOptions,
+    workspace: Workspace,
+) -> _Task:
     utterance_id = f"{clip.id}_{voice.id}"
-    return _Task(
-        utterance_id=utterance_id,
-        clip=clip,
-        text=text,
-        voice=voice,
-        engine=engine,
-        seed=seed_of(seed, "utterance", clip.id, *([bad[voice]] if bad[voice] else [])),
-        target=workspace.speech / f"{utterance_id}.wav",
-        limits=Limits(),
-        settings=Finish(),
+    target = workspace.speech / f"{utterance_id}.wav"
+    seed = seed_of(options.seed, "utterance", clip.id, *([rejected] if rejected else []))
+    inputs = {
+        "form": _VERSION,
+        "engine": [engine.name, version],
+        "voice": asdict(voice),
+        "text": text,
+        "seed": seed,
+        "limits": asdict(Limits()),
+        "settings": asdict(Finish()),
+    }
+    planned = UtteranceRow(
+        id=utterance_id,
+        class_id=clip.class_id,
+        clip=clip.id,
+        text=text.text,
+        text_source=text.source,
+        language=options.language,
+        voice=voice.id,
+        source="synthesized",
+        engine=f"{engine.name} {version}",
+        path=workspace.relative(target),
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        duration_s=0.0,
+        sha256="",
+        quality={},
     )
+    key = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
+    return _Task("utterance", key, target, planned, engine, voice, seed)
 
 
-def _speak(task: _Task) -> Written:
+def _speak(task: _Task) -> UtteranceRow:
     """Runs in a worker process."""
     task.target.parent.mkdir(parents=True, exist_ok=True)
     with partial_folder(task.target.parent) as folder:
         spoken = folder / f"spoken-{task.target.name}"
-        task.engine.speak(task.text.text, task.voice, path=spoken, seed=task.seed)
-        return write_utterance(spoken, task.target, limits=task.limits, settings=task.settings)
-
-
-def _row(task: _Task, written: Written, workspace: Workspace, language: str, engine: str) -> UtteranceRow:
-    return UtteranceRow(
-        id=task.utterance_id,
-        class_id=task.clip.class_id,
-        clip=task.clip.id,
-        text=task.text.text,
-        text_source=task.text.source,
-        language=language,
-        voice=task.voice.id,
-        source="synthesized",
-        engine=engine,
-        path=workspace.relative(task.target),
-        sample_rate_hz=SAMPLE_RATE_HZ,
-        duration_s=written.duration_s,
-        sha256=written.sha256,
-        quality=written.quality,
-    )
+        task.engine.speak(task.planned.text, task.voice, path=spoken, seed=task.seed)
+        return msgspec.structs.replace(task.planned, **asdict(write_utterance(spoken, task.target)))

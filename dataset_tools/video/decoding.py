@@ -24,8 +24,9 @@ from av.codec import CodecContext
 
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
+from dataset_tools.core.media_formats import pixel_aspect
+from dataset_tools.core.orientation import upright_filters
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
-from dataset_tools.video.orientation import upright_filters
 from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
 
 Numbered = Iterator[tuple[int, Any, bool]]
@@ -39,9 +40,6 @@ SAME_ASPECT = 0.02
 
 AREA_FROM = 3
 """Area averaging is used if the frame is at least this many times as large as the clip."""
-
-FORMATS_WITHOUT_ASPECT = frozenset({"h264", "hevc", "m4v", "mpeg", "mpegts", "mpegvideo"})
-"""Formats, by FFmpeg's names, that leave the pixel aspect ratio to the coded stream."""
 
 SEEK_BACK_S = Fraction(1, 2)
 """How much earlier to retry a seek that ended past its key frame; doubled each time."""
@@ -178,10 +176,7 @@ class SourceVideo:
 
     def _aspect_of(self, frame: Any) -> Fraction:
         """Display aspect ratio (width / height) of a frame, before rotation."""
-        # Broadcasts change from 4:3 to 16:9. If the container states no pixel aspect ratio, the decoder's is current.
-        states_none = self._container.format.name in FORMATS_WITHOUT_ASPECT
-        of_pixels = (self._stream.codec_context if states_none else self._stream).sample_aspect_ratio
-        return Fraction(frame.width, frame.height) * (of_pixels or 1)
+        return Fraction(frame.width, frame.height) * pixel_aspect(self._container, self._stream)
 
     def _open(self) -> None:
         self._close()

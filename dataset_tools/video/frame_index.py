@@ -22,7 +22,7 @@ import av.error
 import msgspec
 
 from dataset_tools.core.dynamic_range import is_hdr
-from dataset_tools.video.orientation import is_mirrored
+from dataset_tools.core.orientation import is_mirrored
 from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video, video_stream
 
 FALLBACK_RATE = Fraction(147, 5)

@@ -77,7 +77,7 @@ def forget_voice(workspace: Workspace, voice: RecordedVoice, *, progress: Progre
     """Removes all data of a recorded voice from a workspace; a tombstone replaces its consent.
 
     If the process is killed, a second call completes the removal. Runs are not changed (`trained_runs`), nor files
-    that the toolkit did not write (`remains`).
+    that the toolkit did not write (`remaining_data`).
 
     Args:
         workspace: of the data set.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,17 +20,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparisonOptions(TrainingOptions):
-    """The options of training, with one worker by default, since each worker trains its own network."""
+    """The options of training, with one worker by default, since each trains its own network; and the test manifest."""
 
     jobs: JobsOption = 1
+    test: Annotated[
+        Path | None, typer.Argument(help="Test manifest (default: test.jsonl next to TRAIN).", metavar="TEST")
+    ] = None
+
+    def plan(
+        self, folder: Path, *, models: Sequence[str] | None, changes: Mapping[str, Any], budget: int, seeds: int
+    ) -> Comparison:
+        """Plans a comparison on these manifests (`fmn.comparison.comparison_plan.plan_comparison`)."""
+        from fmn.comparison.comparison_plan import plan_comparison
+
+        return plan_comparison(
+            self.manifest,
+            self.test or self.manifest.parent / "test.jsonl",
+            folder,
+            models=models,
+            preset_name=self.preset,
+            changes=changes,
+            budget=budget,
+            seeds=seeds,
+            root=self.root,
+            device=self.device,
+        )
 
 
 def compare(
     terminal: Terminal,
     options: ComparisonOptions,
-    test: Annotated[
-        Path | None, typer.Argument(help="Test manifest (default: test.jsonl next to TRAIN).", metavar="TEST")
-    ] = None,
     models: Annotated[
         str | None,
         typer.Option("--models", metavar="A,B,…", help="Systems to compare (default: all; list: --dry-run)."),
@@ -55,24 +75,13 @@ def compare(
     """
     from fmn.comparison.compare import compare as compare_systems
     from fmn.comparison.compare import load_both
-    from fmn.comparison.comparison_plan import plan_comparison
     from fmn.comparison.output_files import check_files, write_files
     from fmn.comparison.rendering import rich_tables
 
     folder = out or options.default_folder("compare")
     check_files(folder, latex=latex)
-    planned = plan_comparison(
-        options.manifest,
-        test or options.manifest.parent / "test.jsonl",
-        folder,
-        models=listed(models, "--models") if models is not None else None,
-        preset_name=options.preset,
-        changes=options.changes(),
-        budget=budget,
-        seeds=seeds,
-        root=options.root,
-        device=options.device,
-    )
+    named = listed(models, "--models") if models is not None else None
+    planned = options.plan(folder, models=named, changes=options.changes(), budget=budget, seeds=seeds)
     if dry_run:
         load_both(planned)
         _show_plan(terminal, planned)
@@ -86,12 +95,17 @@ def compare(
     done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", count_of(done, "system"), short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))
-    show_failures(terminal, results.left_out)
-    if results.failed:
-        terminal.exit_code = SOME_FAILED_EXIT_CODE
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in results.failed.items())
-        terminal.warn(f"Failed systems (run the same command again to retry):{reasons}")
+    show_left_out_and_failed(terminal, results.left_out, results.failed)
     terminal.result(results.values | {"files": [str(path) for path in written], "left_out": results.left_out})
+
+
+def show_left_out_and_failed(terminal: Terminal, left_out: Mapping[str, str], failed: Mapping[str, str]) -> None:
+    """Reports the items that have no features and the systems that failed, with the reasons, and sets the exit code."""
+    show_failures(terminal, left_out)
+    if failed:
+        terminal.exit_code = SOME_FAILED_EXIT_CODE
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
+        terminal.warn(f"Failed systems (run the same command again to retry):{reasons}")
 
 
 def _show_plan(terminal: Terminal, planned: Comparison) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
 from fmn.cli.dry_run import show_dry_run
 from fmn.cli.options import RunOptions, check_used, short, show_failures, titled
+
+if TYPE_CHECKING:
+    from fmn.evaluation.evaluate import Evaluation, Metrics
 
 
 def evaluate(
@@ -47,9 +50,8 @@ def evaluate(
 
     Example: fmn eval runs/fmn-demo --manifest manifests/test.jsonl
     """
-    from fmn.evaluation.evaluate import UPDATED, plan_evaluation
     from fmn.evaluation.evaluate import evaluate as evaluate_run
-    from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, chosen_table, class_table, results_table
+    from fmn.evaluation.evaluate import plan_evaluation
     from fmn.evaluation.sanity_baselines import trivial_rows
     from fmn.metrics.chosen_metrics import parse_metrics
 
@@ -78,24 +80,34 @@ def evaluate(
         trec_top=trec_top or 1000,
         progress=terminal.progress,
     )
-    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-    title = f"{titled(folder)} on {titled(chosen)}{corpus}"
-    results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
-    if update_memory:
-        results[f"{found.system}, updated"] = found.metrics[UPDATED]
-        notes.insert(1, found.metrics[UPDATED]["how"])
     trivial = trivial_rows(
         folder, found.items, root=options.root, jobs=options.jobs, metric_names=names, progress=terminal.progress
     )
-    results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
-    terminal.say(results_table(results, title=title, notes=notes))
-    if names:
-        terminal.say(chosen_table(results, title=f"chosen metrics: {title}"))
-    if of_classes:
-        terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))
+    _show_tables(terminal, found, trivial, chosen_metrics=bool(names), of_classes=of_classes)
     items = f"{count_of(found.clips, 'clip')} and {count_of(found.utterances, 'utterance')}"
     terminal.closing("eval", items, short(found.path))
     if trec:
         terminal.closing("trec", f"{len(found.trec_files)} run and qrels files", short(trec))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict() | {"trivial": trivial})
+
+
+def _show_tables(
+    terminal: Terminal, found: Evaluation, trivial: Metrics, *, chosen_metrics: bool, of_classes: bool
+) -> None:
+    """Shows the metrics of a run, those with updated memories, and those of the sanity-check baselines."""
+    from fmn.evaluation.evaluate import UPDATED
+    from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, chosen_table, class_table, results_table
+
+    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
+    title = f"{titled(found.run)} on {titled(found.manifest)}{corpus}"
+    results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
+    if UPDATED in found.metrics:
+        results[f"{found.system}, updated"] = found.metrics[UPDATED]
+        notes.insert(1, found.metrics[UPDATED]["how"])
+    results |= {f"{name} (trivial)": metrics for name, metrics in trivial.items()}
+    terminal.say(results_table(results, title=title, notes=notes))
+    if chosen_metrics:
+        terminal.say(chosen_table(results, title=f"chosen metrics: {title}"))
+    if of_classes:
+        terminal.say(class_table(found.metrics, title=f"classes, worst first: {title}"))

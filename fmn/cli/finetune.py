@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
 from fmn.cli.options import OutOption, RefitOption, TrainingOptions, short, show_failures
+
+if TYPE_CHECKING:
+    from fmn.training.finetune import FineTuning
 
 EPOCHS = 12
 USED = ("training.seed", "training.threads")
@@ -83,6 +86,16 @@ def finetune(
             jobs=options.jobs,
             progress=terminal.progress,
         )
+    _show_finetuning(terminal, found)
+    weights = f"video.weights={short(found.weights)}"
+    run = options.default_folder(f"fmn-{options.preset}-finetuned")  # that with other weights has the default name
+    typed = ["--config", str(short(options.config_file))] if options.config_file is not None else []
+    typed += replace(options, epochs=None).repeated(beside={"video.weights": weights})  # those are of fine-tuning
+    typed += ["--set", weights, "--run", str(short(run)), *workspace_words(options.manifest, options.root)]
+    terminal.next("fmn train", short(options.manifest), *typed)
+
+
+def _show_finetuning(terminal: Terminal, found: FineTuning) -> None:
     for note in found.notes:
         terminal.warn(note)
     for stream, losses in found.losses.items():
@@ -94,12 +107,6 @@ def finetune(
     terminal.closing("finetune", clips, short(found.weights))
     show_failures(terminal, found.failures)
     terminal.result(found.as_dict())
-    weights = f"video.weights={short(found.weights)}"
-    run = options.default_folder(f"fmn-{options.preset}-finetuned")  # that with other weights has the default name
-    typed = ["--config", str(short(options.config_file))] if options.config_file is not None else []
-    typed += replace(options, epochs=None).repeated(beside={"video.weights": weights})  # those are of fine-tuning
-    typed += ["--set", weights, "--run", str(short(run)), *workspace_words(options.manifest, options.root)]
-    terminal.next("fmn train", short(options.manifest), *typed)
 
 
 def _check_used(options: FinetuningOptions) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dataset_tools.core.command import DryRunOption
-from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
+from dataset_tools.core.console import Terminal
 from dataset_tools.core.count_of import count_of
-from fmn.cli.compare import ComparisonOptions
-from fmn.cli.options import LabelsOption, OutOption, listed, short, show_failures
+from fmn.cli.compare import ComparisonOptions, show_left_out_and_failed
+from fmn.cli.options import LabelsOption, OutOption, listed, short
 
 
 def noise(
     terminal: Terminal,
     options: ComparisonOptions,
-    test: Annotated[
-        Path | None, typer.Argument(help="Test manifest (default: test.jsonl next to TRAIN).", metavar="TEST")
-    ] = None,
     rates: Annotated[
         str,
         typer.Option("--rates", metavar="P,P,…", help="Percentages of wrong training pairs, whole numbers below 100."),
@@ -44,22 +40,16 @@ def noise(
     Example: fmn noise manifests/train.jsonl --rates 0,20,40
     """
     from fmn.comparison.compare import load_both
-    from fmn.comparison.comparison_plan import plan_comparison
     from fmn.studies.noise import check_noise_files, check_rates, study_noise
     from fmn.studies.noise_figures import noise_rich
 
     percents = _percents(rates)
-    planned = plan_comparison(
-        options.manifest,
-        test or options.manifest.parent / "test.jsonl",
+    planned = options.plan(
         out or options.default_folder(f"noise-{options.preset}"),
         models=listed(models, "--models"),
-        preset_name=options.preset,
         changes={"training.labels": "pairs"} | options.changes() | ({"training.labels": labels} if labels else {}),
         budget=budget,
         seeds=seeds,
-        root=options.root,
-        device=options.device,
     )
     check_noise_files(planned.folder, percents)
     check_rates(options.manifest, percents, planned.seeds[0], options.root)
@@ -78,11 +68,7 @@ def noise(
     terminal.closing(
         "noise", f"{len(percents)} rate{'s' * (len(percents) > 1)}; curves: noise.png", short(planned.folder)
     )
-    show_failures(terminal, found.left_out)
-    if found.failed:
-        terminal.exit_code = SOME_FAILED_EXIT_CODE
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in found.failed.items())
-        terminal.warn(f"Failed systems (run the same command again to retry):{reasons}")
+    show_left_out_and_failed(terminal, found.left_out, found.failed)
     terminal.result(found.values | {"left_out": found.left_out})
 
 

@@ -95,13 +95,13 @@ def tune(
     folder = out or options.default_folder(f"tuning-{options.preset}")
     config = options.config()
     if dry_run:
-        from fmn.studies.tune import FORMAT, TUNED_FILE, triplet_values
+        from fmn.studies.tune import FORMAT, TUNED_FILE, most_trainings
         from fmn.studies.validation_harness import check_study
         from fmn.training.result_files import check_result_files
 
         check_result_files(folder, [TUNED_FILE], FORMAT)
         check_study(options.manifest, config, options.root, options.device)
-        most = seeds * (len(triplet_values(config)[1]) + 1)
+        most = most_trainings(config, seeds, budget)
         terminal.closing(
             "dry run", f"would try at most {budget} configurations with at most {most} training runs", short(folder)
         )
@@ -267,6 +267,3 @@ def _counts(text: str) -> list[int]:
             next_step="specify numbers, such as --pairs 1,5",
         )
     return [int(part) for part in parts]
-
-
-COMMANDS = (ablate, tune, newclasses)

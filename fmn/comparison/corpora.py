@@ -26,6 +26,7 @@ from fmn.metrics.directions import DIRECTIONS, Direction
 from fmn.renamed_keys import new_system_name
 
 SAME = ("preset", "changes", "stand_in", "budget", "seeds")  # must agree in the comparisons to combine
+_LEVEL = 0.95  # of confidence
 
 
 def over_corpora(folders: Sequence[Path], *, models: Sequence[str] | None = None) -> dict[str, Any]:
@@ -119,8 +120,8 @@ class _Corpus:
         return float(self.sums(name, direction, metric, k).sum() / queries) if queries else None
 
 
-def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) -> ConfidenceInterval:
-    """Confidence interval of a mean over corpora, each of which is a draw, while the classes are drawn once for all.
+def interval_over_corpora(sums: Floats, counts: Floats) -> ConfidenceInterval:
+    """95 % interval of a mean over corpora, each of which is a draw, while the classes are drawn once for all.
 
     The variance is that of two crossed factors: corpora plus classes minus their combinations, which are counted in
     both (Cameron, Gelbach and Miller, Robust Inference With Multiway Clustering, 2011), each by the jackknife, omitting
@@ -132,7 +133,6 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
     Args:
         sums: [corpora, classes], sums over the queries of each class in each corpus.
         counts: [corpora, classes], number of these queries; 0 if a corpus has none of a class.
-        level: confidence level.
 
     Raises:
         InputError: there are fewer than two corpora, or one has no queries.
@@ -163,9 +163,9 @@ def interval_over_corpora(sums: Floats, counts: Floats, *, level: float = 0.95) 
         cells = (means.sum() - means[:, None] + without) / corpora
         total = max(total, of_corpora + variance(without.mean(0)) - variance(cells[counts > 0]))
         fewest = min(corpora, counts.shape[1])
-    half = float(t.ppf((1 + level) / 2, fewest - 1) * np.sqrt(total))
+    half = float(t.ppf((1 + _LEVEL) / 2, fewest - 1) * np.sqrt(total))
     return ConfidenceInterval(
-        float(mean), float(mean) - half, float(mean) + half, level, {"corpus": corpora, "class": counts.shape[1]}
+        float(mean), float(mean) - half, float(mean) + half, _LEVEL, {"corpus": corpora, "class": counts.shape[1]}
     )
 
 

@@ -14,6 +14,7 @@ from fmn.comparison.results import SCHEMA
 from fmn.training.result_files import check_result_files
 
 FILES = ("compare.json", "compare.md", "compare.csv", "compare.png")
+LATEX_FILE = "compare.tex"
 
 
 def check_files(folder: Path, *, latex: bool = False) -> None:
@@ -22,7 +23,7 @@ def check_files(folder: Path, *, latex: bool = False) -> None:
     Raises:
         InputError: it would.
     """
-    check_result_files(folder, (*FILES, *(["compare.tex"] if latex else [])), SCHEMA)
+    check_result_files(folder, (*FILES, *([LATEX_FILE] if latex else [])), SCHEMA)
 
 
 def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:
@@ -31,7 +32,7 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
     Args:
         values: contents of compare.json.
         folder: output folder, created if missing.
-        latex: also write compare.tex.
+        latex: also write compare.tex; one of an earlier call is replaced in any case.
 
     Returns:
         The files written.
@@ -41,6 +42,8 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
         StoppedError: the disk is full.
     """
     check_files(folder, latex=latex)
+    earlier = folder / "compare.json", folder / LATEX_FILE
+    latex = latex or all(path.exists() for path in earlier)  # the table of an earlier call has to agree with the others
     clear_partial(folder)
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
@@ -48,11 +51,13 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
         "compare.csv": csv_text(values),
     }
     if latex:
-        texts["compare.tex"] = latex_text(values)
+        texts[LATEX_FILE] = latex_text(values)
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
     written = [folder / name for name in texts]
     if any("metrics" in system for system in values["systems"].values()):
         write_plot(values, folder / "compare.png")
         written.append(folder / "compare.png")
+    else:
+        (folder / "compare.png").unlink(missing_ok=True)  # of an earlier call
     return written

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.count_of import count_of
 from fmn.comparison.by_class import Floats, PerQuery, class_ids, means_by_class, queries_by_class
-from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry
+from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry, describe
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
 from fmn.evaluation.breakdown import Factors, factors_of
@@ -82,7 +82,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         notes += (
             f"{count_of(missing[0], 'clip')} and {count_of(missing[1], 'utterance')} without features were left out.",
         )
-    notes += tuple(_notes_of_changes(comparison.changes, entries))
+    notes += (*_notes_of_changes(comparison.changes, entries), *_notes_of_trials(entries))
     counts = {each: queries_and_gallery(each, len(common.clips), len(common.utterances)) for each in DIRECTIONS}
     values = {
         "schema": SCHEMA,
@@ -121,6 +121,21 @@ def _notes_of_changes(changes: Mapping[str, Any], entries: Mapping[str, Entry]) 
         if len(using) < len(entries):
             who = f"only {', '.join(using)}" if using else "no system"
             yield f"{', '.join(names)}: {who} {'uses' if len(using) < 2 else 'use'} {them}{trials}."
+
+
+def _notes_of_trials(entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Yields which configurations of systems with results failed, so that fold 0 could not select them."""
+    for name, entry in entries.items():
+        failed = [
+            f"{describe(candidate.changes)} ({outcome.error.found})"
+            for candidate, outcome in zip(entry.candidates, entry.tried, strict=False)
+            if outcome.error is not None
+        ]
+        if failed and entry.error is None:
+            yield (
+                f"{name}: {len(failed)} of {count_of(len(entry.tried), 'configuration')} failed, and could not be "
+                f"selected: {'; '.join(failed)}."
+            )
 
 
 def _reason(error: Mapping[str, Any]) -> str:

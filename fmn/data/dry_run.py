@@ -33,10 +33,10 @@ class DryRun:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, items: Items, found: BothFeatures, files: tuple[Path, ...] = (), notes: tuple[str, ...] = ()) -> DryRun:
+    def of(cls, items: Items, found: BothFeatures, files: tuple[Path, ...] = ()) -> DryRun:
         """Returns the dry run of a command that uses all items."""
         counts = len(items.clips), len(items.utterances), found.computed
-        return cls(*counts, files, reasons(found.failures), notes)
+        return cls(*counts, files, reasons(found.failures))
 
     def as_dict(self) -> dict[str, Any]:
         files = [str(path) for path in self.files]

@@ -123,7 +123,7 @@ def evaluate(
     prepared = load_features(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
     check_fit(loaded, prepared.data)
     with threads(loaded.config.training.threads):
-        clips, utterances = all_codes(loaded, prepared)
+        clips, utterances = encode_all(loaded, prepared)
         scores = _scores(loaded, clips, utterances, progress)
         metrics = measure(scores, prepared.items, detailed=True, metric_names=metric_names)
         if update_orders:
@@ -208,11 +208,11 @@ def metrics_file(run: Path, manifest: Path) -> str:
 
 def all_scores(loaded: LoadedRun, prepared: FeatureDataset) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
-    return _scores(loaded, *all_codes(loaded, prepared), silent)
+    return _scores(loaded, *encode_all(loaded, prepared), silent)
 
 
-def all_codes(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:
-    """The codes of all clips and of all utterances."""
+def encode_all(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:
+    """The embeddings of all clips and of all utterances."""
     return (
         encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips))),
         encode_all_utterances(loaded.model, prepared.data, np.arange(len(prepared.items.utterances))),

@@ -168,7 +168,7 @@ def plan_learning(
 
 @contextmanager
 def giving_vectors(model: FeatureMemoryNetwork) -> Iterator[None]:
-    """Context manager in which codes contain the vectors that new classes are learned from."""
+    """Context manager in which embeddings contain the vectors that new classes are learned from."""
     model.gives_vectors = True
     try:
         yield
@@ -181,8 +181,8 @@ def item_vectors(
 ) -> dict[Modality, list[torch.Tensor]]:
     """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
-        codes = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
-    return dict(zip(MODALITIES, map(_vectors, codes), strict=True))
+        embeddings = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
+    return dict(zip(MODALITIES, map(_vectors, embeddings), strict=True))
 
 
 def fitted_memory(
@@ -267,5 +267,5 @@ def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureData
     return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, memories)
 
 
-def _vectors(codes: Embeddings) -> list[torch.Tensor]:
-    return [codes[name] for name in sorted(codes) if name.startswith("vector_")]
+def _vectors(embeddings: Embeddings) -> list[torch.Tensor]:
+    return [embeddings[name] for name in sorted(embeddings) if name.startswith("vector_")]

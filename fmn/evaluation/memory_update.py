@@ -79,8 +79,8 @@ def measure_while_updating(
 
     Args:
         loaded: the run.
-        clips: codes of N clips.
-        utterances: codes of M utterances.
+        clips: embeddings of N clips.
+        utterances: embeddings of M utterances.
         items: these clips and utterances.
         orders: number of orders of the queries.
         metric_names: additional metrics, stored under ``chosen`` (`fmn.metrics.chosen_metrics.parse_metrics`).
@@ -131,8 +131,8 @@ def scores_while_updating(
 
     Args:
         model: the model whose memories are written.
-        clips: codes of N clips.
-        utterances: codes of M utterances.
+        clips: embeddings of N clips.
+        utterances: embeddings of M utterances.
         s1: [N, M] logits of S1.
         order: the order of the queries.
         direction: query → gallery.
@@ -146,11 +146,11 @@ def scores_while_updating(
         for query in order.tolist():
             one = slice(query, query + 1)
             if direction == "audio_to_video":
-                query_codes = {name: tensor[one] for name, tensor in utterances.items()}
-                scores = model.final_score(clips, query_codes, s1[:, one])[:, 0]
+                query_embeddings = {name: tensor[one] for name, tensor in utterances.items()}
+                scores = model.final_score(clips, query_embeddings, s1[:, one])[:, 0]
             else:
-                query_codes = {name: tensor[one] for name, tensor in clips.items()}
-                scores = model.final_score(query_codes, utterances, s1[one])[0]
+                query_embeddings = {name: tensor[one] for name, tensor in clips.items()}
+                scores = model.final_score(query_embeddings, utterances, s1[one])[0]
             found = int(scores.argmax())
             clip, utterance = (found, query) if direction == "audio_to_video" else (query, found)
             model.memory.write(

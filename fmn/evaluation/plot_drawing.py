@@ -135,7 +135,7 @@ def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classe
 
 def slots(
     path: Path,
-    held: NDArray[np.int64],
+    contents: NDArray[np.int64],
     counts: NDArray[np.int64],
     slot_classes: NDArray[np.int64],
     used: Mapping[str, NDArray[np.float64]],
@@ -146,7 +146,7 @@ def slots(
 
     Args:
         path: the PNG file to write.
-        held: [slots, C], result of `fmn.evaluation.plots.slot_contents`.
+        contents: [slots, C], result of `fmn.evaluation.plots.slot_contents`.
         counts: [X], number of pairs written to each slot.
         slot_classes: [X], the class of each slot; −1: any.
         used: result of `fmn.evaluation.plots.slot_uses`.
@@ -155,9 +155,9 @@ def slots(
     """
     import matplotlib as mpl
 
-    size = len(held)
-    of_slot = [int(kept) if kept >= 0 else int(row.argmax()) for kept, row in zip(slot_classes, held, strict=False)]
-    order = sorted(range(size), key=lambda slot: (of_slot[slot], -int(held[slot].max())))
+    size = len(contents)
+    of_slot = [int(kept) if kept >= 0 else int(row.argmax()) for kept, row in zip(slot_classes, contents, strict=False)]
+    order = sorted(range(size), key=lambda slot: (of_slot[slot], -int(contents[slot].max())))
     named = size <= MOST_NAMED_SLOTS
     of_class = [int(slot_classes[slot]) for slot in order]
     with_class = named and max(of_class) >= 0
@@ -169,7 +169,7 @@ def slots(
     hatches = ("", "///", "xxx", "...")
     width = 0.85 if named else 1.0
     for number, name in enumerate(classes):
-        heights = held[order, number]
+        heights = contents[order, number]
         hatch = hatches[(number // 20) % len(hatches)]
         top.bar(places, heights, bottom=base, color=palette(number % 20), width=width, label=name, hatch=hatch)
         base += heights

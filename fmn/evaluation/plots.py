@@ -24,7 +24,7 @@ from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, number_computed, plan_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import all_codes, check_fit, load_run_and_plan_features
+from fmn.evaluation.evaluate import check_fit, encode_all, load_run_and_plan_features
 from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_manifests import result_suffix, root_of_training, unchanged_manifest
 from fmn.evaluation.run_notes import notes_of
@@ -93,7 +93,7 @@ def plot_run(
     folder = _folder(run, manifest)
     corpus = "  (stand-in corpus)" if items.standin is not None else ""
     with threads(loaded.config.training.threads):
-        clips, utterances = all_codes(loaded, prepared)
+        clips, utterances = encode_all(loaded, prepared)
         scores = score_matrix(loaded.model, clips, utterances).numpy()
     name = run.resolve().name
     title = f"{name} on {manifest.name}{corpus}"
@@ -113,12 +113,12 @@ def plot_run(
             of_slots.append(_no_slots(error))
         else:
             with threads(loaded.config.training.threads):
-                held = slot_contents(loaded, model, learned)
+                contents = slot_contents(loaded, model, learned)
                 used = slot_uses(model, clips, utterances)
             memory, names = model.memory, class_ids(learned.items)
             shown += names
             counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()
-            files.append(drawing.slots(path, held, counts, slot_classes, used, names, title))
+            files.append(drawing.slots(path, contents, counts, slot_classes, used, names, title))
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
     failures = {name: error.found for name, error in prepared.failures.items()}
@@ -243,12 +243,12 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
     rng = fit_generator(loaded.config.training.seed, "all")
     pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, rng)
-    of_clips, of_utterances = all_codes(loaded, learned)
+    of_clips, of_utterances = encode_all(loaded, learned)
     space = model.config.memory.space
     both = torch.stack(
         [
-            _cosines(codes[space], slots[: model.memory.size])[learned.data.on_device(rows)]
-            for codes, slots, rows in (
+            _cosines(embeddings[space], slots[: model.memory.size])[learned.data.on_device(rows)]
+            for embeddings, slots, rows in (
                 (of_clips, model.memory.video_slots, pairs[:, 0]),
                 (of_utterances, model.memory.audio_slots, pairs[:, 1]),
             )
@@ -272,11 +272,11 @@ def slot_uses(
     """By modality [slots in use]: percentage of the items whose most similar slot is each slot."""
     space, size = model.config.memory.space, model.memory.size
     found: dict[str, NDArray[np.float64]] = {}
-    for name, codes, slots in (
+    for name, embeddings, slots in (
         ("clips", clips, model.memory.video_slots),
         ("utterances", utterances, model.memory.audio_slots),
     ):
-        read = codes["log_shares"] if model.attention is not None else _cosines(codes[space], slots[:size])
+        read = embeddings["log_shares"] if model.attention is not None else _cosines(embeddings[space], slots[:size])
         chosen = read.argmax(1).cpu().numpy()
         found[name] = 100 * np.bincount(chosen, minlength=size) / max(1, len(chosen))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
+from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import LearnedClasses
 
 OWN_ONLY = "The training manifest has no other utterance of its class"
@@ -91,23 +91,16 @@ def predict(
         InputError: there is no such run or manifest, or no clip has features and other utterances of its class.
     """
     chosen = find_device(device)
-    loaded = load_run(run, chosen)
-    config = loaded.config
-    items = load_items(manifest, root)
-    rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
-    media = _clip_media(rows, items)
-    found = extract_both(
-        media, items.utterance_media(), config, items.workspace, device=chosen, jobs=jobs, progress=progress
-    )
-    rows, heard = _with_features(rows, media, items, found)
+    loaded, items, media, found = _prepared(run, manifest, clips, root, chosen, jobs, progress)
+    rows, heard = _with_features(media, items, found)
     utterances = [items.utterances[index] for index in heard]
     utterance_classes = items.utterance_classes[heard]
     data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
     check_fit(loaded, data)
-    with threads(config.training.threads):
-        codes = encode_all_clips(loaded.model, data, np.arange(len(rows)))
+    with threads(loaded.config.training.threads):
+        embeddings = encode_all_clips(loaded.model, data, np.arange(len(rows)))
         scores = score_matrix(
-            loaded.model, codes, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
+            loaded.model, embeddings, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
         )
     scores[_own_utterances(rows, utterances)] = -torch.inf
     vote = class_vote(scores.numpy(), utterance_classes, len(items.classes))
@@ -117,7 +110,7 @@ def predict(
     classes = [label.id for label in items.classes]
     voted = np.ones(len(scored))
     if loaded.learned is not None:
-        of_new = codes["new_shares"].cpu().numpy()[scored]
+        of_new = embeddings["new_shares"].cpu().numpy()[scored]
         shares, classes = with_new_classes(shares, classes, of_new, loaded.learned)
         voted -= of_new.sum(axis=1, dtype=np.float64)
         best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)
@@ -150,15 +143,8 @@ def plan_prediction(
         The dry run, whose failures are clips; and the utterances that would not be used, with the reason.
     """
     cpu = usable_device(device, dry_run=True)
-    loaded = load_run(run, cpu)
-    items = load_items(manifest, root)
-    rows = list(read_rows(clips or manifest.parent / "clips.jsonl", ClipRow))
-    media = _clip_media(rows, items)
-    spoken = items.utterance_media()
-    found = extract_both(
-        media, spoken, loaded.config, items.workspace, device=cpu, jobs=jobs, progress=progress, dry_run=True
-    )
-    rows, heard = _with_features(rows, media, items, found)
+    loaded, items, media, found = _prepared(run, manifest, clips, root, cpu, jobs, progress, dry_run=True)
+    rows, heard = _with_features(media, items, found)
     check_sizes(loaded, found.video.dim, found.audio.dim)
     scores = np.zeros((len(rows), len(heard)), dtype=np.float32)  # which clips get a vote does not depend on them
     scores[_own_utterances(rows, [items.utterances[index] for index in heard])] = -np.inf
@@ -169,19 +155,38 @@ def plan_prediction(
     return planned, unused
 
 
-def _clip_media(rows: Sequence[ClipRow], items: Items) -> list[Media]:
-    return [Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows]
+def _prepared(
+    run: Path,
+    manifest: Path,
+    clips: Path | None,
+    root: Path | None,
+    device: torch.device,
+    jobs: int | None,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+) -> tuple[LoadedRun, Items, dict[ClipRow, Media], BothFeatures]:
+    """Returns the run, the items of the manifest, the clips to classify, and the features of these and the utterances.
+
+    The arguments are those of `predict`.
+    """
+    loaded, items = load_run(run, device), load_items(manifest, root)
+    rows = read_rows(clips or manifest.parent / "clips.jsonl", ClipRow)
+    media = {row: Media(row.sha256, resolve(items.workspace, row.path), row.id) for row in rows}
+    spoken = items.utterance_media()
+    options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress, "dry_run": dry_run}
+    return loaded, items, media, extract_both([*media.values()], spoken, loaded.config, items.workspace, **options)
 
 
 def _with_features(
-    rows: Sequence[ClipRow], media: Sequence[Media], items: Items, found: BothFeatures
+    media: Mapping[ClipRow, Media], items: Items, found: BothFeatures
 ) -> tuple[list[ClipRow], list[int]]:
     """Returns the clips that have features, and the indices of the utterances that have some.
 
     Raises:
         InputError: there are none.
     """
-    rows = [row for row, one in zip(rows, media, strict=True) if found.video.failure_of(one) is None]
+    rows = [row for row, one in media.items() if found.video.failure_of(one) is None]
     heard = [index for index, one in enumerate(items.utterance_media()) if found.audio.failure_of(one) is None]
     if not rows or not heard:
         first = next(iter(found.failures.items()), None)
@@ -215,9 +220,9 @@ def _scored(
     }
 
 
-def _lost(media: Sequence[Media], found: BothFeatures) -> tuple[dict[str, str], dict[str, str]]:
+def _lost(media: Mapping[ClipRow, Media], found: BothFeatures) -> tuple[dict[str, str], dict[str, str]]:
     """Returns the reasons of clips and of utterances without features, by id."""
-    clip_ids, failures = {one.name for one in media}, reasons(found.failures)
+    clip_ids, failures = {row.id for row in media}, reasons(found.failures)
     lost = {name: reason for name, reason in failures.items() if name in clip_ids}
     return lost, {name: reason for name, reason in failures.items() if name not in clip_ids}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.count_of import count_of
@@ -92,7 +93,7 @@ def class_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> Rich
     blocks = [metrics[direction]["by_class"] for direction in DIRECTIONS]
     names = sorted(
         {name for block in blocks for name in block},
-        key=lambda name: sum(block[name]["class_map"] for block in blocks if name in block),
+        key=lambda name: fmean(block[name]["class_map"] for block in blocks if name in block),
     )
     rows = [Row((name, *(cell for block in blocks for cell in _of_class(block.get(name))))) for name in names]
     columns = (f"{name}\n{column}" for name in DIRECTION_TITLES.values() for column in ("queries", "hit@1", "mAP"))

@@ -50,13 +50,13 @@ class Table:
     left: Collection[int] = (0,)
 
 
-def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> RichTable:
+def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **style: Any) -> RichTable:
     """Renders the table for a terminal.
 
     Args:
         table: its title may contain rich markup; its other texts are literal.
         no_wrap: indices of columns that are never wrapped.
-        look: arguments of `rich.table.Table` that override the defaults.
+        style: arguments of `rich.table.Table` that override the defaults.
     """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -64,8 +64,8 @@ def to_rich(table: Table, *, no_wrap: Collection[int] = (0,), **look: Any) -> Ri
     from rich.text import Text
 
     caption = escape("\n".join(table.notes)) if table.notes else None
-    look = {"box": SIMPLE_HEAD, "pad_edge": False, **look}
-    made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **look)
+    style = {"box": SIMPLE_HEAD, "pad_edge": False, **style}
+    made = RichTable(title=table.title, title_justify="left", caption=caption, caption_justify="left", **style)
     for column, name in enumerate(table.head):
         whole = column in no_wrap  # an ellipsis shows that it is too long
         justify: Literal["left", "right"] = "left" if column in table.left else "right"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,11 +21,13 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from fmn.config_sections import decisive
 from fmn.features import resnet, weights
-from fmn.features.config import VideoFeatureConfig
-from fmn.features.flow import FLOW_STEPS
+from fmn.features.config import FLOW_STEPS, VideoFeatureConfig
 from fmn.features.i3d import I3D
-from fmn.features.windows import ClipWindows
+from fmn.features.library_versions import av_version, opencv_version
 from fmn.torch_threads import threads
+
+if TYPE_CHECKING:
+    from fmn.features.windows import ClipWindows
 
 Network = I3D | resnet.I3DResNet50
 
@@ -65,8 +67,9 @@ class Backbone:
         self._scale = scaling(config)
         self.batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
         self.source = _source(config, origin)
-        self.trained_on = _trained_on(config)
+        self.trained_on = clips_trained_on(config)
 
+    @threads(1)  # of this thread; see `fmn.features.extract._isolated`
     @torch.inference_mode()
     def window_features(self, windows: ClipWindows) -> NDArray[np.float32]:
         """At most ``batch`` windows, possibly of several clips -> [windows, dim], RGB before flow."""
@@ -211,8 +214,12 @@ def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str
     return " ".join(sha256_of(sources[stream][0]) for stream in networks)
 
 
-def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
-    """Reads the training clips from the metadata of a .safetensors file; other formats have none."""
+def clips_trained_on(config: VideoFeatureConfig) -> frozenset[str]:
+    """Reads the SHA-256 of the training clips from the metadata of a .safetensors file; other formats have none.
+
+    Raises:
+        InputError: the metadata cannot be read.
+    """
     path = Path(config.weights).expanduser()
     if path.suffix != ".safetensors" or not path.is_file():
         return frozenset()
@@ -236,11 +243,8 @@ def _trained_on(config: VideoFeatureConfig) -> frozenset[str]:
 
 def _source(config: VideoFeatureConfig, origin: str) -> str:
     """Returns a digest of everything that determines a feature; a file of weights enters by content, not by path."""
-    import av
-    import cv2
-
     settings = decisive(config) | {"weights": origin, "seed": None}
     del settings["kind"]  # constant: only one kind uses a backbone
-    versions = {"torch": torch.__version__, "opencv": cv2.__version__, "av": av.__version__}
+    versions = {"torch": torch.__version__, "opencv": opencv_version(), "av": av_version()}
     text = json.dumps({"kind": "video/1", "config": settings, "versions": versions}, sort_keys=True)
     return "video-" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -27,6 +27,7 @@ from fmn.features.backbone import load_networks, scaling
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.i3d import I3D
 from fmn.features.media import Media
+from fmn.features.random_windows import mirrored, random_window
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import overlapped
@@ -128,13 +129,7 @@ def train_stream(
         StoppedError: the loss is not finite.
     """
     labels = sorted({clip.label for clip in clips})
-    if config.backbone != "i3d" or len(labels) < 2:
-        raise InputError(
-            f"A stream of {config.backbone} cannot be trained on {count_of(len(labels), 'label')}",
-            expected="backbone i3d, and clips of at least two labels",
-        )
-    if stream == "flow" and config.frames == "middle":
-        raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
+    _check_trainable(stream, labels, config)
     with isolated_random_state(torch.device(device), deterministic=False):
         network = _with_head(stream, len(labels), config, recipe)
         network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -142,12 +137,7 @@ def train_stream(
         steps = math.ceil(len(clips) / recipe.batch)
         scale = scaling(config)[stream]
         actions = actions_of(labels).to(device)
-        losses: list[float] = []
-        if checkpoint is not None and checkpoint.is_file():
-            saved = torch.load(checkpoint, map_location=device, weights_only=True)
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
-            losses = saved["losses"]
+        losses = [] if checkpoint is None else _load(checkpoint, network, optimizer, device)
 
         def loss_of(pixels: NDArray[Any], targets: Tensor) -> Tensor:
             x = scale(torch.from_numpy(pixels).to(device))
@@ -171,10 +161,27 @@ def train_stream(
         accuracy = evaluate(network, stream, validation, labels, config, store, device) if validation else None
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
-        state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-        return TrainedStream(
-            {k: v for k, v in state.items() if "num_batches_tracked" not in k}, tuple(losses), accuracy
+        state = {
+            name: value.detach().cpu()
+            for name, value in network.state_dict().items()
+            if "num_batches_tracked" not in name
+        }
+        return TrainedStream(state, tuple(losses), accuracy)
+
+
+def _check_trainable(stream: str, labels: Sequence[str], config: VideoFeatureConfig) -> None:
+    """Checks that the stream can be trained to tell the labels apart.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if config.backbone != "i3d" or len(labels) < 2:
+        raise InputError(
+            f"A stream of {config.backbone} cannot be trained on {count_of(len(labels), 'label')}",
+            expected="backbone i3d, and clips of at least two labels",
         )
+    if stream == "flow" and config.frames == "middle":
+        raise InputError("A single frame has no flow to train on", expected="flow='none' with frames='middle'")
 
 
 def _train_epoch(
@@ -245,32 +252,6 @@ def evaluate(
     return 100 * correct / len(clips)
 
 
-def random_window(samples: NDArray[Any], config: VideoFeatureConfig, rng: np.random.Generator) -> NDArray[Any]:
-    """Crops a window of a clip at a random time and position; a short clip is looped, a single frame is repeated.
-
-    Args:
-        samples: [samples, height, width, C].
-        config: size of the window.
-        rng: random number generator.
-
-    Returns:
-        [window_frames, crop_px, crop_px, C]
-    """
-    count, height, width = samples.shape[:3]
-    start = rng.integers(max(1, count - config.window_frames + 1))
-    top, left = rng.integers(height - config.crop_px + 1), rng.integers(width - config.crop_px + 1)
-    times = (start + np.arange(config.window_frames)) % count
-    if config.frames == "middle":
-        times[:] = rng.integers(count)
-    return samples[times, top : top + config.crop_px, left : left + config.crop_px]
-
-
-def mirrored(window: NDArray[Any]) -> NDArray[Any]:
-    """Flips [T, H, W, C] horizontally; if there are two channels (flow), the horizontal component is negated."""
-    window = window[:, :, ::-1]
-    return window * np.array([-1, 1], window.dtype) if window.shape[3] == 2 else window
-
-
 def _batches(
     stream: str,
     clips: Sequence[LabeledClip],
@@ -339,6 +320,17 @@ def _jittered(x: Tensor, share: float) -> Tensor:
 def _seed(recipe: TrainingRecipe, *names: str | int) -> int:
     text = " ".join(map(str, (recipe.seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> list[float]:
+    """Restores the state after the last epoch, if there is one; returns the losses of the epochs so far."""
+    if not path.is_file():
+        return []
+    saved = torch.load(path, map_location=device, weights_only=True)
+    network.load_state_dict(saved["network"])
+    optimizer.load_state_dict(saved["optimizer"])
+    losses: list[float] = saved["losses"]
+    return losses
 
 
 def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:

@@ -16,6 +16,8 @@ from msgspec import Meta
 from dataset_tools.core.errors import InputError
 from fmn.config_sections import check, decisive, later
 
+FLOW_STEPS = 127
+"""A flow of ±``flow_bound_px`` pixels is stored as ±127."""
 FlowMethod = Literal["dis", "dis_fast", "tvl1"]
 VideoKind = Literal["backbone", "encoder", "features", "mean_colour", "duration", "file_size"]
 AudioKind = Literal["mfcc", "log_mel", "encoder", "features", "duration", "file_size"]

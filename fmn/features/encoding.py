@@ -6,25 +6,25 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from fmn.features.audio import read_audio
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.encoders.interface import Encoder, space_of
 from fmn.features.encoders.registry import open_speech_encoder, open_video_encoder
 from fmn.features.frame_sampling import sample_frames
-from fmn.features.frames import Resize, read_frames
+from fmn.features.library_versions import av_version
 from fmn.features.media import Media
 from fmn.features.mfcc import mean_variance_normalized
 from fmn.features.pooling import pooled
-from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import device_errors
+
+if TYPE_CHECKING:
+    from fmn.features.frames import Resize
 
 Feature = NDArray[np.float32]
 Choose = Callable[[NDArray[np.float64]], NDArray[np.intp]]
@@ -88,7 +88,7 @@ class ClipEncoding:
             frames=config.frames,
             resize=self._resize,
             pooling=config.pooling,
-            av=av.__version__,
+            av=av_version(),
             **({} if self._choose else windows),
         )
 
@@ -98,6 +98,8 @@ class ClipEncoding:
         Raises:
             SampleError: the clip cannot be read.
         """
+        from fmn.features.frames import read_frames
+        from fmn.features.windows import center_crop, windows_of
 
         def plan(times_s: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
             if self._choose:
@@ -165,6 +167,8 @@ class UtteranceEncoding:
         Raises:
             SampleError: the utterance cannot be read.
         """
+        from fmn.features.audio import read_audio
+
         waveform = read_audio(media.path, self.encoder.sample_rate_hz).numpy()
         with _attributed_errors(self._device, "audio features"):
             sequence = _rows(self.encoder, self.encoder.encode(waveform))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataset_tools.core.errors import SampleError, ToolkitError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Networks = dict[VideoFeatureConfig | AudioFeatureConfig, Any]
 """Loaded encoders and backbones by configuration, all on one device: for callers that extract several times."""
+_LOADING = RLock()
+"""Held while a network is loaded, so that threads that extract with the same networks load each of them once."""
 
 
 def extract_video(
@@ -87,17 +90,19 @@ def extract_video(
 
         return extraction.measured(clip_measures(config.kind))
     from fmn.features.backbone import Backbone
-    from fmn.features.flow import estimator
-    from fmn.features.pipeline import clip_features
-    from fmn.features.windows import read_windows
 
-    if config.flow != "none":
+    if config.flow == "tvl1":
+        from fmn.features.flow import estimator
+
         estimator(config.flow)  # raise here if the method is missing, not for every clip
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
         backbone = extraction.loaded_once(config, lambda: Backbone(config, device))
         store = extraction.store(backbone.source, config.dim, axes=2 if config.pooling == "none" else 1)
 
         def compute(missing: Sequence[Media]) -> Computed:
+            from fmn.features.pipeline import clip_features  # imports PyAV and OpenCV
+            from fmn.features.windows import read_windows
+
             def read(item: Media) -> ClipWindows | ToolkitError:
                 return _isolated(item, store, lambda media: read_windows(media.path, config))
 
@@ -138,7 +143,6 @@ def extract_audio(
         from fmn.features.simple_features import utterance_measures
 
         return extraction.measured(utterance_measures(config.kind))
-    from fmn.features.audio import read_audio
     from fmn.features.log_mel import LogMel
     from fmn.features.mfcc import Mfcc
 
@@ -146,10 +150,12 @@ def extract_audio(
         sequence = LogMel(config) if config.kind == "log_mel" else Mfcc(config)
         store = extraction.store(_audio_source(config), config.dim, axes=2)
 
-        def of(media: Media) -> Feature:
-            return sequence(read_audio(media.path, config.sample_rate_hz)).numpy()
+        def load() -> Callable[[Media], Feature]:
+            from fmn.features.audio import read_audio  # imports PyAV
 
-        return replace(extraction.each(store, lambda: of), band=config.band)
+            return lambda media: sequence(read_audio(media.path, config.sample_rate_hz)).numpy()
+
+        return replace(extraction.each(store, load), band=config.band)
 
 
 @dataclass(frozen=True)
@@ -173,9 +179,10 @@ class _Extraction:
         """Returns the network of a configuration from ``networks``, or loads it."""
         if self.networks is None:
             return load()
-        if config not in self.networks:
-            self.networks[config] = load()
-        network: Result = self.networks[config]
+        with _LOADING:
+            if config not in self.networks:
+                self.networks[config] = load()
+            network: Result = self.networks[config]
         return network
 
     def measured(self, measures: Measures) -> FeatureSet:
@@ -273,7 +280,8 @@ def _isolated(item: Media, store: FeatureCache, work: Callable[[Media], Result])
     """Returns the result of ``work``, or the error specific to this item; other toolkit errors propagate."""
     try:
         store.contents.require(item)
-        return work(item)
+        with threads(1):  # of this thread; another one that extracts or ranks at this time sets its own
+            return work(item)
     except SampleError as error:
         return error
     except ToolkitError:

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from fmn.features.config import FlowMethod
-
-FLOW_STEPS = 127  # a flow of ±bound pixels is stored as ±127
+from fmn.features.config import FLOW_STEPS, FlowMethod
 
 _DIS_PRESETS = {"dis": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, "dis_fast": cv2.DISOPTICAL_FLOW_PRESET_FAST}
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, why_not_opened
+from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, pixel_aspect, why_not_opened
+from dataset_tools.core.orientation import upright_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def read_frames(
     resize_px: int,
     resize: Resize = "short_side",
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Decodes and resizes selected frames, rotated as the container's metadata specifies, in standard dynamic range.
+    """Decodes and resizes selected frames, oriented as players show them, with square pixels, in standard range.
 
     Args:
         path: the video file.
@@ -98,14 +99,22 @@ def _decode(
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
             if index in numbers:
-                height, width = resized_size(frame.height, frame.width, resize_px, resize)
+                shown_width = round(frame.width * pixel_aspect(container, stream))
+                height, width = resized_size(frame.height, shown_width, resize_px, resize)
                 tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
-                frames.append(np.rot90(pixels, frame.rotation // 90))
+                frames.append(_upright(pixels, frame))
             if index >= last:
                 break
     return frames, index + 1
+
+
+def _upright(pixels: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+    """Orients the pixels [height, width, 3] of a frame as clips are oriented when they are cut."""
+    for name, _ in upright_filters(frame):
+        pixels = pixels.swapaxes(0, 1) if name == "transpose" else pixels[:, ::-1] if name == "hflip" else pixels[::-1]
+    return pixels
 
 
 @contextmanager

@@ -167,6 +167,9 @@ def _stored(value: Tensor) -> Tensor:
 
 def _fingerprint(stream: str, clips: Sequence[LabeledClip], config: VideoFeatureConfig, recipe: TrainingRecipe) -> str:
     parts = [stream, asdict(config), asdict(recipe), [(clip.media.sha256, clip.label) for clip in clips]]
+    weights = Path(config.weights).expanduser()
+    if weights.is_file():  # another file may have taken its place
+        parts.append(sha256_of(weights))
     return "training-" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

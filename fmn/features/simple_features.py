@@ -9,15 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import SampleError
-from fmn.features.audio import read_audio
 from fmn.features.config import TRIVIAL_DIMS
-from fmn.features.frames import frame_times, read_frames
+from fmn.features.library_versions import av_version
 
 COLOR_SIDE_PX = 32
 
@@ -56,6 +53,8 @@ def mean_colour(path: Path) -> NDArray[np.float32]:
     Raises:
         SampleError: the file cannot be read.
     """
+    from fmn.features.frames import read_frames
+
     frames, _ = read_frames(path, lambda times_s: np.arange(len(times_s)), resize_px=COLOR_SIDE_PX, resize="square")
     pixels = frames.reshape(-1, 3) / 255.0
     color: NDArray[np.float32] = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]).astype(np.float32)
@@ -68,6 +67,8 @@ def clip_duration(path: Path) -> NDArray[np.float32]:
     Raises:
         SampleError: the file cannot be read.
     """
+    from fmn.features.frames import frame_times
+
     times_s = frame_times(path)
     frame_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1) if len(times_s) > 1 else 1.0
     return _logarithm(float(times_s[-1] - times_s[0] + frame_s))
@@ -79,6 +80,10 @@ def utterance_duration(path: Path) -> NDArray[np.float32]:
     Raises:
         SampleError: the file cannot be read.
     """
+    import soundfile
+
+    from fmn.features.audio import read_audio
+
     try:
         info = soundfile.info(path)
         return _logarithm(info.frames / info.samplerate)
@@ -103,5 +108,5 @@ def _logarithm(value: float) -> NDArray[np.float32]:
 
 
 def _source(kind: str, name: str) -> str:
-    text = json.dumps([kind, name, "trivial/1", av.__version__])
+    text = json.dumps([kind, name, "trivial/1", av_version()])
     return f"{kind}-{name}-" + hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -43,10 +43,10 @@ class FeatureMemoryNetwork(RetrievalModel):
         audio_dim: F, size of an audio frame.
 
     Attributes:
-        new_classes: memory of the classes learned after training, or None. With it, codes contain ``new_shares``
+        new_classes: memory of the classes learned after training, or None. With it, embeddings contain ``new_shares``
             [N, K]. Not in the state dict.
         reads_memories: whether the score depends on what the memories hold.
-        gives_vectors: whether codes contain the vectors that new classes are learned from, ``vector_0`` and so on.
+        gives_vectors: whether embeddings contain the vectors that new classes are learned from, ``vector_0`` and so on.
     """
 
     video_mean: Tensor
@@ -100,12 +100,12 @@ class FeatureMemoryNetwork(RetrievalModel):
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
         """The same for clips whose windows are steps; a clip without windows is a single step."""
         raw = self._standardized(video)
-        codes = self._codes(raw, self.map_video)
-        codes |= self._of_new_classes("video", lambda: clip_vectors(raw, codes["mapped"]))
+        embeddings = self._embeddings(raw, self.map_video)
+        embeddings |= self._of_new_classes("video", lambda: clip_vectors(raw, embeddings["mapped"]))
         if self.attention is None:
-            return codes
+            return embeddings
         steps = windows and windows._replace(frames=self._standardized(windows.frames))
-        return codes | self._attended("video", steps or Sequences.of_vectors(raw), self.map_video)
+        return embeddings | self._attended("video", steps or Sequences.of_vectors(raw), self.map_video)
 
     def encode_utterances(self, audio: Sequences) -> Embeddings:
         """M sequences → mapped vectors [M, D], and the Bi-LSTM's [M, 2U] if the memory stores those.
@@ -114,21 +114,21 @@ class FeatureMemoryNetwork(RetrievalModel):
         """
         states = None if self.attention is None else self.encoder.states(audio)
         pooled = self.encoder(audio) if states is None else self.encoder.pooled(states)
-        codes = self._codes(pooled, self.map_audio)
-        codes |= self._of_new_classes("audio", lambda: utterance_vectors(pooled, audio))
+        embeddings = self._embeddings(pooled, self.map_audio)
+        embeddings |= self._of_new_classes("audio", lambda: utterance_vectors(pooled, audio))
         if states is None:
-            return codes
-        return codes | self._attended("audio", self.encoder.steps(states), self.map_audio)
+            return embeddings
+        return embeddings | self._attended("audio", self.encoder.steps(states), self.map_audio)
 
     def _standardized(self, video: Tensor) -> Tensor:
         return (video - self.video_mean) / self.video_scale
 
-    def _codes(self, raw: Tensor, mapping: nn.Module) -> Embeddings:
+    def _embeddings(self, raw: Tensor, mapping: nn.Module) -> Embeddings:
         mapped = self._mapped(raw, mapping)
         return {"mapped": mapped} | ({"raw": raw} if self.config.memory.space == "raw" else {})
 
     def _of_new_classes(self, modality: Modality, vectors: Callable[[], tuple[Tensor, ...]]) -> Embeddings:
-        """Additional entries of the codes if classes were learned after training, or are about to be."""
+        """Additional entries of the embeddings if classes were learned after training, or are about to be."""
         if self.gives_vectors:
             return {f"vector_{number}": vector for number, vector in enumerate(vectors())}
         return {} if self.new_classes is None else {"new_shares": self.new_classes[modality].shares(vectors())}
@@ -155,14 +155,14 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
-    def for_search(self, modality: Modality, codes: Embeddings) -> Embeddings:
+    def for_search(self, modality: Modality, embeddings: Embeddings) -> Embeddings:
         """Adds the head's ``half`` [N, U] and, if the memory is read by shares, ``log_shares`` [N, slots in use]."""
         with eval_mode(self):
-            mapped = codes["mapped"]
-            codes = {**codes, "half": self.head.get_submodule(modality)(mapped * mapped.shape[-1] ** 0.5)}
-            if self.config.memory.read == "softmax" and "log_shares" not in codes:
-                codes["log_shares"] = self._log_shares(modality, codes[self.config.memory.space])
-        return codes
+            mapped = embeddings["mapped"]
+            embeddings = {**embeddings, "half": self.head.get_submodule(modality)(mapped * mapped.shape[-1] ** 0.5)}
+            if self.config.memory.read == "softmax" and "log_shares" not in embeddings:
+                embeddings["log_shares"] = self._log_shares(modality, embeddings[self.config.memory.space])
+        return embeddings
 
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: agreement of the two memories on every pair (Max of eq. 3, or the softmax read)."""
@@ -198,8 +198,8 @@ class FeatureMemoryNetwork(RetrievalModel):
         While the memories are empty, their agreement is 1, and the score is S1 in all forms that contain S1.
 
         Args:
-            clips: codes of N clips.
-            utterances: codes of M utterances.
+            clips: embeddings of N clips.
+            utterances: embeddings of M utterances.
             s1: [N, M] logits of S1.
 
         Returns:
@@ -243,7 +243,7 @@ class FeatureMemoryNetwork(RetrievalModel):
 
         The slot loss of a modality is −log of the share that the slots of an item's own class receive when the memory
         is read (`fmn.models.memory.FeatureMemory.log_class_shares`). The memories are not written here; with
-        ``write: step``, the codes of the batch are kept for `after_step`.
+        ``write: step``, the embeddings of the batch are kept for `after_step`.
         """
         training = self.config.training
         clips, utterances = self.encode_windows(batch.video, batch.windows), self.encode_utterances(batch.audio)
@@ -262,21 +262,21 @@ class FeatureMemoryNetwork(RetrievalModel):
             losses["audio_slots"] = training.slot_weight * self._slot_loss("audio", utterances, batch.utterance_classes)
         if self.config.memory.write == "step":
             clip_rows, utterance_rows = batch.pairs.unbind(1)
-            codes = [{name: code.detach() for name, code in one.items()} for one in (clips, utterances)]
+            embeddings = [{name: part.detach() for name, part in one.items()} for one in (clips, utterances)]
             s1_of_pairs = s1.detach()[clip_rows, utterance_rows]
-            self._unwritten = codes[0], codes[1], batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows]
+            self._unwritten = embeddings[0], embeddings[1], batch.pairs, s1_of_pairs, batch.clip_classes[clip_rows]
         return losses
 
     def after_step(self) -> None:
-        """Writes the pairs of the last batch with S1 > T1, by the codes that its losses were computed from."""
+        """Writes the pairs of the last batch with S1 > T1, by the embeddings that its losses were computed from."""
         if self._unwritten is not None:
             self._write(*self._unwritten)
             self._unwritten = None
 
-    def _slot_loss(self, modality: Modality, codes: Embeddings, classes: Tensor) -> Tensor:
+    def _slot_loss(self, modality: Modality, embeddings: Embeddings, classes: Tensor) -> Tensor:
         if self.attention is not None:
-            return -self.memory.of_own_class(codes["log_shares"], classes).mean()
-        rows, temperature = codes[self.config.memory.space], self.config.memory.temperature
+            return -self.memory.of_own_class(embeddings["log_shares"], classes).mean()
+        rows, temperature = embeddings[self.config.memory.space], self.config.memory.temperature
         return -self.memory.log_class_shares(modality, rows, classes, temperature=temperature).mean()
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
@@ -291,16 +291,16 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Rewrites the memories with the current mapping, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        codes = encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances)
-        self.rewrite(*codes, *data.rows_of_pairs(clips, utterances, generator))
+        embeddings = encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances)
+        self.rewrite(*embeddings, *data.rows_of_pairs(clips, utterances, generator))
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
         """Clears the memories, whose slots become stale as the mapping trains, and writes the pairs with S1 > T1.
 
         Args:
-            clips: codes of clips.
-            utterances: codes of utterances.
-            pairs: [P, 2], row indices into the codes.
+            clips: embeddings of clips.
+            utterances: embeddings of utterances.
+            pairs: [P, 2], row indices into the embeddings.
             classes: [P], classes of the pairs.
         """
         clip_rows, utterance_rows = pairs.unbind(1)
@@ -310,7 +310,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         self._write(clips, utterances, pairs, s1, classes)
 
     def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
-        """Writes pairs, given as row indices into the codes, to the memories in order; ``s1`` are logits."""
+        """Writes pairs, given as row indices into the embeddings, to the memories in order; ``s1`` are logits."""
         space = self.config.memory.space
         clip_rows, utterance_rows = pairs.unbind(1)
         self.memory.write(

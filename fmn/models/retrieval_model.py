@@ -42,7 +42,7 @@ class RetrievalModel(nn.Module, ABC):
 
     @abstractmethod
     def encode_clips(self, video: Tensor) -> Embeddings:
-        """[N, Dv] → codes of N clips."""
+        """[N, Dv] → embeddings of N clips."""
 
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
         """Codes of N clips, from the means ``video`` [N, Dv] of their windows; the windows are ignored here."""
@@ -50,7 +50,7 @@ class RetrievalModel(nn.Module, ABC):
 
     @abstractmethod
     def encode_utterances(self, audio: Sequences) -> Embeddings:
-        """M sequences → codes of M utterances."""
+        """M sequences → embeddings of M utterances."""
 
     def mix_layers(self, audio: Sequences) -> Sequences:
         """Mixes several layers of ``audio`` into one, the input that `encode_utterances` and `losses` expect."""
@@ -60,9 +60,9 @@ class RetrievalModel(nn.Module, ABC):
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] scores; higher means a better match."""
 
-    def for_search(self, modality: Modality, codes: Embeddings) -> Embeddings:
+    def for_search(self, modality: Modality, embeddings: Embeddings) -> Embeddings:
         """Adds what `scores` can compute from this modality alone, since a gallery is searched repeatedly."""
-        return codes
+        return embeddings
 
     def check(self, data: ItemTensors) -> None:
         """Raises InputError if the system cannot score the features; called before scoring."""
@@ -156,12 +156,12 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _rows(codes: Embeddings, start: int, count: int) -> Embeddings:
-    return {name: tensor[start : start + count] for name, tensor in codes.items()}
+def _rows(embeddings: Embeddings, start: int, count: int) -> Embeddings:
+    return {name: tensor[start : start + count] for name, tensor in embeddings.items()}
 
 
-def _size(codes: Embeddings) -> int:
-    return len(next(iter(codes.values())))
+def _size(embeddings: Embeddings) -> int:
+    return len(next(iter(embeddings.values())))
 
 
 def _joined(parts: list[Embeddings]) -> Embeddings:

@@ -69,36 +69,36 @@ class ScoreVectors:
             self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
 
     @torch.no_grad()
-    def fit(self, codes: Embeddings) -> None:
-        """Computes the principal components of s1 over the anchors, from codes of a sample of the items."""
-        values = self._s1(codes, self._anchors)
+    def fit(self, embeddings: Embeddings) -> None:
+        """Computes the principal components of s1 over the anchors, from embeddings of a sample of the items."""
+        values = self._s1(embeddings, self._anchors)
         self.axes = torch.linalg.eigh(values.T @ values)[1][:, -COMPONENTS:] / ANCHORS**0.5
 
     @torch.no_grad()
-    def items(self, codes: Embeddings) -> Tensor:
+    def items(self, embeddings: Embeddings) -> Tensor:
         """Codes of N items → [N, r + slots in use + new classes], on the CPU."""
         assert self.axes is not None
         e, w = self._weights()
-        return torch.cat([e * self._s1(codes, self._anchors) @ self.axes, w * self._shares(codes)], 1).cpu()
+        return torch.cat([e * self._s1(embeddings, self._anchors) @ self.axes, w * self._shares(embeddings)], 1).cpu()
 
     @torch.no_grad()
-    def query(self, codes: Embeddings, sample: Embeddings, sample_vectors: Tensor) -> Tensor:
+    def query(self, embeddings: Embeddings, sample: Embeddings, sample_vectors: Tensor) -> Tensor:
         """The vector [r + slots in use + new classes] of one query, on the CPU.
 
         Args:
-            codes: codes of the query.
-            sample: codes of a sample of the gallery.
+            embeddings: embeddings of the query.
+            sample: embeddings of a sample of the gallery.
             sample_vectors: their vectors, from `items`.
         """
         e, w = self._weights()
-        coefficients = self._coefficients(codes)
+        coefficients = self._coefficients(embeddings)
         components, shares = sample_vectors[:, : -len(coefficients)], sample_vectors[:, -len(coefficients) :]
         agreement = shares @ coefficients / w
         highest = agreement.max()
         weights = (agreement / highest + EVERYWHERE)[:, None]
         known = functional.pad(components, (0, 1), value=1.0)
         left = known.T @ (weights * known)
-        right = known.T @ (weights * e * self._s1(sample, codes).cpu())
+        right = known.T @ (weights * e * self._s1(sample, embeddings).cpu())
         left.diagonal().add_(1e-6 * left.diagonal().mean())
         return torch.cat([torch.linalg.solve(left, right)[:-1, 0], coefficients / highest])
 
@@ -107,17 +107,17 @@ class ScoreVectors:
         model = self._model.config.model
         return model.s1_exponent if model.score == "combined" else 0.0, float(functional.softplus(self._model.scale))
 
-    def _shares(self, codes: Embeddings) -> Tensor:
-        shares = codes["log_shares"].exp()
-        new = codes.get("new_shares")
+    def _shares(self, embeddings: Embeddings) -> Tensor:
+        shares = embeddings["log_shares"].exp()
+        new = embeddings.get("new_shares")
         return shares if new is None else torch.cat([(1 - new.sum(1, keepdim=True)) * shares, new], 1)
 
-    def _coefficients(self, codes: Embeddings) -> Tensor:
+    def _coefficients(self, embeddings: Embeddings) -> Tensor:
         """[slots in use + new classes], on the CPU: the factor of each share of an item in its agreement."""
-        shares = codes["log_shares"].exp()
+        shares = embeddings["log_shares"].exp()
         found = self._model.memory.same_slot(torch.eye(shares.shape[1]).to(shares), shares)[:, 0]
-        if "new_shares" in codes:
-            new = codes["new_shares"][0]
+        if "new_shares" in embeddings:
+            new = embeddings["new_shares"][0]
             found = torch.cat([(1 - new.sum()) * found, new])
         return found.cpu()
 
@@ -132,10 +132,10 @@ class ScoreVectors:
         return _of_old(items)[:, None] * torch.cat(parts) * _of_old(queries)
 
 
-def _of_old(codes: Embeddings) -> Tensor:
+def _of_old(embeddings: Embeddings) -> Tensor:
     """[N]: the share of the old classes; 1 without new classes."""
-    new = codes.get("new_shares")
-    return codes["half"].new_ones(len(codes["half"])) if new is None else 1 - new.sum(1)
+    new = embeddings.get("new_shares")
+    return embeddings["half"].new_ones(len(embeddings["half"])) if new is None else 1 - new.sum(1)
 
 
 def score_vectors(model: RetrievalModel, modality: Modality, axes: Tensor | None = None) -> ScoreVectors | None:

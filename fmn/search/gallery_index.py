@@ -1,7 +1,7 @@
-"""Approximate nearest-neighbor index of a large gallery: codes, and FAISS inverted lists over score vectors.
+"""Approximate nearest-neighbor index of a large gallery: embeddings, and FAISS inverted lists over score vectors.
 
-An index is one folder. ``NAME.f32`` holds the codes of all items, float32 [rows, width], memory-mapped: a search reads
-only the rows of its candidates. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, also
+An index is one folder. ``NAME.f32`` holds the embeddings of all items, float32 [rows, width], memory-mapped: a search
+reads only the rows of its candidates. ``index.json`` names the current ``lists-N.faiss`` (the score vectors, also
 memory-mapped), ``keys-N.npy`` (uint8 [rows, 32], the item of each row) and ``axes-N.npy``. It is replaced last, so an
 interrupted command leaves the index in its state after the last complete batch. Rows of removed items are reused.
 """
@@ -45,7 +45,7 @@ LOCK_WAIT_S = 10
 """Long enough for other searches, which hold the lock briefly; not for a command that builds the index."""
 
 Encode = Callable[[Sequence[int]], Embeddings]
-"""Returns the codes of the items at the given places in a gallery."""
+"""Returns the embeddings of the items at the given places in a gallery."""
 
 
 class _UnusableError(Exception):
@@ -73,7 +73,7 @@ class GalleryIndex:
             folder: of the index.
             model: the trained model.
             modality: of the items.
-            made_from: a digest of everything except the items that determines the codes.
+            made_from: a digest of everything except the items that determines the embeddings.
         """
         self.folder = folder
         self._faiss = import_faiss()
@@ -81,7 +81,7 @@ class GalleryIndex:
         self._state: dict[str, Any] = {"format": FORMAT, "made_from": made_from, "number": 0, "widths": {}}
         self._keys: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._lists: Any = None
-        self._codes: Embeddings = {}
+        self._embeddings: Embeddings = {}
         self._set_vectors(None)
         with suppress(OSError, ValueError, EOFError, RuntimeError, _UnusableError):  # corrupt: it is rebuilt
             self._read(made_from)
@@ -105,7 +105,7 @@ class GalleryIndex:
         lists.parallel_mode = 1  # parallel over the lists of a query: otherwise it would use one core
         self._set_vectors(axes)
         self._state, self._keys, self._lists = state, keys, lists
-        self._codes = self._mapped()
+        self._embeddings = self._mapped()
 
     def _set_vectors(self, axes: torch.Tensor | None) -> None:
         vectors = score_vectors(self._model, self._modality, axes)
@@ -129,10 +129,10 @@ class GalleryIndex:
             folder: of the index; created if missing.
             model: the trained model, which must be `indexable`.
             modality: of the items.
-            made_from: a digest of everything except the items that determines the codes; if it differs, the index is
-                rebuilt.
+            made_from: a digest of everything except the items that determines the embeddings; if it differs, the index
+                is rebuilt.
             items: id and content hash of each.
-            encode: returns the codes of some of them.
+            encode: returns the embeddings of some of them.
             progress: progress callback, with the number of items added.
 
         Raises:
@@ -157,18 +157,18 @@ class GalleryIndex:
         index._places = np.full(len(index._keys), -1)
         index._places[index._rows] = np.arange(len(keys))
         spread = np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(np.intp)
-        index._sample = index.codes_of(spread)
+        index._sample = index.embeddings_of(spread)
         index._sample_vectors = index._vectors.items(index._sample)
         return index
 
-    def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
-        """Returns the codes of the items at some places, read from disk.
+    def embeddings_of(self, places: NDArray[np.intp]) -> Embeddings:
+        """Returns the embeddings of the items at some places, read from disk.
 
         Raises:
             StoppedError: another command has changed the index since it was opened, so rows may hold other items.
         """
         rows = torch.from_numpy(self._rows[places])
-        codes = {name: part[rows] for name, part in self._codes.items()}
+        embeddings = {name: part[rows] for name, part in self._embeddings.items()}
         with suppress(FileNotFoundError):  # removed or rebuilt: the mapped files remain valid
             if json.loads((self.folder / "index.json").read_bytes())["number"] != self._state["number"]:
                 raise StoppedError(
@@ -176,10 +176,10 @@ class GalleryIndex:
                     where=self.folder,
                     next_step="run the command again",
                 )
-        return codes
+        return embeddings
 
     def candidates(self, query: Embeddings) -> NDArray[np.intp]:
-        """Returns the places, ascending, of the items with the largest inner products with a query (its codes)."""
+        """Returns the places, ascending, of the items with the largest inner products with a query (its embeddings)."""
         vector = self._vectors.query(query, self._sample, self._sample_vectors).numpy()
         self._lists.nprobe = max(1, round(self._lists.nlist * PROBED))
         _, rows = self._lists.search(vector[None], CANDIDATES)
@@ -204,7 +204,7 @@ class GalleryIndex:
             self._lists.remove_ids(removed)
             self._keys[removed] = 0
             self._save()
-            for part in self._codes.values():
+            for part in self._embeddings.values():
                 part[torch.from_numpy(removed)] = 0  # erases all data of a speaker who withdrew consent
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -222,14 +222,14 @@ class GalleryIndex:
                 self._state["widths"] = {name: tensor.shape[1] for name, tensor in part.items()}
                 self._extend(int(rows.max()) + 1)
             for name, tensor in part.items():
-                self._codes[name][torch.from_numpy(rows[start : start + ROWS_AT_ONCE])] = tensor.float().cpu()
+                self._embeddings[name][torch.from_numpy(rows[start : start + ROWS_AT_ONCE])] = tensor.float().cpu()
         vectors = self._vectors
         if self._lists is None:
             sample = torch.from_numpy(np.sort(rows[:SAMPLE]))
-            vectors.fit({name: part[sample] for name, part in self._codes.items()})
+            vectors.fit({name: part[sample] for name, part in self._embeddings.items()})
         new_vectors = np.concatenate(
             [
-                vectors.items({name: part[torch.from_numpy(chunk)] for name, part in self._codes.items()}).numpy()
+                vectors.items({name: part[torch.from_numpy(chunk)] for name, part in self._embeddings.items()}).numpy()
                 for chunk in np.array_split(rows, -(-len(rows) // ROWS_AT_ONCE))
             ]
         )
@@ -249,15 +249,15 @@ class GalleryIndex:
         return index
 
     def _extend(self, rows: int) -> None:
-        """Extends the index to this number of rows, and maps the codes for writing."""
+        """Extends the index to this number of rows, and maps the embeddings for writing."""
         self._keys = np.concatenate([self._keys, np.zeros((max(0, rows - len(self._keys)), 32), np.uint8)])
         for name, width in self._state["widths"].items():
             with (self.folder / f"{name}.f32").open("ab") as file:
                 file.truncate(4 * width * len(self._keys))
-        self._codes = self._mapped()
+        self._embeddings = self._mapped()
 
     def _mapped(self) -> Embeddings:
-        """Returns the memory-mapped codes."""
+        """Returns the memory-mapped embeddings."""
         return {
             name: torch.from_numpy(
                 np.memmap(self.folder / f"{name}.f32", np.float32, "r+", shape=(len(self._keys), width))

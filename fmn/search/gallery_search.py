@@ -42,13 +42,13 @@ from fmn.search.search_results import (
     sentences_of_clips,
 )
 from fmn.torch_threads import threads
-from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
+from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 
 ROWS_AT_ONCE = 1024
 """Number of gallery items whose features are in memory during encoding."""
 SCORED_AT_ONCE = 65_536
-"""Number of index items whose codes are in memory during scoring."""
+"""Number of index items whose embeddings are in memory during scoring."""
 QUERY_AND_GALLERY: dict[QueryKind, tuple[Modality, Modality]] = {
     "speech": ("audio", "video"),
     "clip": ("video", "audio"),
@@ -124,7 +124,7 @@ class Gallery:
     ) -> None:
         """Extracts features that are not in the workspace's cache, and encodes the rows that are not in an index.
 
-        A gallery of `INDEXED_FROM` rows or more stores its codes in ``cache/index`` of the workspace
+        A gallery of `INDEXED_FROM` rows or more stores its embeddings in ``cache/index`` of the workspace
         (`fmn.search.gallery_index`), if the run's score can be searched by inner products and FAISS is installed.
 
         Args:
@@ -150,11 +150,11 @@ class Gallery:
         self._sentences = sentences_of_clips(self._manifest) if kind == "speech" else {}
         self._networks: Networks = {}  # of the queries; those of the rows are not needed anymore
         self.index: GalleryIndex | None = None
-        self._codes: Embeddings = {}
+        self._embeddings: Embeddings = {}
         if len(self.rows) >= INDEXED_FROM and indexable(loaded.model) and is_installed():
             self.index = self._opened_index()
         else:
-            self._codes = self._encoded_rows(range(len(self.rows)))
+            self._embeddings = self._encoded_rows(range(len(self.rows)))
 
     def search(self, query: Path, *, top: int = 10) -> SearchResult:
         """Ranks the rows by how well they match a file.
@@ -162,8 +162,8 @@ class Gallery:
         Raises:
             InputError: the query cannot be read.
         """
-        codes, features = self.encode(query)
-        places, scores = self.best(codes, top)
+        embeddings, features = self.encode(query)
+        places, scores = self.best(embeddings, top)
         hits = tuple(
             hit_of(self.rows[place], rank, float(score), self._sentences)
             for rank, (place, score) in enumerate(zip(places, scores, strict=True), start=1)
@@ -180,7 +180,7 @@ class Gallery:
         )
 
     def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:
-        """Encodes a file; returns its codes, as those of one item, and its features.
+        """Encodes a file; returns its embeddings, as those of one item, and its features.
 
         Args:
             query: an audio or video file, depending on `kind`.
@@ -197,7 +197,7 @@ class Gallery:
         return self._encoded([features.values[media.sha256]], self._query_side, space), features
 
     def best(self, query: Embeddings, top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Returns the places in `rows` of the ``top`` best rows for a query (its codes), and their scores.
+        """Returns the places in `rows` of the ``top`` best rows for a query (its embeddings), and their scores.
 
         Sorted by descending score. With an index, only its candidates are scored, unless ``top`` exceeds a fifteenth of
         their number.
@@ -212,19 +212,19 @@ class Gallery:
         best = best_of(scores, top)
         return places[best], scores[best]
 
-    def codes_of(self, places: NDArray[np.intp]) -> Embeddings:
-        """Returns the codes of the rows at some places."""
+    def embeddings_of(self, places: NDArray[np.intp]) -> Embeddings:
+        """Returns the embeddings of the rows at some places."""
         if self.index is not None:
-            return {name: part.to(self._device) for name, part in self.index.codes_of(places).items()}
-        return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._codes.items()}
+            return {name: part.to(self._device) for name, part in self.index.embeddings_of(places).items()}
+        return {name: part[torch.as_tensor(places, device=part.device)] for name, part in self._embeddings.items()}
 
     def scores(self, queries: Embeddings, places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
-        """[N, Q]: scores of the rows, or of those at some places, with each of Q queries, given by their codes."""
+        """[N, Q]: scores of the rows, or of those at some places, with each of Q queries, given by their embeddings."""
         if places is None and self.index is None:
-            return self._scores(queries, self._codes)
+            return self._scores(queries, self._embeddings)
         places = np.arange(len(self.rows)) if places is None else places
         starts = range(0, len(places), SCORED_AT_ONCE)
-        parts = (self._scores(queries, self.codes_of(places[start : start + SCORED_AT_ONCE])) for start in starts)
+        parts = (self._scores(queries, self.embeddings_of(places[start : start + SCORED_AT_ONCE])) for start in starts)
         return np.concatenate(list(parts))
 
     def _scores(self, queries: Embeddings, rows: Embeddings) -> NDArray[np.float32]:
@@ -243,7 +243,7 @@ class Gallery:
             cache=cache or feature_cache(self._workspace),
             device=str(self._device),
             jobs=self._jobs,
-            progress=self._progress,
+            progress=self._progress if networks is None else silent,
             networks=networks,
         )
 
@@ -258,7 +258,8 @@ class Gallery:
     def _opened_index(self) -> GalleryIndex:
         """Opens the index of the rows and updates it."""
         run = self._loaded.path
-        files = [path for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE) if (path := run / name).is_file()]
+        names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # embeddings depend on the temperature, for instance
+        files = [path for name in names if (path := run / name).is_file()]
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,
@@ -285,8 +286,8 @@ class Gallery:
         check_fit(self._loaded, data)
         encode = encode_all_clips if modality == "video" else encode_all_utterances
         with threads(self._loaded.config.training.threads):
-            codes = encode(self._loaded.model, data, np.arange(count))
-            return self._loaded.model.for_search(modality, codes)
+            embeddings = encode(self._loaded.model, data, np.arange(count))
+            return self._loaded.model.for_search(modality, embeddings)
 
     def notes(self, query: FeatureSet, top: int) -> tuple[str, ...]:
         """Returns the caveats of the best ``top`` results with the features of a query."""

@@ -7,8 +7,6 @@ from pathlib import Path
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.manifests import UtteranceRow, read_rows
-from dataset_tools.speech.audio.loudness_normalization import Finish
-from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
 from fmn.data.items import load_items
 from fmn.features.frames import frame_times
@@ -34,7 +32,7 @@ def finish_query(sound: Path, folder: Path, *, refuse: bool = True) -> tuple[Pat
     """
     wav = folder / "query.wav"
     try:
-        written = write_utterance(sound, wav, limits=Limits(), settings=Finish())
+        written = write_utterance(sound, wav)
     except SampleError as error:
         if refuse:
             raise

@@ -72,7 +72,7 @@ class Errors:
         measured: list[QueryMetrics] = []
         for start in range(0, len(queries), TILE):
             some = slice(start, start + TILE)
-            scores = gallery.scores(query_gallery.codes_of(query_places[some]), places).T
+            scores = gallery.scores(query_gallery.embeddings_of(query_places[some]), places).T
             same = of_queries[some, None] == of_rows
             partners = clips_of_queries[some, None] == clips_of_rows
             measured.append(query_metrics(scores, same))

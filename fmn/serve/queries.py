@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,13 +46,13 @@ class EncodedQuery:
     """An encoded query.
 
     Attributes:
-        kind: speech or clip. codes: those of one item.
+        kind: speech or clip. embeddings: those of one item.
         card: its data for the page. row: its item, or None if it is not in the data set.
         notes: its caveats. embedding_s: time to encode it, in seconds; None: it is part of a gallery.
     """
 
     kind: QueryKind
-    codes: Embeddings
+    embeddings: Embeddings
     card: dict[str, Any]
     row: ClipRow | UtteranceRow | None
     notes: tuple[str, ...] = ()
@@ -59,6 +61,8 @@ class EncodedQuery:
 
 class Queries:
     """Both galleries of a run, which answer queries while the page is served.
+
+    Threads may call its methods at the same time.
 
     Attributes:
         items: the items that the page may show. galleries: by kind of query.
@@ -109,6 +113,7 @@ class Queries:
         }
         self._slots = slot_reader(loaded)
         self._kept: OrderedDict[str, Path] = OrderedDict()
+        self._keeping, self._speaking = threading.Lock(), threading.Lock()
 
     def state(self) -> dict[str, Any]:
         """Returns the page's data on the run and on the items searched."""
@@ -130,40 +135,50 @@ class Queries:
     def keep(self, content: bytes) -> str:
         """Stores an external sound or clip as a query; returns its name, the SHA-256 of the content."""
         name = hashlib.sha256(content).hexdigest()
-        (self._folder / name).write_bytes(content)
-        self._kept[name] = self._folder / name
-        self._kept.move_to_end(name)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)[1].unlink(missing_ok=True)
+        with self._keeping:
+            if name not in self._kept:  # else another thread may be reading it
+                (self._folder / name).write_bytes(content)
+            self._kept[name] = self._folder / name
+            self._kept.move_to_end(name)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)[1].unlink(missing_ok=True)
         return name
 
     def kept(self, name: str) -> Path | None:
         """Returns the file that `keep` stored under this name, while it is kept."""
         return self._kept.get(name)
 
-    def answer(self, *, id: str = "", query: str = "", text: str = "") -> dict[str, Any]:
-        """Ranks the gallery for an item of the data set, a stored file or a typed sentence (exactly one of them).
+    def is_in_gallery(self, *, id: str = "", query: str = "", text: str = "") -> bool:
+        """Whether a query (see `encoded`) is an item of a gallery, by id or content: its embeddings are known then."""
+        known = self.items.of_content(query)
+        return (known.id if known is not None else id) in self._places
+
+    def encoded(self, *, id: str = "", query: str = "", text: str = "") -> EncodedQuery:
+        """Encodes an item of the data set, a stored file or a typed sentence (exactly one of them).
 
         Raises:
             InputError: there is no such item or file, or it cannot be used.
             SampleError: a sound is rejected.
         """
-        encoded = self._typed(text) if text else self._file(query) if query else self._item(id)
+        return self._typed(text) if text else self._file(query) if query else self._item(id)
+
+    def answer(self, encoded: EncodedQuery) -> dict[str, Any]:
+        """Ranks the gallery for a query."""
         started = time.perf_counter()
         gallery = self.galleries[encoded.kind]
-        order, scores = gallery.best(encoded.codes, TOP)
+        order, scores = gallery.best(encoded.embeddings, TOP)
         ranking_s = time.perf_counter() - started
         rows = [gallery.rows[index] for index in order]
         reasons: list[Any] = [[] for _ in rows]
         if self._slots is None:
-            scores_of_all = gallery.scores(encoded.codes).T
+            scores_of_all = gallery.scores(encoded.embeddings).T
             vote = class_vote(scores_of_all, self._numbers[encoded.kind], len(self._classes))
             voters = int(vote.neighbors[0])
             how = f"the classes of the best {voters} hits" if voters > 1 else "the class of the best hit"
             predicted = _best(vote.shares[0], ranked(vote.shares, vote.best)[0], self._classes, how)
         else:
-            shares = self._slots.shares(encoded.codes)[0]
-            reasons = self._slots.reasons(shares, self._slots.shares(gallery.codes_of(order)))
+            shares = self._slots.shares(encoded.embeddings)[0]
+            reasons = self._slots.reasons(shares, self._slots.shares(gallery.embeddings_of(order)))
             predicted = _best(
                 shares, np.argsort(-shares, kind="stable"), self._slots.names, "the memory slots that it selects"
             )
@@ -193,7 +208,7 @@ class Queries:
         if name not in self._places:
             return self._encoded(kind, self.items.file(row), card, row)
         searched, place = self._places[name]
-        return EncodedQuery(kind, self.galleries[searched].codes_of(np.array([place])), card, row)
+        return EncodedQuery(kind, self.galleries[searched].embeddings_of(np.array([place])), card, row)
 
     def _file(self, name: str) -> EncodedQuery:
         path = self.kept(name)
@@ -207,8 +222,9 @@ class Queries:
             return self._encoded("clip", path, card, None, clip_doubts(path))
         if own_features(self._loaded.config, "speech"):
             return self._encoded("speech", path, card | _waveform(path), None)
-        wav, doubts = finish_query(path, self._folder)
-        return self._encoded("speech", wav, card | _waveform(path), None, doubts)
+        with TemporaryDirectory(dir=self._folder) as folder:
+            wav, doubts = finish_query(path, Path(folder))
+            return self._encoded("speech", wav, card | _waveform(path), None, doubts)
 
     def _typed(self, text: str) -> EncodedQuery:
         if len(text) > LONGEST_TEXT:
@@ -217,10 +233,12 @@ class Queries:
                 expected=f"{LONGEST_TEXT} at most",
                 next_step="shorten it",
             )
-        wav, note = spoken_query(text, self._loaded.config, self._folder, self._language, engine=self._voices)
-        name = self.keep(wav.read_bytes())
-        card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
-        return self._encoded("speech", wav, card, None, (note,))
+        with TemporaryDirectory(dir=self._folder) as folder:
+            with self._speaking:  # an engine need not be thread-safe
+                wav, note = spoken_query(text, self._loaded.config, Path(folder), self._language, engine=self._voices)
+            name = self.keep(wav.read_bytes())
+            card = {"id": None, "class": None, "sentence": text, "media": f"queries/{name}", **_waveform(wav)}
+            return self._encoded("speech", wav, card, None, (note,))
 
     def _encoded(
         self,
@@ -232,10 +250,10 @@ class Queries:
     ) -> EncodedQuery:
         started = time.perf_counter()
         cache = None if row is not None else self._folder / "features"  # keeps no data of an external voice
-        codes, features = self.galleries[kind].encode(path, cache=cache)
+        embeddings, features = self.galleries[kind].encode(path, cache=cache)
         seconds = time.perf_counter() - started
         feature_notes = (features.note,) if features.note else ()
-        return EncodedQuery(kind, codes, card, row, (*notes, *feature_notes), seconds)
+        return EncodedQuery(kind, embeddings, card, row, (*notes, *feature_notes), seconds)
 
 
 def _best(shares: NDArray[np.float64], order: NDArray[np.intp], names: list[str], how: str) -> dict[str, Any]:

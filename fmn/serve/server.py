@@ -6,14 +6,19 @@ All routes are under a path that contains a secret (`dataset_tools.core.web_serv
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from aiohttp import web
 
-from dataset_tools.core.errors import ToolkitError
+from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import StoppedError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.web_application import MICROPHONE, file_response, guarded_application, page_routes
 from dataset_tools.core.web_server import Address
@@ -23,13 +28,19 @@ from fmn.data.loading import find_device
 from fmn.search.search_results import GallerySource, QueryKind
 from fmn.search.text_query import require_engine
 from fmn.serve.errors_view import Errors
-from fmn.serve.queries import Queries
+from fmn.serve.queries import EncodedQuery, Queries
 from fmn.serve.samples_view import Samples
 from fmn.serve.shown_items import ShownItems
 from fmn.training.checkpoint import load_run
 
+Result = TypeVar("Result")
+
 MOST_BYTES = 64 * 2**20
 """Maximum size of a query file."""
+MOST_ENCODED = 4
+"""Maximum number of queries that are encoded at the same time; they share the cores."""
+WAIT_S = 15.0
+"""Time that a query waits for one of these to end."""
 _PAGE = Path(__file__).parent
 _FILES = {
     "": _PAGE / "page.html",
@@ -95,7 +106,9 @@ def make_app(queries: Queries, token: str) -> web.Application:
         web.get("/{token}/media/{id}", page.media),
         web.get("/{token}/queries/{id}", page.query_file),
     ]
-    return guarded_application(token, routes, most_bytes=MOST_BYTES)
+    app = guarded_application(token, routes, most_bytes=MOST_BYTES)
+    app.on_cleanup.append(page.close)
+    return app
 
 
 class _Page:
@@ -104,27 +117,36 @@ class _Page:
     def __init__(self, queries: Queries) -> None:
         self._queries, self._errors = queries, Errors(queries)
         self._samples = Samples(queries.items, self._errors)
-        self._working = asyncio.Lock()  # one query at a time uses all cores
+        self._encodings = asyncio.Semaphore(MOST_ENCODED)
+        self._ranking, self._analyzing = asyncio.Lock(), asyncio.Lock()  # one at a time uses all cores
+        self._threads = ThreadPoolExecutor(2 * MOST_ENCODED, "query", torch.set_num_threads, (torch.get_num_threads(),))
+
+    async def close(self, _: web.Application) -> None:
+        """Waits for the work of clients that have gone, which uses the folder of the queries."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     async def state(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._queries.state())
+        return web.json_response(await self._in_thread(self._queries.state))
 
     async def search(self, request: web.Request) -> web.StreamResponse:
         parameters = {name: text for name, text in request.query.items() if name in ("id", "query", "text")}
         if len(parameters) != 1:
             raise web.HTTPBadRequest
-        return await self._answer(lambda: self._queries.answer(**parameters))
+        encode = partial(self._queries.encoded, **parameters)
+        is_short = self._queries.is_in_gallery(**parameters)
+        encoded = await (self._in_thread(encode) if is_short else self._encoded(encode))
+        return await self._answer(self._ranking, lambda: self._queries.answer(encoded))
 
     async def query(self, request: web.Request) -> web.StreamResponse:
         content = await request.read()
-        return await self._answer(lambda: {"query": self._queries.keep(content)})
+        return web.json_response({"query": await self._in_thread(lambda: self._queries.keep(content))})
 
     async def errors(self, request: web.Request) -> web.StreamResponse:
         kind: QueryKind = "clip" if request.query.get("kind") == "clip" else "speech"
-        return await self._answer(lambda: self._errors.of(kind))
+        return await self._answer(self._analyzing, lambda: self._errors.of(kind))
 
     async def samples(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(self._samples.cards)
+        return await self._answer(self._analyzing, self._samples.cards)
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
         return file_response(await asyncio.to_thread(self._samples.file, request.match_info["path"]))
@@ -139,6 +161,33 @@ class _Page:
     async def query_file(self, request: web.Request) -> web.StreamResponse:
         return file_response(self._queries.kept(request.match_info["id"]))
 
-    async def _answer(self, work: Callable[[], dict[str, Any]]) -> web.StreamResponse:
-        async with self._working:
-            return web.json_response(await asyncio.to_thread(work))
+    async def _encoded(self, encode: Callable[[], EncodedQuery]) -> EncodedQuery:
+        """Encodes a query beside those of others, which takes long for a long video.
+
+        Raises:
+            web.HTTPServiceUnavailable: too many queries are being encoded.
+        """
+        try:
+            await asyncio.wait_for(self._encodings.acquire(), WAIT_S)
+        except TimeoutError:
+            raise _busy() from None
+        encoding = asyncio.ensure_future(self._in_thread(encode))
+        encoding.add_done_callback(lambda _: self._encodings.release())
+        return await asyncio.shield(encoding)  # a thread cannot be stopped when its client leaves
+
+    async def _answer(self, alone: asyncio.Lock, work: Callable[[], dict[str, Any]]) -> web.StreamResponse:
+        async with alone:
+            return web.json_response(await self._in_thread(work))
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _busy() -> web.HTTPServiceUnavailable:
+    error = StoppedError(
+        f"The server is busy: it encodes {count_of(MOST_ENCODED, 'query', 'queries')} of others",
+        expected="some seconds without so many long queries",
+        next_step="search again in a moment",
+    )
+    text = json.dumps(error.as_dict())
+    return web.HTTPServiceUnavailable(text=text, content_type="application/json", headers={"Retry-After": "10"})

@@ -17,7 +17,7 @@ LEAST_PRODUCT = 0.01
 
 
 class SlotReader:
-    """Reads the share of each slot in codes; slots of one class are grouped, as in the score (`fmn.models.memory`).
+    """Reads the share of each slot in embeddings; slots of a class are grouped, as in the score (`fmn.models.memory`).
 
     Attributes:
         names: of the G groups of slots: class ids; ``cluster 3`` for a run trained without class labels; ``slot 3``
@@ -34,13 +34,13 @@ class SlotReader:
         self._group = np.array([self.names.index(name) for name in named])
         self._new = [self.names.index(name) for name in new]
 
-    def shares(self, codes: Embeddings) -> NDArray[np.float64]:
-        """[N, G], rows sum to 1: shares of the codes of N clips or N utterances."""
-        of_slots = codes["log_shares"].double().exp().cpu().numpy()
+    def shares(self, embeddings: Embeddings) -> NDArray[np.float64]:
+        """[N, G], rows sum to 1: shares of the embeddings of N clips or N utterances."""
+        of_slots = embeddings["log_shares"].double().exp().cpu().numpy()
         grouped = np.zeros((len(of_slots), len(self.names)))
         np.add.at(grouped.T, self._group, of_slots.T)
         if self._new:
-            of_new = codes["new_shares"].double().cpu().numpy()
+            of_new = embeddings["new_shares"].double().cpu().numpy()
             grouped *= 1 - of_new.sum(axis=1, keepdims=True)
             np.add.at(grouped.T, self._new, of_new.T)
         return grouped

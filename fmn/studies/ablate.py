@@ -115,11 +115,11 @@ def ablate(
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
-        "stand_in": harness.held.standin is not None,
+        "stand_in": harness.fold_0.standin is not None,
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
-        "clips": len(harness.held.clips),
-        "utterances": len(harness.held.utterances),
+        "clips": len(harness.fold_0.clips),
+        "utterances": len(harness.fold_0.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
         "notes": [*notes_of_harness(harness), *NOTES],
     }

@@ -59,7 +59,7 @@ class ClassMeans(RetrievalModel):
         new: tuple[Indices, Indices],
         items: tuple[Indices, Indices],
     ) -> tuple[Embeddings, Embeddings]:
-        """Returns codes with ``shares`` [N, C] of some clips and utterances.
+        """Returns embeddings with ``shares`` [N, C] of some clips and utterances.
 
         Args:
             data: features of all items.

@@ -7,7 +7,7 @@ changes. Retrieval of these classes, and of the others, is measured on fold 0 be
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from fmn.models.retrieval_model import (
 )
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
-from fmn.studies.new_classes_leads import draws_of, leads, write_leads_plot
+from fmn.studies.new_classes_leads import draws_of, leads, name_of, write_leads_plot
 from fmn.studies.new_classes_table import (
     HIDDEN,
     KINDS,
@@ -55,7 +55,7 @@ from fmn.studies.validation_harness import (
     harness_of,
     load_trained,
     notes_of_harness,
-    reformed,
+    reconfigured,
     remove_stale,
     run_name,
 )
@@ -153,14 +153,19 @@ def learn_new_classes(
     values = {
         "format": FORMAT,
         "manifest_sha256": sha256_of(manifest),
-        "stand_in": harness.held.standin is not None,
+        "stand_in": harness.fold_0.standin is not None,
         "config": as_dict(config),
         "seeds": [config.training.seed + number for number in range(seeds)],
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,
         "draws": draws_found,
-        "notes": [*notes_of_harness(harness), *NOTES, *leads([draws_found], pairs)],
+        "notes": [
+            *notes_of_harness(harness),
+            *NOTES,
+            *_notes_of_pairs(rows_by_name, pairs, len(draws[0])),
+            *leads([draws_found], pairs),
+        ],
     }
     clear_partial(folder)
     write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
@@ -176,7 +181,7 @@ class _Trial:
         parts, items = harness.parts, harness.prepared.items
         self.harness = harness
         self.loaded: LoadedRun = load_trained(run, harness)
-        self.model = reformed(self.loaded, self.loaded.config)
+        self.model = reconfigured(self.loaded, self.loaded.config)
         self.seed = self.loaded.config.training.seed
         new = np.array([label.id in held_out for label in items.classes])
         self.clip_classes, self.utterance_classes = items.clip_classes, items.utterance_classes
@@ -185,7 +190,7 @@ class _Trial:
         self.new_classes = np.flatnonzero(new)
         self.new_clips = np.setdiff1d(parts.train_clips, self.old_clips)
         self.new_utterances = np.setdiff1d(parts.train_utterances, self.old_utterances)
-        self.fold_0_codes = encoded_fold_0(self.model, harness)
+        self.fold_0_embeddings = encoded_fold_0(self.model, harness)
         self.is_new_clip = new[self.clip_classes[parts.validation_clips]]
         self.is_new_utterance = new[self.utterance_classes[parts.validation_utterances]]
         data, random = harness.prepared.data, fit_generator(self.seed, self.loaded.about.epoch)
@@ -233,12 +238,12 @@ class _Trial:
             prefix = f"{count} pair{'s' * (count > 1)}, "
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
-                codes = encoded_fold_0(model, self.harness)
-                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), codes)))
+                embeddings = encoded_fold_0(model, self.harness)
+                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), embeddings)))
                 model.new_classes = None
             for name, means in baselines.items():
-                codes = means.eval().with_shares(data, old, shown, fold_0)
-                rows.append((prefix + name, self._figures(means, len(new), len(new), codes)))
+                embeddings = means.eval().with_shares(data, old, shown, fold_0)
+                rows.append((prefix + name, self._figures(means, len(new), len(new), embeddings)))
         return rows
 
     def _pairs(self, count: int) -> Indices:
@@ -256,7 +261,7 @@ class _Trial:
         """Returns the network with the pairs added to its memories, and the number of pairs written."""
         model, config = self.model, self.loaded.config
         capacity = model.memory.capacity + len(pairs)
-        grown = reformed(self.loaded, with_values(config, {"memory.capacity": capacity}))
+        grown = reconfigured(self.loaded, with_values(config, {"memory.capacity": capacity}))
         state = model.memory.state_dict()
         grown.memory.load_state_dict(
             {
@@ -264,7 +269,7 @@ class _Trial:
                 for name, tensor in state.items()
             }
         )
-        clips, utterances = self._codes(pairs)
+        clips, utterances = self._embeddings(pairs)
         space = config.memory.space
         with eval_mode(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
@@ -280,7 +285,7 @@ class _Trial:
     def _in_form(self, model: FeatureMemoryNetwork, form: Any) -> FeatureMemoryNetwork:
         """Returns the network with another final score and the same memories."""
         capacity = {"memory.capacity": model.memory.capacity}
-        other = reformed(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
+        other = reconfigured(self.loaded, with_values(self.loaded.config, {"model.score": form, **capacity}))
         other.memory.load_state_dict(model.memory.state_dict())
         return other
 
@@ -289,25 +294,25 @@ class _Trial:
         model: RetrievalModel,
         written: int | None,
         shown: int | None,
-        codes: tuple[Embeddings, Embeddings] | None = None,
+        embeddings: tuple[Embeddings, Embeddings] | None = None,
     ) -> dict[str, Any]:
-        if codes is None:  # with step attention, codes depend on the slots
-            codes = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_codes
-        scores = score_matrix(model, *codes).numpy()
-        held = self.harness.held
-        clips, utterances = [row.class_id for row in held.clips], [row.class_id for row in held.utterances]
+        if embeddings is None:  # with step attention, embeddings depend on the slots
+            embeddings = encoded_fold_0(model, self.harness) if self.model.attention else self.fold_0_embeddings
+        scores = score_matrix(model, *embeddings).numpy()
+        items = self.harness.fold_0
+        clips, utterances = [row.class_id for row in items.clips], [row.class_id for row in items.utterances]
         figures: dict[str, Any] = {"written": written, "shown": shown}
         for kind, is_new in (("new", True), ("old", False)):
             of_clips, of_utterances = self.is_new_clip == is_new, self.is_new_utterance == is_new
             figures[kind] = {}
-            for direction, (matrix, partners) in by_direction(scores, held.partner_matrix):
+            for direction, (matrix, partners) in by_direction(scores, items.partner_matrix):
                 is_query, _ = queries_and_gallery(direction, of_clips, of_utterances)
                 queries, gallery = queries_and_gallery(direction, clips, utterances)
                 chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
                 figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
         return figures
 
-    def _codes(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
+    def _embeddings(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
         data = self.harness.prepared.data
         return (
             encode_all_clips(self.model, data, pairs[:, 0]),
@@ -319,10 +324,20 @@ class _Trial:
         return data.clip_classes[data.on_device(pairs[:, 0])]
 
 
+def _notes_of_pairs(
+    rows: Mapping[str, Sequence[Mapping[str, Any]]], pairs: Sequence[int], held_out: int
+) -> Iterator[str]:
+    """Yields which numbers of pairs are more than the new classes have in training."""
+    for count in pairs:
+        shown = float(np.mean([row["shown"] for row in rows[name_of(count, HIDDEN)]])) / held_out
+        if shown < count:
+            yield f"{count} pairs: there are only {shown:.1f} of a new class in training, on average."
+
+
 def _summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row of newclasses.json: means over seeds, with their standard deviations."""
-    written = [row["written"] for row in rows]
-    values: dict[str, Any] = {"what": name, "shown": rows[0]["shown"]}
+    written, shown = [row["written"] for row in rows], [row["shown"] for row in rows]
+    values: dict[str, Any] = {"what": name, "shown": shown[0] if len(set(shown)) == 1 else float(np.mean(shown))}
     values["written"] = None if None in written else {"mean": float(np.mean(written)), "sd": sd_of(written)}
     for kind in KINDS:
         values[kind] = {direction: summarized([row[kind][direction] for row in rows]) for direction in DIRECTIONS}

@@ -64,7 +64,7 @@ def _rows(values: Mapping[str, Any], kind: str, metric: str) -> list[Row]:
     """Rows of name, pairs written, and figures of one metric; chance and the ceiling come last."""
     rows = []
     for row in values["rows"]:
-        written = "" if row["written"] is None else f"{row['written']['mean']:.1f}/{row['shown']}"
+        written = "" if row["written"] is None else f"{row['written']['mean']:.1f}/{row['shown']:g}"
         rows.append(Row((row["what"], written, *figures(row[kind], metric))))
     first = values["rows"][0][kind]
     return rows + [Row((name, "", *reference_figures(first, name, metric)), "dim") for name in ("chance", "ceiling")]

@@ -1,7 +1,8 @@
 """Hyperparameter tuning on the validation split (fold 0): T1, T2, margin, capacity and temperature.
 
 The paper found them "by experiments". One network is trained for each margin (with the softmax triplet loss, for each
-temperature); its memory settings, which need no retraining, are optimized by coordinate search until none improves.
+temperature); its memory settings, which need no retraining, are optimized by coordinate search until none improves
+(with ``memory.write=step``, where only training writes the memories, a network is trained for each trial).
 Finally a network is trained with the best values; they are adopted only if it beats the defaults on the validation
 split. Test items are never used.
 """
@@ -24,6 +25,7 @@ from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
+from fmn.studies.variants import can_be_rewritten
 from fmn.torch_threads import threads
 from fmn.training.result_files import check_result_files
 
@@ -60,6 +62,11 @@ def memory_values(config: Config, classes: int) -> Mapping[str, tuple[float, ...
     least = min(classes, LARGEST_SIZE)  # rounding down would leave a class without a slot
     scaled = (in_proportion(value, config, classes) for value in CAPACITIES)
     return {**MEMORY_VALUES, "memory.capacity": tuple(max(value, least) for value in scaled)}
+
+
+def most_trainings(config: Config, seeds: int, budget: int) -> int:
+    """Maximum number of training runs of `tune`."""
+    return seeds * (1 + (len(triplet_values(config)[1]) if can_be_rewritten(config) else budget))
 
 
 @dataclass(frozen=True)
@@ -252,6 +259,7 @@ class _Search:
     def _outcome(self, values: Values, number: int, retrained: bool) -> ValidationResult:
         seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
         own = with_values(seeded, values)
+        retrained = retrained or not can_be_rewritten(own)
         trained_with = own if retrained else with_values(seeded, {self._of_triplet: values[self._of_triplet]})
         with threads(self._config.training.threads):
             return self._trainer.trained(trained_with).outcome(own)

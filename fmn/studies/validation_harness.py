@@ -37,7 +37,7 @@ from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
-AT_HAND = 4
+NETWORKS_IN_MEMORY = 4
 """Maximum number of trained networks kept in memory."""
 
 
@@ -47,12 +47,12 @@ class ValidationHarness:
 
     Attributes:
         prepared: items and features. parts: training and validation part.
-        held: the items of fold 0, in the order of ``parts``.
+        fold_0: the items of fold 0, in the order of ``parts``.
     """
 
     prepared: FeatureDataset
     parts: TrainValSplit
-    held: Items
+    fold_0: Items
 
     @classmethod
     def of(cls, prepared: FeatureDataset) -> ValidationHarness:
@@ -129,7 +129,7 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:
     """Caveats of results on the validation split."""
-    return [*corpus_notes(harness.held.standin), *harness.prepared.notes]
+    return [*corpus_notes(harness.fold_0.standin), *harness.prepared.notes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,25 +191,25 @@ class TrainedHarness:
     def __init__(self, run: Path, harness: ValidationHarness) -> None:
         self.loaded = load_trained(run, harness)
         self.harness = harness
-        both = reformed(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # yields both codes
+        both = reconfigured(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # mapped and raw
         data, parts = harness.prepared.data, harness.parts
         self._fit = (
             encode_all_clips(both, data, parts.train_clips),
             encode_all_utterances(both, data, parts.train_utterances),
         )
-        self._held = encoded_fold_0(both, harness)
+        self._fold_0 = encoded_fold_0(both, harness)
         random = fit_generator(self.loaded.config.training.seed, self.loaded.about.epoch)
         self._written = data.rows_of_pairs(parts.train_clips, parts.train_utterances, random)
 
     def outcome(self, config: Config) -> ValidationResult:
         """Scores fold 0 in the form given by ``config``; its settings for network weights are ignored."""
-        model = reformed(self.loaded, config)
+        model = reconfigured(self.loaded, config)
         if config.memory.write == "epoch":
             model.rewrite(*self._fit, *self._written)
-        held = self._held if model.attention is None else encoded_fold_0(model, self.harness)  # depend on slots
-        scores = score_matrix(model, *held).numpy()
+        fold_0 = self._fold_0 if model.attention is None else encoded_fold_0(model, self.harness)  # depend on slots
+        scores = score_matrix(model, *fold_0).numpy()
         reads = config.model.score not in ("s1", "cosine")
-        return ValidationResult(measure(scores, self.harness.held), model.memory.size if reads else None)
+        return ValidationResult(measure(scores, self.harness.fold_0), model.memory.size if reads else None)
 
 
 class Trainer:
@@ -256,7 +256,7 @@ class Trainer:
             if run not in self._known:
                 self.reused += summary.already_finished
             self._known.add(run)
-            while len(self._networks) >= AT_HAND:
+            while len(self._networks) >= NETWORKS_IN_MEMORY:
                 del self._networks[next(iter(self._networks))]
             self._networks[run] = TrainedHarness(run, self._harness)
         return self._networks[run]
@@ -278,7 +278,7 @@ def encoded_fold_0(model: RetrievalModel, harness: ValidationHarness) -> tuple[E
     )
 
 
-def reformed(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
+def reconfigured(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:
     """The network of a run with memories and score of another configuration; memories of another shape are empty.
 
     Raises:

@@ -10,6 +10,17 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, as_published, flattened, with_values
 from fmn.models.memory_capacity import PAPER_CLASSES, in_proportion
 
+OF_READING = ("memory.read", "memory.temperature", "memory.clamp")
+"""Values of the memories that affect how they are read, not how they are written."""
+
+
+def can_be_rewritten(config: Config) -> bool:
+    """Whether the memories of a trained network can be written again in another form, without training it.
+
+    If they were written while it was trained (``write: step``), only training writes them.
+    """
+    return config.memory.write == "epoch"
+
 
 @dataclass(frozen=True, eq=False)
 class Variant:
@@ -25,6 +36,11 @@ class Variant:
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     retrained: bool = False
+
+    @property
+    def changes_writing(self) -> bool:
+        """Whether it changes what the memories hold."""
+        return any(name.startswith("memory.") and name not in OF_READING for name in self.changes)
 
     def applied(self, config: Config) -> Config:
         """``config`` with this variant."""
@@ -156,6 +172,8 @@ def _all(config: Config, classes: int) -> list[Variant]:
     ]
     variants.append(Variant("form", "standard", {}, True))
     variants.append(Variant("form", "as_published", _as_published(config), True))
+    if not can_be_rewritten(config):
+        variants = [replace(variant, retrained=variant.retrained or variant.changes_writing) for variant in variants]
     return [_without_steps(variant) if config.model.step_attention != "off" else variant for variant in variants]
 
 

@@ -15,7 +15,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.items import Items, load_items, train_val_split
-from fmn.features.backbone import CONTENTS
+from fmn.features.backbone import CONTENTS, clips_trained_on
 from fmn.features.backbone_training import LabeledClip, TrainingRecipe
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.pretrain import metadata_of_streams, pretrain
@@ -26,6 +26,10 @@ REPORT_FILE = "finetune.json"
 REFIT_NOTE = (
     "Fold 0 was trained on, too: with these weights, results of fmn train, tune and ablate on it are too high. Make "
     "all choices first, with weights trained without it."
+)
+KNOWN_NOTE = (
+    "The weights to start from were trained on {} of the {} clips of fold 0: results on fold 0, the accuracy included, "
+    "are too high."
 )
 
 
@@ -98,13 +102,17 @@ def finetune(
     clips, validation = (
         [clip for clip in part if (clip.media.sha256, clip.media.path) not in broken] for part in (clips, validation)
     )
+    before = clips_trained_on(config)  # the weights to start from
     about = {
         "label": "action",
         "manifest_sha256": sha256_of(manifest),
         "refit": refit,
         "clips": len(clips),
-        CONTENTS: sorted(clip.media.sha256 for clip in clips),  # records what the weights were trained on
+        CONTENTS: sorted({clip.media.sha256 for clip in clips} | before),  # records what the weights were trained on
     }
+    notes = [REFIT_NOTE] if refit else []
+    if known := sum(clip.media.sha256 in before for clip in validation):
+        notes.append(KNOWN_NOTE.format(known, len(validation)))
     weights = folder / BACKBONE_FILE
     trained = pretrain(
         clips,
@@ -126,7 +134,7 @@ def finetune(
         losses={stream: result.losses for stream, result in trained.items()},
         accuracy={stream: result.accuracy for stream, result in trained.items()},
         failures=failures,
-        notes=(REFIT_NOTE,) if refit else (),
+        notes=tuple(notes),
     )
     report = summary.as_dict() | about | {"config": asdict(config), "recipe": asdict(recipe), "weights": BACKBONE_FILE}
     write_bytes(folder / REPORT_FILE, json.dumps(report, indent=2).encode() + b"\n")

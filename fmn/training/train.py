@@ -19,7 +19,7 @@ from dataset_tools.core.seeds import training_seed
 from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
-from fmn.data.loading import OTHER_FEATURES, FeatureDataset, find_device, load_features
+from fmn.data.loading import FeatureDataset, find_device, load_features
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
@@ -30,7 +30,7 @@ from fmn.torch_threads import threads
 from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint, save_config, save_state
 from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
-from fmn.training.own_features import has_same_features, shortened
+from fmn.training.own_features import check_same_features, shortened
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
     RunState,
@@ -173,7 +173,7 @@ def train(
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
             if state is not None:
-                _check_same_features(run, state, prepared)
+                check_same_features(run, state, prepared)
             training = config.training
             if training.labels == "pairs":
                 clusters = config.memory.capacity or PAPER_CAPACITY
@@ -204,6 +204,7 @@ def _train(
         state = _first_state(run, prepared, parts, loop, learns=learns)
     else:
         load_state(run, model, loop.optimizer, data.device)
+        state.notes = list(dict.fromkeys([*state.notes, *_notes_of_precision(config, data.device)]))
     state.features = list(prepared.sources)
     state.own_features = [shortened(own) for own in prepared.own] if any(prepared.own) else []
     state.failures = {name: error.found for name, error in prepared.failures.items()}
@@ -255,9 +256,7 @@ def _first_state(
     """The state before the first epoch."""
     items = prepared.items
     notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
-    device = loop.data.device.type
-    if loop.config.training.amp == "bf16" and device != "cuda":
-        notes.append(f"training.amp=bf16 has no effect on the device {device}: computed in float32.")
+    notes += _notes_of_precision(loop.config, loop.data.device)
     if loop.config.training.refit:
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif parts.caveat is not None:
@@ -274,6 +273,13 @@ def _first_state(
         notes=notes,
         slots_by_classes=True,
     )
+
+
+def _notes_of_precision(config: Config, device: torch.device) -> list[str]:
+    """The caveat of a precision that the device does not have, which may be another one when a run is resumed."""
+    if config.training.amp == "off" or device.type == "cuda":
+        return []
+    return [f"training.amp=bf16 has no effect on the device {device.type}: computed in float32."]
 
 
 def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
@@ -303,39 +309,6 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
         failures=state.failures,
         notes=tuple(state.notes),
     )
-
-
-def _check_same_features(run: Path, state: RunState, prepared: FeatureDataset) -> None:
-    """Checks that a resumed run has the features it was started with.
-
-    Raises:
-        InputError: other items have features, or the features were computed differently.
-    """
-    lost, gained = prepared.failures.keys() - state.failures.keys(), state.failures.keys() - prepared.failures.keys()
-    if lost:
-        name = min(lost)
-        raise InputError(
-            f"Items that the run was started with no longer have features ({len(lost)}); the first, {name}: "
-            f"{prepared.failures[name].found}",
-            where=run,
-            expected="the items that the run was started with",
-            next_step="restore the files (fmn-data verify names them), or train without them into another --run",
-        )
-    if gained:
-        raise InputError(
-            f"Items that had no features when the run was started have some now ({len(gained)}), such as {min(gained)}",
-            where=run,
-            expected="the items that the run was started with",
-            next_step="train into another --run to use them, or remove this run",
-        )
-    known = tuple(state.features) or load_run(run, prepared.data.device).about.sources  # runs of earlier versions
-    if not has_same_features(known, state, prepared.sources, prepared.own):
-        raise InputError(
-            f"The features differ from those that the run was trained on: {OTHER_FEATURES}",
-            where=run,
-            expected="the features that the run was trained on",
-            next_step="train into another --run to use them, or remove this run",
-        )
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def make_utterance() -> Callable[..., UtteranceRow]:
 def make_review() -> Callable[..., ReviewRow]:
     """A row of reviews.jsonl: an accepted clip, unless said otherwise; ``minute`` is when, of one hour."""
 
-    def make(*, minute: int, annotation: int = 1, task: int = 1, look: int = 1, **fields: Any) -> ReviewRow:
+    def make(*, minute: int, annotation: int = 1, task: int = 1, review_round: int = 1, **fields: Any) -> ReviewRow:
         shown = {"class_id": "cut_carrot_knife", "sentence": "Cut it.", "first_frame": 101, "frames": 60}
         shown |= fields.pop("shown", {})
         given = {
@@ -76,7 +76,7 @@ def make_review() -> Callable[..., ReviewRow]:
                 task=task,
                 annotation=annotation,
                 created="2026-11-22T07:00:00.000000Z",
-                look=look,
+                review_round=review_round,
             ),
         )
 

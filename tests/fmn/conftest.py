@@ -108,6 +108,27 @@ def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callabl
 
 
 @pytest.fixture
+def small_changes() -> dict[str, Any]:
+    """Changes of a preset that make training fast."""
+    return {
+        "audio.n_mfcc": 4,
+        "audio.n_mels": 8,
+        "audio.deltas": 1,
+        "model.hidden_size": 8,
+        "model.frame_stack": 2,
+        "model.embed_dim": 8,
+        "model.head_hidden_size": 16,
+        "memory.capacity": 10,
+        "training.epochs": 2,
+        "training.batch_size": 8,
+        "training.pairs_per_epoch": 32,
+        "training.validate_every": 1,
+        "training.threads": 1,
+        "training.augment.coefficient_mask_width": 1,
+    }
+
+
+@pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """4 classes: 5 training items of each, one a fold, and 3 test items; files hold what rows say, no media."""
     return write_workspace(tmp_path / "workspace")

@@ -12,7 +12,7 @@ from threading import Barrier, Thread
 import torch
 
 from fmn.random_state import isolated_random_state
-from fmn.studies.validation_harness import reformed
+from fmn.studies.validation_harness import reconfigured
 from fmn.training.checkpoint import load_run
 
 
@@ -38,7 +38,7 @@ def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
 
 def test_a_study_does_not_set_back_the_random_state_of_a_training_in_another_thread(run: Path) -> None:
     loaded = load_run(run, torch.device("cpu"))
-    study = Thread(target=reformed, args=(loaded, loaded.config))
+    study = Thread(target=reconfigured, args=(loaded, loaded.config))
     with isolated_random_state(torch.device("cpu"), deterministic=False):
         study.start()
         study.join(1)  # it takes some milliseconds, once it may

@@ -146,6 +146,22 @@ def test_a_copied_file_with_the_name_of_the_first_is_refused(
         assert str(path) in str(raised.value.where)
 
 
+@pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "-x", "a b", "a,b", "a\\b", "a\n", "", "é" * 51, 7])
+def test_a_name_that_cannot_be_that_of_a_folder_is_refused(baseline: Callable[[str, str], Path], name: object) -> None:
+    path = baseline("aaa_named", CLOSED_FORM.replace('"nearest"', repr(name)))
+    with pytest.raises(InputError, match="cannot be part of the name of a folder") as raised:
+        find_system("vmnet")
+    assert str(raised.value.where) == str(path)
+    assert repr(name) in raised.value.found
+
+
+def test_two_systems_of_one_name_in_one_file_are_refused(baseline: Callable[[str, str], Path]) -> None:
+    path = baseline("aaa_twins", CLOSED_FORM + "SYSTEMS = (SYSTEM, SYSTEM)\n")
+    with pytest.raises(InputError, match="One file defines two systems of the name 'nearest'") as raised:
+        find_system("vmnet")
+    assert str(raised.value.where) == str(path)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -24,6 +24,8 @@ from dataset_tools.corpora.annotations.labels import preposition_of
 if TYPE_CHECKING:
     from rich.table import Table
 
+_SHOWN_CLASSES = 50
+
 
 @dataclass(frozen=True)
 class TripletCount:
@@ -109,17 +111,17 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
     )
 
 
-def draft_table(draft: ClassDraft, *, most: int = 50) -> Table:
-    """Returns a table of the first ``most`` classes of a draft."""
+def draft_table(draft: ClassDraft) -> Table:
+    """Returns a table of the most frequent classes of a draft."""
     from rich.table import Table
 
     table = Table("class")
     for column in ("intervals", "videos", "persons", "with a sentence"):
         table.add_column(column, justify="right")
-    for row in draft.counts[:most]:
+    for row in draft.counts[:_SHOWN_CLASSES]:
         numbers = (row.intervals, row.videos, row.persons, row.with_sentence)
         table.add_row(row.class_id, *("unknown" if number is None else f"{number:,}" for number in numbers))
-    for more in first_of([row.class_id for row in draft.counts], most)[most:]:
+    for more in first_of([row.class_id for row in draft.counts], _SHOWN_CLASSES)[_SHOWN_CLASSES:]:
         table.add_row(more, "", "", "", "")
     return table
 

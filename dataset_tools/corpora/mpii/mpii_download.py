@@ -143,20 +143,7 @@ def download_corpus(
             something else; an archive is damaged (it is removed); or a file differs from its first download.
         StoppedError: the connection failed or broke, or the disk is full.
     """
-    if not accept_licence:
-        raise InputError(
-            f"The license has not been accepted: {LICENCE}",
-            where=home,
-            expected="your consent to the terms on that page",
-            next_step=f"read them there, then run {_COMMAND} with --accept-licence",
-        )
-    if without_passwords(home) != home:
-        raise InputError(
-            f"The address of the mirror holds a user name or a password: {home}",
-            where="--home",
-            expected="an address without them: DOWNLOADS.json stores it with the data, for everyone who gets a copy",
-            next_step=f"download the files from there yourself into {root}, and run the command without --home",
-        )
+    _check_terms(root, home, accept_licence=accept_licence)
     if dry_run:
         return _plan(root, _files(parts, videos), hash_again)
     root.mkdir(parents=True, exist_ok=True)
@@ -191,6 +178,28 @@ def download_corpus(
                 records[file.name] = msgspec.structs.replace(record, unpacked=count)
                 _write_records(root, records)
     return replace(_state(root, records, fetched), refused=tuple(refused))
+
+
+def _check_terms(root: Path, home: str, *, accept_licence: bool) -> None:
+    """Checks that the license is accepted, and that the address may be stored with the data.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not accept_licence:
+        raise InputError(
+            f"The license has not been accepted: {LICENCE}",
+            where=home,
+            expected="your consent to the terms on that page",
+            next_step=f"read them there, then run {_COMMAND} with --accept-licence",
+        )
+    if without_passwords(home) != home:
+        raise InputError(
+            f"The address of the mirror holds a user name or a password: {home}",
+            where="--home",
+            expected="an address without them: DOWNLOADS.json stores it with the data, for everyone who gets a copy",
+            next_step=f"download the files from there yourself into {root}, and run the command without --home",
+        )
 
 
 def _plan(root: Path, files: Sequence[Published], hash_again: bool) -> DownloadSummary:

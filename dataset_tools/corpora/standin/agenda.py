@@ -17,7 +17,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
 from dataset_tools.corpora.corpus import Interval
 from dataset_tools.corpora.standin.cast import FRAME_RATE, Sequence
-from dataset_tools.corpora.standin.class_assignment import deal, needs
+from dataset_tools.corpora.standin.class_assignment import assign_classes, needs
 from dataset_tools.corpora.standin.difficulty import Difficulty
 from dataset_tools.corpora.standin.motions import MOTIONS
 from dataset_tools.corpora.standin.things import CLUTTER, SUBJECTS, THINGS, TOOLS
@@ -108,8 +108,8 @@ def plan_agendas(
         InputError: a class needs a motion or a thing that the synthetic corpus cannot draw.
     """
     _check_known(classes)
-    hands = deal(classes, level, len(cast), seed, per_class)
-    return tuple(_agenda(classes, level, one, hand, seed) for one, hand in zip(cast, hands, strict=True))
+    assigned = assign_classes(classes, level, len(cast), seed, per_class)
+    return tuple(_agenda(classes, level, one, own, seed) for one, own in zip(cast, assigned, strict=True))
 
 
 def _check_known(classes: ClassFile) -> None:

@@ -29,33 +29,35 @@ def needs(one: ActionClass) -> set[str]:
     return {one.subject} | ({one.object} if one.object else set())
 
 
-def deal(classes: ClassFile, level: Difficulty, videos: int, seed: int, per_class: int) -> list[list[ActionClass]]:
+def assign_classes(
+    classes: ClassFile, level: Difficulty, videos: int, seed: int, per_class: int
+) -> list[list[ActionClass]]:
     """Returns the classes shown in each video, with repeats: equally many, within the level's number of subjects."""
     rng = generator(seed, "standin", "deal")
     counts = interval_counts(classes, per_class)
-    deck = [one for one in classes.classes for _ in range(counts[one.id])]
-    hands: list[list[ActionClass]] = [[] for _ in range(videos)]
+    intervals = [one for one in classes.classes for _ in range(counts[one.id])]
+    assigned: list[list[ActionClass]] = [[] for _ in range(videos)]
     shown: list[set[str]] = [set() for _ in range(videos)]
     tie = rng.random(videos)
-    for card in rng.permutation(len(deck)):
-        one = deck[int(card)]
+    for place in rng.permutation(len(intervals)):
+        one = intervals[int(place)]
 
         def cost(video: int, one: ActionClass = one) -> tuple[bool, int, float]:
             crowded = len((shown[video] | needs(one)) & SUBJECTS.keys()) > level.subjects
-            return crowded, len(hands[video]), float(tie[video])
+            return crowded, len(assigned[video]), float(tie[video])
 
         video = min(range(videos), key=cost)
-        hands[video].append(one)
+        assigned[video].append(one)
         shown[video] |= needs(one)
-    return _balanced(hands)
+    return _balanced(assigned)
 
 
-def _balanced(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
-    """Moves classes from the longest hand to shorter ones that have them too, while lengths differ by two or more."""
+def _balanced(assigned: list[list[ActionClass]]) -> list[list[ActionClass]]:
+    """Moves classes from the longest list to shorter ones that have them too, while lengths differ by two or more."""
     while True:
-        hands.sort(key=len)
-        for shorter in hands:
-            longest = hands[-1]
+        assigned.sort(key=len)
+        for shorter in assigned:
+            longest = assigned[-1]
             known = {one.id for one in shorter}
             movable = [one for one in longest if one.id in known]
             if len(longest) - len(shorter) > 1 and movable:
@@ -63,4 +65,4 @@ def _balanced(hands: list[list[ActionClass]]) -> list[list[ActionClass]]:
                 shorter.append(movable[-1])
                 break
         else:
-            return hands
+            return assigned

@@ -61,33 +61,33 @@ class Painter:
         self._alpha = np.zeros((height, width), np.float32)
         self._rng = rng
 
-    def ellipse(self, center: Point, radii: Point, color: Color, **look: Any) -> None:
+    def ellipse(self, center: Point, radii: Point, color: Color, **style: Any) -> None:
         mask = np.zeros(self._alpha.shape, np.uint8)
         size = tuple(max(1, round(radius * SUPERSAMPLING)) for radius in radii)
         cv2.ellipse(mask, self._point(center), size, 0, 0, 360, 255, -1)
-        self.part(mask, color, **look)
+        self.part(mask, color, **style)
 
-    def ring(self, center: Point, radius_px: float, thickness_px: float, color: Color, **look: Any) -> None:
+    def ring(self, center: Point, radius_px: float, thickness_px: float, color: Color, **style: Any) -> None:
         mask = np.zeros(self._alpha.shape, np.uint8)
         thickness = max(1, round(thickness_px * SUPERSAMPLING))
         cv2.circle(mask, self._point(center), round(radius_px * SUPERSAMPLING), 255, thickness)
-        self.part(mask, color, **look)
+        self.part(mask, color, **style)
 
-    def polygon(self, points: Sequence[Point], color: Color, *, corner_px: float = 0.0, **look: Any) -> None:
+    def polygon(self, points: Sequence[Point], color: Color, *, corner_px: float = 0.0, **style: Any) -> None:
         """Paints a filled polygon; ``corner_px`` rounds its corners (and enlarges it by as much)."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         corners = np.array([self._point(point) for point in points], np.int32)
         cv2.fillPoly(mask, [corners], 255)
         if corner_px > 0:
             cv2.polylines(mask, [corners], True, 255, max(1, round(2 * corner_px * SUPERSAMPLING)))
-        self.part(mask, color, **look)
+        self.part(mask, color, **style)
 
-    def stroke(self, points: Sequence[Point], width_px: float, color: Color, **look: Any) -> None:
+    def stroke(self, points: Sequence[Point], width_px: float, color: Color, **style: Any) -> None:
         """Paints a line with round ends."""
         mask = np.zeros(self._alpha.shape, np.uint8)
         line = np.array([self._point(point) for point in points], np.int32)
         cv2.polylines(mask, [line], False, 255, max(1, round(width_px * SUPERSAMPLING)))
-        self.part(mask, color, **look)
+        self.part(mask, color, **style)
 
     def part(
         self,

@@ -32,6 +32,7 @@ NOTICE = (
     "from it say nothing about real footage."
 )
 USUAL_PER_CLASS, USUAL_VIDEOS, LEAST_VIDEOS = 50, 60, 4
+MOST_PER_CLASS = 833  # of 1,000 videos
 MARK = "STANDIN.json"
 _MAT = "annos/attributesAnnotations_MPII-Cooking-2.mat"
 
@@ -85,7 +86,6 @@ def write_standin(
     *,
     seed: int = 0,
     per_class: int = USUAL_PER_CLASS,
-    videos: int | None = None,
     difficulty: str = "standard",
     jobs: int = 1,
     dry_run: bool = False,
@@ -96,8 +96,8 @@ def write_standin(
     Args:
         root: output folder: new, empty, or with a synthetic corpus of the same options, which is completed.
         seed: random seed.
-        per_class: number of intervals per class (the last classes get fewer, the first ones more).
-        videos: number of videos; None: proportional to ``per_class``, 60 for 50 intervals per class, and at least 4.
+        per_class: number of intervals per class (the last classes get fewer, the first ones more). The number of videos
+            is proportional to it: 60 for 50 intervals per class, and at least 4.
         difficulty: ``easy``, ``standard`` or ``hard``.
         jobs: number of parallel processes.
         dry_run: only check, and return what would be written.
@@ -113,10 +113,10 @@ def write_standin(
 
     started = time.monotonic()
     level = difficulty_named(difficulty)
-    count = max(LEAST_VIDEOS, round(per_class * USUAL_VIDEOS / USUAL_PER_CLASS)) if videos is None else videos
-    for name, value, most in (("--per-class", per_class, 10_000), ("--videos", count, 1_000), ("--jobs", jobs, 10_000)):
+    for name, value, most in (("--per-class", per_class, MOST_PER_CLASS), ("--jobs", jobs, 10_000)):
         if not 1 <= value <= most:
             raise InputError(f"{name} is {value}", expected=f"a number from 1 to {most}")
+    count = max(LEAST_VIDEOS, round(per_class * USUAL_VIDEOS / USUAL_PER_CLASS))
     classes = load_classes()
     description = {
         "schema": "fmn.standin/1",

@@ -28,7 +28,7 @@ class Written:
     sha256: str
 
 
-def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Finish) -> Written:
+def write_utterance(sound: Path, target: Path) -> Written:
     """Decodes ``sound``, checks its quality, normalizes it, and writes ``target``.
 
     Raises:
@@ -36,8 +36,8 @@ def write_utterance(sound: Path, target: Path, *, limits: Limits, settings: Fini
     """
     decoded = decode(sound, longest_s=DECODED_S)
     quality = measure(decoded)
-    warnings = judge(quality, limits, where=str(sound))
-    segment, gain_db = finish(decoded, settings, loudness_lufs=quality.loudness_lufs)
+    warnings = judge(quality, Limits(), where=str(sound))
+    segment, gain_db = finish(decoded, Finish(), loudness_lufs=quality.loudness_lufs)
     write_wav(target, segment)
     return Written(
         duration_s=int(segment.frame_count()) / SAMPLE_RATE_HZ,

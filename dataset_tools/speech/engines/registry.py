@@ -11,6 +11,7 @@ Then `--voices mine` selects it; `--voices mine:OPTIONS` passes OPTIONS to the c
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -62,6 +63,21 @@ def voices_in(
         expected=f"voices for the language of {text}",
         next_step=otherwise,
     )
+
+
+def engine_for_workers(spec: str, language: str) -> tuple[Engine, tuple[Voice, ...]]:
+    """Returns an engine, and its voices that speak a language, of which worker processes can have copies.
+
+    Raises:
+        InputError: they cannot be pickled, or as in `voices_in`.
+    """
+    engine, voices = open_engine(spec), voices_in(spec, language)
+    extension = find_extension(ENTRY_POINT_GROUP, spec.partition(":")[0])
+    if extension is not None:
+        expected = "an engine that holds settings only; models, files and connections are opened by speak()"
+        with extension.blamed("cannot be pickled, and is copied to worker processes", expected):
+            pickle.loads(pickle.dumps((engine, voices)))
+    return engine, voices
 
 
 @contextmanager

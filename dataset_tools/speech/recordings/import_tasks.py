@@ -30,7 +30,6 @@ class ImportTask:
     Attributes:
         recording: the file, its class, clip and voice. sha256: of the file.
         utterance_id: id of the recording. original: path of its copy. target: path of its utterance.
-        limits, settings: of the quality check and the normalization.
     """
 
     recording: FoundRecording
@@ -38,8 +37,6 @@ class ImportTask:
     utterance_id: str
     original: Path
     target: Path
-    limits: Limits
-    settings: Finish
 
     def __str__(self) -> str:
         return str(self.recording.path)
@@ -59,8 +56,6 @@ def task_for(recording: FoundRecording, workspace: Workspace) -> ImportTask:
         utterance_id=utterance_id,
         original=workspace.recordings / f"{sha256}{recording.path.suffix.lower()}",
         target=workspace.speech / f"{utterance_id}.wav",
-        limits=Limits(),
-        settings=Finish(),
     )
 
 
@@ -70,7 +65,7 @@ def import_one(task: ImportTask) -> Written:
     Raises:
         SampleError: the recording cannot be used.
     """
-    written = write_utterance(task.recording.path, task.target, limits=task.limits, settings=task.settings)
+    written = write_utterance(task.recording.path, task.target)
     keep_original(task)
     return written
 
@@ -92,7 +87,7 @@ def keys_of(task: ImportTask, earlier: RecordingRow | None) -> list[str]:
 
 def key_of(task: ImportTask, *stated: str) -> str:
     """Cache key: SHA-256 of everything that the WAV depends on."""
-    inputs = [task.sha256, *stated, asdict(task.limits), asdict(task.settings)]
+    inputs = [task.sha256, *stated, asdict(Limits()), asdict(Finish())]
     return hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()
 
 

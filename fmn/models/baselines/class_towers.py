@@ -55,11 +55,11 @@ class ClassTowers(FeatureMemoryNetwork):
         of_clips = self._of_classes("video", clips).exp()
         return of_clips @ self._of_classes("audio", utterances).exp().T
 
-    def _of_classes(self, modality: Modality, codes: Embeddings) -> Tensor:
+    def _of_classes(self, modality: Modality, embeddings: Embeddings) -> Tensor:
         """[N, classes]: log P(c | item), pooled over its steps if step attention is on."""
         if self.attention is not None:
-            return codes["log_shares"]
-        return self._log_shares(modality, codes[self.config.memory.space])
+            return embeddings["log_shares"]
+        return self._log_shares(modality, embeddings[self.config.memory.space])
 
     def _log_shares(self, modality: Modality, rows: Tensor) -> Tensor:
         """[..., D] → [..., classes], from the learned class vectors."""
@@ -74,8 +74,8 @@ class ClassTowers(FeatureMemoryNetwork):
     ) -> None:
         """Writes nothing: there is no memory to write to."""
 
-    def _slot_loss(self, modality: Modality, codes: Embeddings, classes: Tensor) -> Tensor:
-        return functional.nll_loss(self._of_classes(modality, codes), classes)
+    def _slot_loss(self, modality: Modality, embeddings: Embeddings, classes: Tensor) -> Tensor:
+        return functional.nll_loss(self._of_classes(modality, embeddings), classes)
 
     def _write(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, s1: Tensor, classes: Tensor) -> None:
         """Writes nothing."""

@@ -98,12 +98,18 @@ def test_the_order_of_the_rows_does_not_matter(make_review: MakeReview) -> None:
 def test_what_was_said_before_the_clip_changed_no_longer_counts(make_review: MakeReview) -> None:
     before = votes(make_review, ACCEPT, ACCEPT)
     after = make_review(
-        minute=40, annotation=9, task=2, look=2, annotator="1@example.com", verdict="reject", content_sha256="b" * 64
+        minute=40,
+        annotation=9,
+        task=2,
+        review_round=2,
+        annotator="1@example.com",
+        verdict="reject",
+        content_sha256="b" * 64,
     )
     decision = decide([*before, after], "clip")[CLIP]
     assert (decision.verdict, decision.votes, decision.conflict) == ("reject", 1, False)
-    third_look = make_review(minute=41, annotation=10, task=3, look=2, annotator="3@example.com", **REJECT)
-    decision = decide([*votes(make_review, ACCEPT, REJECT), third_look], "clip")[CLIP]
+    third_round = make_review(minute=41, annotation=10, task=3, review_round=2, annotator="3@example.com", **REJECT)
+    decision = decide([*votes(make_review, ACCEPT, REJECT), third_round], "clip")[CLIP]
     assert (decision.verdict, decision.votes, decision.conflict) == ("reject", 3, False)
 
 

@@ -72,7 +72,7 @@ def test_two_keys_accept_a_clip_and_leave_the_utterance_unjudged() -> None:
     assert (clip.annotator, clip.time, clip.lead_time_s) == ("ann@example.com", "2026-11-22T08:00:00.000000Z", 4.5)
     assert clip.shown.class_id == "cut_carrot_knife"
     where = clip.label_studio
-    assert (where.server, where.project, where.task, where.annotation, where.look) == (
+    assert (where.server, where.project, where.task, where.annotation, where.review_round) == (
         "http://127.0.0.1:8080",
         3,
         12,

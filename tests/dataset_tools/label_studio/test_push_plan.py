@@ -13,8 +13,8 @@ def wanted(clip: str, **data: Any) -> Task:
     return Task(clip, 1, {"clip_id": clip, "look": 1, "video": "/v", **CONTENT, **data}, ())
 
 
-def present(task_id: int, clip: str, *, look: int = 1, worked_on: bool = False, **data: Any) -> PresentTask:
-    return PresentTask(task_id, clip, look, {**wanted(clip).data, "look": look, **data}, worked_on)
+def present(task_id: int, clip: str, *, review_round: int = 1, worked_on: bool = False, **data: Any) -> PresentTask:
+    return PresentTask(task_id, clip, review_round, {**wanted(clip).data, "look": review_round, **data}, worked_on)
 
 
 def plan(
@@ -23,7 +23,7 @@ def plan(
     *,
     settled: tuple[str, ...] = (),
     pulled: tuple[int, ...] = (),
-    last_look: dict[str, int] | None = None,
+    last_round: dict[str, int] | None = None,
     undecided: dict[str, int] | None = None,
     once_more: bool = False,
 ) -> PushPlan:
@@ -32,7 +32,7 @@ def plan(
         there,
         settled=settled.__contains__,
         pulled=set(pulled).intersection,
-        last_look=last_look or {},
+        last_round=last_round or {},
         undecided=undecided or {},
         once_more=once_more,
     )
@@ -49,12 +49,12 @@ def test_a_new_clip_gets_a_task_and_a_decided_one_needs_none() -> None:
 
 
 def test_a_clip_that_was_decided_and_has_changed_is_counted_on_in_a_new_project() -> None:
-    (task,) = plan([wanted("a")], [], last_look={"a": 2}).create
-    assert (task.look, task.data["look"]) == (3, 3)
+    (task,) = plan([wanted("a")], [], last_round={"a": 2}).create
+    assert (task.review_round, task.data["look"]) == (3, 3)
 
 
 def test_a_changed_clip_updates_a_task_that_nobody_worked_on() -> None:
-    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", look=2)])
+    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", review_round=2)])
     ((there, task),) = found.update
     assert (there.id, task.data["clip_sha256"], task.data["look"]) == (1, "new", 2)
     assert not found.create
@@ -64,9 +64,9 @@ def test_a_changed_clip_whose_task_was_decided_on_is_shown_again() -> None:
     tasks = [wanted("a", clip_sha256="new")]
     there = [present(1, "a", worked_on=True)]
     (task,) = plan(tasks, there, pulled=(1,)).create
-    assert (task.look, task.data["look"], task.data["clip_sha256"]) == (2, 2, "new")
+    assert (task.review_round, task.data["look"], task.data["clip_sha256"]) == (2, 2, "new")
     # … and once that task is there, not a third time
-    again = plan(tasks, [*there, present(2, "a", look=2, clip_sha256="new")], pulled=(1,))
+    again = plan(tasks, [*there, present(2, "a", review_round=2, clip_sha256="new")], pulled=(1,))
     assert (again.create, again.update, again.unchanged) == ((), (), 1)
 
 
@@ -83,10 +83,10 @@ def test_work_that_was_not_pulled_is_not_touched() -> None:
 def test_a_clip_to_look_at_once_more_gets_a_task_unless_one_waits_for_an_answer() -> None:
     decided, asked = [wanted("a")], present(1, "a", worked_on=True)
     (task,) = plan(decided, [asked], settled=("a",), pulled=(1,), once_more=True).create
-    assert task.look == 2
-    (elsewhere,) = plan(decided, [], settled=("a",), last_look={"a": 1}, once_more=True).create
-    assert elsewhere.look == 2
-    open_already = plan(decided, [asked, present(2, "a", look=2)], settled=("a",), pulled=(1,), once_more=True)
+    assert task.review_round == 2
+    (elsewhere,) = plan(decided, [], settled=("a",), last_round={"a": 1}, once_more=True).create
+    assert elsewhere.review_round == 2
+    open_already = plan(decided, [asked, present(2, "a", review_round=2)], settled=("a",), pulled=(1,), once_more=True)
     assert (open_already.create, open_already.unchanged) == ((), 1)
     not_pulled = plan(decided, [asked], once_more=True)
     assert (not_pulled.create, not_pulled.waiting) == ((), 1)
@@ -116,7 +116,7 @@ def test_a_clip_that_left_the_data_set_keeps_its_task() -> None:
 
 
 def test_a_clip_in_conflict_is_shown_to_one_more_once() -> None:
-    there = [present(1, "a", worked_on=True), present(2, "a", look=2, worked_on=True)]
+    there = [present(1, "a", worked_on=True), present(2, "a", review_round=2, worked_on=True)]
     asked = plan([wanted("a")], there, settled=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
     assert asked.reopen == ((2, 3),)
     there = [replace(there[1], wanted_annotators=3)]

@@ -23,7 +23,7 @@ from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import push
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]

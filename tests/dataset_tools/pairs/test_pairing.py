@@ -15,8 +15,8 @@ from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
 from dataset_tools.pairs.leak_check import find_leaks
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.pairs.same_content import content_of
 from dataset_tools.pairs.sides import Sides

@@ -14,7 +14,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.pairs.same_content import Origins, content_of, group_by_mark
 from dataset_tools.pairs.split_record import read_split

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from made_up_rows import clip_row
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.ledger import Ledger
@@ -24,7 +24,7 @@ from dataset_tools.manifests import (
     read_rows,
     write_rows,
 )
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
 from dataset_tools.speech.augmentation import Ranges, augment, augmented

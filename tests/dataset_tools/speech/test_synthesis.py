@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset_tools.build.build_speech import check_speech_options
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
@@ -280,6 +281,35 @@ def test_a_language_that_the_engine_does_not_speak_is_refused_before_anything_is
 ) -> None:
     with pytest.raises(InputError, match="no voice for the language 'zh'"):
         speak(workspace, clips, classes, engine=plain_engine("plain"), language="zh")
+    assert not workspace.speech.exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        ("self.lock = __import__('threading').Lock()", "TypeError: cannot pickle '_thread.lock' object"),
+        ("self.__class__ = type('Local', (Plain,), {})", "PicklingError: Can't pickle <class 'plain_speech.Local'>"),
+        ("Plain.__setstate__ = lambda self, state: state['model']", "KeyError: 'model'"),
+    ],
+)
+def test_an_engine_that_workers_cannot_have_is_refused_before_anything_is_written(
+    workspace: Workspace,
+    clips: list[ClipRow],
+    classes: ClassFile,
+    plain_engine: Callable[[str], str],
+    tmp_path: Path,
+    held: str,
+    why: str,
+) -> None:
+    engine = plain_engine("plain")
+    code = tmp_path / "site" / "plain_speech.py"
+    code.write_text(code.read_text().replace("int(options)\n", f"int(options)\n        {held}\n"))
+    with pytest.raises(InputError, match="The extension 'plain' of the package plain cannot be pickled") as raised:
+        speak(workspace, clips, classes, engine=engine)
+    assert why in raised.value.found
+    assert "opened by speak()" in str(raised.value.expected)
+    with pytest.raises(InputError, match="cannot be pickled"):  # before clips are cut
+        check_speech_options(SpeechOptions(engine), classes)
     assert not workspace.speech.exists()
 
 

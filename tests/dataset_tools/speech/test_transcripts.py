@@ -18,8 +18,6 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.core.workspace_lock import workspace_lock
 from dataset_tools.manifests import UtteranceRow, read_rows, write_rows
 from dataset_tools.speech import transcripts
-from dataset_tools.speech.audio.loudness_normalization import Finish
-from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines.arpabet import pronounce
 from dataset_tools.speech.recordings.consents import Consents, withdraw
@@ -87,7 +85,7 @@ def recorded_once(
     rows = []
     for number, (path, text) in enumerate(zip(said, texts, strict=True)):
         row = make_utterance(f"class-{number}", None, "ann")
-        write_utterance(path, place.root / row.path, limits=Limits(), settings=Finish())
+        write_utterance(path, place.root / row.path)
         rows.append(msgspec.structs.replace(row, text=text, sha256=sha256_of(place.root / row.path)))
     write_rows(place.manifests / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
     return place.root

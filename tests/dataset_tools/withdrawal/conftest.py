@@ -15,14 +15,14 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.files import PARTIAL
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.recordings.consents import CONSENT, Consents

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import soundfile
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.earlier_speech import earlier_speech_path, made_speech

@@ -13,13 +13,13 @@ from typing import Any
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.ledger import Ledger
 from dataset_tools.manifests import ClipRow, read_rows, write_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import assemble
 from dataset_tools.speech.recordings.recording_rows import RecordingRow
 from dataset_tools.withdrawal.forgetting import forget_voice
 from dataset_tools.withdrawal.recorded_voice import find_voice
-from dataset_tools.withdrawal.remains import own_files, sizes_of
+from dataset_tools.withdrawal.remaining_data import own_files, sizes_of
 
 CLASSES = load_classes()
 VOICE = "annabel-q"

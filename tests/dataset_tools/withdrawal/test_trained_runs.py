@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.withdrawal import searched_files
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice
-from dataset_tools.withdrawal.remains import own_files
+from dataset_tools.withdrawal.remaining_data import own_files
 from dataset_tools.withdrawal.trained_runs import linked_runs
 
 VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())

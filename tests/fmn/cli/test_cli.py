@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dataset_tools.core.console import Terminal
 from dataset_tools.manifests import PredictionRow, SplitPairRow, read_rows, write_rows
-from fmn.cli.main import _show_search
+from fmn.cli.search import _show_search
 from fmn.search.search_results import Hit, SearchResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")

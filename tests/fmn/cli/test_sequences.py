@@ -135,5 +135,5 @@ def test_studies_read_the_slots_that_were_written_last(
 
     found = done("newclasses", "manifests/train.jsonl", "--held-out", 1, "--pairs", 2, *options)
     written = {row["what"]: row["written"] for row in found["rows"]}
-    # The new class takes a slot of its own, and codes of fewer slots would be refused.
+    # The new class takes a slot of its own, and embeddings of fewer slots would be refused.
     assert written["memory alone, 2 pairs, all written"]["mean"] == 2

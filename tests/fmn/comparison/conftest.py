@@ -31,26 +31,10 @@ SYSTEM = System(name="broken", summary="fails", build=Broken)
 """
 
 
-CHANGES = {
-    "audio.n_mfcc": 4,
-    "audio.n_mels": 8,
-    "audio.deltas": 1,
-    "model.hidden_size": 8,
-    "model.frame_stack": 2,
-    "model.embed_dim": 8,
-    "model.head_hidden_size": 16,
-    "memory.capacity": 10,
-    "training.epochs": 2,
-    "training.batch_size": 8,
-    "training.pairs_per_epoch": 32,
-    "training.validate_every": 1,
-    "training.threads": 1,
-    "training.augment.coefficient_mask_width": 1,
-}
-
-
 @pytest.fixture
-def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
+def planned(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_changes: dict[str, Any]
+) -> Callable[..., Comparison]:
     (tmp_path / "systems").mkdir()
     (tmp_path / "systems" / "broken.py").write_text(BROKEN)
     monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path / "systems")])
@@ -65,7 +49,7 @@ def planned(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             manifests / "test.jsonl",
             workspace / "runs" / "compare",
             models=models,
-            changes=CHANGES | dict(changes or {}),
+            changes=small_changes | dict(changes or {}),
             budget=budget,
             seeds=seeds,
             device="cpu",

@@ -79,6 +79,8 @@ def test_a_configuration_that_fails_has_lost(
     assert results.failed == {}
     assert system["configurations"][0]["error"]["found"] == "The memory is full"
     assert system["chosen"] == system["configurations"][1]["changes"]
+    told = "vmnet: 1 of 2 configurations failed, and could not be selected: as it is (The memory is full)."
+    assert told in results.values["notes"]
 
 
 def test_without_features_of_all_systems_earlier_results_are_kept(

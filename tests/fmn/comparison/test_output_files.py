@@ -66,6 +66,25 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
         assert picture.width > 1000
 
 
+@pytest.mark.filterwarnings("ignore:.*Glyph.*")
+def test_files_of_an_earlier_call_do_not_stay_beside_new_ones(results: Results, tmp_path: Path) -> None:
+    write_files(results.values, tmp_path, latex=True)
+    changed = json.loads(json.dumps(results.values))
+    changed["systems"]["cca"]["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] = 12.34
+    assert tmp_path / "compare.tex" in write_files(changed, tmp_path)
+    for name in ("compare.md", "compare.csv", "compare.tex"):
+        assert "12.3" in (tmp_path / name).read_text(), name
+    for system in changed["systems"].values():  # all failed
+        for key in ("metrics", "difference", "partner_rank", "by_class"):
+            system.pop(key, None)
+    write_files(changed, tmp_path)
+    assert not (tmp_path / "compare.png").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "compare.tex").write_text("somebody's")
+    write_files(changed, tmp_path / "other")
+    assert (tmp_path / "other" / "compare.tex").read_text() == "somebody's"
+
+
 def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -> None:
     said = "\n".join(str(table.caption or "") for table in rich_tables(results.values)).splitlines()
     noted = [note for block in blocks(results.values) for note in block.notes]

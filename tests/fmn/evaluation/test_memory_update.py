@@ -11,7 +11,7 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.evaluation.evaluate import all_codes, evaluate
+from fmn.evaluation.evaluate import encode_all, evaluate
 from fmn.evaluation.memory_update import scores_while_updating
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -36,16 +36,16 @@ def trained(workspace: Path, config: Config, **changes: object) -> Path:
     return run
 
 
-def codes_of(run: Path, manifest: Path) -> tuple[LoadedRun, Embeddings, Embeddings]:
+def embeddings_of(run: Path, manifest: Path) -> tuple[LoadedRun, Embeddings, Embeddings]:
     loaded = load_run(run, CPU)
-    return loaded, *all_codes(loaded, load_features(load_items(manifest), loaded.config, device=CPU))
+    return loaded, *encode_all(loaded, load_features(load_items(manifest), loaded.config, device=CPU))
 
 
 @pytest.mark.parametrize("asks_for_clips", [True, False])
 def test_each_query_meets_what_the_ones_before_it_left(
     workspace: Path, small: Config, test_manifest: Path, asks_for_clips: bool
 ) -> None:
-    loaded, clips, utterances = codes_of(
+    loaded, clips, utterances = embeddings_of(
         trained(workspace, small, memory__capacity=60, memory__novelty_threshold=0.99), test_manifest
     )
     model = loaded.model

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from fmn.features import backbone as backbone_module
 from fmn.features.audio import read_audio
 from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, VideoFeatureConfig
 from fmn.features.extract import extract_audio, extract_video
+from fmn.features.i3d import I3D
 from fmn.features.media import FeatureSet, Media
 from fmn.features.mfcc import Mfcc
 from fmn.features.windows import ClipWindows
@@ -180,6 +182,26 @@ def test_threads_of_torch_are_as_before(clips: list[Media], tiny: VideoFeatureCo
     torch.set_num_threads(3)
     extract_video(clips[:1], tiny, cache=tmp_path)
     assert torch.get_num_threads() == 3
+
+
+def test_other_threads_do_not_change_the_number_of_threads_that_compute(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New threads begin with the number that any thread set last; features must not depend on it."""
+    usual, seen = I3D.features, []
+
+    def recorded(network: I3D, pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return usual(network, pixels)
+
+    def set_elsewhere(*_: object) -> None:
+        other = threading.Thread(target=torch.set_num_threads, args=(3,))
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(I3D, "features", recorded)
+    extract_video(clips[:2], tiny, cache=tmp_path, progress=set_elsewhere)
+    assert set(seen) == {1}
 
 
 def test_random_weights_say_so(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:

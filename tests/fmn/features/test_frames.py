@@ -92,6 +92,37 @@ def test_a_rotated_video_stands_upright(real_data: Path) -> None:
     assert np.abs(frames[:, ::-1, ::-1].astype(int) - expected).mean() > 20  # upside down it would be another picture
 
 
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("flips", [(), ("-display_hflip",), ("-display_vflip",)])
+def test_a_display_matrix_is_followed_as_players_do(
+    write_video: Callable[..., Path],
+    texture: Callable[..., NDArray[np.uint8]],
+    tmp_path: Path,
+    turn: int,
+    flips: tuple[str, ...],
+) -> None:
+    """Selfie cameras write mirrored ones, which are no rotation by any angle."""
+    plain, turned = write_video("plain.mp4", texture(3, 48, 64)), tmp_path / "turned.mp4"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", str(turn), *flips]
+    subprocess.run([*command, "-i", str(plain), "-c", "copy", str(turned)], check=True)
+    frames, _ = read_frames(turned, every, resize_px=48)
+    assert frames.shape[1:3] == ((64, 48) if turn in (90, 270) else (48, 64))
+    assert np.abs(frames.astype(int) - ffmpeg_frames(turned, *frames.shape[1:3])).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_pixels_that_are_not_square_are_stretched_as_players_do(
+    write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]], tmp_path: Path, suffix: str
+) -> None:
+    """As camcorders write 1440 x 1080 pixels of 4:3, shown as 16:9."""
+    plain, wide = write_video("plain.mkv", texture(3, 48, 64)), tmp_path / f"wide.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(plain), "-vf", "setsar=4/3", "-c:v", "libx264"]
+    subprocess.run([*command, "-qp", "1", "-pix_fmt", "yuv420p", str(wide)], check=True)
+    frames, _ = read_frames(wide, every, resize_px=24)
+    assert frames.shape[1:3] == (24, 42)  # 64 · 4 / 3 = 85, and half of it
+    assert np.abs(frames.astype(int) - ffmpeg_frames(wide, 24, 42)).mean() < 4
+
+
 @pytest.mark.real_data
 def test_a_damaged_file_is_a_sample_error(real_data: Path) -> None:
     with pytest.raises(SampleError, match="cannot be decoded"):

@@ -78,15 +78,17 @@ def features() -> tuple[Tensor, Sequences]:
 
 
 @pytest.fixture
-def codes_of(features: tuple[Tensor, Sequences]) -> Callable[[FeatureMemoryNetwork], tuple[Embeddings, Embeddings]]:
+def embeddings_of(
+    features: tuple[Tensor, Sequences],
+) -> Callable[[FeatureMemoryNetwork], tuple[Embeddings, Embeddings]]:
     """What a network makes of the features."""
 
-    def codes(model: FeatureMemoryNetwork) -> tuple[Embeddings, Embeddings]:
+    def embeddings(model: FeatureMemoryNetwork) -> tuple[Embeddings, Embeddings]:
         video, audio = features
         with torch.no_grad():
             return model.encode_clips(video), model.encode_utterances(audio)
 
-    return codes
+    return embeddings
 
 
 @pytest.fixture

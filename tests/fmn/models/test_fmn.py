@@ -1,4 +1,4 @@
-"""The Feature Memory Network: its codes of clips and utterances, its losses, and their gradients."""
+"""The Feature Memory Network: its embeddings of clips and utterances, its losses, and their gradients."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fmn.data.sequences import Sequences
 
 
 def test_mapped_vectors_have_length_1_and_raw_ones_are_kept_where_the_memory_wants_them(
-    network: Callable, codes_of: Callable, features: tuple[Tensor, Sequences]
+    network: Callable, embeddings_of: Callable, features: tuple[Tensor, Sequences]
 ) -> None:
-    for codes in codes_of(network()):
-        assert set(codes) == {"mapped"}
-        torch.testing.assert_close(codes["mapped"].norm(dim=1), torch.ones(len(codes["mapped"])))
+    for embeddings in embeddings_of(network()):
+        assert set(embeddings) == {"mapped"}
+        torch.testing.assert_close(embeddings["mapped"].norm(dim=1), torch.ones(len(embeddings["mapped"])))
     raw = network(memory__space="raw")
-    clips, utterances = codes_of(raw)
+    clips, utterances = embeddings_of(raw)
     video, audio = features
     torch.testing.assert_close(clips["raw"], video)
     torch.testing.assert_close(utterances["raw"], raw.encoder(audio))
@@ -51,30 +51,30 @@ def test_the_slot_losses_alone_can_be_minimized_before_anything_is_written(netwo
 
 
 def test_the_slot_losses_are_minus_the_log_share_of_the_own_class(
-    network: Callable, codes_of: Callable, batch: Batch, items: ItemTensors
+    network: Callable, embeddings_of: Callable, batch: Batch, items: ItemTensors
 ) -> None:
     one_slot = {"memory__novelty_threshold": -1.0, "memory__score_threshold": 0.0}
     model = network(training__slot_weight=3, **one_slot)
     model.fit_after_epoch(items, np.arange(8), np.arange(8), np.random.default_rng(0))
-    clips, utterances = codes_of(model)
+    clips, utterances = embeddings_of(model)
     found = model.losses(batch)
-    for side, codes, slots, classes in (
+    for side, embeddings, slots, classes in (
         ("video", clips, model.memory.video_slots, batch.clip_classes),
         ("audio", utterances, model.memory.audio_slots, batch.utterance_classes),
     ):
         used = model.memory.size
         own = model.memory.slot_classes[:used] == classes[:, None]
         assert (own.sum(1) == 1).all(), "with T2 = -1 a class has one slot"
-        cosines = torch.cosine_similarity(codes["mapped"][:, None], slots[None, :used], dim=2)
+        cosines = torch.cosine_similarity(embeddings["mapped"][:, None], slots[None, :used], dim=2)
         expected = torch.nn.functional.cross_entropy(cosines / model.config.memory.temperature, own.int().argmax(1))
         torch.testing.assert_close(found[f"{side}_slots"], 3 * expected)
 
 
 def test_the_soft_triplet_loss_is_a_softmax_against_all_negatives(
-    network: Callable, codes_of: Callable, batch: Batch
+    network: Callable, embeddings_of: Callable, batch: Batch
 ) -> None:
     model = network(training__triplet="softmax", training__triplet_temperature=0.2)
-    clips, utterances = codes_of(model)
+    clips, utterances = embeddings_of(model)
     similarity = (clips["mapped"] @ utterances["mapped"].T / 0.2).double().exp().numpy()
     match, terms = batch.match.numpy(), []
     for values, positive in ((similarity, match), (similarity.T, match.T)):

@@ -12,12 +12,12 @@ from fmn.data.batches import Batch, ItemTensors
 from fmn.data.sequences import Sequences
 
 
-def test_the_memory_is_built_and_read_by_the_configuration(network: Callable, codes_of: Callable) -> None:
+def test_the_memory_is_built_and_read_by_the_configuration(network: Callable, embeddings_of: Callable) -> None:
     model = network(memory__novelty="max", memory__when_full="drop")
     assert (model.memory.rules.novelty, model.memory.rules.when_full) == ("max", "drop")
     options = {"filled": True, "memory__read": "max", "model__score": "memory", "memory__class_slots": False}
     clamped, printed = network(**options), network(memory__clamp=False, **options)
-    clips, utterances = codes_of(clamped)
+    clips, utterances = embeddings_of(clamped)
     clips, utterances = {"mapped": torch.cat([clips["mapped"], -clips["mapped"]])}, {"mapped": -utterances["mapped"]}
     with torch.no_grad():
         of_clip, of_utterance = (

@@ -112,8 +112,8 @@ def test_the_score_reads_new_classes_only_where_there_are_some(small: Config, at
         model.gives_vectors = False
         assert vectors[1]["vector_1"].shape == (30, 4 * 8)
         memories = []
-        for codes in vectors:
-            held = [codes["vector_0"], codes["vector_1"]]
+        for embeddings in vectors:
+            held = [embeddings["vector_0"], embeddings["vector_1"]]
             parts = tuple(WhitenedMeans.fit(vector, classes) for vector in held)
             rows = tuple(part.whitened(vector[:1]) for part, vector in zip(parts, held, strict=True))
             memories.append(ModalityMemory(parts, rows, torch.zeros(1, dtype=torch.int64)))

@@ -81,8 +81,8 @@ def test_scores_in_tiles_are_the_scores(monkeypatch: pytest.MonkeyPatch) -> None
 def test_codes_come_back_in_the_order_asked_for() -> None:
     data, _, audio = made()
     order = np.array([5, 16, 0, 3])
-    codes = encode_all_utterances(Sums(), data, order)
-    assert codes["length"].tolist() == [len(audio[index]) for index in order]
+    embeddings = encode_all_utterances(Sums(), data, order)
+    assert embeddings["length"].tolist() == [len(audio[index]) for index in order]
 
 
 def test_eval_mode_gives_the_mode_back_after_an_error() -> None:

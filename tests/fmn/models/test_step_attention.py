@@ -212,12 +212,12 @@ def test_the_slot_loss_is_of_the_pooled_shares(small: Config) -> None:
     data = items(rows(5, 6, VIDEO_DIM, 4), rows(6, 6, AUDIO_DIM, 9))
     batch = data.batch(np.array([[0, 0], [1, 4], [2, 2]]))
     losses = model.losses(batch)
-    for side, codes, classes in (
+    for side, embeddings, classes in (
         ("video", encode_all_clips(model, data, np.array([0, 1, 2])), batch.clip_classes),
         ("audio", encode_all_utterances(model, data, np.array([0, 2, 4])), batch.utterance_classes),
     ):
         places = [model.memory.slot_classes[:CLASSES].tolist().index(label) for label in classes.tolist()]
-        own = [float(row[place].exp()) for row, place in zip(codes["log_shares"], places, strict=True)]
+        own = [float(row[place].exp()) for row, place in zip(embeddings["log_shares"], places, strict=True)]
         np.testing.assert_allclose(losses[f"{side}_slots"].item(), np.mean(-np.log(own)), rtol=1e-5)
     sum(losses.values(), start=torch.zeros(())).backward()  # type: ignore[no-untyped-call]
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
@@ -228,9 +228,9 @@ def test_shares_stay_in_float32_under_autocast(small: Config) -> None:
     data = items(rows(5, 6, VIDEO_DIM, 4), rows(6, 6, AUDIO_DIM, 9))
     exact = all_scores(model, data)
     with torch.autocast("cpu", torch.bfloat16):
-        codes = encode_all_utterances(model, data, np.arange(6))["log_shares"]
+        embeddings = encode_all_utterances(model, data, np.arange(6))["log_shares"]
         rough = all_scores(model, data)
-    assert codes.dtype == torch.float32
+    assert embeddings.dtype == torch.float32
     np.testing.assert_allclose(rough, exact, atol=0.5)
 
 

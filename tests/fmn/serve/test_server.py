@@ -58,6 +58,10 @@ def asked(queries: Queries, work: Callable[[TestClient[Any, Any]], Any]) -> Any:
     return asyncio.run(run())
 
 
+def answered(queries: Queries, **query: str) -> dict[str, Any]:
+    return queries.answer(queries.encoded(**query))
+
+
 def wav(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, 16_000, format="WAV")
@@ -117,7 +121,7 @@ def test_an_answer_ranks_as_evaluation_does_and_says_what_is_a_hit(queries: Quer
         ("speech", items.utterances, items.clips, scores[:, 4]),
         ("clip", items.clips, items.utterances, scores[4]),
     ):
-        answer = queries.answer(id=rows[4].id)
+        answer = answered(queries, id=rows[4].id)
         assert (answer["kind"], answer["query"]["class"]) == (kind, rows[4].class_id)
         assert answer["embedding_ms"] is None  # it is part of a gallery
         found = {hit["id"]: hit for hit in answer["hits"]}
@@ -137,12 +141,12 @@ def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -
     model = load_run(queries._loaded.path, CPU).model
     reader = queries._slots
     assert reader is not None
-    clips, utterances = (one.codes_of(np.arange(len(one.rows))) for one in queries.galleries.values())
+    clips, utterances = (one.embeddings_of(np.arange(len(one.rows))) for one in queries.galleries.values())
     both = reader.shares(clips) @ reader.shares(utterances).T
     space = dict.fromkeys(("mapped",), (clips["mapped"], utterances["mapped"]))["mapped"]
     read = model.memory.read(*space, reduce="softmax", temperature=model.config.memory.temperature)  # type: ignore[union-attr, operator]
     np.testing.assert_allclose(both, read.detach().numpy(), atol=1e-5)
-    answer = queries.answer(id=queries.galleries["clip"].rows[0].id)  # type: ignore[attr-defined]
+    answer = answered(queries, id=queries.galleries["clip"].rows[0].id)  # type: ignore[attr-defined]
     first = answer["hits"][0]["why"][0]
     assert first["slots"] == answer["taken_for"]["classes"][0]["class"]
     assert first["query"] == pytest.approx(answer["taken_for"]["classes"][0]["share"])
@@ -151,11 +155,11 @@ def test_why_names_the_slots_whose_shares_make_the_agreement(queries: Queries) -
 def test_a_file_is_known_by_its_content_and_a_new_one_has_no_class(queries: Queries) -> None:
     row = queries.items.utterances[queries.galleries["clip"].rows[3].id]
     sound = (queries.items.workspace / row.path).read_bytes()
-    known = queries.answer(query=queries.keep(sound))
+    known = answered(queries, query=queries.keep(sound))
     assert known["query"]["id"] == row.id
     samples, rate_hz = soundfile.read(queries.items.workspace / row.path)
     assert rate_hz == 16_000
-    new = queries.answer(query=queries.keep(wav(0.5 * samples)))
+    new = answered(queries, query=queries.keep(wav(0.5 * samples)))
     assert (new["query"]["id"], new["query"]["class"]) == (None, None)
     assert new["embedding_ms"] > 0
     assert {hit["hit"] for hit in new["hits"]} == {None}
@@ -172,7 +176,7 @@ def test_a_recording_is_searched_alike_by_the_page_and_the_command(
     silence = np.zeros(3 * rate_hz // 2)
     for content in (wav(np.r_[silence, 0.05 * samples, silence]), (queries.items.workspace / row.path).read_bytes()):
         (tmp_path / "asked.wav").write_bytes(content)
-        page = queries.answer(query=queries.keep(content))["hits"]
+        page = answered(queries, query=queries.keep(content))["hits"]
         hits = search(
             trained, tmp_path / "asked.wav", "speech", GallerySource(queries.items.manifest), top=12, jobs=1
         ).hits
@@ -298,7 +302,7 @@ def test_without_slots_the_best_hits_vote_on_the_class(queries: Queries, monkeyp
     """As many hits as a class has items: all 12 items of the gallery would be of all four classes alike."""
     monkeypatch.setattr(queries, "_slots", None)
     for row in [*queries.items.clips.values(), *queries.items.utterances.values()]:
-        predicted = queries.answer(id=row.id)["taken_for"]
+        predicted = answered(queries, id=row.id)["taken_for"]
         assert predicted["how"] == "the classes of the best 3 hits"
         assert predicted["classes"][0] == {"class": row.class_id, "share": 1}
 

@@ -70,6 +70,19 @@ def test_few_trainings_carry_the_whole_table() -> None:
         variants_of(DEMO, ["T1", "colour"])
 
 
+def test_what_changes_memories_that_only_training_writes_is_trained(workspace: Path, small: Config) -> None:
+    """Applied to the trained network, another X would leave the memories empty, and another T1 change nothing."""
+    config = with_values(small, {"memory.write": "step", "memory.score_threshold": 0.0, "training.epochs": 1})
+    changed = {"memory.capacity", "memory.score_threshold", "memory.space", "memory.update", "memory.novelty_threshold"}
+    for variant in variants_of(config):
+        assert variant.retrained or not changed & variant.changes.keys(), variant.name
+    assert trainings_of(config, variants_of(config, ["read", "temperature", "score"])) == 1
+    table = ablate(manifest_of(workspace), config, workspace / "out", only=["capacity", "T1"], seeds=1)
+    slots = {row["variant"]: row["slots"] for row in table.values["rows"]}
+    assert {slots[str(capacity)] for capacity in (10, 20, 50, 100, 200, 400)} == {4}  # one per class
+    assert (slots["0.0"], slots["0.9"]) == (4, 0)
+
+
 @pytest.fixture
 def harness(workspace: Path, small: Config) -> ValidationHarness:
     return ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))
@@ -104,8 +117,8 @@ def test_a_trained_network_is_scored_as_if_it_had_been_built_so(
         encode_all_clips(model, data, parts.validation_clips),
         encode_all_utterances(model, data, parts.validation_utterances),
     ).numpy()
-    assert found.metrics == measure(scores, harness.held)
-    assert [row.person for row in harness.held.clips] == ["s00"] * 4  # fold 0 is the first item of each class
+    assert found.metrics == measure(scores, harness.fold_0)
+    assert [row.person for row in harness.fold_0.clips] == ["s00"] * 4  # fold 0 is the first item of each class
     assert found.slots == (None if changes.get("model.score") == "s1" else model.memory.size)
     assert found.validation_score == pytest.approx(
         np.mean([found.metrics[name]["class_map"] for name in ("audio_to_video", "video_to_audio")])

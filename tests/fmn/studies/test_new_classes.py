@@ -146,6 +146,9 @@ def test_the_study_holds_classes_out_by_seed_and_goes_on(
         console = Console(width=width, record=True, file=StringIO())
         console.print(new_classes_table(hundreds | {"notes": []}, title="class hit"))
         assert "…" not in console.export_text()
+    many = learn_new_classes(manifest_of(workspace), config, workspace / "out", **(options | {"pairs": (4, 9)}))
+    told = [note for note in many.values["notes"] if "in training, on average" in note]
+    assert told == ["9 pairs: there are only 4.0 of a new class in training, on average."]
     with monkeypatch.context() as patch:  # on features that were written anew, other networks
         for module in (fmn.studies.validation_harness, fmn.training.train):
             patch.setattr(module, "load_features", lambda *a, **o: replace(load_features(*a, **o), sources=("a", "b")))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,22 +23,6 @@ from fmn.studies.wrong_pairs import write_noisy_manifest
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
-CHANGES = {
-    "audio.n_mfcc": 4,
-    "audio.n_mels": 8,
-    "audio.deltas": 1,
-    "model.hidden_size": 8,
-    "model.frame_stack": 2,
-    "model.embed_dim": 8,
-    "model.head_hidden_size": 16,
-    "memory.capacity": 4,
-    "training.epochs": 2,
-    "training.batch_size": 8,
-    "training.pairs_per_epoch": 32,
-    "training.validate_every": 1,
-    "training.threads": 1,
-    "training.augment.coefficient_mask_width": 1,
-}
 
 
 def manifest_of(workspace: Path) -> Path:
@@ -112,14 +97,14 @@ def test_too_few_pairs_are_refused(workspace: Path) -> None:
 
 
 @pytest.fixture
-def planned(workspace: Path) -> Comparison:
+def planned(workspace: Path, small_changes: dict[str, Any]) -> Comparison:
     manifests = workspace / "manifests"
     return plan_comparison(
         manifests / "train.jsonl",
         manifests / "test.jsonl",
         workspace / "runs" / "noise",
         models=["fmn", "two_classifiers"],
-        changes=CHANGES | {"training.labels": "pairs"},
+        changes=small_changes | {"memory.capacity": 4, "training.labels": "pairs"},
         budget=1,
         seeds=1,
         device="cpu",

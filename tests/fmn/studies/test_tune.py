@@ -17,7 +17,7 @@ from fmn.cli.main import app
 from fmn.cli.options import TrainingOptions
 from fmn.cli.studies import training_with
 from fmn.config import Config, values_in, with_values
-from fmn.studies.tune import MEMORY_VALUES, memory_values, triplet_values, tune
+from fmn.studies.tune import MEMORY_VALUES, memory_values, most_trainings, triplet_values, tune
 
 MARGIN = "training.margin"
 
@@ -55,6 +55,14 @@ def test_the_best_values_are_those_that_won_when_trained_with(workspace: Path, q
     assert values_in(found.path) == found.values
     again = tune(manifest_of(workspace), quick, workspace / "out", budget=40, seeds=2)
     assert (again.values, again.trials) == (found.values, found.trials)
+
+
+def test_memories_that_only_training_writes_are_tuned_by_training(workspace: Path, quick: Config) -> None:
+    config = with_values(quick, {"memory.write": "step", "memory.score_threshold": 0.0, "training.epochs": 1})
+    found = tune(manifest_of(workspace), config, workspace / "out", budget=5, seeds=1)
+    tried = {str(trial.values) for trial in found.trials}
+    assert found.trainings == len(tried) == 5 <= most_trainings(config, 1, 5)
+    assert most_trainings(quick, 2, 160) == 2 * 3
 
 
 def test_of_the_soft_triplet_loss_the_softness_is_tuned(workspace: Path, quick: Config) -> None:

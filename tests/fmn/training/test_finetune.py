@@ -21,10 +21,11 @@ from fmn.cli.main import app
 from fmn.config import preset
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.features.backbone import clips_trained_on
 from fmn.features.backbone_training import TrainingRecipe
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_video
-from fmn.training.finetune import REFIT_NOTE, finetune, labeled_parts
+from fmn.training.finetune import KNOWN_NOTE, REFIT_NOTE, finetune, labeled_parts
 
 ACTIONS = ("wash", "peel", "wash", "pour")  # of classes 0 to 3; nothing else tells them
 
@@ -112,6 +113,22 @@ def test_whoever_uses_the_weights_is_told_what_they_saw_before(files: Path, tiny
     assert [note.split(":")[0] for note in notes(train, refit)] == [
         "The video backbone was trained on 4 of the clips of fold 0 (fmn finetune --refit)"
     ]
+
+
+def test_weights_remember_what_those_they_started_from_were_trained_on(files: Path, tiny: VideoFeatureConfig) -> None:
+    """Else a clip to test on would count as unseen after a second fine-tuning."""
+    train, other = files / "manifests" / "train.jsonl", files / "manifests" / "other.jsonl"
+    held = [row for row in read_rows(train, SplitPairRow) if row.clip.id.startswith("s00")]  # the clips of fold 0
+    rgb = VideoFeatureConfig(**{**vars(tiny), "flow": "none"})
+    first = finetune(train, rgb, TrainingRecipe(epochs=1), files / "first", refit=True).weights
+    write_rows(other, [msgspec.structs.replace(row, fold=1) for row in held])
+    again = VideoFeatureConfig(**{**vars(rgb), "weights": str(first)})
+    second = finetune(other, again, TrainingRecipe(epochs=1), files / "second")
+    assert (second.clips, second.notes) == (4, ())
+    video = VideoFeatureConfig(**{**vars(rgb), "weights": str(second.weights)})
+    assert clips_trained_on(video) == {row.sha256 for row in load_items(train).clips}
+    third = finetune(train, again, TrainingRecipe(epochs=1), files / "third")
+    assert third.notes == (KNOWN_NOTE.format(4, 4),)
 
 
 def test_a_broken_clip_is_left_out_and_named(files: Path, tiny: VideoFeatureConfig) -> None:

@@ -172,6 +172,19 @@ def test_bfloat16_without_a_gpu_is_noted(workspace: Path, small: Config) -> None
     assert "training.amp=bf16 has no effect on the device cpu: computed in float32." in summary.notes
 
 
+def test_bfloat16_is_noted_of_a_run_that_is_resumed_without_a_gpu(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = with_values(small, {"training.amp": "bf16", "training.epochs": 1}), workspace / "runs" / "one"
+    with monkeypatch.context() as patch:
+        patch.setattr("fmn.training.train._notes_of_precision", lambda *_: [])  # as on a GPU
+        assert not any("bf16" in note for note in train(manifest_of(workspace), config, run, device="cpu").notes)
+    for _ in range(2):
+        config = with_values(config, {"training.epochs": config.training.epochs + 1})
+        notes = train(manifest_of(workspace), config, run, device="cpu").notes
+        assert notes.count("training.amp=bf16 has no effect on the device cpu: computed in float32.") == 1
+
+
 def test_patience_without_validation_is_refused(workspace: Path, small: Config) -> None:
     manifest, run = manifest_of(workspace), workspace / "runs" / "one"
     patient = with_values(small, {"training.patience": 3})

@@ -18,7 +18,7 @@ from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide, still_refers
 from dataset_tools.manifests import SplitPairRow, read_rows
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 
 CLASSES = load_classes()

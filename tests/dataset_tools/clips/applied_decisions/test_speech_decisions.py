@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 import soundfile
 
-from dataset_tools.build.speaking_again import synthesize_dataset
+from dataset_tools.build.dataset_synthesis import synthesize_dataset
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.manifests import ClipRow
-from dataset_tools.pairs.dealing import PairOptions
+from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.synthesis import SpeechOptions

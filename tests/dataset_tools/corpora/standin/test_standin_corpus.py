@@ -175,7 +175,8 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "named"), [({"per_class": 0}, "--per-class"), ({"videos": 0}, "--videos"), ({"difficulty": "x"}, "'x'")]
+    ("options", "named"),
+    [({"per_class": 0}, "--per-class"), ({"per_class": 834}, "--per-class"), ({"difficulty": "x"}, "'x'")],
 )
 def test_wrong_options_are_named_and_nothing_is_written(tmp_path: Path, options: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):

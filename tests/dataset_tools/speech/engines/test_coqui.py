@@ -18,8 +18,6 @@ from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.audio.loudness_normalization import Finish
-from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines import coqui
 from dataset_tools.speech.engines.coqui import CoquiEngine
@@ -118,7 +116,7 @@ def test_a_data_set_in_its_voices(
         # A worker process said it: this one says the same.
         again = tmp_path / f"{row.id}.wav"
         engine.speak(row.text, voices[row.voice], path=again, seed=seed_of(0, "utterance", str(row.clip)))
-        written = write_utterance(again, again, limits=Limits(), settings=Finish())
+        written = write_utterance(again, again)
         assert written.sha256 == row.sha256
 
 

@@ -19,8 +19,6 @@ from dataset_tools.core.ledger import Ledger
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.audio.loudness_normalization import Finish
-from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
 from dataset_tools.speech.engines import piper
 from dataset_tools.speech.engines.espeak import phonemes
@@ -70,7 +68,7 @@ def test_what_is_spoken_is_the_sentence(tmp_path: Path, classes: ClassFile) -> N
     (voice,) = engine.voices("en")
     for seed, sentence in enumerate(sentences[:3]):
         engine.speak(sentence, voice, path=tmp_path / "spoken", seed=seed)
-        write_utterance(tmp_path / "spoken", tmp_path / "a.wav", limits=Limits(), settings=Finish())
+        write_utterance(tmp_path / "spoken", tmp_path / "a.wav")
         heard = recognize_phones(tmp_path / "a.wav")
         others = [other for other in sentences if other != sentence]
         scores = {
@@ -113,7 +111,7 @@ def test_a_data_set_in_its_voice(tmp_path: Path, make_clip: Callable[..., ClipRo
         assert row.engine == f"piper {engine.version}"
         again = tmp_path / f"{row.id}.wav"
         engine.speak(row.text, engine.voices("en")[0], path=again, seed=seed_of(0, "utterance", str(row.clip)))
-        assert write_utterance(again, again, limits=Limits(), settings=Finish()).sha256 == row.sha256
+        assert write_utterance(again, again).sha256 == row.sha256
     with Ledger(workspace.ledger) as ledger, pytest.raises(InputError, match="no voice for the language 'zh'"):
         synthesize(workspace, clips, classes, SpeechOptions("piper", "zh"), ledger=ledger)
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.withdrawal.recorded_voice import RecordedVoice, find_voice
-from dataset_tools.withdrawal.remains import own_files, sizes_of
+from dataset_tools.withdrawal.remaining_data import own_files, sizes_of
 
 OF_SET = "annabel-q"
 VOICE = RecordedVoice("anna", frozenset(), frozenset(), frozenset())

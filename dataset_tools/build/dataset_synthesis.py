@@ -1,4 +1,4 @@
-"""New speech for an existing data set; build.json then tells how it was made, as if the build had made it."""
+"""Synthesis of new speech for an existing data set, recorded in build.json as if the build had made it."""
 
 from __future__ import annotations
 

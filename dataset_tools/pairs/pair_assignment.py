@@ -1,4 +1,4 @@
-"""Split of pairs: side and fold of each pair, derived from those of its items, and counts."""
+"""Assignment of pairs: side and fold of each pair, derived from those of its items, and counts."""
 
 from __future__ import annotations
 
@@ -56,14 +56,18 @@ def pairs_of_class(
     return counts
 
 
-def dealer(
-    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
-) -> Callable[[PairRow], tuple[Side, int | None] | None]:
-    """Returns a function that maps a pair to its side and fold, or to None if it is on neither side."""
-    if options.split == "pairs":
-        return _dealer_of_pairs(clips, utterances, options)
+AssignPair = Callable[[PairRow], tuple[Side, int | None] | None]
+"""Returns the side and the fold of a pair (no fold on the test side), or None if it is on neither side."""
 
-    def deal(pair: PairRow) -> tuple[Side, int | None] | None:
+
+def pair_assignment(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sides: Sides, options: PairOptions
+) -> AssignPair:
+    """Returns the function that assigns the pairs of these items."""
+    if options.split == "pairs":
+        return _random_assignment(clips, utterances, options)
+
+    def assign(pair: PairRow) -> tuple[Side, int | None] | None:
         side = sides.clips.get(pair.clip)
         if side is None or side != sides.utterances.get(pair.utterance):
             return None
@@ -71,12 +75,12 @@ def dealer(
             return side, None
         return side, min(sides.clip_folds[pair.clip], sides.utterance_folds[pair.utterance])
 
-    return deal
+    return assign
 
 
-def _dealer_of_pairs(
+def _random_assignment(
     clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], options: PairOptions
-) -> Callable[[PairRow], tuple[Side, int | None]]:
+) -> AssignPair:
     """Literal reading of the paper: in every class, exactly ``test_share`` of the pairs, at random, are for testing."""
     row_of, row_counts = _positions(clips)
     column_of, column_counts = _positions(utterances)
@@ -86,12 +90,12 @@ def _dealer_of_pairs(
         columns = column_counts[class_id]
         ranks[class_id] = random.permutation(rows * columns).reshape(rows, columns)
 
-    def deal(pair: PairRow) -> tuple[Side, int | None]:
+    def assign(pair: PairRow) -> tuple[Side, int | None]:
         rank = ranks[pair.class_id]
         here = int(rank[row_of[pair.clip], column_of[pair.utterance]])
         return ("test", None) if here < round(options.test_share * rank.size) else ("train", here % FOLDS)
 
-    return deal
+    return assign
 
 
 def _positions(items: Sequence[ItemRow]) -> tuple[dict[str, int], Counter[str]]:
