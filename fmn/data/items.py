@@ -170,7 +170,7 @@ class TrainValSplit:
     Attributes:
         train_pairs: [P', 2] the pairs outside fold 0.
         train_clips, train_utterances: the items of those pairs.
-        validation_clips, validation_utterances: items of fold 0 in no fitted pair; empty if there is no fold 0.
+        validation_clips, validation_utterances: items of fold 0 in no fitted pair; empty if no class has both.
         leaks: whether fold 0 shares its items with the fitted part (as a split by pairs does by design).
     """
 
@@ -191,7 +191,7 @@ class TrainValSplit:
         if self.leaks:
             return "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
         if not self.validates:
-            return "There is no fold 0: no validation, and the weights are those of the last epoch."
+            return "Fold 0 has no class with a clip and an utterance: no validation, and weights of the last epoch."
         return None
 
 
@@ -218,6 +218,9 @@ def train_val_split(items: Items) -> TrainValSplit:
     leaks = bool(len(held_pairs)) and not (validation_clips.size and validation_utterances.size)
     if leaks:
         validation_clips, validation_utterances = held_clips, held_utterances
+    of_clips, of_utterances = items.clip_classes[validation_clips], items.utterance_classes[validation_utterances]
+    if not np.isin(of_clips, of_utterances).any():  # no query would have anything to find
+        validation_clips, validation_utterances = validation_clips[:0], validation_utterances[:0]
     return TrainValSplit(train_pairs, train_clips, train_utterances, validation_clips, validation_utterances, leaks)
 
 

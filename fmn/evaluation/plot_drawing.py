@@ -45,7 +45,9 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
     for name, color in zip(losses, LOSSES, strict=False):
         label = "sum" if name == "loss" else name.replace("_", " ")
         left.plot(epochs, [entry.get(name, np.nan) for entry in history], color=color, label=label, lw=1.5)
-    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    left.set(xlabel="epoch", ylabel="training loss")
+    if left.dataLim.y0 >= 0:  # that of dcca, a negative correlation, is below
+        left.set_ylim(bottom=0)
     for name, direction in validated.items():
         metric = name.removeprefix(f"{direction}_")
         entries = [(entry["epoch"], entry[name]) for entry in history if name in entry]

@@ -186,7 +186,7 @@ class _Page:
 def _busy() -> web.HTTPServiceUnavailable:
     error = StoppedError(
         f"The server is busy: it encodes {count_of(MOST_ENCODED, 'query', 'queries')} of others",
-        expected="some seconds without so many long queries",
+        expected="fewer long queries at the same time",
         next_step="search again in a moment",
     )
     text = json.dumps(error.as_dict())

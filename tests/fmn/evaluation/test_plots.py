@@ -217,3 +217,15 @@ def test_without_memories_there_is_no_picture_of_them(workspace: Path, small: Co
     train(workspace / "manifests" / "train.jsonl", config, run)
     found = plot_run(run, workspace / "manifests" / "test.jsonl")
     assert [path.stem for path in found.files] == ["training", "recall", "confusion"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_loss_below_zero_is_in_the_picture(sign: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As dcca minimizes a negative correlation."""
+    figures: list[Any] = []
+    monkeypatch.setattr(drawing, "save_png", lambda figure, path: figures.append(figure))
+    history = [{"epoch": float(epoch), "loss": sign * (9.0 - epoch), "pairs_per_s": 1.0} for epoch in (1, 2, 3)]
+    drawing.training(tmp_path / "training.png", history, 3, "a run")
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < sign * 6 < sign * 8 < high or low < sign * 8 < sign * 6 < high
+    assert (low == 0) == (sign > 0)

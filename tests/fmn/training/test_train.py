@@ -185,6 +185,22 @@ def test_bfloat16_is_noted_of_a_run_that_is_resumed_without_a_gpu(
         assert notes.count("training.amp=bf16 has no effect on the device cpu: computed in float32.") == 1
 
 
+def test_nothing_is_validated_where_fold_0_has_no_class_of_both_kinds(workspace: Path, small: Config) -> None:
+    """As if features of some of its few items could not be computed."""
+
+    def is_left(row: SplitPairRow) -> bool:
+        clip_of, utterance_of = (
+            None if part.id[:3] != "s00" else int(row.label.id[-1]) for part in (row.clip, row.utterance)
+        )
+        return clip_of in (None, 0) and utterance_of in (None, 1)  # in fold 0: clips of class 0, utterances of 1
+
+    rows = [row for row in read_rows(manifest_of(workspace), SplitPairRow) if is_left(row)]
+    write_rows(manifest_of(workspace), rows)
+    summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
+    assert (summary.validation, summary.best_epoch) == ({}, small.training.epochs)
+    assert any("Fold 0 has no class with a clip and an utterance" in note for note in summary.notes)
+
+
 def test_patience_without_validation_is_refused(workspace: Path, small: Config) -> None:
     manifest, run = manifest_of(workspace), workspace / "runs" / "one"
     patient = with_values(small, {"training.patience": 3})
