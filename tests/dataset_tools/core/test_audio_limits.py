@@ -70,10 +70,8 @@ print(1024 * (peak() - before), said)
 
 ONLY_DECODED = "def work(path): return decode(path).duration_s"
 MADE_AN_UTTERANCE = """
-from dataset_tools.speech.audio.loudness_normalization import Finish
-from dataset_tools.speech.audio.recording_quality import Limits
 from dataset_tools.speech.audio.utterance_writer import write_utterance
-def work(path): return write_utterance(path, path.with_suffix(".out.wav"), limits=Limits(), settings=Finish())
+def work(path): return write_utterance(path, path.with_suffix(".out.wav"))
 """
 
 
