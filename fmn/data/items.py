@@ -191,7 +191,7 @@ class TrainValSplit:
         if self.leaks:
             return "Fold 0 shares its clips and utterances with the other folds: the validation results are too high."
         if not self.validates:
-            return "Fold 0 has no class with a clip and an utterance: no validation, and weights of the last epoch."
+            return "There is no fold 0 with clips and utterances of a class: no validation, weights of the last epoch."
         return None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset_tools.core import execution
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
 from dataset_tools.core.execution import Outcome, end_fork_server, run_each
 
@@ -264,7 +265,8 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
     assert command.communicate(timeout=20) == ("interrupted\n", "")
 
 
-def test_work_can_begin_anew_right_after_an_interrupt() -> None:
+def test_work_can_begin_anew_right_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_imported_by_workers", lambda function: [])
     for number in range(5):
         assert [outcome.result for outcome in run_each(abs, [-number], jobs=1)] == [number]
         end_fork_server()  # as after an interrupt

@@ -29,8 +29,8 @@ def test_a_wav_at_the_rate_comes_as_it_is(tmp_path: Path) -> None:
 def test_channels_are_averaged(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     left = tone(0.5, 16000)
-    soundfile.write(path, np.stack([left, -left / 2], axis=1), 16000, subtype="FLOAT")
-    assert np.allclose(read_audio(path, 16000).numpy(), left / 4, atol=1e-6)
+    soundfile.write(path, np.stack([left, left / 2], axis=1), 16000, subtype="FLOAT")
+    assert np.allclose(read_audio(path, 16000).numpy(), left * 3 / 4, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44100, 48000])

@@ -198,7 +198,7 @@ def test_nothing_is_validated_where_fold_0_has_no_class_of_both_kinds(workspace:
     write_rows(manifest_of(workspace), rows)
     summary = train(manifest_of(workspace), small, workspace / "runs" / "one")
     assert (summary.validation, summary.best_epoch) == ({}, small.training.epochs)
-    assert any("Fold 0 has no class with a clip and an utterance" in note for note in summary.notes)
+    assert any("no fold 0 with clips and utterances of a class: no validation" in note for note in summary.notes)
 
 
 def test_patience_without_validation_is_refused(workspace: Path, small: Config) -> None:
