@@ -257,7 +257,11 @@ def test_a_clip_that_people_kept_is_not_displaced_by_one_that_overlaps_it(
     assert reasons(plan)[added.id] == ("skipped", f"The interval overlaps one that was chosen: {kept.id}")
     assert ids(planned(verdict="reject")) == {far.id, added.id}
     assert ids(planned(corrected_class="other")) == {far.id, added.id}
-    both = [make_review(minute=1, id=one.id, shown={"class_id": label}) for one, label in ((kept, CUT), (added, WASH))]
+    classes = ((kept, CUT), (added, WASH))
+    both = [
+        make_review(minute=1, annotation=number, id=one.id, shown={"class_id": label})
+        for number, (one, label) in enumerate(classes)
+    ]
     decided = plan_clips(corpus, CLASSES, per_class=2, decisions=decide(both, "clip"))
     assert ids(decided) == {far.id, added.id}  # both kept, in two builds: the one that is selected anyway stays
 
