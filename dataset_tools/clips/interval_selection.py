@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
@@ -139,8 +139,10 @@ class IntervalSampler:
         if reason is not None:
             self.refusals.append(Refusal(interval, "failed", reason))
             return False
-        kept = (one for one in self._kept.get(interval.sequence, ()) if one.id != interval.id)
-        other = first_overlapping(interval, chain(self._taken[interval.sequence], kept))
+        kept = self._kept.get(interval.sequence, ())
+        if any(one.id == interval.id for one in kept):
+            kept = ()
+        other = next((one for one in chain(self._taken[interval.sequence], kept) if _overlap(one, interval)), None)
         if other is not None:
             overlap = SampleError(
                 f"The interval overlaps one that was chosen: {other.id}",
@@ -153,11 +155,6 @@ class IntervalSampler:
         self._persons[interval.person] += 1
         self._dishes[interval.dish] += 1
         return True
-
-
-def first_overlapping(interval: Interval, others: Iterable[Interval]) -> Interval | None:
-    """Returns the first of the others that overlaps an interval by more than a boundary frame, or None."""
-    return next((one for one in others if _overlap(one, interval)), None)
 
 
 def _overlap(one: Interval, other: Interval) -> bool:

@@ -13,13 +13,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
 from dataset_tools.clips.clip_plan import Plan, PlannedClip, Refusal, whole_clip
-from dataset_tools.clips.interval_selection import (
-    NOTHING_KNOWN,
-    IntervalSampler,
-    SourceStatus,
-    first_overlapping,
-    out_of_reach,
-)
+from dataset_tools.clips.interval_selection import NOTHING_KNOWN, IntervalSampler, SourceStatus, out_of_reach
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, SampleError, group_reasons
 from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
@@ -54,8 +48,8 @@ def plan_clips(
     two seconds and ``min_frames`` frames each), or raises an error, depending on ``shortfall``.
 
     Annotators' ``decisions``, by clip id, are applied last (`dataset_tools.clips.applied_decisions`): the selection
-    without them stays, except for clips that they reject or move, or that overlap one that they keep; further
-    intervals, selected in the same way, take the free places.
+    without them stays, except for clips that they reject or move, and clips without a decision that overlap one that
+    they keep; further intervals, selected in the same way, take the free places.
 
     More information (``known``) on the videos of a plan's clips changes the next plan; once all of them are known, the
     plan is the same as if all videos had been known from the start.
@@ -148,15 +142,14 @@ def _kept(
     corpus: Corpus,
     known: SourceStatus,
 ) -> dict[str, list[Interval]]:
-    """Returns the intervals that people kept in a known class, by sequence; of two that overlap, the first by id."""
+    """Returns the intervals that people kept in a known class, by sequence."""
     kept: dict[str, list[Interval]] = defaultdict(list)
-    for interval in sorted(chain.from_iterable(candidates.values()), key=lambda one: (one.id, one.index)):
+    for interval in chain.from_iterable(candidates.values()):
         decision = decisions.get(interval.id)
         if decision is None or decision.verdict == "reject" or decision.class_id not in candidates:
             continue
-        others = kept[interval.sequence]
-        if out_of_reach(interval, corpus, known) is None and first_overlapping(interval, others) is None:
-            others.append(interval)
+        if out_of_reach(interval, corpus, known) is None:
+            kept[interval.sequence].append(interval)
     return kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -64,11 +65,13 @@ def _number_parser(kind: type[int | float], lowest: float | None, highest: float
 def _path_parser(*, is_folder: bool) -> Callable[[Any], Path]:
     def path(value: Any) -> Path:
         found = Path(value)
-        if found.is_file() if is_folder else found.is_dir():
-            given, expected = ("file", "folder") if is_folder else ("folder", "file")
-            raise typer.BadParameter(f"{os.fspath(value)!r} is a {given}; expected a {expected}")
-        if found.exists() and not os.access(found, os.R_OK):
-            raise typer.BadParameter(f"{os.fspath(value)!r} cannot be read: this account has no permission to")
+        with suppress(OSError):  # too long a name, a folder that may not be entered: the command tells what it wanted
+            if found.is_file() if is_folder else found.is_dir():
+                given, expected = ("file", "folder") if is_folder else ("folder", "file")
+                raise typer.BadParameter(f"{os.fspath(value)!r} is a {given}; expected a {expected}")
+            if found.exists() and not os.access(found, os.R_OK):
+                raise typer.BadParameter(f"{os.fspath(value)!r} cannot be read: this account has no permission to")
         return found
 
+    path.__name__ = "dir" if is_folder else "file"  # the type of an argument in the help
     return path

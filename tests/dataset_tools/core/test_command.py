@@ -154,6 +154,12 @@ def test_a_file_for_a_folder_is_told(tmp_path: Path) -> None:
     assert json.loads(ended.stdout)["error"]["found"].endswith(f"{tmp_path / 'file'}' is a file; expected a folder")
 
 
+def test_a_path_that_cannot_be_looked_up_reaches_the_body() -> None:
+    """Its message is that of the command, which tells what it wanted there; Typer's own type of paths did so, too."""
+    told = json.loads(CliRunner().invoke(app, ["cut", "stone", "-w", "a" * 300, "--json"]).stdout)
+    assert told["error"]["found"] == "A stone cannot be cut"
+
+
 @pytest.mark.parametrize("arguments", ["cut --nope", "slice", "cut a -- --json"])
 def test_an_error_of_usage_is_told_on_stderr_otherwise(arguments: str) -> None:
     ended = CliRunner().invoke(app, arguments.split())
