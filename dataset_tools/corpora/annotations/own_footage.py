@@ -1,7 +1,7 @@
 """Your own footage: an annotation file or class folders in place of MPII Cooking 2's annotations.
 
-All formats are converted to a list of intervals. Frames count from 1, both ends included; seconds count from the first
-frame, and the end is excluded. Words are those of the class file (its keys, names, or MPII's own).
+All formats are converted to a list of intervals. Frames count from 1, both ends included; seconds are those of players,
+and the end is excluded. Words are those of the class file (its keys, names, or MPII's own).
 """
 
 from __future__ import annotations
