@@ -73,7 +73,8 @@ def _end_of(interval: Interval, frames: int, known: SourceStatus) -> str:
     duration_s = known.seconds.get(interval.video)
     if interval.seconds is None or duration_s is None:
         return f"frame {interval.end_frame} of {frames}"
-    return f"{interval.seconds[1]:.3f} s of {duration_s:.3f} s, frame {interval.end_frame} of {frames}"
+    end_s, length_s = interval.seconds[1] + interval.lead_s, duration_s + interval.lead_s
+    return f"{end_s:.3f} s of {length_s:.3f} s, frame {interval.end_frame} of {frames}"
 
 
 class IntervalSampler:

@@ -40,6 +40,11 @@ class Interval:
         return None
 
     @property
+    def lead_s(self) -> float:
+        """How much later its times are in the annotations: by `FrameIndex.lead_s`, if those are times of players."""
+        return 0.0
+
+    @property
     def frame_rate(self) -> float | None:
         """Frames per second of its video; None: that of all videos (`Annotations.frame_rate`)."""
         return None

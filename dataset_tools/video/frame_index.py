@@ -76,7 +76,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
         mirrored: whether a player shows it mirrored.
         hdr: whether it has a high dynamic range.
         lead_s: how long, in seconds, a fraction, a player shows no frame yet: its sound begins before, or its first
-            packets cannot be decoded. 0 if not more than `LEAD_S`.
+            packets cannot be decoded. 0 if not more than `LEAD_S`, or if the clock is ``dts``: its constant is unknown.
     """
 
     frames: int
@@ -249,7 +249,7 @@ def _from_pictures(path: Path) -> FrameIndex:
             tick_s=str(stream.time_base),
             estimated=estimated,
             clock=clock,
-            lead_s=_lead_s(container, stream, stamps[0]),
+            lead_s=_lead_s(container, stream, stamps[0]) if clock == "pts" else "0",
         )
 
 

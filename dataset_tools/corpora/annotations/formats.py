@@ -255,9 +255,14 @@ _NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 
 def _as_seconds(listed: IntervalList, fps: float) -> IntervalList:
     written = {round(float(rate), places): float(rate) for rate in _NTSC for places in (2, 3)}
-    rate = written.get(fps, fps)  # of 29.97 itself, ends are a frame late after 17 minutes
+    exact = written.get(fps, fps)
+    # 29.97 may also be meant exactly, as by `ffmpeg -r 29.97`. By the later start and the earlier end, frames are right
+    # in both cases; by the other rate alone, they are wrong by one after 17 minutes.
+    slower, faster = min(fps, exact), max(fps, exact)
     rows = tuple(
-        row if row.start is None or row.end is None else replace(row, start=(row.start - 1) / rate, end=row.end / rate)
+        row
+        if row.start is None or row.end is None
+        else replace(row, start=(row.start - 1) / slower, end=row.end / faster)
         for row in listed.rows
     )
     note = f"Frames refer to copies with {fps:g} frames per second (--fps), and were converted to seconds."

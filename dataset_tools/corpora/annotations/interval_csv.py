@@ -34,6 +34,7 @@ COLUMNS = frozenset(("video", "label", *_WORDS, *_MORE, *FRAMES, *SECONDS))
 """The known columns, besides more sentences."""
 _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_MINUTE = re.compile(r"60\.0+")  # programs that round the seconds alone write 59.9996 s as 0:60.000
 
 
 def read_table(path: Path, expected: str = _EXPECTED) -> Table:
@@ -103,7 +104,7 @@ def seconds_of(text: str, name: str) -> float:
     """
     plain = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     clock = _CLOCK.fullmatch(plain)
-    if clock and (float(clock[3]) >= 60 or (clock[1] and int(clock[2]) >= 60)):
+    if clock and ((float(clock[3]) >= 60 and not _MINUTE.fullmatch(clock[3])) or (clock[1] and int(clock[2]) >= 60)):
         raise ValueError(f"`{name}`: {text[:40]!r} has 60 or more minutes or seconds: times are like 1:02:03.5")
     try:
         value = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else float(plain)

@@ -1,7 +1,7 @@
 """Your own footage: an annotation file or class folders in place of MPII Cooking 2's annotations.
 
-All formats are converted to a list of intervals. Frames count from 1, both ends included; seconds count from the first
-frame, and the end is excluded. Words are those of the class file (its keys, names, or MPII's own).
+All formats are converted to a list of intervals. Frames count from 1, both ends included; seconds are those of players,
+and the end is excluded. Words are those of the class file (its keys, names, or MPII's own).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class OwnInterval(Interval):
     Attributes:
         sequence: name of the video in the interval's id.
         video_file: the video's name in the list, with the suffix even if a row omits it.
-        seconds: times of a list in seconds.
+        seconds: times of a list in seconds, after the first frame.
+        lead_s: by how much they are later in the list.
         frame_rate: of its video, as footage may have several.
         is_measured: False for a whole video that cannot be read: its frames are not known, and set to the first.
     """
@@ -51,6 +52,7 @@ class OwnInterval(Interval):
     person: str = ""
     dish: str = ""
     seconds: tuple[float, float] | None = None
+    lead_s: float = 0.0
     frame_rate: float | None = None
     is_measured: bool = True
 
@@ -123,7 +125,8 @@ def open_own_footage(
         interval = _interval(index, row, video.path, name, footage[name], start_frame, end_frame, words)
         is_measured = times is not None or name in indices
         seconds, frame_rate = times if listed.in_seconds else None, float(rates.get(name, rate))
-        intervals.append(replace(interval, is_measured=is_measured, seconds=seconds, frame_rate=frame_rate))
+        interval = replace(interval, seconds=seconds, lead_s=float(leads.get(name, 0)), frame_rate=frame_rate)
+        intervals.append(replace(interval, is_measured=is_measured))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
     remarks = notes_on(rows, words, unmatched, leads, in_seconds=listed.in_seconds and bool(indices))
     notes = (*listed.notes, *remarks)

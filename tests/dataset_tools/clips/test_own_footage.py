@@ -177,6 +177,19 @@ def test_an_end_up_to_a_frame_after_the_video_is_its_end_and_a_later_one_is_told
     assert "past the end of its video: at 4.100 s of 4.000 s, frame 103 of 100" in summary.reasons[0]
 
 
+def test_an_end_after_the_video_is_told_in_the_times_of_the_list(
+    write_video: Callable[..., Path], tmp_path: Path, ffmpeg: Callable[..., bytes], listed: Callable[..., Corpus]
+) -> None:
+    """They are those of players, which show no frame in the first 1.5 s."""
+    plain = write_video(tmp_path / "plain.mkv", 100, **TEN_SECONDS, bf=0)
+    sound = ("-f", "lavfi", "-i", "sine=d=2:r=48000")
+    ffmpeg("-itsoffset", 1.5, "-i", plain, *sound, "-map", 0, "-map", 1, "-c:v", "copy", tmp_path / "a.mkv")
+    corpus = listed(tmp_path, HEADER.replace("_frame", "_s") + "a.mkv,3,5,cut,carrot,knife\na.mkv,3,7,wash,apple,\n")
+    options = BuildOptions(per_class=5, short_side=64, speech=False)
+    summary = build_dataset(Workspace(tmp_path / "workspace"), corpus, CLASSES, options)
+    assert "past the end of its video: at 7.000 s of 5.500 s" in summary.reasons[0]
+
+
 CHINESE = """schema: fmn.classes/1
 actions: {cut: {name: 切, zh: 切}, open: {}}
 things: {apple: {name: 苹果, zh: 苹果}, door: {}}

@@ -215,6 +215,14 @@ def test_an_empty_sample_is_no_frame(
         assert [time * 25 for time in video.index.times_s(9, 12)] == [0, 1, 3, 4, 5]
 
 
+def test_reordered_frames_of_avi_are_no_time_without_a_picture(write_video: Write, tmp_path: Path) -> None:
+    """The decoder outputs the first frame after two further packets: 0.2 s at 10 frames per second."""
+    path = write_video(tmp_path / "slow.avi", 40, codec="libx264", rate=Fraction(10), g=20, bf=3)
+    index = read_frame_index(path)
+    assert (index.clock, index.stamps[0] * Fraction(index.tick_s)) == ("dts", Fraction(1, 5))
+    assert index.lead_s == "0"
+
+
 def test_what_cannot_be_shown_at_the_start_counts_as_time(write_video: Write, tmp_path: Path) -> None:
     """A broadcast recorded from the middle of a group of pictures on: players begin with the first packet."""
     whole = write_video(tmp_path / "whole.ts", 60, rate=Fraction(25), codec="libx264", g=25, bf=2)

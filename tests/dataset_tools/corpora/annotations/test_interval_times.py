@@ -10,6 +10,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.formats import ListOptions
+from dataset_tools.corpora.annotations.interval_csv import seconds_of
 from dataset_tools.corpora.annotations.seconds import frames_between
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.video.frame_index import read_frame_index
@@ -77,10 +78,17 @@ def test_times_may_be_written_as_people_do(
     assert (interval.start_frame, interval.end_frame) == frames
 
 
-@pytest.mark.parametrize("time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h", "0:75", "0:60:00", "0:00:10:12"])
+@pytest.mark.parametrize(
+    "time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h", "0:75", "0:60", "0:60:00", "0:00:10:12"]
+)
 def test_what_is_no_time_is_refused(time: str, tmp_path: Path, listed: Callable[..., Corpus]) -> None:
     with pytest.raises(InputError, match="line 2: `start_s`"):
         listed(tmp_path, f"video;start_s;end_s;action;subject\na.mp4;{time};9;cut;carrot\n")
+
+
+def test_seconds_that_were_rounded_to_a_minute_are_a_time() -> None:
+    """What is made of 59.9996 s by a program that rounds the seconds after it has split off the minutes."""
+    assert (seconds_of("0:60.000", "start_s"), seconds_of("1:02:60,0", "start_s")) == (60, 3780)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mov"])
