@@ -73,5 +73,4 @@ def _path_parser(*, is_folder: bool) -> Callable[[Any], Path]:
                 raise typer.BadParameter(f"{os.fspath(value)!r} cannot be read: this account has no permission to")
         return found
 
-    path.__name__ = "dir" if is_folder else "file"  # the type of an argument in the help
     return path
