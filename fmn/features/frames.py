@@ -126,7 +126,8 @@ def _shown_width(frame: Any, aspect: Fraction, path: Path) -> int:
             expected=f"at most {MOST_STRETCHED} times, and at least one {MOST_STRETCHED}th",
             next_step="state the right aspect ratio: ffmpeg -i VIDEO -aspect 16:9 -c copy COPY.mp4",
         )
-    return round(frame.width * aspect)
+    width: int = frame.width
+    return round(width * aspect)
 
 
 def _upright(pixels: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
