@@ -18,7 +18,7 @@ from fmn.models import baselines
 from fmn.models.system_interface import System
 from fmn.renamed_keys import new_system_name
 
-_NAME = re.compile(r"\w[\w.+-]{0,49}")
+_NAME = re.compile(r"\w([\w.+ ()-]{0,48}[\w.+()-])?")
 """A name becomes part of the names of folders (runs/NAME-PRESET), and is listed in options, separated by commas."""
 
 
@@ -54,7 +54,7 @@ def all_systems() -> Iterator[System]:
                 raise InputError(
                     f"A system has the name {system.name!r}, which cannot be part of the name of a folder",
                     where=module.__file__,
-                    expected="at most 50 letters, digits, _, ., + and -, the first one a letter, a digit or _",
+                    expected="at most 50 letters, digits, spaces, (, ), _, ., + and -; first a letter, a digit or _",
                     next_step="rename the system",
                 )
             if system.name in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Resize = Literal["short_side", "square", "at_most"]
+MOST_STRETCHED = 16
+"""Largest ratio of the sides of a pixel; with that of a damaged header, a frame could take gigabytes."""
 
 
 def resized_size(height: int, width: int, resize_px: int, resize: Resize) -> tuple[int, int]:
@@ -99,7 +102,7 @@ def _decode(
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
             if index in numbers:
-                shown_width = round(frame.width * pixel_aspect(container, stream))
+                shown_width = _shown_width(frame, pixel_aspect(container, stream), path)
                 height, width = resized_size(frame.height, shown_width, resize_px, resize)
                 tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
@@ -108,6 +111,23 @@ def _decode(
             if index >= last:
                 break
     return frames, index + 1
+
+
+def _shown_width(frame: Any, aspect: Fraction, path: Path) -> int:
+    """Returns the width of a frame with square pixels of the same height.
+
+    Raises:
+        SampleError: the stated pixel aspect ratio is not that of a video.
+    """
+    if not Fraction(1, MOST_STRETCHED) <= aspect <= MOST_STRETCHED:
+        raise SampleError(
+            f"The video states pixels whose width is {float(aspect):.4g} times their height",
+            where=path,
+            expected=f"at most {MOST_STRETCHED} times, and at least one {MOST_STRETCHED}th",
+            next_step="state the right aspect ratio: ffmpeg -i VIDEO -aspect 16:9 -c copy COPY.mp4",
+        )
+    width: int = frame.width
+    return round(width * aspect)
 
 
 def _upright(pixels: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:

@@ -9,8 +9,13 @@ _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "
 
 
 def av_version() -> str:
-    """Returns ``av.__version__``, the version of its distribution."""
-    return version("av")
+    """Returns ``av.__version__``: the version of its distribution. Without one, PyAV is imported."""
+    found = _installed("av")
+    if found is None:
+        import av
+
+        return av.__version__
+    return found
 
 
 def opencv_version() -> str:

@@ -18,7 +18,7 @@ from fmn.models.learned_layers import LearnedLayers
 from fmn.models.memory import Modality
 
 Embeddings = dict[str, Tensor]
-"""Codes of N items: tensors [N, …] by name."""
+"""What N items are encoded to: tensors [N, …] by name."""
 
 TILE = 256  # maximum utterances, and minimum clips, of a tile of scores
 LEAST_PAIRS = 16_384  # minimum pairs of a tile: with few utterances it has more clips, to avoid many small tiles
@@ -45,7 +45,7 @@ class RetrievalModel(nn.Module, ABC):
         """[N, Dv] → embeddings of N clips."""
 
     def encode_windows(self, video: Tensor, windows: Sequences | None) -> Embeddings:
-        """Codes of N clips, from the means ``video`` [N, Dv] of their windows; the windows are ignored here."""
+        """Embeddings of N clips, from the means ``video`` [N, Dv] of their windows; the windows are ignored here."""
         return self.encode_clips(video)
 
     @abstractmethod

@@ -76,7 +76,7 @@ class ScoreVectors:
 
     @torch.no_grad()
     def items(self, embeddings: Embeddings) -> Tensor:
-        """Codes of N items → [N, r + slots in use + new classes], on the CPU."""
+        """Embeddings of N items → [N, r + slots in use + new classes], on the CPU."""
         assert self.axes is not None
         e, w = self._weights()
         return torch.cat([e * self._s1(embeddings, self._anchors) @ self.axes, w * self._shares(embeddings)], 1).cpu()

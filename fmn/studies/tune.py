@@ -173,7 +173,7 @@ def tune(
         search.improve(value, until=budget * (index + 1) // len(values))
     best = max(search.trials, key=lambda trial: trial.map)
     default = search.trials[0]
-    given_afterwards = any(best.values[name] != default.values[name] for name in MEMORY_VALUES)
+    given_afterwards = not best.retrained and any(best.values[name] != default.values[name] for name in MEMORY_VALUES)
     final = search.tried(best.values, retrained=True) if given_afterwards else best
     progress("tune", budget, budget)
     chosen = final.values if final.map > default.map else default.values
@@ -238,6 +238,7 @@ class _Search:
 
     def tried(self, values: Values, *, retrained: bool = False) -> Trial:
         """Runs and records one more trial."""
+        retrained = retrained or not can_be_rewritten(self._config)
         outcomes = [self._outcome(values, number, retrained) for number in range(self._seeds)]
         hits = {
             direction: float(np.mean([outcome.metrics[direction]["class_hit"]["1"] for outcome in outcomes]))
@@ -259,7 +260,6 @@ class _Search:
     def _outcome(self, values: Values, number: int, retrained: bool) -> ValidationResult:
         seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
         own = with_values(seeded, values)
-        retrained = retrained or not can_be_rewritten(own)
         trained_with = own if retrained else with_values(seeded, {self._of_triplet: values[self._of_triplet]})
         with threads(self._config.training.threads):
             return self._trainer.trained(trained_with).outcome(own)

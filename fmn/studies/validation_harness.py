@@ -270,7 +270,7 @@ def run_name(config: Config, features: str = "") -> str:
 
 
 def encoded_fold_0(model: RetrievalModel, harness: ValidationHarness) -> tuple[Embeddings, Embeddings]:
-    """Codes of the clips and of the utterances of fold 0."""
+    """Embeddings of the clips and of the utterances of fold 0."""
     data, parts = harness.prepared.data, harness.parts
     return (
         encode_all_clips(model, data, parts.validation_clips),

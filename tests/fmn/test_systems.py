@@ -146,13 +146,23 @@ def test_a_copied_file_with_the_name_of_the_first_is_refused(
         assert str(path) in str(raised.value.where)
 
 
-@pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "-x", "a b", "a,b", "a\\b", "a\n", "", "é" * 51, 7])
+NO_NAMES = ["a/b", "../up", "..", ".hidden", "-x", " a", "a ", "a,b", "a\\b", "a\n", "", "é" * 51, 7]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_a_name_that_cannot_be_that_of_a_folder_is_refused(baseline: Callable[[str, str], Path], name: object) -> None:
     path = baseline("aaa_named", CLOSED_FORM.replace('"nearest"', repr(name)))
     with pytest.raises(InputError, match="cannot be part of the name of a folder") as raised:
         find_system("vmnet")
     assert str(raised.value.where) == str(path)
     assert repr(name) in raised.value.found
+
+
+@pytest.mark.parametrize("name", ["x", "two towers (ours)", "clip-b.32+", "é" * 50])
+def test_a_name_that_can_be_that_of_a_folder_is_accepted(baseline: Callable[[str, str], Path], name: str) -> None:
+    """Names with spaces and parentheses have always been: such runs must stay readable."""
+    baseline("aaa_named", CLOSED_FORM.replace('"nearest"', repr(name)))
+    assert find_system(name).name == name
 
 
 def test_two_systems_of_one_name_in_one_file_are_refused(baseline: Callable[[str, str], Path]) -> None:

@@ -123,6 +123,18 @@ def test_pixels_that_are_not_square_are_stretched_as_players_do(
     assert np.abs(frames.astype(int) - ffmpeg_frames(wide, 24, 42)).mean() < 4
 
 
+@pytest.mark.parametrize("ratio", ["255/1", "1/255"])
+def test_pixels_that_no_video_has_are_refused(
+    write_video: Callable[..., Path], texture: Callable[..., NDArray[np.uint8]], tmp_path: Path, ratio: str
+) -> None:
+    """A frame of 1920 x 1080 such pixels would take 400 MB."""
+    plain, strange = write_video("plain.mkv", texture(3, 48, 64)), tmp_path / "strange.avi"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(plain), "-vf", f"setsar={ratio}:max=255"]
+    subprocess.run([*command, "-c:v", "mpeg4", str(strange)], check=True)
+    with pytest.raises(SampleError, match="pixels whose width is"):
+        read_frames(strange, every, resize_px=24)
+
+
 @pytest.mark.real_data
 def test_a_damaged_file_is_a_sample_error(real_data: Path) -> None:
     with pytest.raises(SampleError, match="cannot be decoded"):

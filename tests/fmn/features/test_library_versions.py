@@ -40,6 +40,14 @@ def test_another_distribution_of_opencv_is_asked_itself(
     assert opencv_version() == cv2.__version__
 
 
+def test_without_a_distribution_pyav_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(library_versions, "version", version)
+    assert av_version() == av.__version__
+
+
 CACHED = """
 import sys
 from pathlib import Path

@@ -62,6 +62,8 @@ def test_memories_that_only_training_writes_are_tuned_by_training(workspace: Pat
     found = tune(manifest_of(workspace), config, workspace / "out", budget=5, seeds=1)
     tried = {str(trial.values) for trial in found.trials}
     assert found.trainings == len(tried) == 5 <= most_trainings(config, 1, 5)
+    assert len(found.trials) == 5
+    assert all(trial.retrained for trial in found.trials)
     assert most_trainings(quick, 2, 160) == 2 * 3
 
 
