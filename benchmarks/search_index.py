@@ -88,13 +88,13 @@ def encoder(
     return encode
 
 
-def one(codes: Embeddings, number: int) -> Embeddings:
-    return {name: part[number : number + 1] for name, part in codes.items()}
+def one(embeddings: Embeddings, number: int) -> Embeddings:
+    return {name: part[number : number + 1] for name, part in embeddings.items()}
 
 
-def scored(codes: Embeddings) -> Embeddings:
-    """The parts of codes that the score needs: the rest would take a gigabyte."""
-    return {name: codes[name] for name in ("half", "log_shares")}
+def scored(embeddings: Embeddings) -> Embeddings:
+    """The parts of embeddings that the score needs: the rest would take a gigabyte."""
+    return {name: embeddings[name] for name in ("half", "log_shares")}
 
 
 def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Embeddings) -> dict[str, float]:
@@ -114,7 +114,10 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
             else:
                 places = np.arange(count)
                 parts = [scored(index.embeddings_of(places[at : at + 65_536])) for at in range(0, count, 65_536)]
-                started, cpu_started = time.perf_counter(), time.process_time()  # codes are assumed to be in memory
+                started, cpu_started = (
+                    time.perf_counter(),
+                    time.process_time(),
+                )  # embeddings are assumed to be in memory
                 scores = np.concatenate([score_matrix(model, part, query).numpy()[:, 0] for part in parts])
                 del parts
             found[name] = set(places[best_of(scores, TOP)].tolist())

@@ -2,8 +2,8 @@
 
     python benchmarks/search_latency.py [--rows 100000] [--slots 50] [--dim 256] [--threads 2] [--queries 20]
 
-The model is FMN with the sizes of the preset demo and random weights; the gallery's codes are random, too. The limit is
-a plain product of the gallery's codes [N, D] with those of the query [D, 1]: the cost of a search by cosines.
+The model is FMN with the sizes of the preset demo and random weights; the gallery's embeddings are random, too. The limit is
+a plain product of the gallery's embeddings [N, D] with those of the query [D, 1]: the cost of a search by cosines.
 `fmn serve` responds as soon as the best hits are known; the goal is 200 ms on two cores for 100,000 clips. Also
 measured are the cost of a query by S1 alone (`model.score=s1`, the head for every pair) and by two_classifiers with as
 many classes as FMN has slots, and the memory of each gallery.
@@ -65,7 +65,7 @@ def measured(rows: int, dim: int, slots: int, count: int, queries: int) -> dict[
     gallery = model.for_search("video", {"mapped": clips})  # once, when the page is opened
     query = model.for_search("audio", {"mapped": utterance})
     half = {"half": gallery["half"]}, {"half": query["half"]}
-    shares = [{"log_posterior": codes["log_shares"]} for codes in (gallery, query)]
+    shares = [{"log_posterior": embeddings["log_shares"]} for embeddings in (gallery, query)]
     head = model_of(with_values(model.config, {"model.score": "s1"}), dim, slots)
     classifiers = TwoClassifiers(model.config, 128, 60).eval()
 
@@ -79,13 +79,13 @@ def measured(rows: int, dim: int, slots: int, count: int, queries: int) -> dict[
             "s1": ranked(lambda: score_matrix(head, *half)),
             "two_classifiers": ranked(lambda: score_matrix(classifiers, *shares)),
         }
-    for name, codes in {
+    for name, embeddings in {
         "product": {"mapped": clips},
         "ranking": gallery,
         "s1": half[0],
         "two_classifiers": shares[0],
     }.items():
-        found[name]["gallery_mb"] = sum(code.nbytes for code in codes.values()) / 2**20
+        found[name]["gallery_mb"] = sum(part.nbytes for part in embeddings.values()) / 2**20
     return found
 
 
