@@ -114,10 +114,8 @@ def compared(model: RetrievalModel, index: GalleryIndex, count: int, queries: Em
             else:
                 places = np.arange(count)
                 parts = [scored(index.embeddings_of(places[at : at + 65_536])) for at in range(0, count, 65_536)]
-                started, cpu_started = (
-                    time.perf_counter(),
-                    time.process_time(),
-                )  # embeddings are assumed to be in memory
+                # The embeddings are assumed to be in memory.
+                started, cpu_started = time.perf_counter(), time.process_time()
                 scores = np.concatenate([score_matrix(model, part, query).numpy()[:, 0] for part in parts])
                 del parts
             found[name] = set(places[best_of(scores, TOP)].tolist())

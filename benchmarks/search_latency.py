@@ -2,8 +2,8 @@
 
     python benchmarks/search_latency.py [--rows 100000] [--slots 50] [--dim 256] [--threads 2] [--queries 20]
 
-The model is FMN with the sizes of the preset demo and random weights; the gallery's embeddings are random, too. The limit is
-a plain product of the gallery's embeddings [N, D] with those of the query [D, 1]: the cost of a search by cosines.
+The model is FMN with the sizes of the preset demo and random weights; the gallery's embeddings are random, too. The
+limit is a plain product of the gallery's embeddings [N, D] with those of the query [D, 1]: a search by cosines.
 `fmn serve` responds as soon as the best hits are known; the goal is 200 ms on two cores for 100,000 clips. Also
 measured are the cost of a query by S1 alone (`model.score=s1`, the head for every pair) and by two_classifiers with as
 many classes as FMN has slots, and the memory of each gallery.
