@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -64,7 +65,7 @@ def check(section: object, *rules: str | None) -> None:
     Raises:
         InputError: there are invalid values; the message lists all of them.
     """
-    hints = get_type_hints(type(section), include_extras=True)
+    hints = _hints(type(section))  # type: ignore[arg-type]  # a class is hashable
     problems = [*(_problem(key, getattr(section, key), hint) for key, hint in hints.items()), *rules]
     if any(problems):
         raise InputError(
@@ -119,6 +120,12 @@ def decisive(section: Any, *, of_run: bool = False) -> dict[str, Any]:
     return values
 
 
+@cache
+def _hints(section: type) -> Mapping[str, Any]:
+    """Type hints of a dataclass, constraints included: evaluating them takes longer than checking the values."""
+    return get_type_hints(section, include_extras=True)
+
+
 def _problem(name: str, value: Any, hint: Any) -> str | None:
     """Describes what is wrong with a value; None if it is valid."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -145,7 +152,7 @@ def _read(section: type[Section], values: Any, path: str, problems: list[str]) -
     if not isinstance(values, Mapping):
         problems.append(f"{path.rstrip('.') or 'it'} is not an object of keys and values")
         return None
-    hints = get_type_hints(section, include_extras=True)
+    hints = _hints(section)  # type: ignore[arg-type]  # a class is hashable
     problems += [f"{path}{key} is unknown" for key in values if key not in hints]
     fields: dict[str, Any] = {}
     before = len(problems)
