@@ -18,6 +18,8 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.shipped_files import shipped_file
 from dataset_tools.speech.sentences.generation import check_words, every_sentence
 
+SHIPPED = yaml.safe_load(shipped_file("classes.yaml").read_text("utf-8"))
+
 
 def test_what_an_object_is_comes_from_the_row_else_the_action_else_the_thing(own_classes):
     by_id = {one.id: one for one in load_classes().classes}
@@ -35,11 +37,10 @@ def own_file(tmp_path: Path) -> Callable[..., Path]:
     """A small class file of one's own, changed by a function."""
 
     def write(change: Callable[[Any], Any] = lambda content: None) -> Path:
-        shipped = yaml.safe_load(shipped_file("classes.yaml").read_text("utf-8"))
         content = {
             "schema": "fmn.classes/1",
-            "actions": {key: shipped["actions"][key] for key in ("cut", "wash")},
-            "things": {key: shipped["things"][key] for key in ("apple", "carrot", "knife", "milk")},
+            "actions": {key: SHIPPED["actions"][key] for key in ("cut", "wash")},
+            "things": {key: SHIPPED["things"][key] for key in ("apple", "carrot", "knife", "milk")},
             "classes": [
                 {"action": "cut", "subject": "carrot", "object": "knife"},
                 {"action": "wash", "subject": "apple"},
