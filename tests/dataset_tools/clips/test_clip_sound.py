@@ -194,7 +194,8 @@ def test_a_build_keeps_the_sound_where_there_is_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(heard[: 2 * RATE_HZ], samples[2 * RATE_HZ : 4 * RATE_HZ])
     sha256 = rows["with"]["sha256"]
     # Another option is another clip; and the same one again is the same file.
-    assert CliRunner().invoke(app, [*command, "--no-keep-audio"]).exit_code == 0
+    done = CliRunner().invoke(app, [*command, "--no-keep-audio"])
+    assert done.exit_code == 0, done.output
     silent = {row["video"]: row for row in map(json.loads, (place / "manifests/clips.jsonl").read_text().splitlines())}
     assert silent["with"]["sha256"] != sha256
     with av.open(str(place / silent["with"]["path"])) as clip:
