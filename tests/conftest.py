@@ -13,11 +13,13 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.testing
 from filelock import FileLock
 from hypothesis import settings
 from sample_recordings import MissingPackageError, write_samples
@@ -329,6 +331,7 @@ def download_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadServer]
 
 def pytest_collection_finish() -> None:
     """What collecting has imported stays: garbage collections need not visit it, a fifth of the time of many tests."""
+    typer.testing._get_command = cache(typer.testing._get_command)  # else each call builds all commands of a program
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -21,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
@@ -234,12 +235,14 @@ class _NarrowHelp:
         from typer import rich_utils
 
         rich_utils.RANGE_STRING = ""
-        for option in self.get_params(ctx):
+        shown: Any = copy(self)  # the command itself must still know its options after its help
+        shown.params = [copy(option) for option in shown.params]
+        for option in shown.get_params(ctx):
             names = [*option.opts, *option.secondary_opts]
             if len(",".join(names)) <= _WIDEST_NAMES:  # else its help has to tell of the second name
                 option.opts = names
             option.secondary_opts = []
-        super().format_help(ctx, formatter)  # type: ignore[misc]  # defined by the command it is mixed into
+        super(_NarrowHelp, shown).format_help(ctx, formatter)
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # defined by the command it is mixed into

@@ -42,6 +42,7 @@ def cut(
     what: Annotated[str, typer.Argument()] = "bread",
     slices: Annotated[Literal["thin", "thick"], typer.Option("--slices")] = "thin",
     dry_run: DryRunOption = False,
+    sharpen: Annotated[bool, typer.Option("--sharpen/--blunt")] = True,
 ) -> None:
     """Cut something."""
     if what == "stone":
@@ -100,6 +101,14 @@ def test_help_shows_every_option_once() -> None:
     for name in ("--blade", "--teeth", "--workspace", "--dry-run", "--json", "--verbose", "--debug"):
         assert text.count(f"{name} ") == 1, name
     assert "Cut something." in text
+
+
+def test_a_command_knows_its_options_after_its_help() -> None:
+    command = typer.main.get_command(app)
+    for arguments in ([], ["cut"], ["group"]):
+        command([*arguments, "--help"], standalone_mode=False)
+    (chooser,) = (option for option in command.commands["cut"].params if option.name == "sharpen")
+    assert (chooser.opts, chooser.secondary_opts) == (["--sharpen"], ["--blunt"])
 
 
 def test_an_option_before_the_name_of_a_command_is_refused(tmp_path: Path) -> None:
