@@ -242,7 +242,7 @@ class _NarrowHelp:
             if len(",".join(names)) <= _WIDEST_NAMES:  # else its help has to tell of the second name
                 option.opts = names
             option.secondary_opts = []
-        super(_NarrowHelp, shown).format_help(ctx, formatter)
+        super(_NarrowHelp, shown).format_help(ctx, formatter)  # type: ignore[misc]  # of the command it is mixed into
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # defined by the command it is mixed into
