@@ -326,7 +326,7 @@ def usable_device(name: str, *, dry_run: bool) -> torch.device:
 
 def _device_error(name: str, error: Exception) -> InputError:
     return InputError(
-        f"The device {name!r} cannot be used: {str(error).splitlines()[0]}",
+        f"The device {name!r} cannot be used: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
         where="--device",
         expected="auto, cpu, cuda, or cuda:0 and so on",
         next_step="omit --device, or install a torch build that supports the device",

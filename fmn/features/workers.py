@@ -45,7 +45,7 @@ def device_errors(device: str, stage: str = "video features") -> Iterator[None]:
         yield
     except (RuntimeError, AssertionError) as error:  # out of memory, a lost device; a torch built without the device
         raise StoppedError(
-            f"The device {device} failed: {str(error).splitlines()[0]}",
+            f"The device {device} failed: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
             where=stage,
             next_step="run the same command again (finished features are kept); if it fails again, use --device cpu",
         ) from error
