@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from dataset_tools.core.entry_points import extension_names, find_extension
+from dataset_tools.core.entry_points import Extension, extension_names, find_extension
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engines.interface import Engine, Voice
 
 ENTRY_POINT_GROUP = "fmn_data.engines"
+BUILT_IN = ("espeak", "coqui", "piper")
 
 
 def voice_licences(spec: str) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def engine_for_workers(spec: str, language: str) -> tuple[Engine, tuple[Voice, .
         InputError: they cannot be pickled, or as in `voices_in`.
     """
     engine, voices = open_engine(spec), voices_in(spec, language)
-    extension = find_extension(ENTRY_POINT_GROUP, spec.partition(":")[0])
+    extension = _extension_of(spec)
     if extension is not None:
         expected = "an engine that holds settings only; models, files and connections are opened by speak()"
         with extension.blamed("cannot be pickled, and is copied to worker processes", expected):
@@ -80,10 +81,16 @@ def engine_for_workers(spec: str, language: str) -> tuple[Engine, tuple[Voice, .
     return engine, voices
 
 
+def _extension_of(spec: str) -> Extension | None:
+    """Returns the extension that provides an engine; None if there is none, or if the toolkit itself provides it."""
+    name = spec.partition(":")[0]
+    return None if name in BUILT_IN else find_extension(ENTRY_POINT_GROUP, name)
+
+
 @contextmanager
 def faults_named(spec: str) -> Iterator[None]:
     """Turns errors of an engine's code into an `InputError` that names the package that provides the engine."""
-    extension = find_extension(ENTRY_POINT_GROUP, spec.partition(":")[0])
+    extension = _extension_of(spec)
     if extension is None:
         yield
         return
@@ -111,11 +118,11 @@ def open_engine(spec: str) -> Engine:
         from dataset_tools.speech.engines.piper import PiperEngine
 
         return PiperEngine.from_options(options)
-    extension = find_extension(ENTRY_POINT_GROUP, name)
+    extension = _extension_of(spec)
     if extension is None:
         raise InputError(
             f"There is no speech engine {name!r}",
-            expected="one of " + ", ".join(["espeak", "coqui", "piper", *extension_names(ENTRY_POINT_GROUP)]),
+            expected="one of " + ", ".join([*BUILT_IN, *extension_names(ENTRY_POINT_GROUP)]),
             next_step=f"install its package (entry point group {ENTRY_POINT_GROUP}), or choose another",
         )
     return cast("Engine", extension.make(Engine, *([options] if options else [])))

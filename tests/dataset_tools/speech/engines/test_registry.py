@@ -7,7 +7,7 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engines.interface import Voice
-from dataset_tools.speech.engines.registry import open_engine, voices_in
+from dataset_tools.speech.engines.registry import faults_named, open_engine, voices_in
 
 
 def test_a_voice_id_can_stand_in_a_file_name() -> None:
@@ -23,6 +23,14 @@ def test_an_engine_from_outside(plain_engine: Callable[[str], str]) -> None:
 
 def test_an_engine_from_outside_gets_its_options(plain_engine: Callable[[str], str]) -> None:
     assert open_engine(plain_engine("plain") + ":7").version == "1 7"
+
+
+def test_an_extension_with_the_name_of_a_built_in_engine_is_not_blamed_for_it(
+    plain_engine: Callable[[str], str],
+) -> None:
+    assert voices_in(plain_engine("espeak"), "en")[0].id != "tone-0"
+    with pytest.raises(OSError, match="no room"), faults_named("espeak:en-GB"):
+        raise OSError("no room")
 
 
 def test_an_unknown_engine_is_refused_with_those_there_are(plain_engine: Callable[[str], str]) -> None:
