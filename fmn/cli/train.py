@@ -155,6 +155,8 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         f"{count_of(summary.classes, 'class', 'classes')}, {summary.parameters:,} parameters{validated}",
         short(summary.run),
     )
+    if summary.earlier_results is not None:
+        terminal.say(f"  results of the weights before were moved to {short(summary.earlier_results)}")
     show_failures(terminal, summary.failures)
     if summary.already_finished and summary.failures:
         terminal.warn("To use items repaired since the run was trained, train into another --run")

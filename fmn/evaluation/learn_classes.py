@@ -42,6 +42,7 @@ from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
+from fmn.training.result_files import set_aside_results
 from fmn.training.run_lock import run_lock
 
 
@@ -52,6 +53,7 @@ class LearnSummary:
     Attributes:
         run: folder of the run with the new classes. classes: their ids.
         clips, utterances: number of distinct items stored for them. added: how many of these are new.
+        earlier_results: folder to which results of the run before were moved; None if there were none.
     """
 
     run: Path
@@ -59,9 +61,14 @@ class LearnSummary:
     clips: int
     utterances: int
     added: int
+    earlier_results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "run": str(self.run)}
+        return {
+            **vars(self),
+            "run": str(self.run),
+            "earlier_results": self.earlier_results and str(self.earlier_results),
+        }
 
 
 @encoders_loaded_once()
@@ -77,6 +84,8 @@ def learn_classes(
     progress: Progress = silent,
 ) -> LearnSummary:
     """Adds the classes of some pairs to a trained run; idempotent for pairs that are already stored.
+
+    Metrics, plots and predictions of the run before are moved to a folder earlier-results-N in it.
 
     Args:
         run: folder of a trained run of fmn.
@@ -112,10 +121,12 @@ def learn_classes(
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
         added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
+        earlier = None
         if added or not loaded.learned:
+            earlier = set_aside_results(folder)
             save_learned_classes(folder, learned)
     counts = [len(learned.items[modality]) for modality in MODALITIES]
-    return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
+    return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added, earlier)
 
 
 @encoders_loaded_once()

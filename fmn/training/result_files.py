@@ -1,12 +1,16 @@
-"""Check that the files of results that a command replaces are its own."""
+"""Files of results: those that a command replaces must be its own; those of a run that changes are set aside."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from dataset_tools.core.errors import InputError
+
+RESULTS_OF_A_RUN = ("metrics.json", "metrics-*.json", "plots", "plots-*", "predictions.jsonl", "scores.safetensors")
+"""What ``fmn eval``, ``plot``, ``predict`` and ``compare`` write into a run's folder."""
 
 
 def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> None:
@@ -28,6 +32,22 @@ def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> 
             expected=f"a new folder, or one with {names[0]} of an earlier call",
             next_step="choose another folder with --out",
         )
+
+
+def set_aside_results(run: Path) -> Path | None:
+    """Moves the results of a run, before its weights or classes change, to a new folder ``earlier-results-N`` in it.
+
+    Returns:
+        That folder; None if there are no results.
+    """
+    found = [path for pattern in RESULTS_OF_A_RUN for path in run.glob(pattern)]
+    if not found:
+        return None
+    folder = next(new for number in count(1) if not (new := run / f"earlier-results-{number}").exists())
+    folder.mkdir()
+    for path in found:
+        path.rename(folder / path.name)
+    return folder
 
 
 def _format_of(path: Path) -> str | None:

@@ -125,6 +125,7 @@ def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
     out = workspace / "runs" / "more"
     first = learn_classes(run, pairs, out=out)
     assert (first.clips, first.utterances, first.added) == (5, 5, 10)
+    (out / "metrics.json").write_text("as measured with these classes")
     written = (out / NEW_CLASSES_FILE).read_bytes()
     assert learn_classes(out, pairs).added == 0
     assert (out / NEW_CLASSES_FILE).read_bytes() == written
@@ -142,7 +143,11 @@ def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
     ]
     write_rows(workspace / "manifests" / "others.jsonl", others)
     count = len({row.clip.id for row in others}) + len({row.utterance.id for row in others})
-    assert learn_classes(out, workspace / "manifests" / "others.jsonl").added == count
+    assert (out / "metrics.json").exists()
+    more = learn_classes(out, workspace / "manifests" / "others.jsonl")
+    assert (more.added, more.earlier_results) == (count, out / "earlier-results-1")
+    assert [path.name for path in (out / "earlier-results-1").iterdir()] == ["metrics.json"]
+    assert not (out / "metrics.json").exists()
     learned = load_run(out, CPU).learned
     assert learned is not None
     assert [one.id for one in learned.classes] == [label.id, NEW]
