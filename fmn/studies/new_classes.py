@@ -56,13 +56,12 @@ from fmn.studies.validation_harness import (
     load_trained,
     notes_of_harness,
     reconfigured,
-    remove_stale,
     run_name,
+    train_in_study,
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.result_files import check_result_files
-from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
 FILES = ("newclasses.json", "newclasses.md", "newclasses.png")
@@ -142,8 +141,7 @@ def learn_new_classes(
         baseline = folder / "trained" / f"{run.name}-two_classifiers"
         options: dict[str, Any] = {"root": workspace_of(manifest, root), "device": device, "jobs": jobs}
         for each, system in ((run, own), (baseline, with_values(own, {"system": "two_classifiers"}))):
-            remove_stale(each, harness)
-            train(fewer, system, each, progress=progress, **options)
+            train_in_study(fewer, system, each, harness, progress=progress, **options)
         with threads(config.training.threads):
             trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:

@@ -34,8 +34,8 @@ from fmn.models.retrieval_model import (
 from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import read_run_state
-from fmn.training.train import train
+from fmn.training.run_state import check_not_extended, read_run_state
+from fmn.training.train import RunSummary, train
 
 NETWORKS_IN_MEMORY = 4
 """Maximum number of trained networks kept in memory."""
@@ -150,14 +150,20 @@ class ValidationResult:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
-def remove_stale(run: Path, harness: ValidationHarness) -> None:
-    """Removes a run of a study whose features differ from those of the harness, so that it is retrained.
+def train_in_study(manifest: Path, config: Config, run: Path, harness: ValidationHarness, **options: Any) -> RunSummary:
+    """Trains a run of a study on the features of its harness (`fmn.training.train.train`), or reuses it.
 
-    This happens if features changed while the study ran. The folder belongs to the study.
+    If its features differ, because they changed while the study ran, it is trained anew: its folder is the study's.
+
+    Raises:
+        InputError: it was trained for more epochs since.
     """
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)
+    summary = train(manifest, config, run, **options)
+    check_not_extended(run, summary.epochs, config)
+    return summary
 
 
 def load_trained(run: Path, harness: ValidationHarness) -> LoadedRun:
@@ -251,8 +257,7 @@ class Trainer:
         """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
         run = self._folder / "trained" / run_name(config, self._harness.prepared.digest)
         if run not in self._networks:
-            remove_stale(run, self._harness)
-            summary = train(self._manifest, config, run, **self._options)
+            summary = train_in_study(self._manifest, config, run, self._harness, **self._options)
             if run not in self._known:
                 self.reused += summary.already_finished
             self._known.add(run)

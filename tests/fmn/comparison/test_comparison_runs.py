@@ -18,15 +18,19 @@ from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
 from fmn.comparison.comparison_runs import read_scores, run_task, run_tasks
 from fmn.comparison.output_files import write_files
-from fmn.config import Config
+from fmn.config import Config, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import features_digest
 from fmn.features.extract import extract_audio, extract_video
+from fmn.training.checkpoint import load_config
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 
-def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
+def test_what_is_finished_is_not_trained_again(
+    planned: Callable[..., Comparison], trainings: list[str], workspace: Path
+) -> None:
     first = compare(planned("fmn", "dcca")).values
     count = len(trainings)
     assert count == 8
@@ -35,6 +39,11 @@ def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison
     more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
     assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
     assert len(trainings) == count + 1 + 1 + 5  # one seed more of either, and all of the new one
+    run = next((workspace / "runs" / "compare" / "dcca").glob("*-refit*/0"))
+    config = load_config(run)
+    train(workspace / "manifests" / "train.jsonl", with_values(config, {"training.epochs": 9}), run)
+    told = f"The run was trained further since: for 9 epochs, not for {config.training.epochs}"
+    assert compare(planned("fmn", "dcca")).failed["dcca"].startswith(told)
 
 
 def test_the_metrics_of_a_run_name_the_test_manifest(planned: Callable[..., Comparison], workspace: Path) -> None:
