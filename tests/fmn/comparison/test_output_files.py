@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.markup import escape
 
-from fmn.comparison.output_files import write_files
+from dataset_tools.core.errors import InputError
+from fmn.comparison.output_files import check_files, write_files
 from fmn.comparison.rendering import rich_tables
 from fmn.comparison.results import Results
 from fmn.comparison.table import QUOTED, blocks, significantly_best
@@ -79,6 +80,15 @@ def test_files_of_an_earlier_call_do_not_stay_beside_new_ones(results: Results, 
             system.pop(key, None)
     write_files(changed, tmp_path)
     assert not (tmp_path / "compare.png").exists()
+    edited = (tmp_path / "compare.tex").read_bytes() + b"% mine\n"
+    (tmp_path / "compare.tex").write_bytes(edited)
+    assert tmp_path / "compare.tex" not in write_files(results.values, tmp_path)
+    with pytest.raises(InputError, match=r"compare.tex is not the table of the compare.json beside it") as raised:
+        check_files(tmp_path, latex=True)
+    assert raised.value.where == str(tmp_path / "compare.tex")
+    with pytest.raises(InputError, match=r"compare.tex"):
+        write_files(results.values, tmp_path, latex=True)
+    assert (tmp_path / "compare.tex").read_bytes() == edited
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "compare.tex").write_text("somebody's")
     write_files(changed, tmp_path / "other")
