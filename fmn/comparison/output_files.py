@@ -61,9 +61,10 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
         StoppedError: the disk is full.
     """
     check_files(folder, latex=latex)
-    is_there = (folder / LATEX_FILE).exists()
-    latex = latex or (is_there and not has_own_latex(folder))  # an earlier call's table has to agree with the others
     clear_partial(folder)
+    if (folder / LATEX_FILE).exists() and not has_own_latex(folder):
+        latex = True  # the table of an earlier call has to agree with the others
+        (folder / LATEX_FILE).unlink()  # killed below, it would be taken for an edited one
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "compare.md": markdown(values),
