@@ -32,13 +32,13 @@ from fmn.evaluation.learn_checks import (
     needs_copy,
     new_contents,
     new_items,
-    training_items,
 )
+from fmn.evaluation.run_manifests import training_items
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import MODALITIES, Modality
 from fmn.models.new_class_memory import ModalityMemory, NewClassMemory
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
+from fmn.models.retrieval_model import Embeddings, encode_all
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
@@ -105,7 +105,6 @@ def learn_classes(
     """
     chosen = find_device(device)
     source = load_run(run, chosen)
-    memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     prepared = load_features(items, source.config, device=chosen, jobs=jobs, progress=progress)
     check_complete(pairs, prepared.failures)
@@ -149,7 +148,6 @@ def plan_learning(
     cpu = usable_device(device, dry_run=True)
     options: dict[str, Any] = {"jobs": jobs, "progress": progress}
     source = load_run(run, cpu)
-    memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     items, found = plan_features(items, source.config, **options)
     check_complete(pairs, found.failures)
@@ -160,7 +158,7 @@ def plan_learning(
     loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
-        _, of_training = plan_features(training_items(loaded, root, pairs)[1], loaded.config, **options)
+        _, of_training = plan_features(training_items(loaded.path, root, pairs)[1], loaded.config, **options)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract = number_computed(found, of_training)
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
@@ -192,7 +190,7 @@ def item_vectors(
 ) -> dict[Modality, list[torch.Tensor]]:
     """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
-        embeddings = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
+        embeddings = encode_all(model, data, clips, utterances)
     return dict(zip(MODALITIES, map(_vectors, embeddings), strict=True))
 
 
@@ -238,7 +236,7 @@ def _fitted(
     loaded: LoadedRun, root: Path | None, pairs: Path, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
     """Fits the memory to the run's own training items, from the manifest that it was trained on."""
-    state, items = training_items(loaded, root, pairs)
+    state, items = training_items(loaded.path, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
     check_sources(loaded, prepared.sources, prepared.own)
     fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)

@@ -28,15 +28,7 @@ from fmn.metrics.directions import DIRECTIONS, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import (
-    Embeddings,
-    RetrievalModel,
-    encode_all_clips,
-    encode_all_utterances,
-    eval_mode,
-    fit_generator,
-    score_matrix,
-)
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, eval_mode, fit_generator, score_matrix
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
 from fmn.studies.new_classes_leads import draws_of, leads, name_of, write_leads_plot
@@ -267,7 +259,7 @@ class _Trial:
                 for name, tensor in state.items()
             }
         )
-        clips, utterances = self._embeddings(pairs)
+        clips, utterances = encode_all(model, self.harness.prepared.data, pairs[:, 0], pairs[:, 1])
         space = config.memory.space
         with eval_mode(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
@@ -309,13 +301,6 @@ class _Trial:
                 chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
                 figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
         return figures
-
-    def _embeddings(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
-        data = self.harness.prepared.data
-        return (
-            encode_all_clips(self.model, data, pairs[:, 0]),
-            encode_all_utterances(self.model, data, pairs[:, 1]),
-        )
 
     def _classes(self, pairs: Indices) -> torch.Tensor:
         data = self.harness.prepared.data

@@ -21,10 +21,11 @@ from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.evaluation.evaluate import encode_all, evaluate
+from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes, plan_learning
 from fmn.evaluation.predict import predict, with_new_classes
 from fmn.models.memory import MODALITIES
+from fmn.models.retrieval_model import encode_all
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
@@ -267,7 +268,7 @@ def test_what_cannot_be_learned_right_is_refused(
 def test_what_was_learned_goes_with_its_checkpoint(workspace: Path, run: Path, pairs: Path, small: Config) -> None:
     learn_classes(run, pairs)
     prepared = load_features(load_items(pairs), small, device=CPU)
-    assert "new_shares" in encode_all(load_run(run, CPU), prepared)[0]
+    assert "new_shares" in encode_all(load_run(run, CPU).model, prepared.data)[0]
     longer = with_values(small, {"training.epochs": 7})
     with pytest.raises(InputError, match="learned new classes since"):
         train(workspace / "manifests" / "fewer.jsonl", longer, run)
