@@ -64,11 +64,7 @@ class LearnSummary:
     earlier_results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "run": str(self.run),
-            "earlier_results": self.earlier_results and str(self.earlier_results),
-        }
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
 
 
 @encoders_loaded_once()

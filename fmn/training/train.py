@@ -83,10 +83,7 @@ class RunSummary:
     earlier_results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "run": str(self.run),
-            "earlier_results": self.earlier_results and str(self.earlier_results),
-        }
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
