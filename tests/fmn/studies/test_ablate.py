@@ -193,8 +193,9 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     assert again.reused == 4
     assert again.values == found.values
     run = folder / "trained" / trained[0]
-    train(manifest_of(workspace), with_values(load_config(run), {"training.epochs": 9}), run)
-    with pytest.raises(InputError, match="was trained further since: for 9 epochs, not for"):
+    more = load_config(run).training.epochs + 1
+    train(manifest_of(workspace), with_values(load_config(run), {"training.epochs": more}), run)
+    with pytest.raises(InputError, match=f"was trained further since: for {more} epochs, not for {more - 1}"):
         ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
 
     # The mean over seeds, seed by seed and by hand.
