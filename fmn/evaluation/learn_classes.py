@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -42,7 +42,7 @@ from fmn.models.retrieval_model import Embeddings, encode_all
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
-from fmn.training.result_files import set_aside_results
+from fmn.training.result_files import earlier_results, set_aside_results
 from fmn.training.run_lock import run_lock
 
 
@@ -167,6 +167,8 @@ def plan_learning(
         sum(added.values()),
     )
     written = [NEW_CLASSES_FILE] if result.added or not loaded.learned else []
+    if written and not copied:
+        result = replace(result, earlier_results=earlier_results(folder))
     files = tuple(folder / name for name in dict.fromkeys([*copied, *written]))
     return DryRun(len(items.clips), len(items.utterances), to_extract, files), result
 

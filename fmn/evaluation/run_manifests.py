@@ -69,9 +69,9 @@ def training_items(run: Path, root: Path | None, used: Path) -> tuple[RunState, 
     """
     state = read_run_state(run)
     if state is None or (manifest := unchanged_manifest(run, state)) is None:
-        missing = "The training manifest" if state is None else f"{training_manifest(run, state)}"
+        named = "" if state is None else f": {training_manifest(run, state)}"
         raise InputError(
-            f"{missing}, which the run was trained on, is missing or has changed",
+            f"The training manifest of the run is missing or has changed{named}",
             where=run,
             expected="the manifest as it was when the run was trained",
             next_step="restore the manifest, or train again",

@@ -34,20 +34,25 @@ def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> 
         )
 
 
-def set_aside_results(run: Path) -> Path | None:
-    """Moves the results of a run, before its weights or classes change, to a new folder ``earlier-results-N`` in it.
-
-    Returns:
-        That folder; None if there are no results.
-    """
-    found = [path for pattern in RESULTS_OF_A_RUN for path in run.glob(pattern)]
-    if not found:
+def earlier_results(run: Path) -> Path | None:
+    """Returns the folder for `set_aside_results`: the next ``earlier-results-N``; None if the run has no results."""
+    if not any(_results(run)):
         return None
-    folder = next(new for number in count(1) if not (new := run / f"earlier-results-{number}").exists())
-    folder.mkdir()
-    for path in found:
-        path.rename(folder / path.name)
+    return next(folder for number in count(1) if not (folder := run / f"earlier-results-{number}").exists())
+
+
+def set_aside_results(run: Path) -> Path | None:
+    """Moves the results of a run, before its weights or classes change, to a new folder in it, and returns that."""
+    folder = earlier_results(run)
+    if folder is not None:
+        folder.mkdir()
+        for path in _results(run):
+            path.rename(folder / path.name)
     return folder
+
+
+def _results(run: Path) -> list[Path]:
+    return [path for pattern in RESULTS_OF_A_RUN for path in run.glob(pattern)]
 
 
 def _format_of(path: Path) -> str | None:
