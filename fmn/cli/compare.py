@@ -75,7 +75,7 @@ def compare(
     """
     from fmn.comparison.compare import compare as compare_systems
     from fmn.comparison.compare import load_both
-    from fmn.comparison.output_files import check_files, write_files
+    from fmn.comparison.output_files import LATEX_FILE, check_files, write_files
     from fmn.comparison.rendering import rich_tables
 
     folder = out or options.default_folder("compare")
@@ -92,6 +92,10 @@ def compare(
         terminal.say(table)
     for note in results.values["notes"]:
         terminal.warn(note)
+    if (own := folder / LATEX_FILE).exists() and own not in written:
+        terminal.warn(
+            f"{short(own)} was edited since it was written: it stays, and may have figures of an earlier call"
+        )
     done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", count_of(done, "system"), short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))

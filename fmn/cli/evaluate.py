@@ -99,8 +99,7 @@ def _show_tables(
     from fmn.evaluation.evaluate import UPDATED
     from fmn.evaluation.results_table import WHAT_INTERVALS_ARE, chosen_table, class_table, results_table
 
-    corpus = "  [bold yellow](stand-in corpus)[/]" if found.is_standin else ""
-    title = f"{titled(found.run)} on {titled(found.manifest)}{corpus}"
+    title = f"{titled(found.run)} on {titled(found.manifest, is_standin=found.is_standin)}"
     results, notes = {found.system: found.metrics}, [WHAT_INTERVALS_ARE, *found.notes]
     if UPDATED in found.metrics:
         results[f"{found.system}, updated"] = found.metrics[UPDATED]

@@ -57,5 +57,7 @@ def learn(
         f"{', '.join(found.classes)}: {items}, {found.added} of them new",
         short(found.run),
     )
+    if found.earlier_results is not None:
+        terminal.say(f"  results without these classes were moved to {short(found.earlier_results)}")
     terminal.result(found.as_dict())
     terminal.next("fmn eval", short(found.run))

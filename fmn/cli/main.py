@@ -8,19 +8,21 @@ from __future__ import annotations
 import os
 
 from dataset_tools.core.command import CommandLine
+from fmn.cli.ablate import ablate
 from fmn.cli.compare import compare
 from fmn.cli.evaluate import evaluate
 from fmn.cli.features import app as features_app
 from fmn.cli.finetune import finetune
 from fmn.cli.index import index
 from fmn.cli.learn import learn
+from fmn.cli.newclasses import newclasses
 from fmn.cli.noise import noise
 from fmn.cli.plot import plot
 from fmn.cli.predict import predict
 from fmn.cli.search import search
 from fmn.cli.serve import serve
-from fmn.cli.studies import ablate, newclasses, tune
 from fmn.cli.train import train
+from fmn.cli.tune import tune
 from fmn.cli.weights import app as weights_app
 
 # By default, torch's threads spin while waiting for each other; on a busy machine a training step then takes a hundred

@@ -300,11 +300,11 @@ def short(path: Path) -> Path:
     return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 
-def titled(path: Path) -> str:
-    """`short` for the title of a table, with rich markup escaped."""
+def titled(path: Path, *, is_standin: bool = False) -> str:
+    """`short` for the title of a table, with rich markup escaped; says whether the corpus is a stand-in."""
     from rich.markup import escape
 
-    return escape(str(short(path)))
+    return escape(str(short(path))) + "  [bold yellow](stand-in corpus)[/]" * is_standin
 
 
 def listed(text: str, option: str) -> list[str]:

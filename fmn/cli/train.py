@@ -121,6 +121,7 @@ def _configuration(
 
 def _show_plan(terminal: Terminal, plan: TrainingPlan, run: Path, state: RunState | None) -> None:
     from fmn.config import as_dict
+    from fmn.training.result_files import earlier_results
 
     name = plan.config.system
     trained = 0 if state is None else state.epoch
@@ -139,6 +140,8 @@ def _show_plan(terminal: Terminal, plan: TrainingPlan, run: Path, state: RunStat
     else:  # it was killed after its last epoch, or has more epochs than requested now
         text = f"would only finalize {name}, already trained for {count_of(trained, 'epoch')}"
     terminal.closing("dry run", text, short(run))
+    if (earlier := earlier_results(run)) is not None and not (state is not None and state.ended(plan.config)):
+        terminal.say(f"  results of the weights before would be moved to {short(earlier)}")
     values = as_dict(plan.config)
     terminal.result({"dry_run": True, "run": str(run), "config": values, "epochs": trained, "pairs": pairs})
 
@@ -155,6 +158,8 @@ def _show_training(terminal: Terminal, summary: RunSummary) -> None:
         f"{count_of(summary.classes, 'class', 'classes')}, {summary.parameters:,} parameters{validated}",
         short(summary.run),
     )
+    if summary.earlier_results is not None:
+        terminal.say(f"  results of the weights before were moved to {short(summary.earlier_results)}")
     show_failures(terminal, summary.failures)
     if summary.already_finished and summary.failures:
         terminal.warn("To use items repaired since the run was trained, train into another --run")

@@ -33,7 +33,7 @@ from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encod
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
-from fmn.training.run_state import RunState, read_run_state, validation_score
+from fmn.training.run_state import RunState, check_not_extended, read_run_state, validation_score
 from fmn.training.tensor_files import save_tensors
 from fmn.training.train import train
 
@@ -120,6 +120,7 @@ def run_task(task: Task) -> RunResult:
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
+        check_not_extended(task.run, state.epoch, task.config)
         if not _has_its_features(state, task):
             raise _features_changed(task)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
@@ -18,12 +19,30 @@ LATEX_FILE = "compare.tex"
 
 
 def check_files(folder: Path, *, latex: bool = False) -> None:
-    """Checks that `write_files` would replace no other files.
+    """Checks that `write_files` would replace no other files, and no compare.tex that was edited.
 
     Raises:
         InputError: it would.
     """
     check_result_files(folder, (*FILES, *([LATEX_FILE] if latex else [])), SCHEMA)
+    if latex and has_own_latex(folder):
+        raise InputError(
+            f"{LATEX_FILE} is not the table of the {FILES[0]} beside it: it was edited, or another version wrote it",
+            where=folder / LATEX_FILE,
+            expected="the file as fmn compare --latex wrote it, since it would be replaced",
+            next_step="rename it; or choose another folder with --out",
+        )
+
+
+def has_own_latex(folder: Path) -> bool:
+    """Whether a folder has a compare.tex that is not the table of its compare.json, which an earlier call wrote."""
+    try:
+        found = (folder / LATEX_FILE).read_bytes()
+        return found != latex_text(json.loads((folder / FILES[0]).read_bytes())).encode()
+    except FileNotFoundError:
+        return (folder / LATEX_FILE).exists()
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError):  # values of another version
+        return True
 
 
 def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:
@@ -32,7 +51,7 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
     Args:
         values: contents of compare.json.
         folder: output folder, created if missing.
-        latex: also write compare.tex; one of an earlier call is replaced in any case.
+        latex: also write compare.tex; that of an earlier call is replaced in any case, unless it was edited.
 
     Returns:
         The files written.
@@ -42,9 +61,10 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
         StoppedError: the disk is full.
     """
     check_files(folder, latex=latex)
-    earlier = folder / "compare.json", folder / LATEX_FILE
-    latex = latex or all(path.exists() for path in earlier)  # the table of an earlier call has to agree with the others
     clear_partial(folder)
+    if (folder / LATEX_FILE).exists() and not has_own_latex(folder):
+        latex = True  # the table of an earlier call has to agree with the others
+        (folder / LATEX_FILE).unlink()  # killed below, it would be taken for an edited one
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "compare.md": markdown(values),

@@ -9,7 +9,7 @@ from typing import Any
 from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import REFERENCE, describe
 from fmn.evaluation.results_table import DIRECTION_TITLES, RANK_IN_CLASS, WHAT_THEY_ARE
-from fmn.evaluation.table_formats import Bold, Row, Table, number
+from fmn.evaluation.table_formats import Bold, Row, Table, difference, number
 from fmn.metrics.directions import Direction
 
 SHOWN = {
@@ -145,7 +145,7 @@ def _differences(values: Mapping[str, Any], direction: Direction, name: str) -> 
         Row(
             (
                 labeled(system, found),
-                *(_interval(found["difference"][direction][metric].get(k)) for metric, k in DIFFERENCES),
+                *(difference(found["difference"][direction][metric].get(k)) for metric, k in DIFFERENCES),
             )
         )
         for system, found in values["systems"].items()
@@ -204,11 +204,3 @@ def _chosen(found: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
 
 def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _interval(apart: Mapping[str, Any] | None) -> str:
-    """A difference with its interval, bold if that excludes zero."""
-    if apart is None:
-        return ""
-    text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
-    return Bold(text) if apart["low"] > 0 or apart["high"] < 0 else text

@@ -147,19 +147,15 @@ class Items:
         new_utterance = np.cumsum(keep_utterances) - 1
         pairs = self.pairs[keep_pairs]
         partners = self.partners[keep_utterances]
-        return Items(
-            manifest=self.manifest,
-            workspace=self.workspace,
+        return replace(
+            self,
             clips=tuple(row for row, keep in zip(self.clips, keep_clips, strict=True) if keep),
             utterances=tuple(row for row, keep in zip(self.utterances, keep_utterances, strict=True) if keep),
-            classes=self.classes,
             clip_classes=self.clip_classes[keep_clips],
             utterance_classes=self.utterance_classes[keep_utterances],
             pairs=np.stack([new_clip[pairs[:, 0]], new_utterance[pairs[:, 1]]], axis=1),
             folds=self.folds[keep_pairs],
             partners=np.where(partners >= 0, new_clip[partners], -1),
-            split=self.split,
-            footage=self.footage,
         )
 
 

@@ -268,10 +268,8 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
     count = sum(items.clips[index].sha256 in trained_on for index in evaluated)
     if not count:
         return None
-    which = "these clips" if tested else "the clips of fold 0"
-    return f"The video backbone was trained on {count} of {which} (fmn finetune" + (
-        " on another split): the results are too high." if tested else " --refit): what is validated is too high."
-    )
+    of, what = ("these clips", "the results are") if tested else ("the clips of fold 0", "what is validated is")
+    return f"The video backbone was fine-tuned on {count} of {of}: {what} too high."
 
 
 def feature_cache(workspace: Path) -> Path:

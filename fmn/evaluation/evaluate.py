@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from fmn.evaluation.trec_files import TREC_TOP, trec_paths, write_trec_files
 from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import encode_all, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
 
@@ -123,8 +124,8 @@ def evaluate(
     prepared = load_features(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
     check_fit(loaded, prepared.data)
     with threads(loaded.config.training.threads):
-        clips, utterances = encode_all(loaded, prepared)
-        scores = _scores(loaded, clips, utterances, progress)
+        clips, utterances = encode_all(loaded.model, prepared.data)
+        scores = score_matrix(loaded.model, clips, utterances, done=partial(progress, "score")).numpy()
         metrics = measure(scores, prepared.items, detailed=True, metric_names=metric_names)
         if update_orders:
             metrics[UPDATED] = measure_while_updating(
@@ -134,7 +135,7 @@ def evaluate(
                 prepared.items,
                 orders=update_orders,
                 metric_names=metric_names,
-                done=lambda done, total: progress("updating", done, total),
+                done=partial(progress, "updating"),
             )
     written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / metrics_file(run, manifest)
@@ -208,21 +209,7 @@ def metrics_file(run: Path, manifest: Path) -> str:
 
 def all_scores(loaded: LoadedRun, prepared: FeatureDataset) -> NDArray[np.float32]:
     """[N, M]: the score of every clip with every utterance."""
-    return _scores(loaded, *encode_all(loaded, prepared), silent)
-
-
-def encode_all(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[Embeddings, Embeddings]:
-    """The embeddings of all clips and of all utterances."""
-    return (
-        encode_all_clips(loaded.model, prepared.data, np.arange(len(prepared.items.clips))),
-        encode_all_utterances(loaded.model, prepared.data, np.arange(len(prepared.items.utterances))),
-    )
-
-
-def _scores(loaded: LoadedRun, clips: Embeddings, utterances: Embeddings, progress: Progress) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = score_matrix(
-        loaded.model, clips, utterances, done=lambda done, total: progress("score", done, total)
-    ).numpy()
+    scores: NDArray[np.float32] = score_matrix(loaded.model, *encode_all(loaded.model, prepared.data)).numpy()
     return scores
 
 

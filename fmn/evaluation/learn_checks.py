@@ -12,15 +12,14 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, UtteranceRow
-from fmn.data.items import Items, check_class_ids, load_items
+from fmn.data.items import Items, check_class_ids
 from fmn.data.loading import OTHER_FEATURES
-from fmn.evaluation.run_manifests import root_of_training
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Modality
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun
 from fmn.training.learned_classes import LearnedClasses
 from fmn.training.own_features import has_same_features
-from fmn.training.run_state import RunState, read_run_state, training_manifest
+from fmn.training.run_state import read_run_state
 
 
 def memory_network(loaded: LoadedRun) -> FeatureMemoryNetwork:
@@ -53,9 +52,10 @@ def new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
     """Selects the items of classes that the run was not trained on.
 
     Raises:
-        InputError: there are none; without ``skip_known``, others; or the id of one differs from a known one only in
-            how its letters are encoded.
+        InputError: the run cannot learn any (`memory_network`); there are none; without ``skip_known``, others; or the
+            id of one differs from a known one only in how its letters are encoded.
     """
+    memory_network(loaded)
     known = {label.id for label in loaded.about.classes}
     found = [label.id for label in items.classes if label.id in known]
     if found and (not skip_known or len(found) == len(items.classes)):
@@ -139,26 +139,6 @@ def needs_copy(run: Path, out: Path) -> bool:
             next_step="specify another folder",
         )
     return CHECKPOINT_FILE not in present
-
-
-def training_items(loaded: LoadedRun, root: Path | None, used: Path) -> tuple[RunState, Items]:
-    """Loads the manifest that a run was trained on; returns the run's state, too.
-
-    ``root`` is the workspace of the manifest ``used`` (`root_of_training`).
-
-    Raises:
-        InputError: the manifest is missing, or has changed.
-    """
-    state = read_run_state(loaded.path)
-    manifest = None if state is None else training_manifest(loaded.path, state)
-    if state is None or manifest is None or not manifest.is_file() or sha256_of(manifest) != state.manifest_sha256:
-        raise InputError(
-            "The training manifest of the run is missing, or has changed",
-            where=manifest or loaded.path,
-            expected="the training manifest of the run: new classes are compared with its items",
-            next_step="restore the manifest, or train again",
-        )
-    return state, load_items(manifest, root_of_training(manifest, root, used))
 
 
 def joined_classes(before: LearnedClasses | None, items: Items) -> tuple[ClassLabel, ...]:

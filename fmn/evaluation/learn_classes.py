@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -32,16 +32,17 @@ from fmn.evaluation.learn_checks import (
     needs_copy,
     new_contents,
     new_items,
-    training_items,
 )
+from fmn.evaluation.run_manifests import training_items
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import MODALITIES, Modality
 from fmn.models.new_class_memory import ModalityMemory, NewClassMemory
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
+from fmn.models.retrieval_model import Embeddings, encode_all
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, STATE_COPY_FILE, STATE_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, save_learned_classes
+from fmn.training.result_files import earlier_results, set_aside_results
 from fmn.training.run_lock import run_lock
 
 
@@ -52,6 +53,7 @@ class LearnSummary:
     Attributes:
         run: folder of the run with the new classes. classes: their ids.
         clips, utterances: number of distinct items stored for them. added: how many of these are new.
+        earlier_results: folder to which results of the run before were moved; None if there were none.
     """
 
     run: Path
@@ -59,9 +61,10 @@ class LearnSummary:
     clips: int
     utterances: int
     added: int
+    earlier_results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "run": str(self.run)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
 
 
 @encoders_loaded_once()
@@ -77,6 +80,8 @@ def learn_classes(
     progress: Progress = silent,
 ) -> LearnSummary:
     """Adds the classes of some pairs to a trained run; idempotent for pairs that are already stored.
+
+    Metrics, plots and predictions of the run before are moved to a folder earlier-results-N in it.
 
     Args:
         run: folder of a trained run of fmn.
@@ -96,7 +101,6 @@ def learn_classes(
     """
     chosen = find_device(device)
     source = load_run(run, chosen)
-    memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     prepared = load_features(items, source.config, device=chosen, jobs=jobs, progress=progress)
     check_complete(pairs, prepared.failures)
@@ -112,10 +116,12 @@ def learn_classes(
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
         added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
+        earlier = None
         if added or not loaded.learned:
+            earlier = set_aside_results(folder)
             save_learned_classes(folder, learned)
     counts = [len(learned.items[modality]) for modality in MODALITIES]
-    return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added)
+    return LearnSummary(folder, tuple(label.id for label in learned.classes), counts[0], counts[1], added, earlier)
 
 
 @encoders_loaded_once()
@@ -138,7 +144,6 @@ def plan_learning(
     cpu = usable_device(device, dry_run=True)
     options: dict[str, Any] = {"jobs": jobs, "progress": progress}
     source = load_run(run, cpu)
-    memory_network(source)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
     items, found = plan_features(items, source.config, **options)
     check_complete(pairs, found.failures)
@@ -149,7 +154,7 @@ def plan_learning(
     loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
-        _, of_training = plan_features(training_items(loaded, root, pairs)[1], loaded.config, **options)
+        _, of_training = plan_features(training_items(loaded.path, root, pairs)[1], loaded.config, **options)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract = number_computed(found, of_training)
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
@@ -162,6 +167,8 @@ def plan_learning(
         sum(added.values()),
     )
     written = [NEW_CLASSES_FILE] if result.added or not loaded.learned else []
+    if written and not copied:
+        result = replace(result, earlier_results=earlier_results(folder))
     files = tuple(folder / name for name in dict.fromkeys([*copied, *written]))
     return DryRun(len(items.clips), len(items.utterances), to_extract, files), result
 
@@ -181,7 +188,7 @@ def item_vectors(
 ) -> dict[Modality, list[torch.Tensor]]:
     """Computes the vectors of clips and utterances for `fmn.models.new_class_memory`."""
     with giving_vectors(model):
-        embeddings = encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
+        embeddings = encode_all(model, data, clips, utterances)
     return dict(zip(MODALITIES, map(_vectors, embeddings), strict=True))
 
 
@@ -227,7 +234,7 @@ def _fitted(
     loaded: LoadedRun, root: Path | None, pairs: Path, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
     """Fits the memory to the run's own training items, from the manifest that it was trained on."""
-    state, items = training_items(loaded, root, pairs)
+    state, items = training_items(loaded.path, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
     check_sources(loaded, prepared.sources, prepared.own)
     fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)

@@ -24,19 +24,19 @@ from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, number_computed, plan_features
 from fmn.evaluation import plot_drawing as drawing
-from fmn.evaluation.evaluate import check_fit, encode_all, load_run_and_plan_features
+from fmn.evaluation.evaluate import check_fit, load_run_and_plan_features
 from fmn.evaluation.results_table import METRICS
-from fmn.evaluation.run_manifests import result_suffix, root_of_training, unchanged_manifest
+from fmn.evaluation.run_manifests import result_suffix, training_items
 from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import query_metrics
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Embeddings, fit_generator, score_matrix
+from fmn.models.retrieval_model import Embeddings, encode_all, fit_generator, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import RunState, read_run_state, training_manifest
+from fmn.training.run_state import read_run_state
 
 MOST_K = 100
 FOLDER = "plots"
@@ -93,7 +93,7 @@ def plot_run(
     folder = _folder(run, manifest)
     corpus = "  (stand-in corpus)" if items.standin is not None else ""
     with threads(loaded.config.training.threads):
-        clips, utterances = encode_all(loaded, prepared)
+        clips, utterances = encode_all(loaded.model, prepared.data)
         scores = score_matrix(loaded.model, clips, utterances).numpy()
     name = run.resolve().name
     title = f"{name} on {manifest.name}{corpus}"
@@ -107,7 +107,7 @@ def plot_run(
     if state and (model := _with_slots(loaded)) is not None:
         path = folder / "slots.png"
         try:
-            learned = load_features(_trained_on(run, state, root, manifest), loaded.config, **options)
+            learned = load_features(training_items(run, root, manifest)[1], loaded.config, **options)
         except InputError as error:  # the other plots need no training data
             path.unlink(missing_ok=True)
             of_slots.append(_no_slots(error))
@@ -149,7 +149,7 @@ def plan_plots(
     planned = DryRun.of(items, found)
     if state and _with_slots(loaded) is not None:
         try:
-            _, learned = plan_features(_trained_on(run, state, root, manifest), loaded.config, **options)
+            _, learned = plan_features(training_items(run, root, manifest)[1], loaded.config, **options)
         except InputError as error:
             planned = replace(planned, notes=(_no_slots(error),))
         else:
@@ -172,17 +172,6 @@ def _with_slots(loaded: LoadedRun) -> FeatureMemoryNetwork | None:
 
 def _no_slots(error: InputError) -> str:
     return f"No slots.png: {error.found}."
-
-
-def _trained_on(run: Path, state: RunState, root: Path | None, used: Path) -> Items:
-    """Loads the training data; with another manifest, class indices would be mapped to wrong names.
-
-    ``root`` is the workspace of the manifest ``used``.
-    """
-    if (manifest := unchanged_manifest(run, state)) is None:
-        missing = training_manifest(run, state)
-        raise InputError(f"{missing}, which the run was trained on, is missing or has changed")
-    return load_items(manifest, root_of_training(manifest, root, used))
 
 
 def class_ids(items: Items) -> list[str]:
@@ -243,7 +232,7 @@ def slot_contents(loaded: LoadedRun, model: FeatureMemoryNetwork, learned: Featu
     clips, utterances = np.arange(len(items.clips)), np.arange(len(items.utterances))
     rng = fit_generator(loaded.config.training.seed, "all")
     pairs = matched_once(clips, utterances, items.clip_classes, items.utterance_classes, rng)
-    of_clips, of_utterances = encode_all(loaded, learned)
+    of_clips, of_utterances = encode_all(loaded.model, learned.data)
     space = model.config.memory.space
     both = torch.stack(
         [

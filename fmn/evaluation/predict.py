@@ -29,7 +29,7 @@ from fmn.data.loading import BothFeatures, extract_both, find_device, usable_dev
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.features.media import Media
-from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.retrieval_model import encode_all, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import LearnedClasses
@@ -98,10 +98,8 @@ def predict(
     data = found.tensors(rows, utterances, np.zeros(len(rows), dtype=np.int64), utterance_classes, chosen)
     check_fit(loaded, data)
     with threads(loaded.config.training.threads):
-        embeddings = encode_all_clips(loaded.model, data, np.arange(len(rows)))
-        scores = score_matrix(
-            loaded.model, embeddings, encode_all_utterances(loaded.model, data, np.arange(len(utterances)))
-        )
+        embeddings, of_utterances = encode_all(loaded.model, data)
+        scores = score_matrix(loaded.model, embeddings, of_utterances)
     scores[_own_utterances(rows, utterances)] = -torch.inf
     vote = class_vote(scores.numpy(), utterance_classes, len(items.classes))
     scored, own_only = _scored(rows, vote.neighbors, manifest)

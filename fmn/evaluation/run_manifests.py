@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import workspace_of
+from fmn.data.items import Items, load_items
 from fmn.training.run_folder import belongs_to, manifest_for
 from fmn.training.run_state import RunState, read_run_state, training_manifest
 
@@ -54,6 +56,27 @@ def _measured_on(run: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return str(found)
+
+
+def training_items(run: Path, root: Path | None, used: Path) -> tuple[RunState, Items]:
+    """Loads the state of a run and the items of the manifest that it was trained on.
+
+    With another manifest, indices of classes and slots would be mapped to wrong names. ``root`` is the workspace of the
+    manifest ``used`` (`root_of_training`).
+
+    Raises:
+        InputError: the manifest is missing, or has changed.
+    """
+    state = read_run_state(run)
+    if state is None or (manifest := unchanged_manifest(run, state)) is None:
+        named = "" if state is None else f": {training_manifest(run, state)}"
+        raise InputError(
+            f"The training manifest of the run is missing or has changed{named}",
+            where=run,
+            expected="the manifest as it was when the run was trained",
+            next_step="restore the manifest, or train again",
+        )
+    return state, load_items(manifest, root_of_training(manifest, root, used))
 
 
 def root_of_training(manifest: Path, root: Path | None, used: Path) -> Path | None:

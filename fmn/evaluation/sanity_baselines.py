@@ -10,14 +10,13 @@ import numpy as np
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import with_values
-from fmn.data.items import Items, load_items
+from fmn.data.items import Items
 from fmn.data.loading import find_device, load_features
 from fmn.evaluation.evaluate import Metrics, measure
-from fmn.evaluation.run_manifests import root_of_training, unchanged_manifest
-from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, fit_generator, score_matrix
+from fmn.evaluation.run_manifests import training_items
+from fmn.models.retrieval_model import encode_all, fit_generator, score_matrix
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_config
-from fmn.training.run_state import read_run_state
 
 CHEAP = ("lengths", "file_size")
 
@@ -45,11 +44,8 @@ def trivial_rows(
         Metrics by baseline name; without those that have no features of some of the items, which would be measured on
         fewer items than the run; empty if the run's training manifest has changed, or is missing, or its files are.
     """
-    state = read_run_state(run)
-    if state is None or (manifest := unchanged_manifest(run, state)) is None:
-        return {}
     try:
-        parts = [load_items(manifest, root_of_training(manifest, root, items.manifest)), items]
+        parts = [training_items(run, root, items.manifest)[1], items]
         found = {name: _measured(name, run, parts, jobs, metric_names, progress) for name in CHEAP}
         return {name: metrics for name, metrics in found.items() if metrics is not None}
     except ToolkitError:
@@ -68,6 +64,5 @@ def _measured(
     model = system.build(config, fitted.data.video_dim, fitted.data.audio_dim)
     everything = np.arange(len(fitted.items.clips)), np.arange(len(fitted.items.utterances))
     model.fit_after_epoch(fitted.data, *everything, fit_generator(config.training.seed, "all"))
-    clips = encode_all_clips(model, evaluated.data, np.arange(len(evaluated.items.clips)))
-    utterances = encode_all_utterances(model, evaluated.data, np.arange(len(evaluated.items.utterances)))
-    return measure(score_matrix(model, clips, utterances).numpy(), evaluated.items, metric_names=metric_names)
+    scores = score_matrix(model, *encode_all(model, evaluated.data)).numpy()
+    return measure(scores, evaluated.items, metric_names=metric_names)

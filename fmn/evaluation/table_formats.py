@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -115,6 +115,14 @@ def number(value: float | None, sd: float | None = None, *, between: str = " ± 
     if value is None:
         return "–"
     return f"{value:{sign}.1f}" + ("" if sd is None else f"{between}{sd:.1f}")
+
+
+def difference(apart: Mapping[str, Any] | None, missing: str = "") -> str:
+    """Formats a difference with its ``low`` and ``high``: ``+3.1 [-0.2, +6.4]``, bold if these exclude zero."""
+    if apart is None:
+        return missing
+    text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
+    return Bold(text) if apart["low"] > 0 or apart["high"] < 0 else text
 
 
 def _whole_row(table: Table, row: Row) -> Sequence[str]:

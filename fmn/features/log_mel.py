@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from dataset_tools.core import torch_compat
 from fmn.features.config import AudioFeatureConfig
+from fmn.features.mfcc import with_peak_1
 
 
 class LogMel:
@@ -39,10 +39,5 @@ class LogMel:
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """[samples] → [frames, n_mels]; an utterance shorter than a window is zero-padded."""
-        if len(waveform) < self.window:
-            waveform = pad(waveform, (0, self.window - len(waveform)))
-        peak = waveform.abs().max()
-        if peak > 0:
-            waveform = waveform / peak
-        bands: Tensor = self._mel(waveform)  # [n_mels, frames]
+        bands: Tensor = self._mel(with_peak_1(waveform, self.window))  # [n_mels, frames]
         return torch.log10(10_000 * bands.T + 1).float().contiguous()

@@ -48,18 +48,20 @@ class Mfcc:
 
         There is one frame for every complete window; an utterance shorter than a window is zero-padded.
         """
-        if len(waveform) < self.window:
-            waveform = pad(waveform, (0, self.window - len(waveform)))
-        peak = waveform.abs().max()
-        if peak > 0:
-            waveform = waveform / peak  # the logarithm has an absolute floor: makes it relative to the peak
-        orders = [self._coefficients(waveform)]  # [n_mfcc, frames]
+        orders = [self._coefficients(with_peak_1(waveform, self.window))]  # [n_mfcc, frames]
         for _ in range(self.config.deltas):
             orders.append(self._differences(orders[-1], self.config.delta_frames))
         sequence = torch.cat(orders).T.double()  # [frames, dim]
         if self.config.cmvn:
             sequence = mean_variance_normalized(sequence)
         return sequence.float().contiguous()
+
+
+def with_peak_1(waveform: Tensor, least: int) -> Tensor:
+    """Scales [samples] to a peak of 1, since logarithms have an absolute floor; zero-pads to ``least`` samples."""
+    waveform = pad(waveform, (0, max(0, least - len(waveform))))
+    peak = waveform.abs().max()
+    return waveform / peak if peak > 0 else waveform
 
 
 def mean_variance_normalized(sequence: Tensor) -> Tensor:

@@ -19,13 +19,7 @@ from fmn.models.losses import balanced_bce, configured_triplet, require_loss
 from fmn.models.memory import FeatureMemory, Modality, Reduce
 from fmn.models.memory_capacity import PAPER_CAPACITY
 from fmn.models.new_class_memory import NewClassMemory, both_old, clip_vectors, gated_agreement, utterance_vectors
-from fmn.models.retrieval_model import (
-    Embeddings,
-    RetrievalModel,
-    encode_all_clips,
-    encode_all_utterances,
-    eval_mode,
-)
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, eval_mode
 from fmn.models.score_heads import HiddenHead, LinearHead
 from fmn.models.step_attention import attention_of, pooled_log_shares
 from fmn.models.system_interface import Changes, ClassCrossEntropy, System
@@ -291,8 +285,7 @@ class FeatureMemoryNetwork(RetrievalModel):
         """Rewrites the memories with the current mapping, each item at least once (``write: epoch``)."""
         if self.config.memory.write != "epoch":
             return
-        embeddings = encode_all_clips(self, data, clips), encode_all_utterances(self, data, utterances)
-        self.rewrite(*embeddings, *data.rows_of_pairs(clips, utterances, generator))
+        self.rewrite(*encode_all(self, data, clips, utterances), *data.rows_of_pairs(clips, utterances, generator))
 
     def rewrite(self, clips: Embeddings, utterances: Embeddings, pairs: Tensor, classes: Tensor) -> None:
         """Clears the memories, whose slots become stale as the mapping trains, and writes the pairs with S1 > T1.

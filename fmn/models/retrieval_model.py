@@ -125,6 +125,15 @@ def encode_all_utterances(model: RetrievalModel, data: ItemTensors, utterances: 
     return {name: tensor[back] for name, tensor in _joined(parts).items()}
 
 
+def encode_all(
+    model: RetrievalModel, data: ItemTensors, clips: Indices | None = None, utterances: Indices | None = None
+) -> tuple[Embeddings, Embeddings]:
+    """Embeddings of clips and of utterances, in the order of their indices; without indices, of all of them."""
+    clips = np.arange(len(data.clip_classes)) if clips is None else clips
+    utterances = np.arange(len(data.utterance_classes)) if utterances is None else utterances
+    return encode_all_clips(model, data, clips), encode_all_utterances(model, data, utterances)
+
+
 def score_matrix(
     model: RetrievalModel, clips: Embeddings, utterances: Embeddings, *, done: Callable[[int, int], None] | None = None
 ) -> Tensor:

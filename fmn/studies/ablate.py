@@ -96,9 +96,10 @@ def ablate(
     """
     check_groups(only)
     check_result_files(folder, FILES, FORMAT)
-    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
+    harness, config, failures = harness_of(manifest, config, **options)
     variants = variants_of(config, only, classes=len(harness.prepared.items.classes))
-    trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
+    trainer = Trainer(manifest, folder, harness, **options)
     default = Variant("", "default")
     ordered = [default, *sorted(variants, key=lambda variant: variant.retrained)]  # variants of the same network first
     found: dict[Variant, list[ValidationResult]] = {variant: [] for variant in (default, *variants)}

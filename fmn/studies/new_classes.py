@@ -28,15 +28,7 @@ from fmn.metrics.directions import DIRECTIONS, by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
 from fmn.models.baselines.two_classifiers import TwoClassifiers
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import (
-    Embeddings,
-    RetrievalModel,
-    encode_all_clips,
-    encode_all_utterances,
-    eval_mode,
-    fit_generator,
-    score_matrix,
-)
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, eval_mode, fit_generator, score_matrix
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
 from fmn.studies.new_classes_leads import draws_of, leads, name_of, write_leads_plot
@@ -56,13 +48,12 @@ from fmn.studies.validation_harness import (
     load_trained,
     notes_of_harness,
     reconfigured,
-    remove_stale,
     run_name,
+    train_in_study,
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.result_files import check_result_files
-from fmn.training.train import train
 
 FORMAT = "fmn.newclasses/1"
 FILES = ("newclasses.json", "newclasses.md", "newclasses.png")
@@ -142,8 +133,7 @@ def learn_new_classes(
         baseline = folder / "trained" / f"{run.name}-two_classifiers"
         options: dict[str, Any] = {"root": workspace_of(manifest, root), "device": device, "jobs": jobs}
         for each, system in ((run, own), (baseline, with_values(own, {"system": "two_classifiers"}))):
-            remove_stale(each, harness)
-            train(fewer, system, each, progress=progress, **options)
+            train_in_study(fewer, system, each, harness, progress=progress, **options)
         with threads(config.training.threads):
             trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
@@ -269,7 +259,7 @@ class _Trial:
                 for name, tensor in state.items()
             }
         )
-        clips, utterances = self._embeddings(pairs)
+        clips, utterances = encode_all(model, self.harness.prepared.data, pairs[:, 0], pairs[:, 1])
         space = config.memory.space
         with eval_mode(grown):
             s1 = torch.sigmoid(grown.s1(clips["mapped"], utterances["mapped"]))
@@ -311,13 +301,6 @@ class _Trial:
                 chosen = [name for name, is_chosen in zip(queries, is_query.tolist(), strict=True) if is_chosen]
                 figures[kind][direction] = retrieval_metrics(matrix[is_query], chosen, gallery, partners[is_query])
         return figures
-
-    def _embeddings(self, pairs: Indices) -> tuple[Embeddings, Embeddings]:
-        data = self.harness.prepared.data
-        return (
-            encode_all_clips(self.model, data, pairs[:, 0]),
-            encode_all_utterances(self.model, data, pairs[:, 1]),
-        )
 
     def _classes(self, pairs: Indices) -> torch.Tensor:
         data = self.harness.prepared.data

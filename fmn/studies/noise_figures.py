@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmn.comparison.comparison_plan import REFERENCE
 from fmn.evaluation.plot_drawing import save_png
 from fmn.evaluation.results_table import DIRECTION_TITLES
-from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
+from fmn.evaluation.table_formats import Row, Table, difference, number, to_markdown, to_rich
 from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def _table(values: Mapping[str, Any], direction: Direction, title: str) -> Table
         means.append(Row((name, *("failed" if cell is None else number(cell["mean"], cell["sd"]) for cell in found))))
         if name != REFERENCE:
             apart = [rate["systems"][name].get("difference") for rate in rates]
-            differences.append(Row((f"{name} less fmn", *(_difference(each, direction) for each in apart))))
+            known = [each and each[direction]["class_map"]["all"] for each in apart]
+            differences.append(Row((f"{name} less fmn", *(difference(each, "–") for each in known))))
     chance = (number(rate["references"]["chance"][direction]["class_map"]["all"]) for rate in rates)
     head = ("class mAP", *(f"{rate['percent']} % wrong" for rate in rates))
     counts = ", ".join(f"{rate['wrong']} of {rate['pairs']}" for rate in rates)
@@ -121,11 +122,3 @@ def _class_map(rate: Mapping[str, Any], name: str, direction: Direction) -> Mapp
     metrics = rate["systems"][name].get("metrics")
     found: Mapping[str, Any] | None = metrics and metrics[direction]["class_map"]["all"]
     return found
-
-
-def _difference(apart: Mapping[str, Any] | None, direction: Direction) -> str:
-    if apart is None:
-        return "–"
-    found = apart[direction]["class_map"]["all"]
-    text = f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
-    return Bold(text) if found["low"] > 0 or found["high"] < 0 else text

@@ -164,8 +164,9 @@ def tune(
     """
     is_given = config.memory.capacity is not None
     check_result_files(folder, [TUNED_FILE], FORMAT)
-    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
-    trainer = Trainer(manifest, folder, harness, root=root, device=device, jobs=jobs, progress=progress)
+    options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
+    harness, config, failures = harness_of(manifest, config, **options)
+    trainer = Trainer(manifest, folder, harness, **options)
     choices = memory_values(config, len(harness.prepared.items.classes))
     search = _Search(config, trainer, choices, seeds, budget, progress)
     _, values = triplet_values(config)

@@ -23,19 +23,12 @@ from fmn.evaluation.evaluate import Metrics, measure
 from fmn.evaluation.run_notes import corpus_notes
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
 from fmn.models.memory_capacity import with_capacity
-from fmn.models.retrieval_model import (
-    Embeddings,
-    RetrievalModel,
-    encode_all_clips,
-    encode_all_utterances,
-    fit_generator,
-    score_matrix,
-)
+from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, fit_generator, score_matrix
 from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
-from fmn.training.run_state import read_run_state
-from fmn.training.train import train
+from fmn.training.run_state import check_not_extended, read_run_state
+from fmn.training.train import RunSummary, train
 
 NETWORKS_IN_MEMORY = 4
 """Maximum number of trained networks kept in memory."""
@@ -150,14 +143,20 @@ class ValidationResult:
         return float(np.mean([block["class_map"] for block in self.metrics.values()]))
 
 
-def remove_stale(run: Path, harness: ValidationHarness) -> None:
-    """Removes a run of a study whose features differ from those of the harness, so that it is retrained.
+def train_in_study(manifest: Path, config: Config, run: Path, harness: ValidationHarness, **options: Any) -> RunSummary:
+    """Trains a run of a study on the features of its harness (`fmn.training.train.train`), or reuses it.
 
-    This happens if features changed while the study ran. The folder belongs to the study.
+    If its features differ, because they changed while the study ran, it is trained anew: its folder is the study's.
+
+    Raises:
+        InputError: it was trained for more epochs since.
     """
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)
+    summary = train(manifest, config, run, **options)
+    check_not_extended(run, summary.epochs, config)
+    return summary
 
 
 def load_trained(run: Path, harness: ValidationHarness) -> LoadedRun:
@@ -193,10 +192,7 @@ class TrainedHarness:
         self.harness = harness
         both = reconfigured(self.loaded, with_values(self.loaded.config, {"memory.space": "raw"}))  # mapped and raw
         data, parts = harness.prepared.data, harness.parts
-        self._fit = (
-            encode_all_clips(both, data, parts.train_clips),
-            encode_all_utterances(both, data, parts.train_utterances),
-        )
+        self._fit = encode_all(both, data, parts.train_clips, parts.train_utterances)
         self._fold_0 = encoded_fold_0(both, harness)
         random = fit_generator(self.loaded.config.training.seed, self.loaded.about.epoch)
         self._written = data.rows_of_pairs(parts.train_clips, parts.train_utterances, random)
@@ -219,25 +215,11 @@ class Trainer:
         manifest: train.jsonl.
         folder: folder of the runs, in its subfolder ``trained``.
         harness: the items, with features.
-        root: this and the following arguments are those of `fmn.training.train.train`.
-        device: training device.
-        jobs: workers for feature extraction.
-        progress: progress callback.
+        options: arguments of `fmn.training.train.train`: root, device, jobs, progress.
     """
 
-    def __init__(
-        self,
-        manifest: Path,
-        folder: Path,
-        harness: ValidationHarness,
-        *,
-        root: Path | None,
-        device: str,
-        jobs: int | None,
-        progress: Progress,
-    ) -> None:
-        self._manifest, self._folder, self._harness = manifest, folder, harness
-        self._options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
+    def __init__(self, manifest: Path, folder: Path, harness: ValidationHarness, **options: Any) -> None:
+        self._manifest, self._folder, self._harness, self._options = manifest, folder, harness, options
         self._networks: dict[Path, TrainedHarness] = {}  # the most recent ones
         self._known: set[Path] = set()
         self.reused = 0
@@ -251,8 +233,7 @@ class Trainer:
         """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
         run = self._folder / "trained" / run_name(config, self._harness.prepared.digest)
         if run not in self._networks:
-            remove_stale(run, self._harness)
-            summary = train(self._manifest, config, run, **self._options)
+            summary = train_in_study(self._manifest, config, run, self._harness, **self._options)
             if run not in self._known:
                 self.reused += summary.already_finished
             self._known.add(run)
@@ -271,11 +252,7 @@ def run_name(config: Config, features: str = "") -> str:
 
 def encoded_fold_0(model: RetrievalModel, harness: ValidationHarness) -> tuple[Embeddings, Embeddings]:
     """Embeddings of the clips and of the utterances of fold 0."""
-    data, parts = harness.prepared.data, harness.parts
-    return (
-        encode_all_clips(model, data, parts.validation_clips),
-        encode_all_utterances(model, data, parts.validation_utterances),
-    )
+    return encode_all(model, harness.prepared.data, harness.parts.validation_clips, harness.parts.validation_utterances)
 
 
 def reconfigured(loaded: LoadedRun, config: Config) -> FeatureMemoryNetwork:

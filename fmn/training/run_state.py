@@ -239,6 +239,21 @@ def _refuse_other_folder(folder: Path) -> None:
         ) from error
 
 
+def check_not_extended(run: Path, epochs: int, config: Config) -> None:
+    """Checks that a run of a comparison or a study, trained for ``epochs``, was not trained further than it asks for.
+
+    Raises:
+        InputError: it was.
+    """
+    if epochs > config.training.epochs:
+        raise InputError(
+            f"The run was trained further since: for {epochs} epochs, not for {config.training.epochs}",
+            where=run,
+            expected="the run as it was trained here",
+            next_step="move its folder elsewhere, and run the same command again: it trains the run again",
+        )
+
+
 def check_patience(config: Config, items: Items) -> None:
     """Checks that early stopping, if configured, has a fold 0 to stop on.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from fmn.training.checkpoint import About, load_run, load_state, save_checkpoint
 from fmn.training.distributed import ALONE, Processes
 from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.own_features import check_same_features, shortened
+from fmn.training.result_files import set_aside_results
 from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
     RunState,
@@ -62,6 +63,7 @@ class RunSummary:
         already_finished: whether there was nothing left to do.
         failures: items without features, with the reason.
         notes: caveats to show with the run's results.
+        earlier_results: folder to which results of the weights before were moved; None if there were none.
     """
 
     run: Path
@@ -78,9 +80,10 @@ class RunSummary:
     already_finished: bool
     failures: dict[str, str]
     notes: tuple[str, ...]
+    earlier_results: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"run": str(self.run)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +140,8 @@ def train(
     directions. Fold 0 is not trained on; its items are added to the memories at the very end. With ``training.refit``
     it is trained on like the others, and the checkpoint holds the weights of the last epoch. Calls in threads queue.
 
+    Metrics, plots and predictions of a run that is trained further are moved to a folder earlier-results-N in it.
+
     Args:
         manifest: train.jsonl.
         config: the configuration; to resume a run, it may differ only in the number of epochs (an extended run has one
@@ -178,9 +183,10 @@ def train(
             if training.labels == "pairs":
                 clusters = config.memory.capacity or PAPER_CAPACITY
                 prepared = with_pseudo_labels(prepared, clusters, training.seed)
+            earlier = set_aside_results(run) if processes.is_first else None
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state = _train(prepared, config, run, state, progress, processes)
-        return _summary(run, config, state, already_finished=False)
+        return replace(_summary(run, config, state, already_finished=False), earlier_results=earlier)
 
 
 def _train(

@@ -16,13 +16,7 @@ from fmn.data.items import TrainValSplit
 from fmn.data.spec_augment import augmented
 from fmn.metrics.directions import by_direction
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
-from fmn.models.retrieval_model import (
-    RetrievalModel,
-    encode_all_clips,
-    encode_all_utterances,
-    fit_generator,
-    score_matrix,
-)
+from fmn.models.retrieval_model import RetrievalModel, encode_all, fit_generator, score_matrix
 from fmn.training.distributed import ALONE, Processes
 
 
@@ -138,11 +132,7 @@ class TrainingLoop:
     def validate(self) -> dict[str, float]:
         """Class hit@1 and the mean average precision (``map``) on fold 0, percent, by direction."""
         clips, utterances = self.parts.validation_clips, self.parts.validation_utterances
-        scores = score_matrix(
-            self.model,
-            encode_all_clips(self.model, self.data, clips),
-            encode_all_utterances(self.model, self.data, utterances),
-        ).numpy()
+        scores = score_matrix(self.model, *encode_all(self.model, self.data, clips, utterances)).numpy()
         clip_classes, utterance_classes = self._classes(clips, utterances)
         match = clip_classes[:, None] == utterance_classes[None]
         found: dict[str, float] = {}

@@ -29,7 +29,7 @@ from fmn.models.baselines.parts.correlation import (
     total_correlation,
 )
 from fmn.models.baselines.parts.towers import larger_batches, two_layers, utterance_encoder
-from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances
+from fmn.models.retrieval_model import Embeddings, encode_all
 from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
 BATCH_PAIRS = 256
@@ -77,7 +77,8 @@ class DeepCorrelation(CorrelationModel):
         return {"correlation": -total_correlation(found, ridge=self.ridge)}
 
     def fitted_views(self, data: ItemTensors, clips: Indices, utterances: Indices) -> tuple[Tensor, Tensor]:
-        return encode_all_clips(self, data, clips)["output"], encode_all_utterances(self, data, utterances)["output"]
+        of_clips, of_utterances = encode_all(self, data, clips, utterances)
+        return of_clips["output"], of_utterances["output"]
 
 
 def adapt(config: Config) -> Config:

@@ -50,12 +50,17 @@ def test_train_eval_and_search_on_files_that_play(
     other = fmn("train", "--epochs", "2", *small_settings, "--seed", "7", "--dry-run")
     assert other.exit_code == 2
     assert "training.seed was 0, is 7" in other.output
+    (folder / "metrics.json").touch()
+    assert "earlier-results" not in fmn("train", "--epochs", "2", *small_settings, "--dry-run").output
     planned_longer = fmn("train", "--resume", "--epochs", "3", "--dry-run")
+    moved = "to runs/fmn-demo/earlier-results-1"
+    assert f"results of the weights before would be moved {moved}" in planned_longer.output
     assert "would resume fmn after epoch 2, and train it for 1 epoch on 64 pairs" in planned_longer.output
 
     longer = fmn("train", "--resume", "--epochs", "3")  # the configuration is the run's
     assert longer.exit_code == 0, longer.output
     assert "3 epochs" in longer.output
+    assert f"results of the weights before were moved {moved}" in longer.output
 
     evaluated = fmn("eval")  # the newest run, the test manifest beside the training manifest
     assert evaluated.exit_code == 0, evaluated.output

@@ -242,18 +242,27 @@ def test_classes_are_learned_as_was_said(
     learn = ("learn", "runs/one", "manifests/new.jsonl", "--out", "runs/two")
     whole = said(*learn)
     planned = whole["result"]
-    assert planned == {"run": "runs/two", "classes": ["wash_thing3"], "clips": 2, "utterances": 2, "added": 4}
+    assert planned == {
+        "run": "runs/two",
+        "classes": ["wash_thing3"],
+        "clips": 2,
+        "utterances": 2,
+        "added": 4,
+        "earlier_results": None,
+    }
     found = done(*learn)
     assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing3"]}
     written = {str(path) for path in Path("runs/two").iterdir() if path.suffix in (".json", ".safetensors")}
     assert set(whole["files"]) == written
     again = said(*learn)
     assert (again["result"]["added"], again["files"]) == (0, [])
+    Path("runs/two/metrics.json").touch()  # of the classes so far
     more = ("learn", "runs/two", "manifests/more.jsonl")
     assert "would learn wash_thing3: 2 new items among 3 clips and 3 utterances" in dry(*more).output
     planned = said(*more)
     assert planned["files"] == ["runs/two/new_classes.safetensors"]
     planned = planned["result"]
+    assert planned["earlier_results"] == "runs/two/earlier-results-1"
     found = done(*more)
     assert {name: found[name] for name in planned} == planned
     other = dry("learn", "runs/one", "manifests/more.jsonl", "--out", "elsewhere/two", exit_code=2)

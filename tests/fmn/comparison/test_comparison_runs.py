@@ -16,34 +16,46 @@ import fmn.training.train
 from dataset_tools.core.errors import InputError, StoppedError
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
-from fmn.comparison.comparison_runs import read_scores, run_task, run_tasks
+from fmn.comparison.comparison_runs import Task, read_scores, run_task, run_tasks
 from fmn.comparison.output_files import write_files
-from fmn.config import Config
+from fmn.config import Config, with_values
 from fmn.data.items import Items, load_items
 from fmn.data.loading import features_digest
 from fmn.features.extract import extract_audio, extract_video
+from fmn.training.checkpoint import load_config
+from fmn.training.run_state import read_run_state
+from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 
-def test_what_is_finished_is_not_trained_again(planned: Callable[..., Comparison], trainings: list[str]) -> None:
+def test_what_is_finished_is_not_trained_again(
+    planned: Callable[..., Comparison], trainings: list[str], workspace: Path
+) -> None:
     first = compare(planned("fmn", "dcca")).values
+    test = hashlib.sha256((workspace / "manifests" / "test.jsonl").read_bytes()).hexdigest()
+    for path in [path for system in first["systems"].values() for path in system["runs"]]:
+        metrics = json.loads((Path(path) / "metrics.json").read_text("utf-8"))
+        assert metrics.pop("manifest") == {"name": "test.jsonl", "sha256": test}
+        assert metrics.keys() == {"audio_to_video", "video_to_audio"}
     count = len(trainings)
     assert count == 8
     assert compare(planned("fmn", "dcca")).values == first
     assert len(trainings) == count
-    more = compare(planned("fmn", "dcca", "cca", seeds=3)).values
-    assert sorted(trainings[count:])[-2:] == [f"{name} {_number(more, name)} 2" for name in ("dcca", "fmn")]
+    whole = compare(planned("fmn", "dcca", "cca", seeds=3)).values
+    assert sorted(trainings[count:])[-2:] == [f"{name} {_number(whole, name)} 2" for name in ("dcca", "fmn")]
     assert len(trainings) == count + 1 + 1 + 5  # one seed more of either, and all of the new one
-
-
-def test_the_metrics_of_a_run_name_the_test_manifest(planned: Callable[..., Comparison], workspace: Path) -> None:
-    compare(planned("cca", budget=1, seeds=1))
-    [path] = (workspace / "runs" / "compare").rglob("metrics.json")
-    test = (workspace / "manifests" / "test.jsonl").read_bytes()
-    metrics = json.loads(path.read_text("utf-8"))
-    assert metrics.pop("manifest") == {"name": "test.jsonl", "sha256": hashlib.sha256(test).hexdigest()}
-    assert metrics.keys() == {"audio_to_video", "video_to_audio"}
+    run = next((workspace / "runs" / "compare" / "dcca").glob("*-refit*/0"))
+    config, state, manifest = load_config(run), read_run_state(run), workspace / "manifests" / "train.jsonl"
+    assert state is not None
+    trained_on = features_digest(state.features, state.failures)
+    task = Task("dcca", config, run, manifest, None, "", trained_on, "", None, "cpu")
+    assert run_task(task).error is None
+    more = config.training.epochs + 1
+    train(manifest, with_values(config, {"training.epochs": more}), run)
+    error = run_task(task).error
+    assert error is not None
+    assert error.found == f"The run was trained further since: for {more} epochs, not for {more - 1}"
 
 
 def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(

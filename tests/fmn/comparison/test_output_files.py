@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from rich.markup import escape
 
-from fmn.comparison.output_files import write_files
+import fmn.comparison.output_files
+from dataset_tools.core.errors import InputError
+from fmn.comparison.output_files import check_files, write_files
 from fmn.comparison.rendering import rich_tables
 from fmn.comparison.results import Results
 from fmn.comparison.table import QUOTED, blocks, significantly_best
@@ -67,18 +69,40 @@ def test_all_files_are_written_and_agree(results: Results, tmp_path: Path) -> No
 
 
 @pytest.mark.filterwarnings("ignore:.*Glyph.*")
-def test_files_of_an_earlier_call_do_not_stay_beside_new_ones(results: Results, tmp_path: Path) -> None:
+def test_files_of_an_earlier_call_do_not_stay_beside_new_ones(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_files(results.values, tmp_path, latex=True)
     changed = json.loads(json.dumps(results.values))
     changed["systems"]["cca"]["metrics"]["audio_to_video"]["class_hit"]["1"]["mean"] = 12.34
     assert tmp_path / "compare.tex" in write_files(changed, tmp_path)
     for name in ("compare.md", "compare.csv", "compare.tex"):
         assert "12.3" in (tmp_path / name).read_text(), name
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "compare.md":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.comparison.output_files, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_files(results.values, tmp_path)
+    assert tmp_path / "compare.tex" in write_files(changed, tmp_path, latex=True)
     for system in changed["systems"].values():  # all failed
         for key in ("metrics", "difference", "partner_rank", "by_class"):
             system.pop(key, None)
     write_files(changed, tmp_path)
     assert not (tmp_path / "compare.png").exists()
+    edited = (tmp_path / "compare.tex").read_bytes() + b"% mine\n"
+    (tmp_path / "compare.tex").write_bytes(edited)
+    assert tmp_path / "compare.tex" not in write_files(results.values, tmp_path)
+    with pytest.raises(InputError, match=r"compare.tex is not the table of the compare.json beside it") as raised:
+        check_files(tmp_path, latex=True)
+    assert raised.value.where == str(tmp_path / "compare.tex")
+    with pytest.raises(InputError, match=r"compare.tex"):
+        write_files(results.values, tmp_path, latex=True)
+    assert (tmp_path / "compare.tex").read_bytes() == edited
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "compare.tex").write_text("somebody's")
     write_files(changed, tmp_path / "other")

@@ -21,10 +21,11 @@ from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.evaluation.evaluate import encode_all, evaluate
+from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes, plan_learning
 from fmn.evaluation.predict import predict, with_new_classes
 from fmn.models.memory import MODALITIES
+from fmn.models.retrieval_model import encode_all
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
@@ -125,6 +126,7 @@ def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
     out = workspace / "runs" / "more"
     first = learn_classes(run, pairs, out=out)
     assert (first.clips, first.utterances, first.added) == (5, 5, 10)
+    (out / "metrics.json").write_text("as measured with these classes")
     written = (out / NEW_CLASSES_FILE).read_bytes()
     assert learn_classes(out, pairs).added == 0
     assert (out / NEW_CLASSES_FILE).read_bytes() == written
@@ -142,7 +144,11 @@ def test_one_content_under_two_names_is_learned_once_and_costs_no_other_item(
     ]
     write_rows(workspace / "manifests" / "others.jsonl", others)
     count = len({row.clip.id for row in others}) + len({row.utterance.id for row in others})
-    assert learn_classes(out, workspace / "manifests" / "others.jsonl").added == count
+    assert (out / "metrics.json").exists()
+    more = learn_classes(out, workspace / "manifests" / "others.jsonl")
+    assert (more.added, more.earlier_results) == (count, out / "earlier-results-1")
+    assert [path.name for path in (out / "earlier-results-1").iterdir()] == ["metrics.json"]
+    assert not (out / "metrics.json").exists()
     learned = load_run(out, CPU).learned
     assert learned is not None
     assert [one.id for one in learned.classes] == [label.id, NEW]
@@ -262,7 +268,7 @@ def test_what_cannot_be_learned_right_is_refused(
 def test_what_was_learned_goes_with_its_checkpoint(workspace: Path, run: Path, pairs: Path, small: Config) -> None:
     learn_classes(run, pairs)
     prepared = load_features(load_items(pairs), small, device=CPU)
-    assert "new_shares" in encode_all(load_run(run, CPU), prepared)[0]
+    assert "new_shares" in encode_all(load_run(run, CPU).model, prepared.data)[0]
     longer = with_values(small, {"training.epochs": 7})
     with pytest.raises(InputError, match="learned new classes since"):
         train(workspace / "manifests" / "fewer.jsonl", longer, run)

@@ -11,11 +11,11 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
-from fmn.evaluation.evaluate import encode_all, evaluate
+from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.memory_update import scores_while_updating
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.fmn import FeatureMemoryNetwork
-from fmn.models.retrieval_model import Embeddings
+from fmn.models.retrieval_model import Embeddings, encode_all
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.train import train
 
@@ -38,7 +38,7 @@ def trained(workspace: Path, config: Config, **changes: object) -> Path:
 
 def embeddings_of(run: Path, manifest: Path) -> tuple[LoadedRun, Embeddings, Embeddings]:
     loaded = load_run(run, CPU)
-    return loaded, *encode_all(loaded, load_features(load_items(manifest), loaded.config, device=CPU))
+    return loaded, *encode_all(loaded.model, load_features(load_items(manifest), loaded.config, device=CPU).data)
 
 
 @pytest.mark.parametrize("asks_for_clips", [True, False])

@@ -182,7 +182,9 @@ def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Pat
         found = plot_run(run, test)
         assert [path.stem for path in found.files] == ["training", "recall", "confusion"]
         assert not (run / "plots" / "slots.png").exists()
-        assert found.notes[-1].endswith("train.jsonl, which the run was trained on, is missing or has changed.")
+        note = "No slots.png: The training manifest of the run is missing or has changed: "
+        assert found.notes[-1].startswith(note)
+        assert found.notes[-1].endswith("train.jsonl.")
         trained_on.unlink(missing_ok=True)
 
 

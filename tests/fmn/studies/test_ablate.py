@@ -29,7 +29,7 @@ from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
 from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, part_of
 from fmn.studies.variants import GROUPS, variants_of
-from fmn.training.checkpoint import load_run
+from fmn.training.checkpoint import load_config, load_run
 from fmn.training.run_state import read_run_state, validation_score
 from fmn.training.train import train
 
@@ -192,6 +192,11 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     again = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
     assert again.reused == 4
     assert again.values == found.values
+    run = folder / "trained" / trained[0]
+    more = load_config(run).training.epochs + 1
+    train(manifest_of(workspace), with_values(load_config(run), {"training.epochs": more}), run)
+    with pytest.raises(InputError, match=f"was trained further since: for {more} epochs, not for {more - 1}"):
+        ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
 
     # The mean over seeds, seed by seed and by hand.
     harness = ValidationHarness.of(load_features(load_items(manifest_of(workspace)), small, device=CPU))

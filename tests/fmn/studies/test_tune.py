@@ -15,9 +15,10 @@ from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.cli.options import TrainingOptions
-from fmn.cli.studies import training_with
+from fmn.cli.tune import training_with
 from fmn.config import Config, values_in, with_values
 from fmn.studies.tune import MEMORY_VALUES, memory_values, most_trainings, triplet_values, tune
+from fmn.studies.tuning_table import tuning_table
 
 MARGIN = "training.margin"
 
@@ -65,6 +66,9 @@ def test_memories_that_only_training_writes_are_tuned_by_training(workspace: Pat
     assert len(found.trials) == 5
     assert all(trial.retrained for trial in found.trials)
     assert most_trainings(quick, 2, 160) == 2 * 3
+    bold = [trial for trial, row in zip(found.trials, tuning_table(found).rows, strict=True) if row.style == "bold"]
+    assert bold == [trial for trial in found.trials if trial in (found.default, found.best)]
+    assert len(bold) < len(found.trials)
 
 
 def test_of_the_soft_triplet_loss_the_softness_is_tuned(workspace: Path, quick: Config) -> None:

@@ -101,17 +101,15 @@ def test_whoever_uses_the_weights_is_told_what_they_saw_before(files: Path, tiny
         video = VideoFeatureConfig(**{**vars(rgb), "weights": str(weights)})
         config = replace(preset("demo"), video=video, audio=AudioFeatureConfig(kind="file_size"))
         found = load_features(load_items(manifest), config, device=torch.device("cpu"), jobs=1)
-        return [note for note in found.notes if "was trained on" in note]
+        return [note for note in found.notes if "was fine-tuned on" in note]
 
     honest = finetune(train, rgb, TrainingRecipe(epochs=1), files / "honest").weights
     assert notes(train, honest) == []
-    assert [note.split(":")[0] for note in notes(other, honest)] == [
-        "The video backbone was trained on 16 of these clips (fmn finetune on another split)"
-    ]
+    assert notes(other, honest) == ["The video backbone was fine-tuned on 16 of these clips: the results are too high."]
     assert notes(files / "manifests" / "test.jsonl", honest) == []
     refit = finetune(train, rgb, TrainingRecipe(epochs=1), files / "refit", refit=True).weights
-    assert [note.split(":")[0] for note in notes(train, refit)] == [
-        "The video backbone was trained on 4 of the clips of fold 0 (fmn finetune --refit)"
+    assert notes(train, refit) == [
+        "The video backbone was fine-tuned on 4 of the clips of fold 0: what is validated is too high."
     ]
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
+from fmn.evaluation.evaluate import evaluate
 from fmn.features.media import FeatureSet
 from fmn.training.checkpoint import load_run
 from fmn.training.tensor_files import load_tensors, save_tensors
@@ -147,9 +148,18 @@ def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Conf
     long, longer = workspace / "runs" / "long", workspace / "runs" / "longer"
     more = with_values(small, {"training.epochs": 5})
     train(manifest_of(workspace), more, long)
-    train(manifest_of(workspace), small, longer)
+    assert train(manifest_of(workspace), small, longer).earlier_results is None
+    metrics = evaluate(longer, workspace / "manifests" / "test.jsonl").path.read_bytes()
+    for name in ("metrics-other.json", "predictions.jsonl", "scores.safetensors", "plots/recall.png", "plots-other/a"):
+        (longer / name).parent.mkdir(exist_ok=True)
+        (longer / name).touch()
     summary = train(manifest_of(workspace), more, longer, resume=True)
     assert summary.epochs == 5
+    earlier = longer / "earlier-results-1"  # none of the weights before stay beside the new ones
+    assert summary.earlier_results == earlier
+    assert (earlier / "metrics.json").read_bytes() == metrics
+    assert len([*earlier.rglob("*.*")]) == 5
+    assert not [*longer.glob("metrics*"), *longer.glob("plots*"), *longer.glob("*s.jsonl"), *longer.glob("scores*")]
     assert_same(long, longer)
 
 
