@@ -47,7 +47,8 @@ def steps(device: str) -> list[Step]:
     def tests(name: str, part: int, limit_s: int, *rehearsed: str) -> Step:
         # Warnings of other versions than ours must not fail the check; nor must plugins that happen to be installed.
         lenient = ("-W", "default", "-p", "pytest_timeout", "-p", "no:cacheprovider")
-        shown = ("-v", "-s", "--tb=short")
+        # The conftest.py of all tests imports packages that only building a data set needs.
+        shown = ("-v", "-s", "--tb=short", "--confcutdir=tests/gpu")
         chosen = ("-k", " or ".join(rehearsed)) if on_cpu and rehearsed else ()
         return Step(name, part, limit_s, ("-m", "pytest", *shown, *lenient, f"tests/gpu/test_{name}.py", *chosen))
 

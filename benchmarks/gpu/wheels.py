@@ -5,8 +5,8 @@
 Without ``--all``: what a machine with the usual packages of machine learning lacks, for Linux x86-64, small enough to
 travel. With it: every dependency but torch and numpy, for a machine that has nothing else (tests check the names, but
 do not install them). Versions are those of constraints.txt. What the features and the training need is there; what only
-building a data set needs (espeak-ng, ffmpeg's program) is left out of the small folder, since the inputs are made
-beforehand.
+building a data set needs (`BUILD_ONLY`, among it ffmpeg's program) is left out of the small folder, since the inputs
+are made beforehand.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ LACKING = (
     *("pytorchvideo", "fvcore", "iopath", "yacs", "termcolor", "parameterized", "portalocker", "tabulate"),
     *("typer", "rich", "markdown-it-py", "mdurl", "pygments", "shellingham", "annotated-doc"),
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),  # typer's
-    *("pytest", "pytest-timeout", "pluggy", "iniconfig", "hypothesis", "sortedcontainers"),
+    *("pytest", "pytest-timeout", "pluggy", "iniconfig"),
 )
+BUILD_ONLY = ("espeakng-loader", "ffmpeg-python", "future", "imageio-ffmpeg", "lemminflect", "pydub")
 SOURCE_ONLY = ("fvcore", "iopath", "pytorchvideo")  # no wheels are published of these: pure Python, built here
 INSTALLED_THERE = ("torch", "numpy")
 NEWEST_GLIBC = 31  # of the tags manylinux_2_N that are taken
@@ -79,7 +80,7 @@ def pins() -> dict[str, str]:
 def every_dependency() -> tuple[str, ...]:
     """What is installed here of the project's dependencies and theirs, and of what its tests on a card need."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    left = [Requirement(text) for text in (*project["dependencies"], "pytest", "pytest-timeout", "hypothesis")]
+    left = [Requirement(text) for text in (*project["dependencies"], "pytest", "pytest-timeout")]
     found: set[str] = set()
     while left:
         requirement = left.pop()
