@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
-# What deterministic sums of cuBLAS require. Torch reads it once, at the first matrix product of the process on a GPU, and
-# that may be in an encoder of features, long before training.
+# What deterministic sums of cuBLAS require. Torch reads it once, at the first matrix product of the process on a GPU,
+# which may be in an encoder of features, long before training.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 _LOCK = threading.RLock()

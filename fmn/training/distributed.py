@@ -29,7 +29,8 @@ from fmn.training.process_launcher import end_with_launcher
 
 Values = TypeVar("Values")
 LONGEST_WAIT = timedelta(days=7)
-"""Timeout for another process, which may be computing features; one that has ended is noticed at once."""
+"""Timeout for another process, which may be computing features. Gloo notices at once that one has ended; processes
+that wait for it in NCCL are ended by their launcher."""
 
 
 @dataclass(frozen=True)
