@@ -5,8 +5,8 @@
 Without ``--all``: what a machine with the usual packages of machine learning lacks, for Linux x86-64, small enough to
 travel. With it: every dependency but torch and numpy, for a machine that has nothing else (tests check the names, but
 do not install them). Versions are those of constraints.txt. What the features and the training need is there; what only
-building a data set needs (`BUILD_ONLY`, among it ffmpeg's program) is left out of the small folder, since the inputs
-are made beforehand.
+building a data set needs (espeak-ng, ffmpeg's program) is left out of the small folder, since the inputs are made
+beforehand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ LACKING = (
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),  # typer's
     *("pytest", "pytest-timeout", "pluggy", "iniconfig"),
 )
-BUILD_ONLY = ("espeakng-loader", "ffmpeg-python", "future", "imageio-ffmpeg", "lemminflect", "pydub")
 SOURCE_ONLY = ("fvcore", "iopath", "pytorchvideo")  # no wheels are published of these: pure Python, built here
 INSTALLED_THERE = ("torch", "numpy")
 NEWEST_GLIBC = 31  # of the tags manylinux_2_N that are taken
