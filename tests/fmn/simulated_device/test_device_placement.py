@@ -22,6 +22,7 @@ from fmn.data.loading import load_features
 from fmn.evaluation.evaluate import all_scores
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.extract import extract_video
+from fmn.search import gallery_search
 from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
@@ -94,7 +95,7 @@ def test_a_system_is_trained_and_scores_as_on_the_cpu(
 
 
 @pytest.mark.usefixtures("made_features")
-def test_commands(workspace: Path, small: Config, simulated: torch.device) -> None:
+def test_commands(workspace: Path, small: Config, simulated: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     run, manifests = workspace / "runs" / "one", workspace / "manifests"
     pairs = list(read_rows(manifests / "train.jsonl", SplitPairRow))
     new, clips = pairs[-1].label.id, {pair.clip.id: pair.clip for pair in pairs}
@@ -116,6 +117,11 @@ def test_commands(workspace: Path, small: Config, simulated: torch.device) -> No
         ("index", run),
     ):
         fmn(*command, device=simulated)
+    monkeypatch.setattr(gallery_search, "INDEXED_FROM", 1)
+    for command in (("index", run), ("search", run, "--speech", speech), ("search", run, "--clip", clip)):
+        fmn(*command, device=simulated)
+    if gallery_search.is_installed():
+        assert list(workspace.rglob("lists-*.faiss"))
 
 
 def test_video_features_are_those_of_the_cpu(
