@@ -171,7 +171,7 @@ class TrainingConfig(Checked):
         refit: trains on fold 0 as well, after all choices have been made. Nothing is validated; the weights are those
             of the last epoch.
         seed: of the weights, the batches, dropout and augmentation.
-        amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only.
+        amp: ``bf16`` computes in bfloat16 where that is safe, on a GPU only; not the Bi-LSTM, cosines and losses.
         deterministic: rejects GPU kernels whose results vary from run to run.
         threads: torch threads on the CPU, in training and wherever the run is used. Sums split across threads round
             differently with another number of threads, so a fixed number makes results independent of the number of

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 import torch
 
+# What deterministic sums of cuBLAS require. Torch reads it once, at the first matrix product of the process on a GPU,
+# which may be in an encoder of features, long before training.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 _LOCK = threading.RLock()
 
 
@@ -30,8 +34,6 @@ def isolated_random_state(device: torch.device, *, deterministic: bool) -> Itera
     """
     with _LOCK:
         before = torch.are_deterministic_algorithms_enabled()
-        if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # must be set before cuBLAS is first used
         torch.use_deterministic_algorithms(deterministic or before)
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

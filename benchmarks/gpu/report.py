@@ -33,7 +33,8 @@ this page is generated from them
 """
 NOTHING = """
 **Nothing has been measured on a GPU yet**, for lack of one. That training, evaluation, search, fine-tuning and video
-features mix no tensors of the CPU and of the GPU is tested on a simulated device (`tests/fmn/simulated_device/`).
+features mix no tensors of the CPU and of the GPU, and that no step of FMN's training waits for the GPU, is tested on a
+simulated device (`tests/fmn/simulated_device/`).
 """
 
 

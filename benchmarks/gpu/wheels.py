@@ -27,7 +27,7 @@ LACKING = (
     *("pytorchvideo", "fvcore", "iopath", "yacs", "termcolor", "parameterized", "portalocker", "tabulate"),
     *("typer", "rich", "markdown-it-py", "mdurl", "pygments", "shellingham", "annotated-doc"),
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),  # typer's
-    *("pytest", "pytest-timeout", "pluggy", "iniconfig", "hypothesis", "sortedcontainers"),
+    *("pytest", "pytest-timeout", "pluggy", "iniconfig"),
 )
 SOURCE_ONLY = ("fvcore", "iopath", "pytorchvideo")  # no wheels are published of these: pure Python, built here
 INSTALLED_THERE = ("torch", "numpy")
@@ -79,7 +79,7 @@ def pins() -> dict[str, str]:
 def every_dependency() -> tuple[str, ...]:
     """What is installed here of the project's dependencies and theirs, and of what its tests on a card need."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    left = [Requirement(text) for text in (*project["dependencies"], "pytest", "pytest-timeout", "hypothesis")]
+    left = [Requirement(text) for text in (*project["dependencies"], "pytest", "pytest-timeout")]
     found: set[str] = set()
     while left:
         requirement = left.pop()

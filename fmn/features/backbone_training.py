@@ -137,7 +137,7 @@ def train_stream(
         steps = math.ceil(len(clips) / recipe.batch)
         scale = scaling(config)[stream]
         actions = actions_of(labels).to(device)
-        losses = [] if checkpoint is None else _load(checkpoint, network, optimizer, device)
+        losses = [] if checkpoint is None else _load(checkpoint, network, optimizer)
 
         def loss_of(pixels: NDArray[Any], targets: Tensor) -> Tensor:
             x = scale(torch.from_numpy(pixels).to(device))
@@ -322,11 +322,12 @@ def _seed(recipe: TrainingRecipe, *names: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> list[float]:
+def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
     """Restores the state after the last epoch, if there is one; returns the losses of the epochs so far."""
     if not path.is_file():
         return []
-    saved = torch.load(path, map_location=device, weights_only=True)
+    # Both move what belongs on the device; numbers of steps on a GPU would be read from there in every step.
+    saved = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(saved["network"])
     optimizer.load_state_dict(saved["optimizer"])
     losses: list[float] = saved["losses"]

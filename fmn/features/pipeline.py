@@ -3,7 +3,7 @@
 A task reads one clip (decoding, resizing, flow) or computes the features of one batch of windows. Batches are filled
 across clips, so that only the last one can be incomplete, and tasks are small, so that threads finish at about the same
 time. On the CPU all tasks share one thread pool: the slower stage gets more cores. Another device has two threads of
-its own, so that copying overlaps with computation.
+its own, so that one prepares its batch while the other's is computed.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
+from fmn.models.inner_products import inner_products
 from fmn.models.losses import balanced_bce, configured_triplet, require_loss
 from fmn.models.memory import FeatureMemory, Modality, Reduce
 from fmn.models.memory_capacity import PAPER_CAPACITY
@@ -209,7 +210,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             return s1
         weight = functional.softplus(self.scale)
         if form == "cosine":
-            return weight * 10 * (clips["mapped"] @ utterances["mapped"].T) + self.shift
+            return weight * 10 * inner_products(clips["mapped"], utterances["mapped"]) + self.shift
         if form == "distance":
             distance = self.agreement(clips, utterances, "distance").clamp(min=LEAST_AGREEMENT).log()
             return weight * (functional.softplus(s1) - distance) + self.shift  # softplus(s1) = −log(1 − S1)
@@ -249,7 +250,7 @@ class FeatureMemoryNetwork(RetrievalModel):
             score = self.final_score(clips, utterances, s1)
             losses["score"] = training.score_weight * balanced_bce(score, batch.match, logarithms=self.score_is_product)
         if training.triplet != "off" and training.triplet_weight:
-            cosines = clips["mapped"] @ utterances["mapped"].T
+            cosines = inner_products(clips["mapped"], utterances["mapped"])
             losses["triplet"] = training.triplet_weight * configured_triplet(cosines, batch.match, training)
         if training.slot_weight and self.config.model.score not in ("s1", "cosine"):
             losses["video_slots"] = training.slot_weight * self._slot_loss("video", clips, batch.clip_classes)

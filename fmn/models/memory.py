@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
+from fmn.models.inner_products import inner_products
 from fmn.models.memory_writing import Novelty, Rules, WhenFull, write_pairs
 
 Space = Literal["mapped", "raw"]
@@ -256,8 +257,8 @@ class FeatureMemory(nn.Module):
         _check_shapes("same_slot", [tuple(part.shape) for part in both], [(len(part), self.size) for part in both])
         if self.size == 0:
             return video.new_ones(len(video), len(audio))
-        of_video, of_audio = (self._by_class(share, "sum") for share in both)
-        return of_video @ of_audio.T
+        with torch.autocast(video.device.type, enabled=False):
+            return inner_products(*(self._by_class(share, "sum") for share in both))
 
     def _by_class(self, of_slots: Tensor, how: Literal["sum", "largest"]) -> Tensor:
         """[N, slots in use] → [N, G]: combines the slots of each class; slots without a class stay separate."""

@@ -54,7 +54,7 @@ class ScoreVectors:
     """
 
     def __init__(self, model: FeatureMemoryNetwork, modality: Modality, axes: Tensor | None = None) -> None:
-        self._model, self._modality, self.axes = model, modality, axes
+        self._model, self._modality = model, modality
         other: Modality = "audio" if modality == "video" else "video"
         memory = model.memory
         slots = (memory.audio_slots if other == "audio" else memory.video_slots)[: memory.size]
@@ -67,17 +67,23 @@ class ScoreVectors:
             shares = torch.rand(ANCHORS, memory.size, generator=generator).pow(1 / MIXING)
             mixed = functional.normalize((shares / shares.sum(1, keepdim=True)).to(slots) @ slots, dim=1)
             self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
+        self.axes = None if axes is None else axes.to(slots.device)
+
+    def on_device(self, embeddings: Embeddings) -> Embeddings:
+        """Returns embeddings, such as those of an index, on the model's device."""
+        return {name: part.to(self._anchors["half"].device) for name, part in embeddings.items()}
 
     @torch.no_grad()
     def fit(self, embeddings: Embeddings) -> None:
         """Computes the principal components of s1 over the anchors, from embeddings of a sample of the items."""
-        values = self._s1(embeddings, self._anchors)
+        values = self._s1(self.on_device(embeddings), self._anchors)
         self.axes = torch.linalg.eigh(values.T @ values)[1][:, -COMPONENTS:] / ANCHORS**0.5
 
     @torch.no_grad()
     def items(self, embeddings: Embeddings) -> Tensor:
         """Embeddings of N items → [N, r + slots in use + new classes], on the CPU."""
         assert self.axes is not None
+        embeddings = self.on_device(embeddings)
         e, w = self._weights()
         return torch.cat([e * self._s1(embeddings, self._anchors) @ self.axes, w * self._shares(embeddings)], 1).cpu()
 
@@ -87,7 +93,7 @@ class ScoreVectors:
 
         Args:
             embeddings: embeddings of the query.
-            sample: embeddings of a sample of the gallery.
+            sample: embeddings of a sample of the gallery, on the model's device.
             sample_vectors: their vectors, from `items`.
         """
         e, w = self._weights()

@@ -41,8 +41,10 @@ class UtteranceEncoder(nn.Module):
     def states(self, sequences: Sequences) -> Sequences:
         """[B, T, F] → hidden states [B, ceil(T / stack), 2U]: each direction's in its own reading order."""
         sequences = stacked(sequences, self.stack)
-        backwards = self.backwards(_mirrored(sequences).frames)[0]
-        return sequences._replace(frames=torch.cat([self.forwards(sequences.frames)[0], backwards], dim=2))
+        # In float32: autocast to bfloat16 would compute an LSTM of cuDNN in float16, whose small gradients become zero.
+        with torch.autocast(sequences.frames.device.type, enabled=False):
+            backwards = self.backwards(_mirrored(sequences).frames)[0]
+            return sequences._replace(frames=torch.cat([self.forwards(sequences.frames)[0], backwards], dim=2))
 
     def pooled(self, read: Sequences) -> Tensor:
         """Output of `states` → [B, 2U]."""

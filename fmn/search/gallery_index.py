@@ -157,7 +157,7 @@ class GalleryIndex:
         index._places = np.full(len(index._keys), -1)
         index._places[index._rows] = np.arange(len(keys))
         spread = np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(np.intp)
-        index._sample = index.embeddings_of(spread)
+        index._sample = index._vectors.on_device(index.embeddings_of(spread))
         index._sample_vectors = index._vectors.items(index._sample)
         return index
 

@@ -20,13 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from dataset_tools.core.count_of import count_of
+from dataset_tools.core.errors import InputError
+from fmn.data.loading import device_named, find_device
 from fmn.data.sequences import Sequences
 from fmn.models.utterance_encoder import UtteranceEncoder
 from fmn.training.process_launcher import end_with_launcher
 
 Values = TypeVar("Values")
 LONGEST_WAIT = timedelta(days=7)
-"""Timeout for another process, which may be computing features; one that has ended is noticed at once."""
+"""Timeout for another process, which may be computing features. Gloo notices at once that one has ended; processes
+that wait for it in NCCL are ended by their launcher."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,24 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def device(self, device: torch.device) -> torch.device:
-        """Returns the device of this process, given the common one: each process has its own GPU."""
-        if self.count == 1 or device.type != "cuda":
-            return device
-        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(own)
-        return own
+    def device(self, name: str) -> torch.device:
+        """Returns the device of this process, given the name of the common one: each process has its own GPU.
+
+        Raises:
+            InputError: there is no such device, or there are more processes than GPUs.
+        """
+        if self.count == 1 or device_named(name).type != "cuda":
+            return find_device(name)
+        own, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= gpus:
+            raise InputError(
+                f"There is no GPU for process {own + 1} of this machine, which has {count_of(gpus, 'GPU')}",
+                where="--processes",
+                expected="at most one process per GPU",
+                next_step="use fewer --processes, or --device cpu",
+            )
+        torch.cuda.set_device(own)  # before its first tensor: otherwise every process takes memory of the first GPU
+        return find_device(f"cuda:{own}")
 
     def divide(self, model: nn.Module) -> None:
         """Adds hooks by which utterance encoders encode a share of their input and return the vectors of all of it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.distributed import DistBackendError
 
-from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.errors import InputError, StoppedError
 from fmn.training.process_launcher import OTHER_PROCESS_ENDED
 
 GO_ON = "run the same command again: it resumes after the last complete epoch"
@@ -27,6 +27,7 @@ def translate_errors(run: Path) -> Iterator[None]:
 
     Raises:
         StoppedError: one of them occurred.
+        InputError: the system has no deterministic GPU kernels, and the configuration requires them.
     """
     try:
         yield
@@ -36,6 +37,13 @@ def translate_errors(run: Path) -> Iterator[None]:
         if isinstance(error, DistBackendError) or "gloo" in str(error).lower():
             found = "Another process of this training has ended"
             raise OtherProcessEndedError(found, where=run, next_step=GO_ON) from error
+        if "does not have a deterministic implementation" in str(error):
+            raise InputError(
+                f"{str(error).split(',')[0]} on this device",
+                where="training.deterministic",
+                expected="a system all of whose operations have one",
+                next_step="train with --device cpu, or into another --run without training.deterministic",
+            ) from error
         if not _is_full(error):
             raise
         raise StoppedError(
@@ -50,6 +58,6 @@ def translate_errors(run: Path) -> Iterator[None]:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether memory was exhausted: CUDA has its own exception type, the CPU allocator only a message."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    """Whether memory was exhausted: CUDA has its own exception type, its libraries and the CPU allocator a message."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

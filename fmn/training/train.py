@@ -19,7 +19,7 @@ from dataset_tools.core.seeds import training_seed
 from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
-from fmn.data.loading import FeatureDataset, find_device, load_features
+from fmn.data.loading import FeatureDataset, load_features
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
@@ -163,7 +163,7 @@ def train(
     """
     plan = plan_training(manifest, config, root, run)
     config, items = plan.config, plan.items
-    chosen = processes.device(find_device(device))
+    chosen = processes.device(device)
     with run_lock(run) if processes.is_first else nullcontext():
         state = plan.earlier_state(run, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import runpy
 import subprocess
 import sys
 import time
@@ -9,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Thread
 
+import pytest
 import torch
 
+from fmn import random_state
 from fmn.random_state import isolated_random_state
 from fmn.studies.validation_harness import reconfigured
 from fmn.training.checkpoint import load_run
@@ -44,6 +48,12 @@ def test_a_study_does_not_set_back_the_random_state_of_a_training_in_another_thr
         study.join(1)  # it takes some milliseconds, once it may
         assert study.is_alive()
     study.join()
+
+
+def test_cublas_is_prepared_before_an_encoder_of_features_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    runpy.run_path(str(random_state.__file__))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # torch accepts this, and :16:8
 
 
 FORK = """

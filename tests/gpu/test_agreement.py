@@ -14,9 +14,11 @@ from torch import Tensor
 
 from fmn.config import Config, preset, with_values
 from fmn.data.batches import ItemTensors
+from fmn.data.sequences import Sequences
 from fmn.models.losses import balanced_bce, contrastive_loss, triplet_loss
 from fmn.models.memory import FeatureMemory
 from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances, score_matrix
+from fmn.models.utterance_encoder import UtteranceEncoder
 from fmn.systems import find_system
 
 pytestmark = pytest.mark.gpu
@@ -113,6 +115,14 @@ def test_losses_and_gradients_agree(
     assert gradients[0].abs().max() > 0
     for part, bound in BOUNDS[precision].items():
         assert found.get(part, 0.0) <= bound
+
+
+def test_mixed_precision_leaves_the_bi_lstm_in_float32(device: torch.device) -> None:
+    encoder = UtteranceEncoder(13, 64).to(device)
+    utterances = Sequences(torch.randn(4, 30, 13, device=device), torch.tensor([30, 7, 12, 1], device=device))
+    exact = encoder(utterances)
+    with torch.autocast(device.type, torch.bfloat16):
+        assert torch.equal(encoder(utterances), exact)
 
 
 @pytest.mark.parametrize("reduce", ["max", "softmax", "distance"])

@@ -43,6 +43,7 @@ def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     deterministic: bool, large: Large, device: torch.device, tmp_path: Path, record: Callable[..., None]
 ) -> None:
     config = config_of(large, device, epochs=3, pairs_per_epoch=256, validate_every=1, deterministic=deterministic)
+    torch.ones(8, 8, device=device).mm(torch.ones(8, 8, device=device))  # as by an encoder of features, before training
     whole, again, stopped = (tmp_path / "runs" / name for name in ("whole", "again", "stopped"))
     for run in (whole, again):
         train(large[0], config, run, device=str(device))

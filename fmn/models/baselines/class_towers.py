@@ -22,6 +22,7 @@ from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
 from fmn.models.fmn import FeatureMemoryNetwork, slot_cross_entropy
+from fmn.models.inner_products import inner_products
 from fmn.models.losses import require_loss
 from fmn.models.memory import Modality, Reduce
 from fmn.models.retrieval_model import Embeddings
@@ -53,7 +54,7 @@ class ClassTowers(FeatureMemoryNetwork):
     def agreement(self, clips: Embeddings, utterances: Embeddings, reduce: Reduce | None = None) -> Tensor:
         """[N, M]: Σ over the classes of P(c | clip) · P(c | utterance)."""
         of_clips = self._of_classes("video", clips).exp()
-        return of_clips @ self._of_classes("audio", utterances).exp().T
+        return inner_products(of_clips, self._of_classes("audio", utterances).exp())
 
     def _of_classes(self, modality: Modality, embeddings: Embeddings) -> Tensor:
         """[N, classes]: log P(c | item), pooled over its steps if step attention is on."""

@@ -173,7 +173,7 @@ def normed_maxima(parts: list[Tensor], norm: nn.BatchNorm2d) -> Tensor:
     mean, variance = _moments(parts, norm)
     factor = norm.weight * (variance + norm.eps).rsqrt()
     top = torch.stack([part.max(dim=2).values for part in parts]).amax(dim=0)
-    if bool((factor < 0).any()):
+    if factor.device.type != "cpu" or bool((factor < 0).any()):  # to look would wait for another device
         bottom = torch.stack([part.min(dim=2).values for part in parts]).amin(dim=0)
         top = torch.where(factor[:, None] < 0, bottom, top)
     return factor[:, None] * (top - mean[:, None]) + norm.bias[:, None]

@@ -33,6 +33,7 @@ from fmn.models.baselines.parts.towers import (
     utterance_encoder,
     with_class_cross_entropy,
 )
+from fmn.models.inner_products import inner_products
 from fmn.models.retrieval_model import Embeddings
 from fmn.models.system_interface import OF_FMN, OF_TRIPLETS, Changes, System
 
@@ -160,7 +161,7 @@ def _branch(sizes: tuple[int, ...], dropout: float) -> nn.Module:
 def _steps(vectors: Tensor) -> Tensor:
     """[n, n − 1]: for each item, the cosine distance to item j + 1 minus that to item j."""
     unit = functional.normalize(vectors, dim=1)
-    return (1 - unit @ unit.T).diff(dim=1)
+    return (1 - inner_products(unit, unit)).diff(dim=1)
 
 
 def adapt(config: Config) -> Config:

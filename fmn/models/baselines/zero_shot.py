@@ -13,6 +13,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.data.batches import Indices, ItemTensors
 from fmn.data.sequences import Sequences
+from fmn.models.inner_products import inner_products
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system_interface import OF_FMN, OF_GRADIENTS, OF_TRIPLETS, System, as_it_is, not_joint
 
@@ -46,7 +47,7 @@ class ZeroShot(RetrievalModel):
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] cosines."""
-        return clips["vector"] @ utterances["vector"].T
+        return inner_products(clips["vector"], utterances["vector"])
 
 
 SYSTEM = System(

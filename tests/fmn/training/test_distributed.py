@@ -19,7 +19,7 @@ from dataset_tools.core.errors import InputError
 from fmn.config import Config, with_values
 from fmn.data.sequences import Sequences
 from fmn.models.utterance_encoder import UtteranceEncoder
-from fmn.training.distributed import joined_processes
+from fmn.training.distributed import Processes, joined_processes
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 from fmn.training.trainer import TrainingLoop
@@ -148,6 +148,19 @@ def test_a_process_that_dies_ends_the_others_with_a_message(
     state = read_run_state(run)
     assert state is not None
     assert (state.epoch, state.finished) == (1, False)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int | str] = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setattr("fmn.training.distributed.find_device", lambda name: chosen.append(name))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    Processes(3, 4).device("cuda")
+    assert chosen == [1, "cuda:1"]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match="no GPU for process 3 of this machine, which has 2 GPUs"):
+        Processes(2, 4).device("cuda")
 
 
 def test_each_process_reads_its_share_and_has_all_gradients() -> None:

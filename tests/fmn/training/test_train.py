@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fmn.metrics.directions import DIRECTIONS
 from fmn.systems import find_system
 from fmn.training.checkpoint import load_run
 from fmn.training.run_state import RunState, read_run_state
+from fmn.training.stop_messages import translate_errors
 from fmn.training.train import train
 from fmn.training.trainer import TrainingLoop
 
@@ -113,6 +115,18 @@ def test_full_memory_is_explained(workspace: Path, small: Config, monkeypatch: p
     with pytest.raises(StoppedError, match="Out of memory: CUDA out of memory") as raised:
         train(manifest_of(workspace), small, workspace / "runs" / "one")
     assert "training.batch_size=32" in str(raised.value.next_step)
+
+
+def test_errors_of_libraries_of_a_gpu_are_explained(tmp_path: Path) -> None:
+    full = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    with pytest.raises(StoppedError, match=f"Out of memory: {re.escape(full)}"), translate_errors(tmp_path):
+        raise RuntimeError(full)
+    of_torch = (
+        "histc_cuda does not have a deterministic implementation, but you set 'torch.use_deterministic_algorithms"
+    )
+    explained = "histc_cuda does not have a deterministic implementation on this device"
+    with pytest.raises(InputError, match=explained), translate_errors(tmp_path):
+        raise RuntimeError(of_torch)
 
 
 def test_an_unforeseen_error_stays_what_it_is(workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch) -> None:

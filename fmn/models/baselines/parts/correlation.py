@@ -19,6 +19,7 @@ from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.models.baselines.parts.class_vectors import class_count
 from fmn.models.baselines.parts.classifiers import UtteranceClassifier
 from fmn.models.baselines.parts.towers import Standardized
+from fmn.models.inner_products import inner_products
 from fmn.models.resizable_buffers import ResizableBuffers
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system_interface import ClassCrossEntropy
@@ -175,7 +176,7 @@ class CorrelationModel(RetrievalModel):
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M] cosines."""
-        return clips["vector"] @ utterances["vector"].T
+        return inner_products(clips["vector"], utterances["vector"])
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         self.standardized.fit(data.video[data.on_device(clips)])

@@ -13,6 +13,7 @@ from fmn.config import Config, ModelConfig, TrainingConfig
 from fmn.data.batches import Batch, Indices, ItemTensors
 from fmn.data.sequences import Sequences
 from fmn.models.baselines.parts.class_vectors import ClassVectors, class_count
+from fmn.models.inner_products import inner_products
 from fmn.models.retrieval_model import Embeddings, RetrievalModel
 from fmn.models.system_interface import ClassCrossEntropy, System
 from fmn.models.utterance_encoder import UtteranceEncoder
@@ -106,7 +107,7 @@ class TwoTowers(RetrievalModel):
 
     def scores(self, clips: Embeddings, utterances: Embeddings) -> Tensor:
         """[N, M]: dot products of the vectors, cosines if these have length 1."""
-        return clips["vector"] @ utterances["vector"].T
+        return inner_products(clips["vector"], utterances["vector"])
 
     def prepare(self, data: ItemTensors, clips: Indices, utterances: Indices) -> None:
         """Stores mean and standard deviation of the clips' features."""

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from dataset_tools.core.errors import InputError
 from fmn.config import Config, as_dict, with_values
 from fmn.data.batches import ItemTensors
 from fmn.evaluation.evaluate import evaluate
+from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.retrieval_model import RetrievalModel, encode_all_clips, encode_all_utterances
+from fmn.models.utterance_encoder import UtteranceEncoder
 from fmn.systems import find_system, system_names
 from fmn.training.checkpoint import load_run
 from fmn.training.train import train
@@ -79,19 +83,8 @@ def test_every_configuration_of_the_grid_can_be_built(name: str, small: Config) 
 def test_what_is_said_of_the_class_cross_entropy_is_what_the_losses_do(name: str, small: Config) -> None:
     """Classes numbered otherwise, on both sides alike: matches stay, so only a loss of the class itself can change."""
     config = find_system(name).complete(adapted(name, small))
-    random = np.random.default_rng(0)
-    video = [random.normal(size=12).astype(np.float32) for _ in range(6)]
-    audio = [random.normal(size=(30, config.audio.dim)).astype(np.float32) for _ in range(6)]
-    classes = np.repeat([0, 1, 2], 2)
-    data = ItemTensors(video, audio, classes, classes, torch.device("cpu"))
-    torch.manual_seed(0)
-    model = find_system(name).build(config, data.video_dim, data.audio_dim)
-    model.prepare(data, np.arange(6), np.arange(6))
-    if name in ("fmn", "one_frame"):  # its slots have no class before they are written
-        with torch.no_grad():
-            model.config = with_values(config, {"memory.score_threshold": 0.0})
-            model.fit_after_epoch(data, np.arange(6), np.arange(6), random)
-    model.eval()
+    data = six_items(config)
+    model = fitted(name, config, data)
     batch = data.batch(np.array([[0, 0], [2, 2], [4, 4], [1, 1]]))
     before = model.losses(batch)
 
@@ -104,6 +97,47 @@ def test_what_is_said_of_the_class_cross_entropy_is_what_the_losses_do(name: str
     if told != "no":
         assert change("utterance_classes")
         assert change("clip_classes") == (told == "both sides")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision_rounds_neither_the_bi_lstm_nor_scores(name: str, small: Config) -> None:
+    config = find_system(name).complete(with_values(adapted(name, small), {"model.dropout": 0.0}))
+    data = six_items(config)
+    model = fitted(name, config, data)
+    clips = encode_all_clips(model, data, np.arange(6))
+    utterances = encode_all_utterances(model, data, np.arange(6))
+    encoders = [module for module in model.modules() if isinstance(module, UtteranceEncoder)]
+
+    def computed() -> list[Tensor]:
+        if isinstance(model, FeatureMemoryNetwork):  # its S1 is by a network
+            scores = model.final_score(clips, utterances, torch.zeros(6, 6))
+        else:
+            scores = model.scores(clips, utterances)
+        return [scores, *(encoder(data.utterances(np.arange(6))) for encoder in encoders)]
+
+    exact = computed()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(torch.equal(one, other) for one, other in zip(computed(), exact, strict=True))
+
+
+def six_items(config: Config) -> ItemTensors:
+    """Random features of two items of each of three classes."""
+    random = np.random.default_rng(0)
+    video = [random.normal(size=12).astype(np.float32) for _ in range(6)]
+    audio = [random.normal(size=(30, config.audio.dim)).astype(np.float32) for _ in range(6)]
+    classes = np.repeat([0, 1, 2], 2)
+    return ItemTensors(video, audio, classes, classes, torch.device("cpu"))
+
+
+def fitted(name: str, config: Config, data: ItemTensors) -> RetrievalModel:
+    """An untrained system in evaluation mode; FMN's slots are written, since they have no class before."""
+    torch.manual_seed(0)
+    model = find_system(name).build(config, data.video_dim, data.audio_dim)
+    model.prepare(data, np.arange(6), np.arange(6))
+    if name in ("fmn", "one_frame"):
+        model.config = with_values(config, {"memory.score_threshold": 0.0})
+        model.fit_after_epoch(data, np.arange(6), np.arange(6), np.random.default_rng(0))
+    return model.eval()
 
 
 @pytest.mark.parametrize("name", ["fmn", "fmn_no_memory", "class_towers"])
@@ -119,11 +153,7 @@ def test_memories_are_written_in_every_step_by_fmn_alone(name: str, workspace: P
 def test_losses_change_nothing(name: str, small: Config) -> None:
     values = {"memory.write": "step", "memory.score_threshold": 0.0}
     config = find_system(name).complete(with_values(adapted(name, small), values))
-    random = np.random.default_rng(0)
-    video = [random.normal(size=12).astype(np.float32) for _ in range(6)]
-    audio = [random.normal(size=(30, config.audio.dim)).astype(np.float32) for _ in range(6)]
-    classes = np.repeat([0, 1, 2], 2)
-    data = ItemTensors(video, audio, classes, classes, torch.device("cpu"))
+    data = six_items(config)
     model = find_system(name).build(config, data.video_dim, data.audio_dim)
     model.prepare(data, np.arange(6), np.arange(6))
     model.eval()

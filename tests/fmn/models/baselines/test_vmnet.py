@@ -54,6 +54,10 @@ def test_the_structure_term_is_the_loop_over_neighbors() -> None:
     found = structure_term(torch.from_numpy(before), torch.from_numpy(after))
     assert float(found) == pytest.approx(sum(terms) / len(terms), rel=1e-9)
     assert float(structure_term(torch.from_numpy(before), torch.from_numpy(3 * before))) == 0
+    vectors = torch.from_numpy(before).float(), torch.from_numpy(after).float()
+    exact = structure_term(*vectors)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(structure_term(*vectors), exact)
 
 
 def test_few_items_have_no_structure() -> None:
