@@ -10,6 +10,7 @@ from fmn.comparison.comparison_plan import REFERENCE
 from fmn.evaluation.plot_drawing import save_png
 from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.evaluation.table_formats import Bold, Row, Table, number, to_markdown, to_rich
+from fmn.metrics.bootstrap import excludes
 from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ LABELS = {
 SPREAD = "Class mAP, percent: mean ± sd over training seeds."
 INTERVALS = (
     "less fmn: difference from fmn, with its 95 % interval from resampling classes, persons or voices, and seeds "
-    "together; bold if it excludes zero: better (+) or worse (−) than fmn, otherwise no significant difference."
+    "together; bold if it excludes zero, with at least six classes, persons or voices: better (+) or worse (−) than "
+    "fmn, otherwise no significant difference."
 )
 
 
@@ -128,4 +130,4 @@ def _difference(apart: Mapping[str, Any] | None, direction: Direction) -> str:
         return "–"
     found = apart[direction]["class_map"]["all"]
     text = f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
-    return Bold(text) if found["low"] > 0 or found["high"] < 0 else text
+    return Bold(text) if excludes(found, 0) else text
