@@ -220,4 +220,5 @@ def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace)
     else:
         then = f"fix the causes, then run fmn-data retry{of}: it processes only those"
         terminal.some_failed(len(summary.failures), then)
-        terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")
+        speak = f"fmn-data speech record{of}, or fmn-data speech import{of} DIR; or fmn-data speech synthesize{of}"
+        terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}" if summary.utterances else speak)
