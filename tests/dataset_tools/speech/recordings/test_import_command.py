@@ -112,6 +112,7 @@ def test_whole_file_names_as_voices_are_reported(
     assert "and 1 more" in said
     assert "<voice>_….wav" in said
     assert "  voices: anna 1, neue-aufnahme 1, neue-aufnahme-1 1, " in said
+    assert "  next: fmn-data pairs --workspace " in said
 
 
 def test_many_voices_are_shortened(tmp_path: Path, take: Callable[..., Path], command: Command) -> None:
