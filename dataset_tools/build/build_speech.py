@@ -20,7 +20,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.dataset_speech import assemble, speak
 from dataset_tools.speech.engines.registry import engine_for_workers
 from dataset_tools.speech.recordings.recording_rows import note_on_unused
-from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, note_on_repeated, notes_on_language
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
 from dataset_tools.speech.synthesis import SpeechOptions, no_sentence
 
@@ -74,7 +74,9 @@ def speech_of(
             workspace, clips, classes, options.voices, jobs=jobs, ledger=ledger, dry_run=dry_run, progress=progress
         )
         generated = {row.class_id for row in utterances if row.text_source == "grammar"}
-        notes = _note_on_letters(classes, options, generated)
+        sentences = read_sentences(options.voices.sentences)
+        repeated = note_on_repeated(clips, utterances, sentences, options.voices.language)
+        notes = (*_note_on_letters(classes, options, generated), *repeated)
     else:
         utterances = assemble(workspace, clips, classes, ledger)
     class_of = {clip.id: clip.class_id for clip in (*plan.clips, *plan.left_out)}

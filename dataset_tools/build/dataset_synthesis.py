@@ -14,7 +14,7 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, read_rows
 from dataset_tools.speech.dataset_speech import SpeechSummary, count_recorded, speak, write_utterances
-from dataset_tools.speech.sentences.clip_sentences import notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import note_on_repeated, notes_on_language
 from dataset_tools.speech.synthesis import SpeechOptions
 
 
@@ -47,6 +47,8 @@ def synthesize_dataset(
             record_speech(workspace, options, len(rows), failures)
             remember_sentences(workspace, options.sentences)
     agreed = agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
-    notes = notes_on_language(read_sentences(options.sentences), agreed, options.language)
+    sentences = read_sentences(options.sentences)
+    repeated = note_on_repeated(clips, rows, sentences, options.language)
+    notes = (*notes_on_language(sentences, agreed, options.language), *repeated)
     to_make = sum(len(ledger.status("skipped", kind)) for kind in ("utterance/", "copy/")) if dry_run else 0
     return SpeechSummary(len(rows), count_recorded(rows), failures, notes=notes, dry_run=dry_run, to_make=to_make)

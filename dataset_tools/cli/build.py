@@ -25,7 +25,6 @@ from dataset_tools.cli.options import (
     SentencesOption,
     SynthesisOptions,
     class_file_of,
-    own_sentences,
     warn_synthetic,
 )
 from dataset_tools.core.command import DryRunOption
@@ -63,6 +62,7 @@ def build(
     from dataset_tools.build.build_speech import check_speech_options
     from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import is_footage_of_build, known_class_file, own_class_file
+    from dataset_tools.corpora.sentence_files import footage_sentences
     from dataset_tools.speech.engines.registry import voice_licences
 
     workspace, jobs = execution.resolved(workspace), execution.jobs
@@ -98,7 +98,7 @@ def build(
     if options.speech and options.voices.seed != options.seed:  # as synthesized after that build
         terminal.say(f"  speech: with the seed of fmn-data speech synthesize --seed {options.voices.seed}")
     if sentences is None:
-        sentences = own_sentences(corpus) if options.footage_sentences else ()
+        sentences = footage_sentences(corpus) if options.footage_sentences else ()
     options = replace(options, voices=replace(options.voices, sentences=sentences))
     with execution.running():
         summary = build_dataset(
@@ -131,6 +131,7 @@ def retry(
     """
     from dataset_tools.build.building import build_dataset
     from dataset_tools.build.inputs import known_sentences
+    from dataset_tools.corpora.sentence_files import footage_sentences
     from dataset_tools.last_build import read_last_build
 
     workspace = execution.resolved(workspace)
@@ -144,9 +145,9 @@ def retry(
     corpus = footage.corpus(class_words, workspace, terminal, execution.jobs, dry_run=dry_run, recorded=recorded)
     if corpus.is_own and last.options.footage_sentences:
         # Of the list as it is now: frames of whole videos and of seconds depend on videos that may have been mended.
-        options = replace(last.options, voices=replace(last.options.voices, sentences=own_sentences(corpus)))
+        options = replace(last.options, voices=replace(last.options.voices, sentences=footage_sentences(corpus)))
     else:
-        options = last.options_with([*known_sentences(workspace), *(sentences or ()), *own_sentences(corpus)])
+        options = last.options_with([*known_sentences(workspace), *(sentences or ()), *footage_sentences(corpus)])
     if dry_run:
         _show_failed(terminal, workspace)
         return
@@ -219,4 +220,5 @@ def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace)
     else:
         then = f"fix the causes, then run fmn-data retry{of}: it processes only those"
         terminal.some_failed(len(summary.failures), then)
-        terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}")
+        speak = f"fmn-data speech record{of}, or fmn-data speech import{of} DIR; or fmn-data speech synthesize{of}"
+        terminal.next(f"fmn-data annotate{of} (human review), or fmn-data pairs{of}" if summary.utterances else speak)

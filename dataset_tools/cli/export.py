@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.cli.footage import FootageOptions, Recorded
-from dataset_tools.cli.options import own_sentences, warn_synthetic
+from dataset_tools.cli.options import warn_synthetic
 from dataset_tools.core.command import DryRunOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.count_of import count_of
@@ -121,6 +121,7 @@ def build_from_export(
         jobs: number of processes.
         dry_run: write nothing.
     """
+    from dataset_tools.corpora.sentence_files import footage_sentences
     from dataset_tools.exports.rebuilding import open_rebuild, rebuild_dataset
 
     rebuild = open_rebuild(folder, workspace)
@@ -134,7 +135,7 @@ def build_from_export(
         )
     recorded = Recorded(rebuild.last.annotation_options, "export")
     corpus = footage.corpus(rebuild.classes, workspace, terminal, jobs, dry_run=dry_run, recorded=recorded)
-    files = [*sentences, *own_sentences(corpus)]
+    files = [*sentences, *footage_sentences(corpus)]
     summary = rebuild_dataset(workspace, corpus, rebuild, files, jobs=jobs, dry_run=dry_run, progress=terminal.progress)
     warn_synthetic(terminal, summary.build.stand_in is not None)
     would, would_be = (" would be cut", " would be in the data set") if dry_run else ("", "")

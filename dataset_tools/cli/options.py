@@ -17,7 +17,6 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes.triplets import ClassFile
-    from dataset_tools.corpora.corpus import Corpus
 
 ClassFileOption = Annotated[
     Path | None,
@@ -106,13 +105,6 @@ class SynthesisOptions:
         language = None if self.language is None else language_option(self.language)
         values = {"engine": self.voices, "language": language, "augment": self.augment, "seed": self.seed}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def own_sentences(corpus: Corpus) -> tuple[Path, ...]:
-    """Returns the sentence files beside the footage, if any."""
-    from dataset_tools.corpora.sentence_files import sentence_files
-
-    return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
 def class_file_of(path: Path | None, workspace: Workspace, count: int | None = None) -> ClassFile:

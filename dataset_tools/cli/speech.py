@@ -331,20 +331,17 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, workspa
     utterances = count_of(summary.utterances, "utterance")
     if summary.dry_run and stage == "import":
         terminal.say("  nothing was written")
-    elif summary.dry_run:
-        made = count_of(summary.to_make, "file")
-        terminal.closing(
-            stage, f"{utterances}, {summary.recorded} of them recorded; {made} would be made", workspace.speech
-        )
     else:
-        terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded", workspace.speech)
+        made = f"; {count_of(summary.to_make, 'file')} would be made" if summary.dry_run else ""
+        terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded{made}", workspace.speech)
     terminal.result(summary.as_dict())
     for name, error in summary.failures.items():
         terminal.warn(f"{name}: {error.found}")
+    of = workspace_option(workspace.root)
     if stage == "import":  # fmn-data retry does not know files outside the workspace
         then = "correct those files, names or rows and import them again"
         terminal.some_failed(left, then, reasons="the reasons are above")
     else:
-        terminal.some_failed(
-            len(summary.failures), f"fmn-data retry{workspace_option(workspace.root)} tries just those again"
-        )
+        terminal.some_failed(len(summary.failures), f"fmn-data retry{of} tries just those again")
+    if summary.utterances and not summary.dry_run:
+        terminal.next(f"fmn-data pairs{of}")

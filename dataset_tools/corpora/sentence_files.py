@@ -16,6 +16,7 @@ from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import read_input, slug
+from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.corpora.sentence_table import read_sentence_table
 
 Span = tuple[int, int, str]
@@ -79,6 +80,14 @@ def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
     """Returns the files that ``paths`` name; for a folder, the ``*.json`` files in it, else all ``*.tsv`` below it."""
     given = [paths] if isinstance(paths, Path) else list(paths)
     return tuple(file for path in given for file in (_files_of(path) if path.is_dir() else [path]))
+
+
+def footage_sentences(corpus: Corpus) -> tuple[Path, ...]:
+    """Returns the sentence files beside the footage (TACoS), or with the sentences of its interval list; may be empty.
+
+    A build uses them only if its options name them: ``BuildOptions(voices=SpeechOptions(sentences=…))``.
+    """
+    return () if corpus.sentences is None else sentence_files(corpus.sentences)
 
 
 def _files_of(folder: Path) -> list[Path]:

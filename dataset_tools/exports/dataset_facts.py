@@ -96,7 +96,7 @@ class UtteranceFacts:
         self.by_class[row.class_id] += 1
         self.by_verdict[row.review or NOT_JUDGED] += 1
         self.languages[row.language] += 1
-        self.text_sources[row.text_source] += 1
+        self.text_sources[row.text_source if row.text else NOT_SAID] += 1
         if row.engine:
             self.engines[row.engine] += 1
         is_copy = row.augmented is not msgspec.UNSET

@@ -16,7 +16,7 @@ from dataset_tools.decisions.majority_rule import Decision, decide, live
 from dataset_tools.decisions.verdicts import standing
 from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.expected_tasks import read_items
-from dataset_tools.label_studio.projects import wanted_annotators
+from dataset_tools.label_studio.projects import remembered_projects, wanted_annotators
 from dataset_tools.label_studio.tasks import utterances_to_show
 from dataset_tools.manifests import ClipRow
 
@@ -87,6 +87,7 @@ class ReviewStatus:
         wanted_annotators: number of annotators per clip, as of the last push.
         too_few: ids of the clips that have a decision, but of fewer annotators than wanted.
         problems: decisions that cannot be used: clip id, annotator, why.
+        is_sent: whether clips were pushed to a server, or decisions pulled.
     """
 
     classes: tuple[ClassStatus, ...]
@@ -97,6 +98,7 @@ class ReviewStatus:
     wanted_annotators: int
     too_few: tuple[str, ...]
     problems: tuple[tuple[str, str, str], ...]
+    is_sent: bool
 
     def next_step(self, of: str = "") -> str:
         """Returns the next step, as a sentence with the command; ``of`` names the workspace (`workspace_option`)."""
@@ -105,6 +107,8 @@ class ReviewStatus:
         if self.too_few:
             few = count_of(len(self.too_few), "clip was", "clips were")
             left.append(f"{few} decided on by fewer than {self.wanted_annotators} annotators")
+        if left and not self.is_sent:
+            return f"{', '.join(left)}: run fmn-data annotate{of}, which sends them to Label Studio."
         if left:
             return f"{', '.join(left)}: open Label Studio, then run fmn-data annotate pull{of}."
         if self.conflicts:
@@ -150,6 +154,7 @@ def status(workspace: Workspace) -> ReviewStatus:
         wanted_annotators=wanted,
         too_few=tuple(clip_id for clip_id, decision in sorted(decisions.items()) if decision.votes < wanted),
         problems=tuple((row.id, row.annotator, row.problem) for row in rows if row.problem is not None),
+        is_sent=bool(reviews or remembered_projects(workspace)),
     )
 
 

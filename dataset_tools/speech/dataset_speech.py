@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import ToolkitError
 from dataset_tools.core.ledger import DryRunLedger, Ledger, LedgerRow
 from dataset_tools.core.progress import Progress, silent
@@ -33,7 +35,12 @@ from dataset_tools.speech.earlier_speech import (
 from dataset_tools.speech.recordings.consents import note_speakers, read_speakers
 from dataset_tools.speech.recordings.import_in_progress import ImportOptions
 from dataset_tools.speech.recordings.recording_import import import_recordings
-from dataset_tools.speech.recordings.recording_rows import listed_recordings, merge_recordings, read_recordings
+from dataset_tools.speech.recordings.recording_rows import (
+    RecordingRow,
+    listed_recordings,
+    merge_recordings,
+    read_recordings,
+)
 from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 from dataset_tools.speech.synthesis import SpeechOptions, synthesize
@@ -251,7 +258,7 @@ def import_dataset(
             note_speakers(workspace, imported.speakers)
             rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
             _drop_other_ids(workspace, ledger)
-    notes = imported.notes
+    notes = (*imported.notes, *_note_on_quality(imported.added))
     if earlier_speech_path(workspace).is_file():
         told = "the last synthesis was interrupted: the speech that it has not replaced is used until it is run again"
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
@@ -268,6 +275,17 @@ def import_dataset(
         assumed_languages=imported.assumed_languages,
         dry_run=dry_run,
     )
+
+
+def _note_on_quality(added: Sequence[RecordingRow]) -> tuple[str, ...]:
+    """Returns a note that counts the new recordings with quality warnings, and each kind of warning."""
+    doubtful = [warnings for row in added if (warnings := row.utterance.quality["warnings"])]
+    if not doubtful:
+        return ()
+    kinds = Counter(text.partition(":")[0] for warnings in doubtful for text in warnings)
+    counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
+    number = count_of(len(doubtful), "new recording has", "new recordings have")
+    return (f"{number} warnings of the audio quality ({counts}): fmn-data report shows them",)
 
 
 def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:

@@ -32,7 +32,7 @@ def search(
         str | None,
         typer.Option(
             "--text",
-            help="Find clips for this text, spoken in the language of most utterances, English or Chinese.",
+            help="Find clips for this text, spoken in the language of most utterances, else English or Chinese.",
         ),
     ] = None,
     by_words: Annotated[

@@ -10,6 +10,7 @@ from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import REFERENCE, describe
 from fmn.evaluation.results_table import DIRECTION_TITLES, RANK_IN_CLASS, WHAT_THEY_ARE
 from fmn.evaluation.table_formats import Bold, Row, Table, difference, number
+from fmn.metrics.bootstrap import excludes
 from fmn.metrics.directions import Direction
 
 SHOWN = {
@@ -27,7 +28,7 @@ CLASS_CROSS_ENTROPY = (
 )
 COST_NAMES = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
 SPREAD = "± is the standard deviation over seeds."
-INTERVAL = "from resampling classes, persons or voices, and seeds together"
+INTERVAL = "from resampling classes, persons or voices, and seeds together (at least six classes, persons or voices)"
 BOLD = (
     "Bold: the best of its column, if the 95 % interval of its difference to fmn (for fmn: of the differences of all "
     "others) excludes zero; intervals {}."
@@ -71,8 +72,8 @@ def significantly_best(values: Mapping[str, Any], direction: Direction, metric: 
     best = max(means, key=lambda name: means[name])
     apart = {name: values["systems"][name]["difference"][direction][metric][k] for name in means if name != REFERENCE}
     if best == REFERENCE:
-        return best if all(each["high"] < 0 for each in apart.values()) else None
-    return best if apart[best]["low"] > 0 else None
+        return best if all(each["high"] < 0 and excludes(each, 0) for each in apart.values()) else None
+    return best if apart[best]["low"] > 0 and excludes(apart[best], 0) else None
 
 
 def _direction(values: Mapping[str, Any], direction: Direction, name: str) -> Table:
@@ -129,7 +130,7 @@ def _ranks_beyond_chance(values: Mapping[str, Any], direction: Direction) -> str
     beyond = [
         f"{name} {found['mean']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
         for name, found in ranked.items()
-        if not found["low"] <= 50 <= found["high"]
+        if excludes(found, 50)
     ]
     if not ranked:
         return "Rank in class: no query has a partner."

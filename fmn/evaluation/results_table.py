@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset_tools.core.count_of import count_of
 from fmn.evaluation.table_formats import Row, Table, number, to_rich
+from fmn.metrics.bootstrap import excludes
 from fmn.metrics.directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
@@ -147,9 +148,15 @@ def _no_evidence(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "measures only the class."
         for system, result in results.items()
         for direction, direction_name in DIRECTION_TITLES.items()
-        if (interval := result[direction].get("intervals", {}).get("partner_rank"))
-        if interval[0] <= 50 <= interval[1]
+        if result[direction].get("intervals", {}).get("partner_rank") and not _differs_from_chance(result[direction])
     ]
+
+
+def _differs_from_chance(block: Mapping[str, Any]) -> bool:
+    intervals, queries = block["intervals"], block["instance_queries"]
+    low, high = intervals["partner_rank"]
+    levels = {name: min(number, queries) for name, number in intervals["levels"].items()}
+    return excludes({"low": low, "high": high, "levels": levels}, 50)
 
 
 def _of_class(found: Mapping[str, Any] | None) -> list[str]:

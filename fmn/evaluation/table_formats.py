@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from fmn.metrics.bootstrap import excludes
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -118,11 +120,11 @@ def number(value: float | None, sd: float | None = None, *, between: str = " ± 
 
 
 def difference(apart: Mapping[str, Any] | None, missing: str = "") -> str:
-    """Formats a difference with its ``low`` and ``high``: ``+3.1 [-0.2, +6.4]``, bold if these exclude zero."""
+    """Formats a difference with its ``low`` and ``high``: ``+3.1 [-0.2, +6.4]``, bold if these exclude zero (`excludes`)."""
     if apart is None:
         return missing
     text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
-    return Bold(text) if apart["low"] > 0 or apart["high"] < 0 else text
+    return Bold(text) if excludes(apart, 0) else text
 
 
 def _whole_row(table: Table, row: Row) -> Sequence[str]:

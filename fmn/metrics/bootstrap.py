@@ -23,6 +23,9 @@ from dataset_tools.core.errors import InputError
 WEIGHTS_AT_ONCE = 4_194_304
 """Maximum number of weights (draws × queries) held in memory."""
 
+FEWEST_LEVELS = 6
+"""Fewest classes, or persons, that can show a difference: five all have the same sign by chance in 1 of 16 cases."""
+
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
@@ -44,6 +47,18 @@ class ConfidenceInterval:
 
     def as_dict(self) -> dict[str, Any]:
         return {"mean": self.mean, "low": self.low, "high": self.high, "level": self.level, "levels": self.levels}
+
+
+def excludes(interval: Mapping[str, Any], value: float) -> bool:
+    """Whether an interval (`ConfidenceInterval.as_dict`) is evidence that the mean differs from ``value``.
+
+    Bootstrap intervals of few levels are too narrow, with zero width if all queries are equal: where every factor other
+    than the seed has fewer than `FEWEST_LEVELS`, they are no evidence. Intervals over corpora take the number of levels
+    into account themselves (Student's t).
+    """
+    levels = {name: number for name, number in interval["levels"].items() if name != "seed"}
+    is_enough = "corpus" in levels or max(levels.values()) >= FEWEST_LEVELS
+    return is_enough and not interval["low"] <= value <= interval["high"]
 
 
 def interval_of_mean(

@@ -26,7 +26,8 @@ LABELS = {
 SPREAD = "Class mAP, percent: mean ± sd over training seeds."
 INTERVALS = (
     "less fmn: difference from fmn, with its 95 % interval from resampling classes, persons or voices, and seeds "
-    "together; bold if it excludes zero: better (+) or worse (−) than fmn, otherwise no significant difference."
+    "together; bold if it excludes zero, with at least six classes, persons or voices: better (+) or worse (−) than "
+    "fmn, otherwise no significant difference."
 )
 
 

@@ -19,7 +19,7 @@ from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_ph
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.letters import ascii_slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
-from dataset_tools.corpora.annotations.labels import preposition_of
+from dataset_tools.corpora.annotations.labels import ONE_WORD_ACTION, ONE_WORD_ACTION_ZH, preposition_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,6 +79,8 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
     nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), noun_lemma, "thing")
     actions = {key: _action(key, spellings) for key, spellings in verbs.spellings.items()}
     things = {key: _thing(key, spellings) for key, spellings in nouns.spellings.items()}
+    if ONE_WORD_ACTION in actions and any(word.zh for word in things.values()):
+        actions[ONE_WORD_ACTION] = replace(actions[ONE_WORD_ACTION], zh=ONE_WORD_ACTION_ZH)
     prepositions = {
         (verbs.key(action), nouns.key(object_)): preposition_of(label, object_)
         for label, (action, _, object_) in listed.guessed.items()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-ONE_WORD_ACTION = "show"
-"""The action of a one-word label, whose word is the subject."""
+ONE_WORD_ACTION, ONE_WORD_ACTION_ZH = "show", "展示"
+"""The action of a one-word label, whose word is the subject; in English and in Chinese."""
 _ARTICLES = frozenset({"the", "a", "an", "some"})
 _PARTICLES = frozenset({"out", "up", "off", "on", "in", "down", "apart", "away", "over", "together"})
 _PREPOSITIONS = frozenset(

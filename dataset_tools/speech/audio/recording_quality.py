@@ -22,6 +22,7 @@ _FLOOR_DBFS = -120.0
 _FULL_SCALE = 1 - 2**-11  # includes the maximum of 16-bit converters, also after a lossy codec
 _ROUNDING = 2**-22  # of 32-bit floating-point numbers
 _FRAME_S = 0.02
+_LOUD_SHARE, _LOUD_S = 0.05, 0.3
 _MAX_AMPLITUDE = 1e9  # times full scale: the squares of larger values would overflow
 
 
@@ -36,8 +37,9 @@ class Quality:
         loudness_lufs: integrated loudness (BS.1770-4) of the mean of the channels; -120 if nothing is above -70 LUFS.
             Like all levels except the peak, it is measured after removal of the DC offset.
         noise_floor_dbfs: 5th percentile of the frame levels.
-        snr_db: 95th percentile of the frame levels minus the noise floor. It is low, too, for clean audio without
-            pauses.
+        snr_db: level of the loud frames minus the noise floor. It is low, too, for clean audio without pauses. The
+            level of the loud frames is the one that 5 % of the frames exceed, but at most 0.3 s of them: speech may be
+            a small part of a long recording.
         clipped_share: share of the samples in runs of at least three samples at full scale, 0-1; at the peak, if a file
             in floating-point PCM exceeds full scale.
         dc_offset: mean of the samples of the channel with the largest offset, -1 to 1.
@@ -99,7 +101,8 @@ def measure(sound: Sound) -> Quality:
     mono = heard.mono()
     mono = mono - mono.mean()
     levels = _frame_levels(mono, sound.sample_rate_hz)
-    floor, loud = (float(np.percentile(levels, share)) for share in (5, 95))
+    loud_share = min(_LOUD_SHARE, _LOUD_S / (len(levels) * _FRAME_S))
+    floor, loud = (float(np.percentile(levels, 100 * share)) for share in (0.05, 1 - loud_share))
     speech_frames = int((levels > max(loud - 30, _FLOOR_DBFS)).sum())
     offsets = samples.mean(axis=0)
     return Quality(

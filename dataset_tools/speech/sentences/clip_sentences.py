@@ -12,8 +12,8 @@ from dataset_tools.clips.interval_selection import BOUNDARY_FRAMES
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.languages import may_be_in
 from dataset_tools.core.seeds import seed_of
-from dataset_tools.corpora.sentence_files import SentenceSpans
-from dataset_tools.manifests import ClipRow
+from dataset_tools.corpora.sentence_files import SentenceSpans, Span
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, every_sentence
 from dataset_tools.speech.sentences.grammar import load_grammar
 
@@ -120,6 +120,26 @@ def notes_on_language(
     return tuple(notes)
 
 
+def note_on_repeated(
+    clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow], sentences: SentenceSpans, language: str
+) -> tuple[str, ...]:
+    """Returns a warning if clips have sentences in an interval list, but generated ones are spoken for them."""
+    spoken = {(row.class_id, row.text) for row in utterances}
+    generated = {row.clip for row in utterances if row.text_source == "grammar"}
+    repeated: list[str] = []
+    for clip in clips:
+        if clip.id in generated and sentences.is_list(clip.video):
+            own = _of_interval(clip, sentences, language)
+            repeated += own[:1] if all((clip.class_id, text) in spoken for text in own) else []
+    if not repeated:
+        return ()
+    number = count_of(len(repeated), "clip has a sentence", "clips have sentences")
+    return (
+        f"{number} that another clip of the class has too (such as {repeated[0]!r}): a generated sentence is spoken"
+        " instead, so that no sentence is used twice in a class",
+    )
+
+
 def _unused(choices: Sequence[str], used: Collection[str], seed: int, clip: ClipRow) -> str | None:
     """Returns the first unused choice, starting at a position derived from the id of the clip."""
     if not choices:
@@ -143,13 +163,21 @@ def _human(
     subject = re.compile(r"\b(" + "|".join(re.escape(name) for name in sorted(names)) + r")\b", re.IGNORECASE)
     fitting: dict[str, dict[str, str]] = {}
     for clip in clips:
-        start_frame, end_frame = clip.trim or (clip.start_frame, clip.end_frame)
-        covering = sentences.covering(clip.video, start_frame, end_frame)
         if sentences.is_list(clip.video):
-            # The frame that a clip shared with the previous clip may have been removed.
-            first = clip.start_frame - BOUNDARY_FRAMES
-            own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
-            fitting[clip.id] = dict.fromkeys(sorted(text for text in own if may_be_in(text, language)), "annotations")
+            fitting[clip.id] = dict.fromkeys(_of_interval(clip, sentences, language), "annotations")
         elif language == "en":  # as TACoS is
+            covering = _covering(clip, sentences)
             fitting[clip.id] = dict.fromkeys(sorted({text for *_, text in covering if subject.search(text)}), "tacos")
     return fitting
+
+
+def _of_interval(clip: ClipRow, sentences: SentenceSpans, language: str) -> list[str]:
+    """Sentences in the language that an interval list has for the interval of a clip, sorted."""
+    first = clip.start_frame - BOUNDARY_FRAMES  # the frame that a clip shared with the previous clip may be removed
+    covering = _covering(clip, sentences)
+    own = {text for start, end, text in covering if first <= start and end == clip.end_frame}
+    return sorted(text for text in own if may_be_in(text, language))
+
+
+def _covering(clip: ClipRow, sentences: SentenceSpans) -> list[Span]:
+    return sentences.covering(clip.video, *(clip.trim or (clip.start_frame, clip.end_frame)))

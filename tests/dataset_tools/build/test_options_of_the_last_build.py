@@ -61,7 +61,8 @@ def test_a_plain_build_makes_the_same_data_set_and_says_with_what(
 
 
 def test_one_line_tells_the_options_of_the_annotations_too(run: Callable[..., Result], footage: Path) -> None:
-    run("build", "--annotations", footage, "--person", r"(p\d+)_", *SMALL, "--no-speech")
+    built = run("build", "--annotations", footage, "--person", r"(p\d+)_", *SMALL, "--no-speech")
+    assert "next: fmn-data speech record --workspace" in built.output  # there is nothing to pair yet
     assert told(run("build")) == r"--person '(p\d+)_' --short-side 32 --no-speech"
 
 

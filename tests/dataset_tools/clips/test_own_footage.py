@@ -19,6 +19,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
+from dataset_tools.corpora.sentence_files import footage_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.synthesis import SpeechOptions
@@ -152,9 +153,8 @@ def test_a_sentence_of_the_list_is_spoken_for_its_clip(
         "a b.mp4,71,100,cut,carrot,knife,他在切。",
     ]
     corpus = listed(tmp_path, "\n".join([HEADER.replace("object", "object,sentence").strip(), *rows, ""]))
-    assert corpus.sentences is not None
     place = Workspace(tmp_path / "workspace")
-    speech = SpeechOptions(sentences=(corpus.sentences,))
+    speech = SpeechOptions(sentences=footage_sentences(corpus))
     build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, voices=speech))
     said = {row.clip: row for row in read_rows(place.manifests / "utterances.jsonl", UtteranceRow)}
     own = said["a-b_000001-000040"]
@@ -208,7 +208,7 @@ def test_english_sentences_with_words_in_other_scripts_are_said(
     def notes(rows: str) -> list[str]:
         (tmp_path / "list.csv").write_text(f"video,start_frame,end_frame,action,subject,sentence\n{rows}", "utf-8")
         corpus = open_own_footage(tmp_path / "list.csv", classes, cache=tmp_path / "memory")
-        voices = SpeechOptions(sentences=(corpus.sentences,) if corpus.sentences else ())
+        voices = SpeechOptions(sentences=footage_sentences(corpus))
         options = BuildOptions(per_class=5, short_side=64, voices=voices)
         place = Workspace(tmp_path / "workspace")
         summary = build_dataset(place, corpus, classes, options, dry_run=dry_run, replace_footage=True)

@@ -168,7 +168,9 @@ def test_recordings_are_counted_without_their_copies_and_takes_that_are_not_used
 ) -> None:
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     first, *others = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
-    recorded = msgspec.structs.replace(first, source="recorded", voice="annabel", engine=None)
+    recorded = msgspec.structs.replace(
+        first, source="recorded", voice="annabel", engine=None, text="", text_source="recording"
+    )
     parameters = Augmentation(original=first.id, speed=1.0, gain_db=0.0, room_s=0.1, snr_db=20.0)
     copy = msgspec.structs.replace(recorded, id=f"{first.id}_aug1", augmented=parameters)
     make_manifests(workspace, clips, [recorded, copy, *others], lambda name: name.startswith("test"))
@@ -188,5 +190,7 @@ def test_recordings_are_counted_without_their_copies_and_takes_that_are_not_used
     card = card_of(workspace, tmp_path / "out")
     made = section(card, "How it was made")
     assert "1 utterance was recorded by people." in made
+    assert "not stated: 2" in made  # its sentence, and that of the copy
+    assert "supplied with the recording" not in made
     assert "1 utterance is an augmented copy of others" in made
     assert "by the license stated at their import: CC-BY-4.0: 1\n" in f"{section(card, 'Licenses')}\n"

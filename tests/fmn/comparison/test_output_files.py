@@ -117,18 +117,20 @@ def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -
 
 
 @pytest.mark.parametrize(
-    ("intervals", "said"),
+    ("intervals", "classes", "said"),
     [
-        ([(48.0, 45.0, 51.0), (52.0, 50.0, 54.0)], "none of 2 systems: instance hit measures the class"),
-        ([(48.0, 45.0, 51.0), (40.0, 35.0, 45.0)], "in 1 of 2 systems (one in twenty does by chance alone): b 40.0"),
+        ([(48.0, 45.0, 51.0), (52.0, 50.0, 54.0)], 6, "none of 2 systems: instance hit measures the class"),
+        ([(48.0, 45.0, 51.0), (40.0, 35.0, 45.0)], 6, "in 1 of 2 systems (one in twenty does by chance alone): b 40.0"),
+        ([(0.0, 0.0, 0.0), (100.0, 100.0, 100.0)], 5, "none of 2 systems: instance hit measures the class"),
     ],
 )
 def test_whether_instance_hit_is_evidence_is_said(
-    results: Results, intervals: list[tuple[float, float, float]], said: str
+    results: Results, intervals: list[tuple[float, float, float]], classes: int, said: str
 ) -> None:
     values = json.loads(json.dumps(results.values))
     template = values["systems"]["fmn"]
-    ranked = [dict(zip(("mean", "low", "high"), each, strict=True)) for each in intervals]
+    levels = {"levels": {"class": classes, "voice": 2, "seed": 9}}
+    ranked = [dict(zip(("mean", "low", "high"), each, strict=True)) | levels for each in intervals]
     values["systems"] = {
         name: template | {"partner_rank": {"audio_to_video": each}} for name, each in zip("ab", ranked, strict=True)
     }
@@ -154,6 +156,6 @@ def test_bold_is_what_lies_beyond_the_interval() -> None:
 def _system(mean: float, apart: tuple[float, float, float] | None) -> dict[str, Any]:
     found: dict[str, Any] = {"metrics": {"audio_to_video": {"class_hit": {"1": {"mean": mean}}}}}
     if apart:
-        interval = dict(zip(("mean", "low", "high"), apart, strict=True))
+        interval = dict(zip(("mean", "low", "high"), apart, strict=True)) | {"levels": {"corpus": 3, "class": 4}}
         found["difference"] = {"audio_to_video": {"class_hit": {"1": interval}}}
     return found

@@ -90,12 +90,16 @@ def test_chosen_metrics_stand_below_their_names() -> None:
 
 def test_an_instance_hit_that_is_no_evidence_is_said() -> None:
     found = {"fmn": metrics(0)}
-    found["fmn"]["audio_to_video"] |= {"partner_rank": 49.0, "intervals": {"partner_rank": [45.0, 53.0]}}
-    found["fmn"]["video_to_audio"] |= {"partner_rank": 40.0, "intervals": {"partner_rank": [35.0, 45.0]}}
+    for direction, rank, interval in (("audio_to_video", 49.0, [45.0, 53.0]), ("video_to_audio", 40.0, [35.0, 45.0])):
+        intervals = {"partner_rank": interval, "levels": {"class": 6, "voice": 2}}
+        found["fmn"][direction] |= {"partner_rank": rank, "instance_queries": 9, "intervals": intervals}
     text = " ".join(shown(results_table(found, title="a run")).split())
     assert "49.0 [45–53]" in text
     assert "fmn, audio → video: the rank in class does not differ significantly from chance" in text
     assert "fmn, video → audio: the rank in class does not" not in text
+    found["fmn"]["video_to_audio"]["instance_queries"] = 5  # five may agree by chance
+    text = " ".join(shown(results_table(found, title="a run")).split())
+    assert "fmn, video → audio: the rank in class does not differ significantly from chance" in text
 
 
 def test_titles_and_notes_stand_around_the_table() -> None:
@@ -125,7 +129,7 @@ def test_at_80_columns_every_name_and_figure_is_whole() -> None:
     found = {"fmn": metrics(0), "file_size (trivial)": metrics(1)}
     for block in found["fmn"].values():
         block["intervals"] = {name: {k: [43, 100] for k in ("1", "10", "25")} for name in ("instance_hit", "class_hit")}
-        block["intervals"]["partner_rank"] = [25.0, 79.0]
+        block["intervals"] |= {"partner_rank": [25.0, 79.0], "levels": {"class": 6, "voice": 2}}
     console = Console(width=80, record=True, file=StringIO())
     console.print(results_table(found, title="a run"))
     text = console.export_text()

@@ -18,7 +18,7 @@ from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.annotations.class_draft import draft_classes
 from dataset_tools.corpora.annotations.formats import ListOptions, read_intervals
 from dataset_tools.corpora.annotations.own_footage import open_own_footage
-from dataset_tools.speech.sentences.generation import every_sentence
+from dataset_tools.speech.sentences.generation import check_words, every_sentence
 
 ROWS = """video,start_frame,end_frame,action,subject,object,person,sentence
 a.mp4,1,20,Cutting,Carrots,knife,p1,He cuts it.
@@ -211,3 +211,10 @@ def test_footage_of_other_words_is_answered_with_the_command_that_drafts_its_cla
     out = tmp_path / "annotations" / "classes.yaml"
     assert CliRunner().invoke(app, [*shlex.split(draft), "-o", str(out)]).exit_code == 0
     assert [one.id for one in load_classes(out, count=None).classes] == ["show_wave"]
+
+
+def test_labels_of_one_chinese_word_need_no_word_of_the_user(tmp_path):
+    for label in ("拍照", "挥 手"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "one.mp4").write_bytes(b"")
+    check_words(draft_classes(read_intervals(tmp_path), tmp_path).classes, "zh")  # raises if a word has none in Chinese

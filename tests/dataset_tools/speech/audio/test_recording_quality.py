@@ -47,6 +47,15 @@ def test_noise_floor_and_snr(sine: Sine) -> None:
     assert quality.speech_s == pytest.approx(1.0, abs=0.021)
 
 
+@pytest.mark.parametrize(("pause_dbfs", "snr_db"), [(-60, 40), (-200, 96.99)])  # levels are at least -120 dBFS
+def test_speech_in_a_small_part_of_a_long_recording(sine: Sine, pause_dbfs: float, snr_db: float) -> None:
+    pause = sine(1000, pause_dbfs, 12.0, RATE)
+    quality = of(np.concatenate([pause, sine(1000, -20, 0.8, RATE), pause[: 9 * RATE]]))
+    assert quality.snr_db == pytest.approx(snr_db, abs=0.05)
+    assert quality.speech_s == pytest.approx(0.8, abs=0.021)
+    assert judge(quality, Limits(), where="") == ("long: 21.8 s",)
+
+
 def test_dc_offset_is_that_of_the_worst_channel(sine: Sine) -> None:
     tone = sine(1000, -20, 1.0, RATE)
     quality = of(np.stack([tone + 0.01, tone - 0.05], axis=1))

@@ -112,6 +112,7 @@ def test_whole_file_names_as_voices_are_reported(
     assert "and 1 more" in said
     assert "<voice>_….wav" in said
     assert "  voices: anna 1, neue-aufnahme 1, neue-aufnahme-1 1, " in said
+    assert "  next: fmn-data pairs --workspace " in said
 
 
 def test_many_voices_are_shortened(tmp_path: Path, take: Callable[..., Path], command: Command) -> None:
@@ -127,7 +128,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def test_a_dry_run_says_what_the_import_does_and_writes_nothing(
     tmp_path: Path, workspace: Workspace, take: Callable[..., Path], command: Command
 ) -> None:
-    take(tmp_path / "in" / CARROT / "ann_1.wav", 200)
+    take(tmp_path / "in" / CARROT / "ann_1.wav", 200, "-filter:a", "volume=-40dB")
     (tmp_path / "in" / CARROT / "ann_2.wav").write_bytes(b"no audio")
     take(tmp_path / "in" / "cut_carot_knife" / "ann_3.wav", 250)
     before = contents(tmp_path)
@@ -136,6 +137,7 @@ def test_a_dry_run_says_what_the_import_does_and_writes_nothing(
     assert (code, planned["dry_run"], contents(tmp_path)) == (1, True, before)
     code, said = command(tmp_path / "in", "--dry-run")
     assert "1 recording would be new, 0 were known; 2 files or rows not imported" in said
+    assert "1 new recording has warnings of the audio quality (quiet 1): fmn-data report shows them" in said
     assert "nothing was written" in said
     assert contents(tmp_path) == before
     code, said = command(tmp_path / "in", "--json")

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
-from dataset_tools.manifests import ClipRow
-from dataset_tools.speech.sentences.clip_sentences import assign_texts, notes_on_language
+from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_repeated, notes_on_language
 from dataset_tools.speech.sentences.generation import every_sentence
 
 CARROT = "cut_carrot_knife"
@@ -101,6 +102,23 @@ def test_a_sentence_in_another_script_is_not_spoken_in_english(
     assert note.startswith("1 interval has sentences, but none in 'ru' (such as 'Add 5 µl of δ-carotene.'): state")
     both = SentenceSpans({"a": [(1, 9, "他切。"), (1, 9, "He cuts.")]}, invalid=0, listed=frozenset({"a"}))
     assert notes_on_language(both, {}, "en") == notes_on_language(both, {}, "zh") == ()
+
+
+def test_clips_whose_sentence_is_replaced_by_a_generated_one_are_counted(
+    classes: ClassFile, make_clip: Callable[..., ClipRow], make_utterance: Callable[..., UtteranceRow]
+) -> None:
+    def spoken(language: str) -> list[UtteranceRow]:
+        texts = assign_texts(clips, classes, language=language, seed=0, sentences=spans)
+        rows = {clip_id: make_utterance(CARROT, clip_id, "anna") for clip_id in texts}
+        return [replace(rows[clip_id], text=text, text_source=source) for clip_id, (text, source) in texts.items()]
+
+    clips = [make_clip(CARROT, 7, 1, 100 * n + 1) for n in range(5)]
+    spans = listed(["He peels it.", "He peels it.", "", "Now he cuts.", "He peels it."])
+    assert [row.text_source for row in spoken("en")].count("annotations") == 2
+    (note,) = note_on_repeated(clips, spoken("en"), spans, "en")
+    assert note.startswith("2 clips have sentences that another clip of the class has too (such as 'He peels it.'): a")
+    assert note_on_repeated(clips, spoken("de"), spans, "de") == ()  # none is generated
+    assert note_on_repeated(clips[:1], spoken("en"), spans, "en") == ()
 
 
 @pytest.mark.real_data
