@@ -120,7 +120,7 @@ def number(value: float | None, sd: float | None = None, *, between: str = " ± 
 
 
 def difference(apart: Mapping[str, Any] | None, missing: str = "") -> str:
-    """Formats a difference with its ``low`` and ``high``: ``+3.1 [-0.2, +6.4]``, bold if these exclude zero (`excludes`)."""
+    """Formats a difference with its ``low`` and ``high``: ``+3.1 [-0.2, +6.4]``, bold if they exclude zero."""
     if apart is None:
         return missing
     text = f"{apart['mean']:+.1f} [{apart['low']:+.1f}, {apart['high']:+.1f}]"
