@@ -11,7 +11,16 @@ import av.error
 from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, filled_packets, is_cover_art, why_not_opened
+from dataset_tools.core.media_formats import (
+    FORMATS_WITHOUT_ASPECT,
+    OPENED_ALONE,
+    filled_packets,
+    is_cover_art,
+    why_not_opened,
+)
+
+MOST_REORDERED = 16
+"""Most frames that are decoded before one that is shown before them (H.264, A.3.1; HEVC, A.4.2)."""
 
 
 def open_video(path: Path) -> Any:
@@ -53,23 +62,40 @@ def cannot_open(path: Path, error: object) -> SampleError:
 def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
     """Yields (frame, damaged) from the container's current position on, in display order.
 
-    A frame is damaged if the decoder had to conceal errors in it, or could not decode one before it; so are those after
-    it, which may refer to it, until the next key frame. A packet that cannot be decoded at all is skipped.
+    A frame is damaged if the decoder had to conceal errors in it, or could not decode one before it; so are those
+    decoded after it, which may refer to it even if shown before it, until the next key frame. A packet that cannot be
+    decoded at all is skipped.
 
     Raises:
         av.error.FFmpegError: the rest of the file cannot be read.
     """
     damaged = False
     lost_at: int | None = None  # timestamp of the last damage, if its packet has one
-    for packet in filled_packets(container, video_stream(container)):
-        frames: list[Any] = []
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            damaged, lost_at = True, packet.pts
-        for frame in frames:
-            if frame.is_corrupt:
-                damaged, lost_at = True, frame.pts
-            elif damaged and frame.key_frame and (lost_at is None or frame.pts is None or frame.pts > lost_at):
-                damaged = False
-            yield frame, damaged
+    awaited: dict[int, int] = {}  # place in decoding order, by timestamp, of the frames that are not output yet
+    held: list[tuple[Any, bool, int]] = []  # frames shown before an awaited one that was decoded before them
+    # Where the aspect ratio is that of the frame decoded last, none is held.
+    holds = container.format.name not in FORMATS_WITHOUT_ASPECT
+    try:
+        for place, packet in enumerate(filled_packets(container, video_stream(container))):
+            frames: list[Any] = []
+            if holds and packet.pts is not None:
+                awaited[packet.pts] = place
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                damaged, lost_at = True, packet.pts
+            for frame in frames:
+                own = awaited.get(frame.pts, place)
+                awaited = {pts: one for pts, one in awaited.items() if frame.pts is not None and pts > frame.pts}
+                if frame.is_corrupt:
+                    damaged, lost_at = True, frame.pts
+                    held = [(one, is_damaged or later > own, later) for one, is_damaged, later in held]
+                elif damaged and frame.key_frame and (lost_at is None or frame.pts is None or frame.pts > lost_at):
+                    damaged = False
+                held.append((frame, damaged, own))
+            while held and (len(held) > MOST_REORDERED or all(earlier > held[0][2] for earlier in awaited.values())):
+                yield held.pop(0)[:2]
+    except av.error.FFmpegError:
+        yield from (one[:2] for one in held)
+        raise
+    yield from (one[:2] for one in held)
