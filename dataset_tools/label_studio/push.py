@@ -14,7 +14,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path, utc
-from dataset_tools.decisions.verdicts import standing
+from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.annotation_queries import tasks_with
 from dataset_tools.label_studio.connection import answers, connect
 from dataset_tools.label_studio.expected_tasks import ExpectedTasks, expected_tasks
@@ -172,15 +172,15 @@ def _plan(
     """Compares the expected tasks with those of the project (None if there is none yet), given the decisions."""
     reviews = read_reviews(reviews_path(workspace))
     sources = {task.clip_id: task.data["source_sha256"] for task in expected.tasks}
-    decisions = standing(reviews, expected.clips, expected.utterances, sources)
+    decisions = final_decisions(reviews, expected.clips, expected.utterances, sources)
     return plan_push(
         expected.tasks,
         present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
-        settled=decisions.__contains__,
+        is_final=decisions.__contains__,
         pulled=lambda task_ids: _pulled(client, url, project, reviews, task_ids) if project else (),
         last_round={row.id: row.label_studio.review_round for row in reviews if row.item == "clip"},
         undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
-        once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
+        show_again=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )
 
 

@@ -56,22 +56,22 @@ def plan_push(
     wanted: Sequence[Task],
     present: Iterable[PresentTask],
     *,
-    settled: Callable[[str], bool],
+    is_final: Callable[[str], bool],
     pulled: Callable[[Collection[int]], Collection[int]],
     last_round: Mapping[str, int],
     undecided: Mapping[str, int] = MappingProxyType({}),
-    once_more: bool = False,
+    show_again: bool = False,
 ) -> PushPlan:
     """Compares the expected tasks with those of the project.
 
     Args:
         wanted: expected tasks, one per clip.
         present: all tasks of the project.
-        settled: whether the clip with an id has a decision on its current content.
+        is_final: whether the clip with an id has a decision on its current content.
         pulled: returns those of some tasks, by id, all of whose decisions were pulled.
         last_round: number of times that a clip was shown, by clip id, according to the decisions.
         undecided: clips that need one more annotator, with the number of annotators who decided.
-        once_more: whether to show clips again that are decided and have not changed.
+        show_again: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
@@ -95,15 +95,15 @@ def plan_push(
     for task in wanted:
         current = newest.pop(task.clip_id, None)
         if current is None:
-            if settled(task.clip_id) and not once_more:
+            if is_final(task.clip_id) and not show_again:
                 decided += 1
             else:
                 create.append((None, _with_round(task, last_round.get(task.clip_id, 0) + 1)))
             continue
         wanted_now = _with_round(task, current.review_round)
         changed = {name for name, value in wanted_now.data.items() if current.data.get(name) != value}
-        if current.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
-            if settled(task.clip_id) and not once_more:
+        if current.worked_on and (show_again or changed.intersection(CONTENT_FIELDS)):
+            if is_final(task.clip_id) and not show_again:
                 unchanged += 1
             else:
                 create.append((current.id, _with_round(task, current.review_round + 1)))

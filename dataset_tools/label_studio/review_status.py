@@ -13,7 +13,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import Agreement, agreement
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide, live
-from dataset_tools.decisions.verdicts import standing
+from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.expected_tasks import read_items
 from dataset_tools.label_studio.projects import wanted_annotators
@@ -128,7 +128,7 @@ def status(workspace: Workspace) -> ReviewStatus:
     speech = decide(reviews, "utterance")
     by_id = {clip.id: clip for clip in clips}
     shown = utterances_to_show(utterances)
-    decisions = standing(reviews, by_id, shown, source_videos(workspace, clips))
+    decisions = final_decisions(reviews, by_id, shown, source_videos(workspace, clips))
     judged = {
         one.id: speech[one.id].verdict
         for one in utterances

@@ -21,20 +21,20 @@ def plan(
     tasks: list[Task],
     there: list[PresentTask],
     *,
-    settled: tuple[str, ...] = (),
+    final: tuple[str, ...] = (),
     pulled: tuple[int, ...] = (),
     last_round: dict[str, int] | None = None,
     undecided: dict[str, int] | None = None,
-    once_more: bool = False,
+    show_again: bool = False,
 ) -> PushPlan:
     return plan_push(
         tasks,
         there,
-        settled=settled.__contains__,
+        is_final=final.__contains__,
         pulled=set(pulled).intersection,
         last_round=last_round or {},
         undecided=undecided or {},
-        once_more=once_more,
+        show_again=show_again,
     )
 
 
@@ -44,7 +44,7 @@ def test_what_is_there_already_is_left_alone() -> None:
 
 
 def test_a_new_clip_gets_a_task_and_a_decided_one_needs_none() -> None:
-    found = plan([wanted("a"), wanted("b")], [], settled=("b",))
+    found = plan([wanted("a"), wanted("b")], [], final=("b",))
     assert ([task.clip_id for task in found.create], found.decided) == (["a"], 1)
 
 
@@ -71,7 +71,7 @@ def test_a_changed_clip_whose_task_was_decided_on_is_shown_again() -> None:
 
 
 def test_a_change_that_the_decision_itself_made_shows_nothing_again() -> None:
-    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)], settled=("a",), pulled=(1,))
+    found = plan([wanted("a", clip_sha256="new")], [present(1, "a", worked_on=True)], final=("a",), pulled=(1,))
     assert found == PushPlan((), (), (), (), unchanged=1, decided=0, waiting=0, gone=0)
 
 
@@ -82,13 +82,13 @@ def test_work_that_was_not_pulled_is_not_touched() -> None:
 
 def test_a_clip_to_look_at_once_more_gets_a_task_unless_one_waits_for_an_answer() -> None:
     decided, asked = [wanted("a")], present(1, "a", worked_on=True)
-    (task,) = plan(decided, [asked], settled=("a",), pulled=(1,), once_more=True).create
+    (task,) = plan(decided, [asked], final=("a",), pulled=(1,), show_again=True).create
     assert task.review_round == 2
-    (elsewhere,) = plan(decided, [], settled=("a",), last_round={"a": 1}, once_more=True).create
+    (elsewhere,) = plan(decided, [], final=("a",), last_round={"a": 1}, show_again=True).create
     assert elsewhere.review_round == 2
-    open_already = plan(decided, [asked, present(2, "a", review_round=2)], settled=("a",), pulled=(1,), once_more=True)
+    open_already = plan(decided, [asked, present(2, "a", review_round=2)], final=("a",), pulled=(1,), show_again=True)
     assert (open_already.create, open_already.unchanged) == ((), 1)
-    not_pulled = plan(decided, [asked], once_more=True)
+    not_pulled = plan(decided, [asked], show_again=True)
     assert (not_pulled.create, not_pulled.waiting) == ((), 1)
 
 
@@ -99,7 +99,7 @@ def test_another_address_is_updated_whoever_worked_on_the_task() -> None:
 
 def test_another_range_to_start_with_is_updated_where_nobody_worked_on_the_task() -> None:
     there = [present(1, "a", trim=None), present(2, "b", trim=None, worked_on=True)]
-    found = plan([wanted("a", trim=[3, 9]), wanted("b", trim=[3, 9])], there, settled=("a", "b"))
+    found = plan([wanted("a", trim=[3, 9]), wanted("b", trim=[3, 9])], there, final=("a", "b"))
     assert ([task.clip_id for _, task in found.update], found.unchanged, found.create) == (["a"], 1, ())
 
 
@@ -117,8 +117,8 @@ def test_a_clip_that_left_the_data_set_keeps_its_task() -> None:
 
 def test_a_clip_in_conflict_is_shown_to_one_more_once() -> None:
     there = [present(1, "a", worked_on=True), present(2, "a", review_round=2, worked_on=True)]
-    asked = plan([wanted("a")], there, settled=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
+    asked = plan([wanted("a")], there, final=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
     assert asked.reopen == ((2, 3),)
     there = [replace(there[1], wanted_annotators=3)]
-    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 2}).reopen == ()
-    assert plan([wanted("a")], there, settled=("a",), pulled=(2,), undecided={"a": 3}).reopen == ((2, 4),)
+    assert plan([wanted("a")], there, final=("a",), pulled=(2,), undecided={"a": 2}).reopen == ()
+    assert plan([wanted("a")], there, final=("a",), pulled=(2,), undecided={"a": 3}).reopen == ((2, 4),)
