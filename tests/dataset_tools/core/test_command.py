@@ -61,7 +61,9 @@ def grouped(terminal: Terminal, place: Workspace) -> None:
 
 
 @group.command("inner")
-def inner(terminal: Terminal) -> None:
+def inner(
+    terminal: Terminal, folder: Annotated[Path, typer.Argument(help="Folder.", file_okay=False)] = Path("knives")
+) -> None:
     """A command of the group."""
     terminal.result({"inner": True})
 
@@ -100,6 +102,7 @@ def test_help_shows_every_option_once() -> None:
     for name in ("--blade", "--teeth", "--workspace", "--dry-run", "--json", "--verbose", "--debug"):
         assert text.count(f"{name} ") == 1, name
     assert "Cut something." in text
+    assert "<dir>" in CliRunner().invoke(app, ["group", "inner", "--help"]).output  # an argument that is a folder
 
 
 def test_an_option_before_the_name_of_a_command_is_refused(tmp_path: Path) -> None:
