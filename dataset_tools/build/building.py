@@ -29,6 +29,7 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_revi
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
+from dataset_tools.speech.dataset_speech import note_spoken_decisions
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
@@ -105,16 +106,15 @@ def build_dataset(
             workspace, plan, clips, classes, options, ledger, jobs=jobs, progress=progress
         )
         samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
-        _note_refusals(plan, ledger)
-        unused = decisions.keys() - {clip.id for clip in plan.clips}
-        _note_unused(ledger, [decisions[clip_id] for clip_id in sorted(unused)])
-        _forget_others(ledger, plan, samples, unused)
         write_rows(workspace.manifests / "clips.jsonl", samples.clips)
         write_rows(workspace.manifests / "utterances.jsonl", samples.utterances)
         summary = _summary(plan, corpus, classes, samples, renamed, opened.without_times(), options)
         summary = replace(summary, speech_notes=(*speech_notes, *more_notes))
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
+        _note_plan(ledger, plan, samples, decisions)
+        if options.speech:
+            note_spoken_decisions(reviews, clips, ledger)
         remember_inputs(workspace, corpus, classes, options.voices.sentences)
     return summary
 
@@ -264,16 +264,18 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
         )
 
 
-def _note_unused(ledger: Ledger, decisions: Sequence[Decision]) -> None:
-    """Notes the decisions on clips that are not in the data set: those that come later may add their clips."""
-    for one in decisions:
+def _note_plan(ledger: Ledger, plan: Plan, samples: _Samples, decisions: Mapping[str, Decision]) -> None:
+    """Notes what the build left out, and the decisions on it; removes the rows of builds with other options.
+
+    The manifests are written before: after a kill, an export (`dataset_tools.exports.waiting_decisions`) must not
+    believe that they reflect decisions which only the ledger has.
+    """
+    _note_refusals(plan, ledger)
+    unused = decisions.keys() - {clip.id for clip in plan.clips}
+    for one in (decisions[clip_id] for clip_id in sorted(unused)):  # those that come later may add their clips
         ledger.record(
             LedgerRow(id=f"decided/{one.id}", status="ok", stage="review", key=one.key(), sha256=one.content_sha256)
         )
-
-
-def _forget_others(ledger: Ledger, plan: Plan, samples: _Samples, unused: Collection[str]) -> None:
-    """Removes the ledger rows of clips and intervals that only an earlier build, with other options, had."""
     known = {f"clip/{row.id}" for row in samples.clips} | {f"clip/{clip_id}" for clip_id in samples.uncut}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
     known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}
