@@ -173,12 +173,14 @@ def _plan(
     reviews = read_reviews(reviews_path(workspace))
     sources = {task.clip_id: task.data["source_sha256"] for task in expected.tasks}
     decisions = final_decisions(reviews, expected.clips, expected.utterances, sources)
+    annotators = options.annotators or (project.annotators if project else 1)
     return plan_push(
         expected.tasks,
         present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
         is_final=decisions.__contains__,
         pulled=lambda task_ids: _pulled(client, url, project, reviews, task_ids) if project else (),
         last_round={row.id: row.label_studio.review_round for row in reviews if row.item == "clip"},
+        too_few={one.id for one in decisions.values() if one.votes < annotators},
         undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
         show_again=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +59,7 @@ def plan_push(
     is_final: Callable[[str], bool],
     pulled: Callable[[Collection[int]], Collection[int]],
     last_round: Mapping[str, int],
+    too_few: Container[str] = (),
     undecided: Mapping[str, int] = MappingProxyType({}),
     show_again: bool = False,
 ) -> PushPlan:
@@ -70,6 +71,7 @@ def plan_push(
         is_final: whether the clip with an id has a decision on its current content.
         pulled: returns those of some tasks, by id, all of whose decisions were pulled.
         last_round: number of times that a clip was shown, by clip id, according to the decisions.
+        too_few: clips that fewer annotators decided on than the project asks for: they need a task, too.
         undecided: clips that need one more annotator, with the number of annotators who decided.
         show_again: whether to show clips again that are decided and have not changed.
     """
@@ -95,7 +97,7 @@ def plan_push(
     for task in wanted:
         current = newest.pop(task.clip_id, None)
         if current is None:
-            if is_final(task.clip_id) and not show_again:
+            if is_final(task.clip_id) and task.clip_id not in too_few and not show_again:
                 decided += 1
             else:
                 create.append((None, _with_round(task, last_round.get(task.clip_id, 0) + 1)))

@@ -98,15 +98,21 @@ class ReviewStatus:
     too_few: tuple[str, ...]
     problems: tuple[tuple[str, str, str], ...]
 
-    def next_step(self, of: str = "") -> str:
-        """Returns the next step, as a sentence with the command; ``of`` names the workspace (`workspace_option`)."""
+    def next_step(self, of: str = "", *, pushed: bool = False) -> str:
+        """Returns the next step, as a sentence with the command.
+
+        Args:
+            of: names the workspace (`workspace_option`).
+            pushed: whether all clips to review have a task; else only a push can tell.
+        """
         to_do = sum(row.to_do for row in self.classes)
         left = [f"{count_of(to_do, 'clip')} to review"] if to_do else []
         if self.too_few:
             few = count_of(len(self.too_few), "clip was", "clips were")
             left.append(f"{few} decided on by fewer than {self.wanted_annotators} annotators")
         if left:
-            return f"{', '.join(left)}: open Label Studio, then run fmn-data annotate pull{of}."
+            push = "" if pushed else f"run fmn-data annotate push{of}, then "
+            return f"{', '.join(left)}: {push}open Label Studio, then run fmn-data annotate pull{of}."
         if self.conflicts:
             conflicts = count_of(len(self.conflicts), "clip is", "clips are")
             return f"{conflicts} in conflict: run fmn-data annotate push{of} --resolve-conflicts."

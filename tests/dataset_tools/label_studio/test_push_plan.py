@@ -24,6 +24,7 @@ def plan(
     final: tuple[str, ...] = (),
     pulled: tuple[int, ...] = (),
     last_round: dict[str, int] | None = None,
+    too_few: tuple[str, ...] = (),
     undecided: dict[str, int] | None = None,
     show_again: bool = False,
 ) -> PushPlan:
@@ -33,6 +34,7 @@ def plan(
         is_final=final.__contains__,
         pulled=set(pulled).intersection,
         last_round=last_round or {},
+        too_few=too_few,
         undecided=undecided or {},
         show_again=show_again,
     )
@@ -46,6 +48,14 @@ def test_what_is_there_already_is_left_alone() -> None:
 def test_a_new_clip_gets_a_task_and_a_decided_one_needs_none() -> None:
     found = plan([wanted("a"), wanted("b")], [], final=("b",))
     assert ([task.clip_id for task in found.create], found.decided) == (["a"], 1)
+
+
+def test_a_clip_that_too_few_annotators_decided_on_needs_a_task_in_a_new_project() -> None:
+    both = [wanted("a"), wanted("b")]
+    found = plan(both, [], final=("a", "b"), too_few=("a",), last_round={"a": 1, "b": 1})
+    assert ([(task.clip_id, task.review_round) for task in found.create], found.decided) == ([("a", 2)], 1)
+    before_the_decision = present(1, "a", worked_on=True, clip_sha256="before")
+    assert not plan(both[:1], [before_the_decision], final=("a",), too_few=("a",)).create  # its task is still open
 
 
 def test_a_clip_that_was_decided_and_has_changed_is_counted_on_in_a_new_project() -> None:

@@ -89,7 +89,7 @@ def test_a_second_annotators_answer_is_to_be_pulled_too(
     pull(workspace, label_studio.login)
     found = status(workspace)
     assert (found.wanted_annotators, found.too_few) == (2, (first.data["clip_id"],))
-    assert "1 clip was decided on by fewer than 2 annotators: open Label Studio" in found.next_step()
+    assert "1 clip was decided on by fewer than 2 annotators: run fmn-data annotate push" in found.next_step()
 
     other.annotations.create(id=first.id, result=ACCEPTED)
     change_clips(workspace)
