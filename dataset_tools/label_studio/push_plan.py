@@ -72,7 +72,8 @@ def plan_push(
         pulled: returns those of some tasks, by id, all of whose decisions were pulled.
         last_round: number of times that a clip was shown, by clip id, according to the decisions.
         too_few: clips that fewer annotators decided on than the project asks for: they need a task, too.
-        undecided: clips that need one more annotator, with the number of annotators who decided.
+        undecided: clips that need one more annotator, with the number of annotators who decided. Their task is shown to
+            one more; they get a task if they have none.
         show_again: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
@@ -97,7 +98,8 @@ def plan_push(
     for task in wanted:
         current = newest.pop(task.clip_id, None)
         if current is None:
-            if is_final(task.clip_id) and task.clip_id not in too_few and not show_again:
+            lacks_votes = task.clip_id in too_few or task.clip_id in undecided
+            if is_final(task.clip_id) and not lacks_votes and not show_again:
                 decided += 1
             else:
                 create.append((None, _with_round(task, last_round.get(task.clip_id, 0) + 1)))

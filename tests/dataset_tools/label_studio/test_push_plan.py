@@ -54,6 +54,8 @@ def test_a_clip_that_too_few_annotators_decided_on_needs_a_task_in_a_new_project
     both = [wanted("a"), wanted("b")]
     found = plan(both, [], final=("a", "b"), too_few=("a",), last_round={"a": 1, "b": 1})
     assert ([(task.clip_id, task.review_round) for task in found.create], found.decided) == ([("a", 2)], 1)
+    (in_conflict,) = plan(both, [], final=("a", "b"), undecided={"b": 2}, last_round={"b": 1}).create
+    assert (in_conflict.clip_id, in_conflict.review_round) == ("b", 2)
     before_the_decision = present(1, "a", worked_on=True, clip_sha256="before")
     assert not plan(both[:1], [before_the_decision], final=("a",), too_few=("a",)).create  # its task is still open
 
