@@ -73,7 +73,7 @@ def plan_push(
         last_round: number of times that a clip was shown, by clip id, according to the decisions.
         too_few: clips that fewer annotators decided on than the project asks for: they need a task, too.
         undecided: clips that need one more annotator, with the number of annotators who decided. Their task is shown to
-            one more; they get a task if they have none.
+            one more, unless nobody has worked on it yet; they get a task if they have none.
         show_again: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
@@ -90,7 +90,7 @@ def plan_push(
     reopen = [
         (newest[clip_id].id, voters + 1)
         for clip_id, voters in sorted(undecided.items())
-        if clip_id in newest and newest[clip_id].wanted_annotators <= voters
+        if clip_id in newest and newest[clip_id].worked_on and newest[clip_id].wanted_annotators <= voters
     ]
     create: list[tuple[int | None, Task]] = []  # each with the decided task that it follows
     update: list[tuple[PresentTask, Task]] = []

@@ -131,6 +131,7 @@ def test_a_clip_in_conflict_is_shown_to_one_more_once() -> None:
     there = [present(1, "a", worked_on=True), present(2, "a", review_round=2, worked_on=True)]
     asked = plan([wanted("a")], there, final=("a",), pulled=(1, 2), undecided={"a": 2, "unknown": 2})
     assert asked.reopen == ((2, 3),)
+    assert plan([wanted("a")], [present(1, "a")], final=("a",), undecided={"a": 2}).reopen == ()  # open as it is
     there = [replace(there[1], wanted_annotators=3)]
     assert plan([wanted("a")], there, final=("a",), pulled=(2,), undecided={"a": 2}).reopen == ()
     assert plan([wanted("a")], there, final=("a",), pulled=(2,), undecided={"a": 3}).reopen == ((2, 4),)
