@@ -19,7 +19,7 @@ from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_pat
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.decisions.unread import unread_warning
 from dataset_tools.label_studio import pulled_rows
-from dataset_tools.label_studio.projects import remembered_projects
+from dataset_tools.label_studio.projects import remembered_projects, wanted_annotators
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.pulled_rows import as_deleted, new_rows
 from dataset_tools.manifests import UtteranceRow, read_rows
@@ -104,6 +104,33 @@ def speech_bytes(path: Path, tone_hz: float) -> bytes:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())
     return path.read_bytes()
+
+
+@with_a_server
+@on_one_worker
+def test_what_was_deleted_is_noticed_though_the_server_has_another_address_now(
+    label_studio: Any, make_workspace: MakeWorkspace
+) -> None:
+    """Two decisions are deleted: one before the first pull from the new address, one after it."""
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace, annotators=2).project
+    client = label_studio.client()
+    tasks = label_studio.tasks_of(project).values()
+    first, second, _ = (client.annotations.create(id=task.id, result=[ACCEPT]).id for task in tasks)
+    pull(workspace, label_studio.login)
+    records = (reviews_path(workspace), workspace.annotations / "label-studio" / "projects.json")
+    for path in records:
+        text = path.read_text("utf-8")
+        path.write_text(text.replace(label_studio.target.url, "https://labels.example.org"), "utf-8")
+
+    client.annotations.delete(first)
+    assert pull(workspace, label_studio.login, dry_run=True).deleted == 1
+    assert pull(workspace, label_studio.login).deleted == 1
+    assert (label_studio.push_all(workspace, annotators=1).unchanged, wanted_annotators(workspace)) == (3, 1)
+    client.annotations.delete(second)
+    assert pull(workspace, label_studio.login).deleted == 1
+    assert sum(row.item == "clip" for row in live(read_reviews(reviews_path(workspace)))) == 1
+    assert pull(workspace, label_studio.login).rows == 0
 
 
 @with_a_server
