@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_answers import verdict
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
@@ -19,7 +20,7 @@ from dataset_tools.manifests import ClipRow, read_rows
 
 MakeWorkspace = Callable[..., Workspace]
 TIMES = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "lead_time": 3.0}
-REJECT = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["reject"]}}
+REJECT = verdict("reject")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from made_up_answers import answer, verdict
+from made_up_rows import THREE
 from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
@@ -26,19 +28,14 @@ from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.booth.sessions import Booth
 
 CLASSES = load_classes()
-THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
 MakeWorkspace = Callable[..., Workspace]
 
 with_a_server = pytest.mark.label_studio
 on_one_worker = pytest.mark.xdist_group("label_studio")
 
 
-def choice(control: str, of: str, value: str) -> dict[str, Any]:
-    return {"from_name": control, "to_name": of, "type": "choices", "value": {"choices": [value]}}
-
-
-ACCEPT = choice("verdict", "video", "accept")
-GOOD_SPEECH = choice("speech_verdict", "speech", "accept")
+ACCEPT = verdict("accept")
+GOOD_SPEECH = answer("speech_verdict", "choices", "speech", choices=["accept"])
 
 
 def reviewed(workspace: Workspace, item: str) -> set[str]:

@@ -55,10 +55,6 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path, annotations, videos, {}, None, None)
 
 
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
 def contents(place: Workspace) -> dict[str, bytes]:
     """Every file but for the cache, the place of the footage, and the time of the last pull, which a pull moves on."""
     return {
@@ -108,19 +104,19 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
         assert container.streams.video[0].frames == task["frames"] > 40 + margin
 
     def say(clip: ClipRow, verdict: str, *more: dict[str, Any]) -> None:
-        results = [result("verdict", "choices", choices=[verdict]), *more]
+        results = [answer("verdict", "choices", choices=[verdict]), *more]
         label_studio.client().annotations.create(id=tasks[clip.id]["id"], result=results)
 
     # drawn from ten frames into the clip to beyond its end, into the margin
     drawn = {"start": margin + 11, "end": margin + 60}
-    say(trimmed, "trim", result("trim", "timelinelabels", ranges=[drawn], timelinelabels=["keep"]))
-    say(rejected, "reject", result("reason", "choices", choices=["cannot be seen"]))
+    say(trimmed, "trim", answer("trim", "timelinelabels", ranges=[drawn], timelinelabels=["keep"]))
+    say(rejected, "reject", answer("reason", "choices", choices=["cannot be seen"]))
     words = [
-        result(name, "taxonomy", taxonomy=[[key]])
+        answer(name, "taxonomy", taxonomy=[[key]])
         for name, key in zip(("action", "subject", "object"), STIR.split("_"), strict=True)
     ]
     say(moved, "accept", *words)
-    say(worded, "accept", result("sentence", "textarea", text=[SENTENCE]))
+    say(worded, "accept", answer("sentence", "textarea", text=[SENTENCE]))
     say(accepted, "accept")
     news = pull(place, label_studio.login)
     assert news.decided == 5
