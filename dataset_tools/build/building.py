@@ -154,8 +154,9 @@ def check_place(workspace: Workspace, corpus: Corpus) -> None:
     """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
 
     Raises:
-        InputError: it does.
+        InputError: it does, or the clips or utterances would be written outside of the workspace.
     """
+    workspace.check_media_folders()
     clips = workspace.clips.resolve()
     if corpus.is_own and any(
         path.resolve().is_relative_to(clips) for path in (corpus.annotations.path, *corpus.videos.values())

@@ -41,6 +41,7 @@ def synthesize_dataset(
         InputError: there are no clips yet, the class file lacks their classes, build.json cannot be read, or the engine
             cannot be used; nothing was written.
     """
+    workspace.check_media_folders()
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
     read_build(workspace)  # raises before the long synthesis

@@ -240,6 +240,7 @@ def import_dataset(
         InputError: there are no clips yet, there is nothing to import, or a voice with withdrawn consent is not in
             `ImportOptions.renewed`; nothing was written.
     """
+    workspace.check_media_folders()
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     with (DryRunLedger if dry_run else Ledger)(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(
