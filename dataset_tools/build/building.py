@@ -296,7 +296,8 @@ def _summary(
 ) -> BuildSummary:
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
     counts = Counter(clip.class_id for clip in samples.clips)
-    reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
+    applied = [clip.decision for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
+    reviewed = Counter(decision.verdict for decision in applied)
     unreached = [refusal for refusal in plan.refusals if refusal.status == "failed"]
     missing = sorted(f"interval/{refusal.id}" for refusal in unreached)
     errors = (*samples.uncut.values(), *samples.unspoken.values(), *(refusal.reason for refusal in unreached))
@@ -313,6 +314,7 @@ def _summary(
         ),
         reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
         reviewed=dict(sorted(reviewed.items())),
+        conflicts=tuple(sorted(decision.id for decision in applied if decision.conflict)),
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         without_times=tuple(without_times),
