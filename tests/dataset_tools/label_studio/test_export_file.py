@@ -76,8 +76,8 @@ def test_a_dry_run_counts_what_the_pull_adds_and_writes_nothing(place: Workspace
 
     first, later = data_of(place), {"updated_at": "2026-01-02T00:00:00Z", "id": 7}
     for content, revised, said in (
-        ([exported(first)], 0, "would pull: 1 decision"),
-        ([exported(first, **later)], 1, "would pull: 1 decision, 1 of them changed"),
+        ([exported(first)], 0, "would pull: decisions on 1 clip"),
+        ([exported(first, **later)], 1, "would pull: decisions on 1 clip, changed ones on 1 of them"),
     ):
         expected = planned(content)
         assert (expected["dry_run"], expected["decided"], expected["revised"]) == (True, 1, revised)

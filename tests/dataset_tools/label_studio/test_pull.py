@@ -112,7 +112,7 @@ def test_a_dry_run_says_what_the_pull_adds_and_writes_nothing(label_studio: Any,
     client.projects.delete(former)  # its record stays until it is found missing
     said = planned()
     assert (said.decided, said.revised, said.deleted) == (1, 1, 1)
-    assert said.text() == "would pull: 1 decision, 1 of them changed, 1 deleted"
+    assert said.text() == "would pull: decisions on 1 clip, changed ones on 1 of them, 1 deleted"
     assert pulled() == said
     assert planned().text() == "would pull: nothing new"
 
