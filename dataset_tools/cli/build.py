@@ -204,8 +204,8 @@ def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace)
     if summary.conflicts:
         in_conflict = ", ".join(first_of(summary.conflicts, _SHOWN_CLIPS))
         terminal.warn(
-            f"annotators disagree on {count_of(len(summary.conflicts), 'clip')}, so the latest vote counts: {in_conflict};"
-            " fmn-data annotate push --resolve-conflicts shows those in the data set to one more annotator"
+            f"annotators disagree on {count_of(len(summary.conflicts), 'clip')}, so the latest vote counts: {in_conflict}"
+            "; fmn-data annotate push --resolve-conflicts shows those in the data set to one more annotator"
         )
     for reason, number in summary.refused.items():
         terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")

@@ -265,6 +265,26 @@ def test_a_clip_that_people_kept_is_not_displaced_by_one_that_overlaps_it(
     assert ids(decided) == {far.id, added.id}  # both kept, in two builds: the one that is selected anyway stays
 
 
+def test_a_clip_that_people_moved_to_a_class_stays_there_without_the_class_that_it_comes_from(
+    make_interval: Callable, make_corpus: Callable, make_review: Callable[..., ReviewRow]
+) -> None:
+    """With --classes, a build uses fewer of the class file's."""
+    cut, moved = make_interval("s07-d20", 1, 50), make_interval("s07-d20", 101, 150, "wash", "apple")
+    overlaps = make_interval("s07-d20", 131, 190)
+    corpus = make_corpus([cut, moved, overlaps])
+    of_cutting = replace(CLASSES, classes=tuple(one for one in CLASSES.classes if one.id == CUT))
+
+    def planned(**fields: Any) -> Plan:
+        review = make_review(minute=1, id=moved.id, shown={"class_id": WASH}, **fields)
+        return plan_clips(corpus, of_cutting, per_class=2, decisions=decide([review], "clip"))
+
+    plan = planned(corrected_class=CUT)
+    assert {clip.id: clip.class_id for clip in plan.clips} == {cut.id: CUT, moved.id: CUT}
+    assert reasons(plan)[overlaps.id] == ("skipped", f"The interval overlaps one that was chosen: {moved.id}")
+    for others in ({}, {"corrected_class": STIR}, {"verdict": "reject"}):
+        assert ids(planned(**others)) == {cut.id, overlaps.id}
+
+
 def test_no_interval_of_any_class_is_an_error(make_interval: Callable, make_corpus: Callable) -> None:
     with pytest.raises(InputError, match="No annotated interval belongs to any of the classes"):
         plan_clips(make_corpus([make_interval("s07-d20", 1, 50, "rip off", "hand")]), CLASSES, per_class=2)
