@@ -204,7 +204,7 @@ def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace)
     if summary.conflicts:
         in_conflict = ", ".join(first_of(summary.conflicts, _SHOWN_CLIPS))
         terminal.warn(
-            f"annotators disagree on {count_of(len(summary.conflicts), 'clip')}, so the latest vote counts: {in_conflict}"
+            f"annotators disagree on {count_of(len(summary.conflicts), 'clip')}, the latest vote counts: {in_conflict}"
             "; fmn-data annotate push --resolve-conflicts shows those in the data set to one more annotator"
         )
     for reason, number in summary.refused.items():
