@@ -135,25 +135,14 @@ def push(
                     client.tasks.update(str(one.id), data=dict(one.data))
             _write(client, url, project, plan, progress)
             if predictions:
-                by_clip = {task.clip_id: task for task in expected.tasks}
-                untouched = {
-                    one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
-                }
-                show_predictions(client, url, project.id, untouched, next(iter(predictions.values())).model)
+                model = next(iter(predictions.values())).model
+                show_predictions(client, url, project.id, _untouched(present, expected), model)
         progress(_STAGE, 1, 1)
     return PushSummary(
         project=project.id if project else None,
         title=project.title if project else options.project or default_title(workspace),
         address=f"{url.rstrip('/')}/projects/{project.id}/data" if project else url,
-        created=sum(task.review_round == 1 for task in plan.create),
-        again=sum(task.review_round > 1 for task in plan.create),
-        updated=len(plan.update),
-        unchanged=plan.unchanged,
-        decided=plan.decided,
-        waiting=plan.waiting,
-        removed=len(plan.remove),
-        reopened=len(plan.reopen),
-        gone=plan.gone,
+        **plan.counts(),
         withdrawn=len(withdrawn),
         without_margin=expected.without_margin,
         dry_run=dry_run,
@@ -205,6 +194,12 @@ def _pulled(
             times.get((one["id"], utc(one["created_at"])), "") >= utc(one["updated_at"]) for one in task["annotations"]
         )
     ]
+
+
+def _untouched(present: Iterable[PresentTask], expected: ExpectedTasks) -> dict[int, Task]:
+    """Returns the expected tasks of those that nobody has worked on, by id on the server."""
+    by_clip = {task.clip_id: task for task in expected.tasks}
+    return {one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on}
 
 
 def _without_withdrawn_speech(present: Iterable[PresentTask], is_withdrawn: Callable[[str], bool]) -> list[PresentTask]:

@@ -51,6 +51,20 @@ class PushPlan:
     waiting: int
     gone: int
 
+    def counts(self) -> dict[str, int]:
+        """Returns the numbers of tasks as `PushSummary` has them."""
+        return {
+            "created": sum(task.review_round == 1 for task in self.create),
+            "again": sum(task.review_round > 1 for task in self.create),
+            "updated": len(self.update),
+            "unchanged": self.unchanged,
+            "decided": self.decided,
+            "waiting": self.waiting,
+            "removed": len(self.remove),
+            "reopened": len(self.reopen),
+            "gone": self.gone,
+        }
+
 
 def plan_push(
     wanted: Sequence[Task],
