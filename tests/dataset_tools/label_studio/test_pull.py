@@ -323,10 +323,10 @@ def test_watching_goes_on_while_the_server_restarts(
     answers = iter([nothing, StoppedError("down"), nothing])
 
     def one_pull(*_: object, **__: object) -> PullSummary:
-        answer = next(answers)
-        if isinstance(answer, StoppedError):
-            raise answer
-        return answer
+        outcome = next(answers)
+        if isinstance(outcome, StoppedError):
+            raise outcome
+        return outcome
 
     monkeypatch.setattr("dataset_tools.label_studio.pull.pull", one_pull)
     seen = watch(make_workspace(THREE), Target("http://127.0.0.1:9", "0" * 40), every_s=0)

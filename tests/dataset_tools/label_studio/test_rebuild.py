@@ -12,6 +12,7 @@ import httpx
 import imageio_ffmpeg
 import msgspec
 import pytest
+from made_up_answers import answer, verdict
 
 from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
@@ -84,12 +85,12 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     before, spoken = build()
     pushed = push_all()
     assert (pushed.created, pushed.without_margin) == (8, 0)
-    answer = httpx.get(
+    response = httpx.get(
         f"{label_studio.target.url}/api/tasks",
         params={"project": pushed.project, "fields": "all", "page_size": 100},
         headers={"Authorization": f"Token {label_studio.target.api_key}"},
     )
-    tasks = {task["data"]["clip_id"]: task for task in answer.json()["tasks"]}
+    tasks = {task["data"]["clip_id"]: task for task in response.json()["tasks"]}
     trimmed, rejected, moved, worded = (row for row in before.values() if row.class_id == CUT)
     accepted = next(row for row in before.values() if row.class_id == STIR)
     task = tasks[trimmed.id]["data"]
@@ -103,8 +104,8 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     with av.open(str(shown)) as container:
         assert container.streams.video[0].frames == task["frames"] > 40 + margin
 
-    def say(clip: ClipRow, verdict: str, *more: dict[str, Any]) -> None:
-        results = [answer("verdict", "choices", choices=[verdict]), *more]
+    def say(clip: ClipRow, choice: str, *more: dict[str, Any]) -> None:
+        results = [verdict(choice), *more]
         label_studio.client().annotations.create(id=tasks[clip.id]["id"], result=results)
 
     # drawn from ten frames into the clip to beyond its end, into the margin
