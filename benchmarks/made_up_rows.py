@@ -6,9 +6,12 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import ClipRow, IntervalOrigin, UtteranceRow, read_rows
 
 FRAMES, FPS = 50, 29.4
+THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
+"""Classes of the shipped class file."""
 
 
 def interval_id(sequence: str, start_frame: int, *, digits: int = 6) -> str:
@@ -63,3 +66,8 @@ def utterance_row(utterance_id: str, class_id: str, clip: str | None, **fields: 
         "quality": {},
     }
     return UtteranceRow(**made_up | fields)
+
+
+def clips_of(workspace: Workspace) -> list[ClipRow]:
+    """The rows of clips.jsonl."""
+    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))

@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 from label_studio_sdk import LabelStudio
+from made_up_answers import MEDIA_URL, verdict
 from made_up_rows import clip_row, interval_id
 
 from dataset_tools.classes.reader import load_classes
@@ -29,8 +30,6 @@ from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.workspace_server import Target
 from dataset_tools.manifests import ClipRow, write_rows
-
-MEDIA_URL = "http://127.0.0.1:9/media"
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -73,9 +72,8 @@ def main() -> None:
                 range(options.changes), client.tasks.list(project=pushed.project, page_size=1000), strict=False
             )
         ]
-        verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
         for task in tasks:
-            client.annotations.create(id=task, result=[verdict])
+            client.annotations.create(id=task, result=[verdict("accept")])
         found["pull_of_changes_s"], pulled = timed(lambda: pull(place, target))
         assert pulled.decided == len(tasks), pulled
 
@@ -89,7 +87,7 @@ def main() -> None:
         def push_one_by_one() -> None:
             for data in sample:
                 task = client.tasks.create(project=peer, data=data)
-                client.predictions.create(task=task.id, result=[verdict], model_version="annotation")
+                client.predictions.create(task=task.id, result=[verdict("accept")], model_version="annotation")
 
         def pull_one_by_one() -> None:
             for task in tasks[: options.sample]:

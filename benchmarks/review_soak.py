@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from made_up_answers import MEDIA_URL, verdict
 from made_up_rows import clip_row, interval_id
 
 from dataset_tools.classes.reader import load_classes
@@ -40,7 +41,6 @@ from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.workspace_server import Target, login_file, serve, stop
 from dataset_tools.manifests import write_rows
 
-MEDIA_URL = "http://127.0.0.1:9/media"
 VERDICTS = ("accept", "reject")
 
 
@@ -109,8 +109,7 @@ def annotate(soak: Soak, key: str, tasks: list[int], rng: random.Random) -> None
     with httpx.Client(headers=headers, timeout=30) as http:
         me = retried(lambda: http.get(f"{soak.url}/api/current-user/whoami"))["id"]
         for task in tasks:
-            choice = {"choices": [rng.choice(VERDICTS)]}
-            result = [{"from_name": "verdict", "to_name": "video", "type": "choices", "value": choice}]
+            result = [verdict(rng.choice(VERDICTS))]
             while True:
                 try:
                     answer = http.post(f"{soak.url}/api/tasks/{task}/annotations", json={"result": result})

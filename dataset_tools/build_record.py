@@ -72,6 +72,7 @@ class BuildSummary:
         failures: ids of the samples that failed.
         reasons: why they failed, as full sentences, the most frequent first; only some if there are many.
         reviewed: number of clips that a reviewers' decision was applied to, by verdict.
+        conflicts: ids of those clips that annotators disagree on; the outcome that was voted for last was applied.
         renamed: number of decisions that were matched by content, as their video was renamed.
         notes: messages of the annotation reader.
         speech_notes: warnings about sentences and recordings; not in build.json: later commands may replace the speech.
@@ -90,6 +91,7 @@ class BuildSummary:
     failures: tuple[str, ...]
     reasons: tuple[str, ...] = ()
     reviewed: Mapping[str, int] = field(default_factory=dict)
+    conflicts: tuple[str, ...] = ()
     renamed: int = 0
     notes: tuple[str, ...] = ()
     speech_notes: tuple[str, ...] = ()

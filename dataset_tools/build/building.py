@@ -29,6 +29,7 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_revi
 from dataset_tools.decisions.majority_rule import Decision, decide
 from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
+from dataset_tools.speech.dataset_speech import note_spoken_decisions
 from dataset_tools.video.source_videos import read_sources
 
 _SHOWN_REASONS = 5
@@ -105,16 +106,15 @@ def build_dataset(
             workspace, plan, clips, classes, options, ledger, jobs=jobs, progress=progress
         )
         samples = _Samples(*with_verdicts(clips, utterances, reviews), uncut, unspoken)
-        _note_refusals(plan, ledger)
-        unused = decisions.keys() - {clip.id for clip in plan.clips}
-        _note_unused(ledger, [decisions[clip_id] for clip_id in sorted(unused)])
-        _forget_others(ledger, plan, samples, unused)
         write_rows(workspace.manifests / "clips.jsonl", samples.clips)
         write_rows(workspace.manifests / "utterances.jsonl", samples.utterances)
         summary = _summary(plan, corpus, classes, samples, renamed, opened.without_times(), options)
         summary = replace(summary, speech_notes=(*speech_notes, *more_notes))
         sources = {row.video: opened.read[row.video].sha256 for row in clips}
         write_build(workspace, corpus, classes, options, summary, sources)
+        _note_plan(ledger, plan, samples, decisions)
+        if options.speech:
+            note_spoken_decisions(reviews, clips, ledger)
         remember_inputs(workspace, corpus, classes, options.voices.sentences)
     return summary
 
@@ -154,8 +154,9 @@ def check_place(workspace: Workspace, corpus: Corpus) -> None:
     """Checks that footage does not lie where the clips are written: they would count as footage in the next build.
 
     Raises:
-        InputError: it does.
+        InputError: it does, or the clips or utterances would be written outside of the workspace.
     """
+    workspace.check_media_folders()
     clips = workspace.clips.resolve()
     if corpus.is_own and any(
         path.resolve().is_relative_to(clips) for path in (corpus.annotations.path, *corpus.videos.values())
@@ -264,16 +265,18 @@ def _note_refusals(plan: Plan, ledger: Ledger) -> None:
         )
 
 
-def _note_unused(ledger: Ledger, decisions: Sequence[Decision]) -> None:
-    """Notes the decisions on clips that are not in the data set: those that come later may add their clips."""
-    for one in decisions:
+def _note_plan(ledger: Ledger, plan: Plan, samples: _Samples, decisions: Mapping[str, Decision]) -> None:
+    """Notes what the build left out, and the decisions on it; removes the rows of builds with other options.
+
+    The manifests are written before: after a kill, an export (`dataset_tools.exports.waiting_decisions`) must not
+    believe that they reflect decisions which only the ledger has.
+    """
+    _note_refusals(plan, ledger)
+    unused = decisions.keys() - {clip.id for clip in plan.clips}
+    for one in (decisions[clip_id] for clip_id in sorted(unused)):  # those that come later may add their clips
         ledger.record(
             LedgerRow(id=f"decided/{one.id}", status="ok", stage="review", key=one.key(), sha256=one.content_sha256)
         )
-
-
-def _forget_others(ledger: Ledger, plan: Plan, samples: _Samples, unused: Collection[str]) -> None:
-    """Removes the ledger rows of clips and intervals that only an earlier build, with other options, had."""
     known = {f"clip/{row.id}" for row in samples.clips} | {f"clip/{clip_id}" for clip_id in samples.uncut}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}
     known |= {f"reviewed/{clip.id}" for clip in (*plan.clips, *plan.left_out) if clip.decision is not None}
@@ -293,7 +296,8 @@ def _summary(
 ) -> BuildSummary:
     refused = Counter(refusal.reason.found.split(":")[0] for refusal in plan.refusals if refusal.status == "skipped")
     counts = Counter(clip.class_id for clip in samples.clips)
-    reviewed = Counter(clip.decision.verdict for clip in (*plan.clips, *plan.left_out) if clip.decision is not None)
+    applied = [clip.decision for clip in (*plan.clips, *plan.left_out) if clip.decision is not None]
+    reviewed = Counter(decision.verdict for decision in applied)
     unreached = [refusal for refusal in plan.refusals if refusal.status == "failed"]
     missing = sorted(f"interval/{refusal.id}" for refusal in unreached)
     errors = (*samples.uncut.values(), *samples.unspoken.values(), *(refusal.reason for refusal in unreached))
@@ -310,6 +314,7 @@ def _summary(
         ),
         reasons=tuple(reason.text() for reason in group_reasons(errors)[:_SHOWN_REASONS]),
         reviewed=dict(sorted(reviewed.items())),
+        conflicts=tuple(sorted(decision.id for decision in applied if decision.conflict)),
         renamed=sum(row.item == "clip" for row in renamed),
         notes=corpus.notes,
         without_times=tuple(without_times),

@@ -13,7 +13,13 @@ from dataset_tools.corpora.sentence_files import read_sentences
 from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.verdicts import agreed_sentences, followed
 from dataset_tools.manifests import ClipRow, read_rows
-from dataset_tools.speech.dataset_speech import SpeechSummary, count_recorded, speak, write_utterances
+from dataset_tools.speech.dataset_speech import (
+    SpeechSummary,
+    count_recorded,
+    note_spoken_decisions,
+    speak,
+    write_utterances,
+)
 from dataset_tools.speech.sentences.clip_sentences import note_on_repeated, notes_on_language
 from dataset_tools.speech.synthesis import SpeechOptions
 
@@ -35,9 +41,11 @@ def synthesize_dataset(
         InputError: there are no clips yet, the class file lacks their classes, build.json cannot be read, or the engine
             cannot be used; nothing was written.
     """
+    workspace.check_media_folders()
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     check_known((clip.class_id for clip in clips), classes, workspace.manifests / "clips.jsonl")
     read_build(workspace)  # raises before the long synthesis
+    reviews = read_reviews(reviews_path(workspace))
     with (DryRunLedger if dry_run else Ledger)(workspace.ledger) as ledger:
         rows, failures = speak(
             workspace, clips, classes, options, jobs=jobs, ledger=ledger, dry_run=dry_run, progress=progress
@@ -46,7 +54,8 @@ def synthesize_dataset(
             rows = write_utterances(workspace, clips, rows)
             record_speech(workspace, options, len(rows), failures)
             remember_sentences(workspace, options.sentences)
-    agreed = agreed_sentences(followed(read_reviews(reviews_path(workspace)), clips))
+            note_spoken_decisions(reviews, clips, ledger)
+    agreed = agreed_sentences(followed(reviews, clips))
     sentences = read_sentences(options.sentences)
     repeated = note_on_repeated(clips, rows, sentences, options.language)
     notes = (*notes_on_language(sentences, agreed, options.language), *repeated)

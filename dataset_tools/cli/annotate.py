@@ -65,7 +65,7 @@ def annotate(
     if pushed.project is not None:  # else this is a dry run, which makes no project to pull from
         pulled = pull(workspace, target, project=tasks.project, dry_run=dry_run, progress=terminal.progress)
         _show_pull(terminal, workspace, pulled)
-    _show_status(terminal, workspace)
+    _show_status(terminal, workspace, pushed=not dry_run)
     if dry_run:
         terminal.result({"dry_run": True})
         return
@@ -295,7 +295,7 @@ def _show_pull(terminal: Terminal, workspace: Workspace, pulled: PullSummary) ->
     terminal.result({"pull": pulled.as_dict()})
 
 
-def _show_status(terminal: Terminal, workspace: Workspace) -> None:
+def _show_status(terminal: Terminal, workspace: Workspace, *, pushed: bool = False) -> None:
     from dataset_tools.decisions.unread import unread_warning
     from dataset_tools.label_studio.review_status import status, status_tables
 
@@ -305,5 +305,5 @@ def _show_status(terminal: Terminal, workspace: Workspace) -> None:
     warning = unread_warning(workspace)
     if warning is not None:
         terminal.warn(warning)
-    terminal.say(f"  {progress.next_step(workspace_option(workspace.root))}")
+    terminal.say(f"  {progress.next_step(workspace_option(workspace.root), pushed=pushed)}")
     terminal.result({"status": {**progress.as_dict(), "warning": warning}})

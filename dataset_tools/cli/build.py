@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dataset_tools.build_record import BuildSummary
 
 _SHOWN_CLASSES = 3
+_SHOWN_CLIPS = 3
 
 
 def build(
@@ -201,6 +202,12 @@ def _show_build(terminal: Terminal, summary: BuildSummary, workspace: Workspace)
     if summary.renamed:
         decisions = count_of(summary.renamed, "decision was", "decisions were")
         terminal.say(f"  {decisions} matched to renamed videos")
+    if summary.conflicts:
+        in_conflict = ", ".join(first_of(summary.conflicts, _SHOWN_CLIPS))
+        terminal.warn(
+            f"annotators disagree on {count_of(len(summary.conflicts), 'clip')}, the latest vote counts: {in_conflict}"
+            "; fmn-data annotate push --resolve-conflicts shows those in the data set to one more annotator"
+        )
     for reason, number in summary.refused.items():
         terminal.say(f"  {count_of(number, 'interval')} refused: {reason[0].lower()}{reason[1:]}")
     if empty:

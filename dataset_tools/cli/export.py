@@ -92,6 +92,8 @@ def export(
         terminal.warn(
             f"{decisions_on(summary.waiting)}; run fmn-data build and fmn-data pairs, then export to a new folder"
         )
+    if summary.unknown:
+        terminal.warn(f"{summary.unknown}; if in doubt, run fmn-data build and fmn-data pairs, then export again")
     if summary.missing:
         recordings = count_of(summary.missing, "recorded utterance")
         terminal.warn(f"{recordings} {would}left out: recordings cannot be rebuilt")

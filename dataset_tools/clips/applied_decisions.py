@@ -6,7 +6,7 @@ somebody may have worked, from the data set. Clips that people keep take precede
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -23,6 +23,7 @@ MOVED = "An annotator assigned the clip to another class"
 def apply_decisions(
     chosen: Mapping[str, list[PlannedClip]],
     samplers: Mapping[str, IntervalSampler],
+    outside: IntervalSampler,
     decisions: Mapping[str, Decision],
     per_class: int,
 ) -> tuple[dict[str, list[PlannedClip]], list[PlannedClip], list[Refusal]]:
@@ -35,6 +36,7 @@ def apply_decisions(
     Args:
         chosen: the clips of every class as chosen without decisions, in the order of choice.
         samplers: iterators over further intervals of every class.
+        outside: over the intervals of none of the classes that decisions assign to one.
         decisions: by clip id; only those that still refer to their clip.
         per_class: number of places in a class.
 
@@ -44,7 +46,7 @@ def apply_decisions(
     classes = _Classes(dict.fromkeys(chosen, ()), decisions, per_class)
     for clip in chain.from_iterable(chosen.values()):
         classes.add(clip)
-    for clip in _passed_over(samplers, decisions, classes):
+    for clip in _passed_over((*samplers.values(), outside), decisions, classes):
         classes.add(clip)
     classes.make_room()
     for class_id, sampler in samplers.items():
@@ -100,14 +102,14 @@ def _is_outdated(decision: Decision, class_ids: Collection[str]) -> bool:
 
 
 def _passed_over(
-    samplers: Mapping[str, IntervalSampler], decisions: Mapping[str, Decision], classes: _Classes
+    samplers: Sequence[IntervalSampler], decisions: Mapping[str, Decision], classes: _Classes
 ) -> Iterator[PlannedClip]:
     """Intervals that people kept and that the selection did not reach, in order of id."""
     for clip_id, decision in sorted(decisions.items()):
         if decision.verdict == "reject" or decision.class_id not in classes.members:
             continue
-        for class_id, sampler in samplers.items():
+        for sampler in samplers:
             interval = sampler.take(clip_id)
             if interval is not None:
-                yield whole_clip(class_id, interval)
+                yield whole_clip(sampler.class_id or decision.class_id, interval)
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from types import MappingProxyType
@@ -59,8 +59,9 @@ def plan_clips(
             class is named).
     """
     candidates, refusals = _candidates(corpus, classes, known, min_frames)
+    moved_in = _moved_in(corpus, classes, decisions, known, min_frames)
     taken: dict[str, list[Interval]] = defaultdict(list)
-    kept = _kept(candidates, decisions, corpus, known)
+    kept = _kept([*chain.from_iterable(candidates.values()), *moved_in], candidates, decisions, corpus, known)
     samplers: dict[str, IntervalSampler] = {}
     planned: dict[str, list[PlannedClip]] = {}
     for class_id in sorted(candidates, key=lambda class_id: len(candidates[class_id])):
@@ -74,8 +75,9 @@ def plan_clips(
     if decisions:
         from dataset_tools.clips.applied_decisions import apply_decisions
 
-        planned, left_out, decided = apply_decisions(planned, samplers, decisions, per_class)
-        refusals += decided
+        outside = IntervalSampler("", moved_in, taken, seed, corpus, known, kept)
+        planned, left_out, decided = apply_decisions(planned, samplers, outside, decisions, per_class)
+        refusals += [*decided, *outside.refusals]
     refusals += [refusal for sampler in samplers.values() for refusal in sampler.refusals]
     shortfalls = {
         one.id: per_class - len(planned[one.id]) for one in classes.classes if len(planned[one.id]) < per_class
@@ -136,17 +138,35 @@ def _candidates(
     return candidates, refusals
 
 
+def _moved_in(
+    corpus: Corpus, classes: ClassFile, decisions: Mapping[str, Decision], known: SourceStatus, min_frames: int
+) -> list[Interval]:
+    """Returns the intervals of none of the classes that people assigned to one of them, while more were in use."""
+    class_ids = {one.id for one in classes.classes}
+    moved = {one.id for one in decisions.values() if one.verdict != "reject" and one.corrected}
+    return [
+        interval
+        for interval in corpus.annotations.intervals
+        if interval.id in moved
+        and decisions[interval.id].class_id in class_ids
+        and interval.id not in known.failed
+        and classify(interval, classes).status == "none"
+        and why_unusable(interval, corpus, min_frames) is None
+    ]
+
+
 def _kept(
-    candidates: Mapping[str, Sequence[Interval]],
+    candidates: Iterable[Interval],
+    class_ids: Collection[str],
     decisions: Mapping[str, Decision],
     corpus: Corpus,
     known: SourceStatus,
 ) -> dict[str, list[Interval]]:
     """Returns the intervals that people kept in a known class, by sequence."""
     kept: dict[str, list[Interval]] = defaultdict(list)
-    for interval in chain.from_iterable(candidates.values()):
+    for interval in candidates:
         decision = decisions.get(interval.id)
-        if decision is None or decision.verdict == "reject" or decision.class_id not in candidates:
+        if decision is None or decision.verdict == "reject" or decision.class_id not in class_ids:
             continue
         if out_of_reach(interval, corpus, known) is None:
             kept[interval.sequence].append(interval)

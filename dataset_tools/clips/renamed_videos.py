@@ -17,7 +17,7 @@ _WINDOW = re.compile(r"_w(\d+)of(\d+)$")
 def rows_under_new_ids(
     reviews: Sequence[ReviewRow], corpus: Corpus, contents: Callable[[Collection[str]], Mapping[str, str]]
 ) -> list[ReviewRow]:
-    """The standing rows whose item has another id now than when it was decided on, with the current id.
+    """The live rows whose item has another id now than when it was decided on, with the current id.
 
     A row refers to frames of a video, which it identifies by SHA-256. If the clip with its id is of another video, or
     there is none, the row is assigned to the interval with these frames in a video of that content; if there is none
@@ -28,8 +28,8 @@ def rows_under_new_ids(
         corpus: the intervals and videos under their current names.
         contents: returns the SHA-256 of videos by name, of those that can be read; called only for those needed.
     """
-    standing = [row for row in live(reviews) if row.shown.source_sha256 is not None]
-    clips = [row for row in standing if row.item == "clip"]
+    live_rows = [row for row in live(reviews) if row.shown.source_sha256 is not None]
+    clips = [row for row in live_rows if row.item == "clip"]
     video_of = {interval.id: interval.video for interval in corpus.annotations.intervals}
     own = {row.source: video_of.get(_WINDOW.sub("", row.id), "") for row in clips}
     found = dict(contents({video for video in own.values() if video in corpus.videos}))
@@ -45,7 +45,7 @@ def rows_under_new_ids(
             window = _WINDOW.search(row.id)
             ids[row.source[:2]] = (row.id, min(same) + (window[0] if window else ""))
     renamed = []
-    for row in standing:
+    for row in live_rows:
         old, new = ids.get(row.source[:2], ("", ""))
         if new and row.id.startswith(old):  # the id of an utterance is that of its clip plus a suffix
             renamed.append(msgspec.structs.replace(row, id=new + row.id.removeprefix(old)))

@@ -16,16 +16,16 @@ _SHORT_TYPES = {int: "N", float: "X", str: "TEXT"}
 def set_type(annotation: Any) -> None:
     """Sets the short type of an option for the help, such as ``--jobs N`` or ``--engine local|ray``, and its parser.
 
-    Numbers, and paths that must not be a file or a folder, are parsed here: Typer's messages on them are those of its
-    libraries, and differ between its versions.
+    Numbers, and options whose path must not be a file or a folder, are parsed here: Typer's messages on them are those
+    of its libraries, and differ between its versions. Arguments keep Typer's types, which their help shows (``<dir>``).
     """
     kind, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     while (inner := get_args(kind)) and get_origin(kind) is not Literal:
         kind = inner[0]  # unwraps `Path | None`, `list[Path] | None`
     for option in extra:
-        if not isinstance(option, typer.models.ParameterInfo):
+        if not isinstance(option, typer.models.OptionInfo):
             continue
-        if option.metavar is None and isinstance(option, typer.models.OptionInfo):
+        if option.metavar is None:
             option.metavar = _short_type(kind, option)
         if kind in (int, float):
             option.parser = _number_parser(kind, option.min, option.max)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.unicode_names import require_unicode
 
 
@@ -53,6 +54,21 @@ class Workspace:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger.jsonl"
+
+    def check_media_folders(self) -> None:
+        """Checks that the folders of media are in the workspace: files outside are refused when they are read.
+
+        Raises:
+            InputError: one of them is a symbolic link to another place.
+        """
+        for folder in (self.clips, self.speech):
+            if not folder.resolve().is_relative_to(self.root.resolve()):
+                raise InputError(
+                    f"The folder {folder.name}/ is a symbolic link to a place outside of the workspace",
+                    where=f"{folder} -> {folder.resolve()}",
+                    expected="a folder in the workspace, which can then be moved or copied as a whole",
+                    next_step="remove the link; for a workspace on another disk, name that with -w DIR, or link it all",
+                )
 
     def relative(self, path: Path) -> str:
         """``path`` as written in rows: POSIX, relative to the workspace."""

@@ -24,7 +24,7 @@ def followed(reviews: Iterable[ReviewRow], clips: Iterable[ClipRow]) -> dict[str
     }
 
 
-def standing(
+def final_decisions(
     reviews: Sequence[ReviewRow],
     clips: Mapping[str, ClipRow],
     shown: Mapping[str, UtteranceRow],

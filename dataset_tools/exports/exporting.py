@@ -40,6 +40,7 @@ class ExportSummary:
         missing: number of recorded utterances that an export without media leaves out; they cannot be rebuilt.
         is_standin: whether the footage is synthetic.
         waiting: clips and utterances with decisions of annotators that no build has applied yet.
+        unknown: why it cannot be told whether a build has applied the decisions on speech; None if it can be.
         dry_run: whether nothing was written: ``written`` and ``kept`` are what an export would write and keep.
     """
 
@@ -50,6 +51,7 @@ class ExportSummary:
     missing: int
     is_standin: bool
     waiting: tuple[str, ...] = ()
+    unknown: str | None = None
     dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def export_dataset(
     rows = ExportedRows(workspace, with_media=with_media, checks_media=dry_run, progress=progress)
     withheld = withheld_parts(rows)
     check_rights(rows, withheld, allowed)
-    waiting = waiting_decisions(rows)
+    waiting, unknown = waiting_decisions(rows)
     if waiting and not with_media:
         raise _not_applied(workspace, waiting)
     recipe = None if with_media else make_recipe(rows)
@@ -128,7 +130,15 @@ def export_dataset(
     missing = 0 if recipe is None else recipe.missing
     texts = tuple(part.text() for part in withheld)
     return ExportSummary(
-        rows.counts, output.written, output.kept, texts, missing, bool(stand_in), tuple(waiting), dry_run
+        rows.counts,
+        output.written,
+        output.kept,
+        texts,
+        missing,
+        bool(stand_in),
+        waiting=tuple(waiting),
+        unknown=None if unknown is None else unknown.found,
+        dry_run=dry_run,
     )
 
 

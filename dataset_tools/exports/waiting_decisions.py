@@ -19,24 +19,28 @@ from dataset_tools.decisions.verdicts import with_verdicts
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.last_build import read_last_build
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
-from dataset_tools.speech.dataset_speech import speak, speaks_as_decided
+from dataset_tools.speech.dataset_speech import SPOKEN_DECISIONS, speak, speaks_as_decided
 
 _SHOWN = 3
 
 
-def waiting_decisions(rows: ExportedRows) -> list[str]:
+def waiting_decisions(rows: ExportedRows) -> tuple[list[str], InputError | None]:
     """Returns the ids of the clips and utterances that the next build will change because of decisions, sorted.
 
     Memory grows with the rows only if there are reviews.
 
+    Returns:
+        The ids; and why it cannot be told which speech the next build would change, or None if it can be: the voice
+        engine, class file or sentence files of the speech may not be available.
+
     Raises:
-        InputError: without media, it cannot be told which speech the next build would change: its voice engine, class
-            file or sentence files are not available.
+        InputError: that cannot be told, in an export without media of a data set whose speech is known to be of other
+            decisions, or may be. Earlier versions did not record the decisions, so their data sets are not refused.
         ManifestError: a row cannot be read.
     """
     reviews = read_reviews(reviews_path(rows.workspace))
     if not reviews:
-        return []
+        return [], None
     named = {row.id for row in reviews}
     all_clips = (one.row for one in rows.read("clips"))
     clips = [row for row in all_clips if isinstance(row, ClipRow) and (row.id in named or row.review)]
@@ -61,13 +65,16 @@ def waiting_decisions(rows: ExportedRows) -> list[str]:
     }
     ledger = read_ledger(rows.workspace.ledger)
     waiting.update(_no_longer_left_out(ledger, decisions, class_ids))
+    unknown = None
     try:
         waiting.update(_spoken_otherwise(rows, ledger))
     except InputError as error:
-        if not rows.with_media:
-            raise _not_told(error) from error
+        unknown = _not_told(error)
+        if not rows.with_media and SPOKEN_DECISIONS in ledger:
+            raise unknown from error
     outside = decisions.keys() - {clip.id for clip in clips}
-    return sorted(waiting.union(_may_come_in(ledger, [decisions[clip_id] for clip_id in outside], class_ids)))
+    waiting.update(_may_come_in(ledger, [decisions[clip_id] for clip_id in outside], class_ids))
+    return sorted(waiting), unknown
 
 
 def decisions_on(waiting: Sequence[str]) -> str:
@@ -151,7 +158,7 @@ def _spoken_otherwise(rows: ExportedRows, ledger: Mapping[str, LedgerRow]) -> It
         if before is None:
             is_changed = row.clip not in described  # else the earlier description of the clip is named
         else:
-            is_new_rendering = not row.sha256 and row.engine == before.engine
+            is_new_rendering = row.sha256 != before.sha256 and row.engine == before.engine
             is_changed = is_new_rendering or (row.class_id, row.text) != (before.class_id, before.text)
         if is_changed:
             yield name

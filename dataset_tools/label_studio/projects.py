@@ -2,14 +2,15 @@
 
 Projects are recorded in annotations/label-studio/projects.json: for each server, the workspace's own project, which is
 pushed to, and others (those of ``--project``, and former ones), from which decisions are pulled, too. Those of the
-workspace's own server stay recorded if its port changes (`addresses`). If the file is lost, no pulled decisions are:
-the project is found again by its title, and the next pull reads all annotations again.
+workspace's own server stay recorded if its port changes, and those of another server if a pull finds its decisions
+under another address (`server_names`). If the file is lost, no pulled decisions are: the project is found again by its
+title, and the next pull reads all annotations again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 class _Links(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.label-studio/1"):
     servers: dict[str, ProjectLink] = msgspec.field(default_factory=dict)
     others: dict[str, list[ProjectLink]] = msgspec.field(default_factory=dict)
+    former: dict[str, list[str]] | UnsetType = UNSET  # earlier addresses, by the one that a pull recognized them under
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ class Project:
     model_version: str = PREFILL_VERSION
     annotators: int = 1
     created: str = ""
+
+
+def server_names(workspace: Workspace, url: str) -> tuple[str, ...]:
+    """Returns the names of the server at ``url``, its present one first, then those of its earlier addresses."""
+    names = addresses(workspace, url)
+    former = _read(workspace).former or {}
+    return (*names, *(name for name in former.get(names[0], ()) if name not in names))
+
+
+def remember_addresses(workspace: Workspace, url: str, former: Iterable[str]) -> None:
+    """Records earlier addresses of the server at ``url``."""
+    links, server = _read(workspace), server_name(url)
+    known = links.former or {}
+    names = sorted({*known.get(server, ()), *former})
+    _write(workspace, msgspec.structs.replace(links, former={**known, server: names}))
 
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
@@ -270,7 +287,7 @@ def _instructions(workspace: Workspace) -> str:
 
 def _links(workspace: Workspace, url: str) -> _Links:
     """Reads the records; those of the server at ``url`` under earlier addresses are listed under its current one."""
-    links, names = _read(workspace), addresses(workspace, url)
+    links, names = _read(workspace), server_names(workspace, url)
     own = [links.servers.pop(name) for name in names if name in links.servers]
     others = [link for name in names for link in links.others.pop(name, [])]
     found: dict[int, ProjectLink] = {}
@@ -285,7 +302,8 @@ def _links(workspace: Workspace, url: str) -> _Links:
 def _write(workspace: Workspace, links: _Links) -> None:
     servers = dict(sorted(links.servers.items()))
     others = {server: several for server, several in sorted(links.others.items()) if several}
-    write_bytes(_path(workspace), record_bytes(_Links(servers=servers, others=others)))
+    links = msgspec.structs.replace(links, servers=servers, others=others)
+    write_bytes(_path(workspace), record_bytes(links))
 
 
 def _path(workspace: Workspace) -> Path:

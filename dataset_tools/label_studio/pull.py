@@ -19,6 +19,7 @@ from dataset_tools.decisions.journal import (
     read_reviews,
     reviews_lock,
     reviews_path,
+    utc,
 )
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.decisions.unread import remember_unread
@@ -33,7 +34,14 @@ from dataset_tools.label_studio.annotation_rows import rows_of
 from dataset_tools.label_studio.connection import connect
 from dataset_tools.label_studio.labeled_tasks import is_ours
 from dataset_tools.label_studio.labeling_config import control_targets
-from dataset_tools.label_studio.projects import Project, find_others, find_project, remember
+from dataset_tools.label_studio.projects import (
+    Project,
+    find_others,
+    find_project,
+    remember,
+    remember_addresses,
+    server_names,
+)
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
 from dataset_tools.label_studio.withdrawn_tasks import without_withdrawn
@@ -83,14 +91,17 @@ def pull(
 
 def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_run: bool) -> PullSummary:
     """Pulls the decisions of one project."""
-    server, *former = addresses(workspace, url)
+    server, *former = server_names(workspace, url)
     reviews = read_reviews(reviews_path(workspace))
-    here = [row for row in reviews if row.label_studio.server in (server, *former)]
     # Not those of a former project with that id: a server that was set up anew counts from 1, at the same address.
-    of_project = [row for row in here if row.label_studio.project == found.id]
-    earlier = [row for row in of_project if row.label_studio.created >= found.created]
-    known = live(earlier)
+    of_project = [
+        row for row in reviews if row.label_studio.project == found.id and row.label_studio.created >= found.created
+    ]
+    earlier = [row for row in of_project if row.label_studio.server in (server, *former)]
     news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
+    moved_from = _other_addresses(of_project, news) - {server, *former}
+    former += sorted(moved_from)
+    known = live(row for row in of_project if row.label_studio.server in (server, *former))
     withdrawn = withdrawn_utterances(workspace)
     tasks = {task_id: without_withdrawn(task, withdrawn) for task_id, task in news.tasks.items()}
     news = replace(news, tasks=tasks)
@@ -102,6 +113,9 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_ru
     if gone or new_rows(rows, reviews, present=True) or len(listed) != news.annotations:
         ids = annotation_ids(client, url, found.id)
         gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
+        # What recognizes another address is also true of a backup of the server: that lacks only what is newer.
+        own, newest = addresses(workspace, url), max(ids, default=0)
+        gone = [row for row in gone if row.label_studio.server in own or row.label_studio.annotation <= newest]
         late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in listed})
         missing = max(0, news.annotations - len(ids))
     sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
@@ -113,6 +127,8 @@ def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_ru
     summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
     if dry_run:
         return summary
+    if moved_from:
+        remember_addresses(workspace, url, moved_from)
     for name in (server, *former):
         remember_unread(workspace, f"{name}/projects/{found.id}", summary.unread if name == server else 0)
     if news.cursor != found.link.cursor:
@@ -153,6 +169,12 @@ def _with_verdict(found: Project, url: str) -> Project:
             next_step="restore it with: fmn-data annotate push --replace-config",
         )
     return found
+
+
+def _other_addresses(rows: Iterable[ReviewRow], news: Changes) -> set[str]:
+    """Returns the addresses under which annotations of the server were pulled; their creation times identify them."""
+    here = {(one["id"], utc(one["created_at"])) for task in news.tasks.values() for one in task["annotations"]}
+    return {row.label_studio.server for row in rows if row.label_studio.server and row.source[:2] in here}
 
 
 def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRow]:

@@ -50,8 +50,8 @@ class PullSummary:
 
     def text(self) -> str:
         """Returns the summary as one line of text."""
-        parts = [count_of(self.decided, "decision")] if self.rows else []
-        parts += [f"{self.revised:,} of them changed"] if self.revised else []
+        parts = [f"decisions on {count_of(self.decided, 'clip')}"] if self.rows else []
+        parts += [f"changed ones on {self.revised:,} of them"] if self.revised else []
         parts += [f"{self.deleted:,} deleted"] if self.deleted else []
         parts += [f"{len(self.problems):,} unusable"] if self.problems else []
         parts += [f"{self.unread:,} not read yet"] if self.unread else []

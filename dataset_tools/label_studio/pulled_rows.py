@@ -22,10 +22,10 @@ def new_rows(rows: Iterable[ReviewRow], reviews: Sequence[ReviewRow], *, present
     """
     rows = {row.key: row for row in rows}.values()  # an export can hold a task twice
     keys = {row.key for row in reviews}
-    standing = {row.source for row in live(reviews)}
+    present_sources = {row.source for row in live(reviews)}
     new = [row for row in rows if row.key not in keys]
     if present:
-        back = [row for row in rows if row.key in keys and row.source not in standing]
+        back = [row for row in rows if row.key in keys and row.source not in present_sources]
         last = {row.source: row.time for row in reviews}  # for increasing times even if the clock was set back
         new += [msgspec.structs.replace(row, time=max(_now(), _after(last[row.source]))) for row in back]
     return new

@@ -14,7 +14,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path, utc
-from dataset_tools.decisions.verdicts import standing
+from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.annotation_queries import tasks_with
 from dataset_tools.label_studio.connection import answers, connect
 from dataset_tools.label_studio.expected_tasks import ExpectedTasks, expected_tasks
@@ -135,25 +135,14 @@ def push(
                     client.tasks.update(str(one.id), data=dict(one.data))
             _write(client, url, project, plan, progress)
             if predictions:
-                by_clip = {task.clip_id: task for task in expected.tasks}
-                untouched = {
-                    one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on
-                }
-                show_predictions(client, url, project.id, untouched, next(iter(predictions.values())).model)
+                model = next(iter(predictions.values())).model
+                show_predictions(client, url, project.id, _untouched(present, expected), model)
         progress(_STAGE, 1, 1)
     return PushSummary(
         project=project.id if project else None,
         title=project.title if project else options.project or default_title(workspace),
         address=f"{url.rstrip('/')}/projects/{project.id}/data" if project else url,
-        created=sum(task.review_round == 1 for task in plan.create),
-        again=sum(task.review_round > 1 for task in plan.create),
-        updated=len(plan.update),
-        unchanged=plan.unchanged,
-        decided=plan.decided,
-        waiting=plan.waiting,
-        removed=len(plan.remove),
-        reopened=len(plan.reopen),
-        gone=plan.gone,
+        **plan.counts(),
         withdrawn=len(withdrawn),
         without_margin=expected.without_margin,
         dry_run=dry_run,
@@ -172,15 +161,17 @@ def _plan(
     """Compares the expected tasks with those of the project (None if there is none yet), given the decisions."""
     reviews = read_reviews(reviews_path(workspace))
     sources = {task.clip_id: task.data["source_sha256"] for task in expected.tasks}
-    decisions = standing(reviews, expected.clips, expected.utterances, sources)
+    decisions = final_decisions(reviews, expected.clips, expected.utterances, sources)
+    annotators = options.annotators or (project.annotators if project else 1)
     return plan_push(
         expected.tasks,
         present if options.ids is None else [one for one in present if one.clip_id in expected.clips],
-        settled=decisions.__contains__,
+        is_final=decisions.__contains__,
         pulled=lambda task_ids: _pulled(client, url, project, reviews, task_ids) if project else (),
         last_round={row.id: row.label_studio.review_round for row in reviews if row.item == "clip"},
+        too_few={one.id for one in decisions.values() if one.votes < annotators},
         undecided={one.id: one.votes for one in decisions.values() if one.conflict and options.resolve_conflicts},
-        once_more=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
+        show_again=options.ids is not None and not options.resolve_conflicts,  # that reopens the same task
     )
 
 
@@ -203,6 +194,12 @@ def _pulled(
             times.get((one["id"], utc(one["created_at"])), "") >= utc(one["updated_at"]) for one in task["annotations"]
         )
     ]
+
+
+def _untouched(present: Iterable[PresentTask], expected: ExpectedTasks) -> dict[int, Task]:
+    """Returns the expected tasks of those that nobody has worked on, by id on the server."""
+    by_clip = {task.clip_id: task for task in expected.tasks}
+    return {one.id: by_clip[one.clip_id] for one in present if one.clip_id in by_clip and not one.worked_on}
 
 
 def _without_withdrawn_speech(present: Iterable[PresentTask], is_withdrawn: Callable[[str], bool]) -> list[PresentTask]:

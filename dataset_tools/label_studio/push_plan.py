@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -51,27 +51,44 @@ class PushPlan:
     waiting: int
     gone: int
 
+    def counts(self) -> dict[str, int]:
+        """Returns the numbers of tasks as `PushSummary` has them."""
+        return {
+            "created": sum(task.review_round == 1 for task in self.create),
+            "again": sum(task.review_round > 1 for task in self.create),
+            "updated": len(self.update),
+            "unchanged": self.unchanged,
+            "decided": self.decided,
+            "waiting": self.waiting,
+            "removed": len(self.remove),
+            "reopened": len(self.reopen),
+            "gone": self.gone,
+        }
+
 
 def plan_push(
     wanted: Sequence[Task],
     present: Iterable[PresentTask],
     *,
-    settled: Callable[[str], bool],
+    is_final: Callable[[str], bool],
     pulled: Callable[[Collection[int]], Collection[int]],
     last_round: Mapping[str, int],
+    too_few: Container[str] = (),
     undecided: Mapping[str, int] = MappingProxyType({}),
-    once_more: bool = False,
+    show_again: bool = False,
 ) -> PushPlan:
     """Compares the expected tasks with those of the project.
 
     Args:
         wanted: expected tasks, one per clip.
         present: all tasks of the project.
-        settled: whether the clip with an id has a decision on its current content.
+        is_final: whether the clip with an id has a decision on its current content.
         pulled: returns those of some tasks, by id, all of whose decisions were pulled.
         last_round: number of times that a clip was shown, by clip id, according to the decisions.
-        undecided: clips that need one more annotator, with the number of annotators who decided.
-        once_more: whether to show clips again that are decided and have not changed.
+        too_few: clips that fewer annotators decided on than the project asks for: they need a task, too.
+        undecided: clips that need one more annotator, with the number of annotators who decided. Their task is shown to
+            one more, unless nobody has worked on it yet; they get a task if they have none.
+        show_again: whether to show clips again that are decided and have not changed.
     """
     remove: list[int] = []
     newest: dict[str, PresentTask] = {}
@@ -87,7 +104,7 @@ def plan_push(
     reopen = [
         (newest[clip_id].id, voters + 1)
         for clip_id, voters in sorted(undecided.items())
-        if clip_id in newest and newest[clip_id].wanted_annotators <= voters
+        if clip_id in newest and newest[clip_id].worked_on and newest[clip_id].wanted_annotators <= voters
     ]
     create: list[tuple[int | None, Task]] = []  # each with the decided task that it follows
     update: list[tuple[PresentTask, Task]] = []
@@ -95,15 +112,16 @@ def plan_push(
     for task in wanted:
         current = newest.pop(task.clip_id, None)
         if current is None:
-            if settled(task.clip_id) and not once_more:
+            lacks_votes = task.clip_id in too_few or task.clip_id in undecided
+            if is_final(task.clip_id) and not lacks_votes and not show_again:
                 decided += 1
             else:
                 create.append((None, _with_round(task, last_round.get(task.clip_id, 0) + 1)))
             continue
         wanted_now = _with_round(task, current.review_round)
         changed = {name for name, value in wanted_now.data.items() if current.data.get(name) != value}
-        if current.worked_on and (once_more or changed.intersection(CONTENT_FIELDS)):
-            if settled(task.clip_id) and not once_more:
+        if current.worked_on and (show_again or changed.intersection(CONTENT_FIELDS)):
+            if is_final(task.clip_id) and not show_again:
                 unchanged += 1
             else:
                 create.append((current.id, _with_round(task, current.review_round + 1)))

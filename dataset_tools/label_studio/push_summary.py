@@ -14,7 +14,7 @@ class PushSummary:
         project: id of the project, or None if it does not exist yet (dry run). title: its title.
         address: URL for annotators.
         created: number of clips that got their first task. again: number of clips that are shown again because they
-            changed after a decision or were requested by id.
+            changed after a decision, need another annotator in a new project, or were requested by id.
         updated: number of updated tasks. unchanged: number of tasks that were up to date.
         decided: number of clips without a task on this server that need none because they are decided.
         waiting: number of clips to show again whose task has work not pulled yet; pull, then push again.

@@ -13,7 +13,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import Agreement, agreement
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import Decision, decide, live
-from dataset_tools.decisions.verdicts import standing
+from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.expected_tasks import read_items
 from dataset_tools.label_studio.projects import remembered_projects, wanted_annotators
@@ -100,8 +100,13 @@ class ReviewStatus:
     problems: tuple[tuple[str, str, str], ...]
     is_sent: bool
 
-    def next_step(self, of: str = "") -> str:
-        """Returns the next step, as a sentence with the command; ``of`` names the workspace (`workspace_option`)."""
+    def next_step(self, of: str = "", *, pushed: bool = False) -> str:
+        """Returns the next step, as a sentence with the command.
+
+        Args:
+            of: names the workspace (`workspace_option`).
+            pushed: whether all clips to review have a task; else only a push can tell.
+        """
         to_do = sum(row.to_do for row in self.classes)
         left = [f"{count_of(to_do, 'clip')} to review"] if to_do else []
         if self.too_few:
@@ -110,7 +115,8 @@ class ReviewStatus:
         if left and not self.is_sent:
             return f"{', '.join(left)}: run fmn-data annotate{of}, which sends them to Label Studio."
         if left:
-            return f"{', '.join(left)}: open Label Studio, then run fmn-data annotate pull{of}."
+            push = "" if pushed else f"run fmn-data annotate push{of}, then "
+            return f"{', '.join(left)}: {push}open Label Studio, then run fmn-data annotate pull{of}."
         if self.conflicts:
             conflicts = count_of(len(self.conflicts), "clip is", "clips are")
             return f"{conflicts} in conflict: run fmn-data annotate push{of} --resolve-conflicts."
@@ -132,7 +138,7 @@ def status(workspace: Workspace) -> ReviewStatus:
     speech = decide(reviews, "utterance")
     by_id = {clip.id: clip for clip in clips}
     shown = utterances_to_show(utterances)
-    decisions = standing(reviews, by_id, shown, source_videos(workspace, clips))
+    decisions = final_decisions(reviews, by_id, shown, source_videos(workspace, clips))
     judged = {
         one.id: speech[one.id].verdict
         for one in utterances

@@ -45,7 +45,8 @@ from dataset_tools.speech.recordings.speaker_facts import NOTHING_SAID
 from dataset_tools.speech.recordings.withdrawn_recordings import named_in
 from dataset_tools.speech.synthesis import SpeechOptions, synthesize
 
-_DECIDED = "speech/decisions"
+SPOKEN_DECISIONS = "speech/decisions"
+"""Id of the ledger row on the decisions that the utterances reflect; earlier versions wrote none."""
 
 
 def count_recorded(rows: Sequence[UtteranceRow]) -> int:
@@ -99,12 +100,15 @@ def speak(
 ) -> tuple[list[UtteranceRow], dict[str, ToolkitError]]:
     """Synthesizes a description of every clip; returns all utterances of the data set, including recordings.
 
-    With ``dry_run``, nothing is written (`dataset_tools.speech.synthesis.synthesize`).
+    With ``dry_run``, nothing is written (`dataset_tools.speech.synthesis.synthesize`). Once utterances.jsonl has the
+    rows, `note_spoken_decisions` records that it reflects the decisions.
 
     Raises:
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
     reviews = read_reviews(reviews_path(workspace))
+    if not speaks_as_decided(workspace, clips, ledger.rows) and (reviews or SPOKEN_DECISIONS in ledger.rows):
+        ledger.record(LedgerRow(id=SPOKEN_DECISIONS, status="ok", stage="speak"))  # until utterances.jsonl is written
     with nullcontext() if dry_run else replacing_speech(workspace, ledger):
         spoken, failures = synthesize(
             workspace,
@@ -133,17 +137,21 @@ def speak(
             dry_run=dry_run,
             progress=progress,
         )
-        if reviews:
-            ledger.record(LedgerRow(id=_DECIDED, status="ok", stage="speak", key=_decisions_key(reviews, clips)))
-        else:
-            ledger.forget([_DECIDED])
     return sorted([*originals, *copies], key=lambda row: row.id), failures | failed
+
+
+def note_spoken_decisions(reviews: Sequence[ReviewRow], clips: Sequence[ClipRow], ledger: Ledger) -> None:
+    """Records that utterances.jsonl reflects the reviews, as read before `speak`; called once that file is written."""
+    if reviews:
+        ledger.record(LedgerRow(id=SPOKEN_DECISIONS, status="ok", stage="speak", key=_decisions_key(reviews, clips)))
+    else:
+        ledger.forget([SPOKEN_DECISIONS])
 
 
 def speaks_as_decided(workspace: Workspace, clips: Sequence[ClipRow], ledger: Mapping[str, LedgerRow]) -> bool:
     """Whether the last synthesis had the same decisions as there are now, of those that a synthesis depends on."""
     reviews = read_reviews(reviews_path(workspace))
-    return _DECIDED in ledger and ledger[_DECIDED].key == _decisions_key(reviews, clips)
+    return SPOKEN_DECISIONS in ledger and ledger[SPOKEN_DECISIONS].key == _decisions_key(reviews, clips)
 
 
 def _decisions_key(reviews: Sequence[ReviewRow], clips: Sequence[ClipRow]) -> str:
@@ -239,6 +247,7 @@ def import_dataset(
         InputError: there are no clips yet, there is nothing to import, or a voice with withdrawn consent is not in
             `ImportOptions.renewed`; nothing was written.
     """
+    workspace.check_media_folders()
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     with (DryRunLedger if dry_run else Ledger)(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(

@@ -46,8 +46,8 @@ def linked_runs(workspace: Workspace, voice: RecordedVoice) -> list[LinkedRun]:
     Symbolic links are followed: large runs are stored on other disks.
     """
     manifest = workspace.manifests / "train.jsonl"
-    held = manifest.is_file() and any(voice.owns_row(row.utterance) for row in read_rows(manifest, SplitPairRow))
-    digest = sha256_of(manifest) if held else None
+    in_training = manifest.is_file() and any(voice.owns_row(row.utterance) for row in read_rows(manifest, SplitPairRow))
+    digest = sha256_of(manifest) if in_training else None
     return [
         LinkedRun(workspace.relative(run), link, count)
         for run in sorted(

@@ -230,6 +230,12 @@ def test_footage_where_the_clips_are_written_is_refused(tmp_path: Path, write_vi
         with pytest.raises(InputError, match="the folder that the workspace's clips are written to"):
             build_dataset(place, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
     assert sorted(tmp_path.rglob("*")) == before
+    elsewhere = Workspace(tmp_path / "set")
+    elsewhere.root.mkdir()
+    elsewhere.speech.symlink_to(tmp_path)  # such files are refused when they are read
+    with pytest.raises(InputError, match="symbolic link to a place outside"):
+        build_dataset(elsewhere, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    assert [path.name for path in elsewhere.root.iterdir()] == ["speech"]
 
 
 def test_a_build_tells_of_recordings_whose_clip_or_class_is_gone(

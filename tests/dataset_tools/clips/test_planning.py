@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,8 +19,6 @@ from dataset_tools.clips.interval_selection import SourceStatus
 from dataset_tools.clips.planning import plan_clips
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.corpora.corpus import Corpus, Interval
-from dataset_tools.decisions.journal import ReviewRow
-from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.manifests import IntervalOrigin, WindowOrigin
 
 CLASSES = load_classes()
@@ -236,33 +233,6 @@ def test_stop_tells_which_videos_the_classes_lack(make_interval: Callable, make_
     assert "\n  - 1 ×: The video is damaged (s07-d20-cam-002.avi)" in caught.value.found
     assert "\n  - 1 ×: The interval ends past the end of its video" in caught.value.found
     assert "opened after" not in str(caught.value.expected)
-
-
-def test_a_clip_that_people_kept_is_not_displaced_by_one_that_overlaps_it(
-    make_interval: Callable, make_corpus: Callable, make_review: Callable[..., ReviewRow]
-) -> None:
-    """Such as one of a class that was added since: classes with few intervals choose first."""
-    kept, far = make_interval("s07-d20", 1, 50), make_interval("s07-d20", 101, 150)
-    added = make_interval("s07-d20", 31, 90, "wash", "apple")
-    corpus = make_corpus([kept, far, added])
-
-    def planned(**fields: Any) -> Plan:
-        shown = {"class_id": CUT, "sentence": ""}
-        decisions = decide([make_review(minute=1, id=kept.id, shown=shown, **fields)], "clip") if fields else {}
-        return plan_clips(corpus, CLASSES, per_class=2, decisions=decisions)
-
-    assert ids(planned()) == {far.id, added.id}
-    plan = planned(verdict="accept")
-    assert ids(plan) == {kept.id, far.id}
-    assert reasons(plan)[added.id] == ("skipped", f"The interval overlaps one that was chosen: {kept.id}")
-    assert ids(planned(verdict="reject")) == {far.id, added.id}
-    assert ids(planned(corrected_class="other")) == {far.id, added.id}
-    both = [
-        make_review(minute=1, annotation=number, id=one.id, shown={"class_id": label})
-        for number, (one, label) in enumerate([(kept, CUT), (added, WASH)])
-    ]
-    decided = plan_clips(corpus, CLASSES, per_class=2, decisions=decide(both, "clip"))
-    assert ids(decided) == {far.id, added.id}  # both kept, in two builds: the one that is selected anyway stays
 
 
 def test_no_interval_of_any_class_is_an_error(make_interval: Callable, make_corpus: Callable) -> None:

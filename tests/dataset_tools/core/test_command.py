@@ -62,7 +62,9 @@ def grouped(terminal: Terminal, place: Workspace) -> None:
 
 
 @group.command("inner")
-def inner(terminal: Terminal) -> None:
+def inner(
+    terminal: Terminal, folder: Annotated[Path, typer.Argument(help="Folder.", file_okay=False)] = Path("knives")
+) -> None:
     """A command of the group."""
     terminal.result({"inner": True})
 
@@ -101,6 +103,7 @@ def test_help_shows_every_option_once() -> None:
     for name in ("--blade", "--teeth", "--workspace", "--dry-run", "--json", "--verbose", "--debug"):
         assert text.count(f"{name} ") == 1, name
     assert "Cut something." in text
+    assert "<dir>" in CliRunner().invoke(app, ["group", "inner", "--help"]).output  # an argument that is a folder
 
 
 def test_a_command_knows_its_options_after_its_help() -> None:

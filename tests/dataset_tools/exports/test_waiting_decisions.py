@@ -7,11 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from dataset_tools.build import building
 from dataset_tools.cli.main import app
+from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -208,6 +211,13 @@ def test_a_decision_on_an_utterance_that_changes_nothing_is_not_waited_for(
     assert applied(place) == before
 
 
+def build_until_rows_are_written(place: Workspace) -> None:
+    """Builds; the disk is full once the speech is in the ledger, before it is in the manifests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "write_rows", Mock(side_effect=StoppedError("The disk is full")))
+        run("build", "-w", place.root, code=3)
+
+
 def test_a_sentence_that_is_changed_after_its_clip_and_speech_were_accepted_waits_for_a_build(
     place: Workspace, tmp_path: Path, make_review: Callable[..., ReviewRow]
 ) -> None:
@@ -223,6 +233,8 @@ def test_a_sentence_that_is_changed_after_its_clip_and_speech_were_accepted_wait
     applied(place)
     is_exported(place, tmp_path / "out")
     append_reviews(reviews_path(place), rows(2, "Something else is said here."))
+    assert spoken.id in is_refused(place, tmp_path / "out")
+    build_until_rows_are_written(place)
     assert spoken.id in is_refused(place, tmp_path / "out")
     applied(place)
     assert both(place)[1].text == "Something else is said here."
@@ -259,6 +271,11 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     refused = is_refused(place, tmp_path / "out")
     assert "Itcannotbetold" in refused
     assert "people.json" in refused
+    rows = place.ledger.read_text("utf-8").splitlines(keepends=True)
+    place.ledger.write_text("".join(row for row in rows if "speech/decisions" not in row), "utf-8")
+    export = ("export", "csv", tmp_path / "out", "--no-media", "--dry-run", "-w", place.root)
+    assert "It cannot be told" in " ".join(run(*export).output.split())  # an earlier version built it
+    place.ledger.write_text("".join(rows), "utf-8")
     (tmp_path / "moved.json").rename(people)
     is_exported(place, tmp_path / "out")
 

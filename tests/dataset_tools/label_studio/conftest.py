@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from made_up_answers import MEDIA_URL
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
@@ -30,7 +31,6 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, write_rows
 CLASSES = load_classes()
 FPS = Fraction(147, 5)  # 29.4, MPII Cooking 2's
 FRAMES = 60
-MEDIA_URL = "http://127.0.0.1:9/media"
 
 
 @dataclass(frozen=True)

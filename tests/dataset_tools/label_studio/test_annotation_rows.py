@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from made_up_answers import answer, keep, verdict
 
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.label_studio.annotation_rows import rows_of
@@ -23,25 +24,13 @@ DATA = {
 }
 
 
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
-def verdict(choice: str) -> dict[str, Any]:
-    return result("verdict", "choices", choices=[choice])
-
-
-def keep(start: float, end: float) -> dict[str, Any]:
-    return result("trim", "timelinelabels", ranges=[{"start": start, "end": end}], timelinelabels=["keep"])
-
-
 def typed(name: str, number: int) -> dict[str, Any]:
-    return result(name, "number", number=number)
+    return answer(name, "number", number=number)
 
 
 def words(action: str, subject: str, thing: str) -> list[dict[str, Any]]:
     chosen = {"action": action, "subject": subject, "object": thing}
-    return [result(name, "taxonomy", taxonomy=[[key]]) for name, key in chosen.items()]
+    return [answer(name, "taxonomy", taxonomy=[[key]]) for name, key in chosen.items()]
 
 
 def read(*results: dict[str, Any], data: dict[str, Any] | None = None, **annotation: Any) -> list[ReviewRow]:
@@ -65,7 +54,7 @@ def test_two_keys_accept_a_clip_and_leave_the_utterance_unjudged() -> None:
     clip, utterance = read(
         *words("cut", "carrot", "knife"),
         verdict("accept"),
-        result("sentence", "textarea", text=["A person cuts the carrot."]),
+        answer("sentence", "textarea", text=["A person cuts the carrot."]),
     )
     assert (clip.item, clip.id, clip.verdict, clip.content_sha256) == ("clip", DATA["clip_id"], "accept", "a" * 64)
     assert (clip.trim, clip.corrected_class, clip.sentence, clip.note, clip.problem) == (None,) * 5
@@ -134,7 +123,7 @@ def test_what_cannot_be_used_says_why(results: list[dict[str, Any]], problem: st
 def test_a_rejected_clip_has_reasons_and_no_trim() -> None:
     clip = read(
         verdict("reject"),
-        result("reason", "choices", choices=["cannot be seen", "broken video"]),
+        answer("reason", "choices", choices=["cannot be seen", "broken video"]),
         keep(1, 5),
         keep(9, 12),
     )[0]
@@ -148,7 +137,7 @@ def test_a_rejected_clip_has_reasons_and_no_trim() -> None:
 
 def test_a_skipped_task_is_a_skip_whatever_else_is_there() -> None:
     clip, utterance = read(
-        verdict("accept"), result("speech_verdict", "choices", choices=["accept"]), was_cancelled=True
+        verdict("accept"), answer("speech_verdict", "choices", choices=["accept"]), was_cancelled=True
     )
     assert (clip.verdict, utterance.verdict, clip.problem) == ("skip", "skip", None)
 
@@ -209,13 +198,13 @@ def test_a_range_outside_the_clip_says_which_frames_the_clip_has(given: dict[str
 @pytest.mark.parametrize(
     "broken",
     [
-        result("verdict", "choices", choices="accept"),
-        result("trim", "timelinelabels", ranges="x"),
-        result("trim", "timelinelabels", ranges=[{"start": 1}]),
-        result("trim_start", "number", number=1e400),
-        result("sentence", "textarea", text=[{"a": 1}]),
-        result("action", "taxonomy", taxonomy=[["cut"], 3]),
-        result("speech_rating", "rating", rating="five"),
+        answer("verdict", "choices", choices="accept"),
+        answer("trim", "timelinelabels", ranges="x"),
+        answer("trim", "timelinelabels", ranges=[{"start": 1}]),
+        answer("trim_start", "number", number=1e400),
+        answer("sentence", "textarea", text=[{"a": 1}]),
+        answer("action", "taxonomy", taxonomy=[["cut"], 3]),
+        answer("speech_rating", "rating", rating="five"),
         {"from_name": "note", "value": "x"},
     ],
 )
@@ -229,10 +218,10 @@ def test_an_answer_of_another_form_is_a_problem_of_that_answer_alone(broken: dic
 @pytest.mark.parametrize(
     ("said", "data", "named"),
     [
-        (result("sentence", "textarea", text=["a " * 10_000 + "b"]), {}, "the sentence has 20,001 characters"),
-        (result("note", "textarea", text=["n" * 501]), {}, "the note has 501 characters"),
-        (result("reason", "choices", choices=["r" * 300, "s" * 300]), {}, "the reasons has 602 characters"),
-        (result("other", "choices"), {"sentence": "s" * 501}, "the sentence that was shown has 501 characters"),
+        (answer("sentence", "textarea", text=["a " * 10_000 + "b"]), {}, "the sentence has 20,001 characters"),
+        (answer("note", "textarea", text=["n" * 501]), {}, "the note has 501 characters"),
+        (answer("reason", "choices", choices=["r" * 300, "s" * 300]), {}, "the reasons has 602 characters"),
+        (answer("other", "choices"), {"sentence": "s" * 501}, "the sentence that was shown has 501 characters"),
     ],
 )
 def test_what_is_too_long_is_refused_by_name(said: dict[str, Any], data: dict[str, Any], named: str) -> None:
@@ -241,7 +230,7 @@ def test_what_is_too_long_is_refused_by_name(said: dict[str, Any], data: dict[st
     assert named in clip.problem
     assert len(msgspec.json.encode(clip)) < 4000
     assert msgspec.json.decode(msgspec.json.encode(clip), type=ReviewRow) == clip
-    assert read(verdict("accept"), result("sentence", "textarea", text=["s" * 500]))[0].sentence == "s" * 500
+    assert read(verdict("accept"), answer("sentence", "textarea", text=["s" * 500]))[0].sentence == "s" * 500
 
 
 @pytest.mark.parametrize(
@@ -263,12 +252,12 @@ def test_an_annotation_of_another_form_is_named(wrong: dict[str, Any]) -> None:
     ],
 )
 def test_the_sentence_as_changed(text: Any, changed: str | None) -> None:
-    assert read(verdict("accept"), result("sentence", "textarea", text=text))[0].sentence == changed
+    assert read(verdict("accept"), answer("sentence", "textarea", text=text))[0].sentence == changed
 
 
 def test_what_was_heard_belongs_to_the_utterance() -> None:
-    heard = [result("speech_verdict", "choices", choices=["reject"]), result("speech_rating", "rating", rating=2)]
-    clip, utterance = read(verdict("accept"), *heard, result("note", "textarea", text=["muffled"]))
+    heard = [answer("speech_verdict", "choices", choices=["reject"]), answer("speech_rating", "rating", rating=2)]
+    clip, utterance = read(verdict("accept"), *heard, answer("note", "textarea", text=["muffled"]))
     assert (utterance.verdict, utterance.rating, utterance.note) == ("reject", 2, None)
     assert (clip.verdict, clip.rating, clip.note) == ("accept", None, "muffled")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from made_up_answers import MEDIA_URL, verdict
 from typer.testing import CliRunner, Result
 
 from dataset_tools.cli.main import app
@@ -17,8 +18,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
-MEDIA_URL = "http://127.0.0.1:9/media"
-ACCEPTED = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+ACCEPTED = verdict("accept")
 Command = Callable[..., Result]
 
 

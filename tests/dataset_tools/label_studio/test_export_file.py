@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_answers import verdict
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
@@ -19,7 +20,7 @@ from dataset_tools.manifests import ClipRow, read_rows
 
 MakeWorkspace = Callable[..., Workspace]
 TIMES = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "lead_time": 3.0}
-REJECT = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["reject"]}}
+REJECT = verdict("reject")
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_a_dry_run_counts_what_the_pull_adds_and_writes_nothing(place: Workspace
 
     first, later = data_of(place), {"updated_at": "2026-01-02T00:00:00Z", "id": 7}
     for content, revised, said in (
-        ([exported(first)], 0, "would pull: 1 decision"),
-        ([exported(first, **later)], 1, "would pull: 1 decision, 1 of them changed"),
+        ([exported(first)], 0, "would pull: decisions on 1 clip"),
+        ([exported(first, **later)], 1, "would pull: decisions on 1 clip, changed ones on 1 of them"),
     ):
         expected = planned(content)
         assert (expected["dry_run"], expected["decided"], expected["revised"]) == (True, 1, revised)

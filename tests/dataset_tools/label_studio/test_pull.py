@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from made_up_answers import MEDIA_URL, answer, keep, verdict
+from made_up_rows import THREE, clips_of
 from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
@@ -28,30 +30,11 @@ from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.review_status import status
 from dataset_tools.label_studio.task_file import push_to_file
 from dataset_tools.label_studio.workspace_server import Target
-from dataset_tools.manifests import ClipRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
 CLASSES = load_classes()
-THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
-MEDIA_URL = "http://127.0.0.1:9/media"
 MakeWorkspace = Callable[..., Workspace]
-
-
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
-def verdict(choice: str) -> dict[str, Any]:
-    return result("verdict", "choices", choices=[choice])
-
-
-def keep(start: int, end: int) -> dict[str, Any]:
-    return result("trim", "timelinelabels", ranges=[{"start": start, "end": end}], timelinelabels=["keep"])
-
-
-def clips_of(workspace: Workspace) -> list[ClipRow]:
-    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
 
 
 def test_every_decision_comes_back_once_with_its_changes_and_deletions(
@@ -129,7 +112,7 @@ def test_a_dry_run_says_what_the_pull_adds_and_writes_nothing(label_studio: Any,
     client.projects.delete(former)  # its record stays until it is found missing
     said = planned()
     assert (said.decided, said.revised, said.deleted) == (1, 1, 1)
-    assert said.text() == "would pull: 1 decision, 1 of them changed, 1 deleted"
+    assert said.text() == "would pull: decisions on 1 clip, changed ones on 1 of them, 1 deleted"
     assert pulled() == said
     assert planned().text() == "would pull: nothing new"
 
@@ -269,7 +252,7 @@ def test_two_annotators_who_disagree_are_a_conflict(label_studio: Any, make_work
     other = label_studio.client(label_studio.second_annotator("second@example.com"))
     first, second, third = label_studio.tasks_of(project).values()
     wrong_class = [
-        result(name, "taxonomy", taxonomy=[[key]])
+        answer(name, "taxonomy", taxonomy=[[key]])
         for name, key in zip(("action", "subject", "object"), ("peel", "carrot", "knife"), strict=True)
     ]
     label_studio.client().annotations.create(id=first.id, result=[verdict("accept")])
@@ -340,10 +323,10 @@ def test_watching_goes_on_while_the_server_restarts(
     answers = iter([nothing, StoppedError("down"), nothing])
 
     def one_pull(*_: object, **__: object) -> PullSummary:
-        answer = next(answers)
-        if isinstance(answer, StoppedError):
-            raise answer
-        return answer
+        outcome = next(answers)
+        if isinstance(outcome, StoppedError):
+            raise outcome
+        return outcome
 
     monkeypatch.setattr("dataset_tools.label_studio.pull.pull", one_pull)
     seen = watch(make_workspace(THREE), Target("http://127.0.0.1:9", "0" * 40), every_s=0)

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from made_up_answers import answer, verdict
+from made_up_rows import THREE
 from typer.testing import CliRunner
 
 from dataset_tools.classes.reader import load_classes
@@ -19,26 +21,21 @@ from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_pat
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.decisions.unread import unread_warning
 from dataset_tools.label_studio import pulled_rows
-from dataset_tools.label_studio.projects import remembered_projects
+from dataset_tools.label_studio.projects import remembered_projects, wanted_annotators
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.pulled_rows import as_deleted, new_rows
 from dataset_tools.manifests import UtteranceRow, read_rows
 from dataset_tools.speech.booth.sessions import Booth
 
 CLASSES = load_classes()
-THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
 MakeWorkspace = Callable[..., Workspace]
 
 with_a_server = pytest.mark.label_studio
 on_one_worker = pytest.mark.xdist_group("label_studio")
 
 
-def choice(control: str, of: str, value: str) -> dict[str, Any]:
-    return {"from_name": control, "to_name": of, "type": "choices", "value": {"choices": [value]}}
-
-
-ACCEPT = choice("verdict", "video", "accept")
-GOOD_SPEECH = choice("speech_verdict", "speech", "accept")
+ACCEPT = verdict("accept")
+GOOD_SPEECH = answer("speech_verdict", "choices", "speech", choices=["accept"])
 
 
 def reviewed(workspace: Workspace, item: str) -> set[str]:
@@ -104,6 +101,33 @@ def speech_bytes(path: Path, tone_hz: float) -> bytes:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())
     return path.read_bytes()
+
+
+@with_a_server
+@on_one_worker
+def test_what_was_deleted_is_noticed_though_the_server_has_another_address_now(
+    label_studio: Any, make_workspace: MakeWorkspace
+) -> None:
+    """Two decisions are deleted: one before the first pull from the new address, one after it."""
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace, annotators=2).project
+    client = label_studio.client()
+    tasks = label_studio.tasks_of(project).values()
+    first, second, _ = (client.annotations.create(id=task.id, result=[ACCEPT]).id for task in tasks)
+    pull(workspace, label_studio.login)
+    records = (reviews_path(workspace), workspace.annotations / "label-studio" / "projects.json")
+    for path in records:
+        text = path.read_text("utf-8")
+        path.write_text(text.replace(label_studio.target.url, "https://labels.example.org"), "utf-8")
+
+    client.annotations.delete(first)
+    assert pull(workspace, label_studio.login, dry_run=True).deleted == 1
+    assert pull(workspace, label_studio.login).deleted == 1
+    assert (label_studio.push_all(workspace, annotators=1).unchanged, wanted_annotators(workspace)) == (3, 1)
+    client.annotations.delete(second)
+    assert pull(workspace, label_studio.login).deleted == 1
+    assert sum(row.item == "clip" for row in live(read_reviews(reviews_path(workspace)))) == 1
+    assert pull(workspace, label_studio.login).rows == 0
 
 
 @with_a_server

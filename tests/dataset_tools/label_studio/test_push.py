@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from made_up_answers import MEDIA_URL, verdict
+from made_up_rows import THREE, clips_of
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError
@@ -20,26 +22,12 @@ from dataset_tools.decisions.journal import read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import decide
 from dataset_tools.label_studio.projects import remembered
 from dataset_tools.label_studio.pull import pull
-from dataset_tools.manifests import ClipRow, PredictionRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import PredictionRow, UtteranceRow, read_rows, write_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
 CLASSES = load_classes()
-THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
-MEDIA_URL = "http://127.0.0.1:9/media"
 MakeWorkspace = Callable[..., Workspace]
-
-
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
-def verdict(choice: str) -> dict[str, Any]:
-    return result("verdict", "choices", choices=[choice])
-
-
-def clips_of(workspace: Workspace) -> list[ClipRow]:
-    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
 
 
 def change_clip(workspace: Workspace, number: int, **changes: Any) -> None:

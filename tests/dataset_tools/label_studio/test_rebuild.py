@@ -12,6 +12,7 @@ import httpx
 import imageio_ffmpeg
 import msgspec
 import pytest
+from made_up_answers import answer, verdict
 
 from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
@@ -55,10 +56,6 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path, annotations, videos, {}, None, None)
 
 
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
 def contents(place: Workspace) -> dict[str, bytes]:
     """Every file but for the cache, the place of the footage, and the time of the last pull, which a pull moves on."""
     return {
@@ -88,12 +85,12 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     before, spoken = build()
     pushed = push_all()
     assert (pushed.created, pushed.without_margin) == (8, 0)
-    answer = httpx.get(
+    response = httpx.get(
         f"{label_studio.target.url}/api/tasks",
         params={"project": pushed.project, "fields": "all", "page_size": 100},
         headers={"Authorization": f"Token {label_studio.target.api_key}"},
     )
-    tasks = {task["data"]["clip_id"]: task for task in answer.json()["tasks"]}
+    tasks = {task["data"]["clip_id"]: task for task in response.json()["tasks"]}
     trimmed, rejected, moved, worded = (row for row in before.values() if row.class_id == CUT)
     accepted = next(row for row in before.values() if row.class_id == STIR)
     task = tasks[trimmed.id]["data"]
@@ -107,20 +104,20 @@ def test_what_was_said_in_label_studio_is_what_the_next_build_makes(
     with av.open(str(shown)) as container:
         assert container.streams.video[0].frames == task["frames"] > 40 + margin
 
-    def say(clip: ClipRow, verdict: str, *more: dict[str, Any]) -> None:
-        results = [result("verdict", "choices", choices=[verdict]), *more]
+    def say(clip: ClipRow, choice: str, *more: dict[str, Any]) -> None:
+        results = [verdict(choice), *more]
         label_studio.client().annotations.create(id=tasks[clip.id]["id"], result=results)
 
     # drawn from ten frames into the clip to beyond its end, into the margin
     drawn = {"start": margin + 11, "end": margin + 60}
-    say(trimmed, "trim", result("trim", "timelinelabels", ranges=[drawn], timelinelabels=["keep"]))
-    say(rejected, "reject", result("reason", "choices", choices=["cannot be seen"]))
+    say(trimmed, "trim", answer("trim", "timelinelabels", ranges=[drawn], timelinelabels=["keep"]))
+    say(rejected, "reject", answer("reason", "choices", choices=["cannot be seen"]))
     words = [
-        result(name, "taxonomy", taxonomy=[[key]])
+        answer(name, "taxonomy", taxonomy=[[key]])
         for name, key in zip(("action", "subject", "object"), STIR.split("_"), strict=True)
     ]
     say(moved, "accept", *words)
-    say(worded, "accept", result("sentence", "textarea", text=[SENTENCE]))
+    say(worded, "accept", answer("sentence", "textarea", text=[SENTENCE]))
     say(accepted, "accept")
     news = pull(place, label_studio.login)
     assert news.decided == 5

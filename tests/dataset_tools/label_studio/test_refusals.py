@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_answers import MEDIA_URL, verdict
+from made_up_rows import THREE, clips_of
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
@@ -16,26 +18,11 @@ from dataset_tools.label_studio.labeling_config import labeling_config
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.push import PushOptions, push
 from dataset_tools.label_studio.workspace_server import Target
-from dataset_tools.manifests import ClipRow, read_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
 CLASSES = load_classes()
-THREE = ("cut_carrot_knife", "wash_apple", "take-out_frying-pan_plate")
-MEDIA_URL = "http://127.0.0.1:9/media"
 MakeWorkspace = Callable[..., Workspace]
-
-
-def result(name: str, kind: str, **value: Any) -> dict[str, Any]:
-    return {"from_name": name, "to_name": "video", "type": kind, "value": value}
-
-
-def verdict(choice: str) -> dict[str, Any]:
-    return result("verdict", "choices", choices=[choice])
-
-
-def clips_of(workspace: Workspace) -> list[ClipRow]:
-    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
 
 
 def test_what_the_server_refuses_is_said_and_nothing_is_half_done(

@@ -72,8 +72,9 @@ def test_clips_that_fewer_annotators_decided_on_than_the_push_asked_for_are_coun
     clips = [clip.id for clip in read_rows(reviewed.manifests / "clips.jsonl", ClipRow)]
     found = status(reviewed)
     assert (found.wanted_annotators, found.too_few) == (2, tuple(clips[:3]))  # two decided on the fifth
-    said = "2 clips to review, 3 clips were decided on by fewer than 2 annotators: open Label Studio"
-    assert said in found.next_step()
+    said = "2 clips to review, 3 clips were decided on by fewer than 2 annotators: "
+    assert f"{said}run fmn-data annotate push, then open" in found.next_step()
+    assert f"{said}open Label Studio" in found.next_step(pushed=True)
     assert said.partition(", ")[2] in replace(found, classes=()).next_step()
     remember(reviewed, "http://127.0.0.1:8080", ProjectLink(project=1, title="set", config=""))
     assert status(reviewed).too_few == ()

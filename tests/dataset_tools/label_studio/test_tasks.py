@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 from label_studio_sdk.label_interface.interface import LabelInterface
+from made_up_answers import verdict
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.label_studio.annotation_rows import rows_of
@@ -30,7 +31,7 @@ def test_a_trimmed_clip_that_is_shown_again_starts_with_its_range(clip_factory: 
     assert 29 / 29.4 < task.data["start_s"] < 30 / 29.4
     assert LabelInterface(config).validate_prediction(task.request()["predictions"][0], return_errors=True) == []
 
-    accepted = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
+    accepted = verdict("accept")
     annotation = {
         "id": 1,
         "completed_by": 1,

@@ -7,21 +7,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from made_up_answers import verdict
+from made_up_rows import clips_of
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
 from dataset_tools.label_studio.projects import remembered
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.review_status import status
-from dataset_tools.manifests import ClipRow, read_rows, write_rows
+from dataset_tools.manifests import write_rows
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.xdist_group("label_studio")]
 
-ACCEPTED = [{"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}]
-
-
-def clips_of(workspace: Workspace) -> list[ClipRow]:
-    return list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+ACCEPTED = [verdict("accept")]
 
 
 def change_clips(workspace: Workspace) -> None:
@@ -89,7 +87,7 @@ def test_a_second_annotators_answer_is_to_be_pulled_too(
     pull(workspace, label_studio.login)
     found = status(workspace)
     assert (found.wanted_annotators, found.too_few) == (2, (first.data["clip_id"],))
-    assert "1 clip was decided on by fewer than 2 annotators: open Label Studio" in found.next_step()
+    assert "1 clip was decided on by fewer than 2 annotators: run fmn-data annotate push" in found.next_step()
 
     other.annotations.create(id=first.id, result=ACCEPTED)
     change_clips(workspace)

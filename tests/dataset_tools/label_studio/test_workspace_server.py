@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from made_up_answers import MEDIA_URL, verdict
 
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.errors import InputError, StoppedError
@@ -36,7 +37,6 @@ running = pytest.mark.label_studio
 together = pytest.mark.xdist_group("label_studio")
 
 CLASSES = load_classes()
-MEDIA_URL = "http://127.0.0.1:9/media"
 
 
 @running
@@ -234,9 +234,10 @@ def test_projects_and_decisions_stay_those_of_the_server_when_its_port_changes(
             push(workspace, first, CLASSES, options=one)
             for one in (PushOptions(media_url=MEDIA_URL), PushOptions(media_url=MEDIA_URL, project=title))
         )
-        verdict = {"from_name": "verdict", "to_name": "video", "type": "choices", "value": {"choices": ["accept"]}}
         tasks = {pushed.project: _tasks(first, pushed.project) for pushed in (project, other)}
-        deleted = _post(first, f"/api/tasks/{tasks[project.project][0]}/annotations", {"result": [verdict]})["id"]
+        deleted = _post(first, f"/api/tasks/{tasks[project.project][0]}/annotations", {"result": [verdict("accept")]})[
+            "id"
+        ]
         pull(workspace, first)
         assert stop(workspace)
         with socket.socket() as probe:
@@ -247,7 +248,7 @@ def test_projects_and_decisions_stay_those_of_the_server_when_its_port_changes(
         with pytest.raises(InputError, match="is running at"):
             serve(workspace, port=port - 1)
         httpx.delete(f"{second.url}/api/annotations/{deleted}", headers=_key(second)).raise_for_status()
-        _post(second, f"/api/tasks/{tasks[other.project][1]}/annotations", {"result": [verdict]})
+        _post(second, f"/api/tasks/{tasks[other.project][1]}/annotations", {"result": [verdict("accept")]})
         pulled = pull(workspace, second)
         assert (pulled.decided, pulled.deleted) == (1, 1)
         assert remembered_projects(workspace) == [f"{second.url}/projects/{n}" for n in sorted(tasks)]

@@ -49,7 +49,7 @@ class ReviewedSet(Workspace):
         """Somebody decided on a clip, and perhaps on its speech, as it is in the manifest now."""
         utterance = self.utterance_rows()[clip.id]
         common: dict[str, Any] = {
-            "annotator": "ann@example.com",
+            "annotator": said.pop("annotator", "ann@example.com"),
             "time": f"2026-11-22T08:{minute:02d}:00.000000Z",
             "shown": Shown(
                 class_id=clip.class_id,

@@ -40,6 +40,7 @@ def test_the_next_build_follows_what_people_decided(
     dropped, accepted, *_ = stirring
     range_kept = (trimmed.start_frame + 5, trimmed.start_frame + 24)
     built.review(trimmed, "trim", trim=range_kept)
+    built.review(rejected, "accept", annotator="bob@example.com")  # a tie: the later vote counts
     built.review(rejected, "reject", minute=1, reasons=("cannot be seen",))
     built.review(moved, "accept", minute=2, corrected_class=STIR)
     built.review(worded, "accept", minute=3, sentence=SENTENCE)
@@ -53,6 +54,7 @@ def test_the_next_build_follows_what_people_decided(
     assert summary.per_class[CUT] == summary.per_class[STIR] == 4
     assert summary.reviewed == {"accept": 4, "reject": 1, "trim": 1}
     assert summary.refused["An annotator rejected the clip"] == 1
+    assert summary.conflicts == (rejected.id,)
     assert {rejected.id, dropped.id}.isdisjoint(after)
     assert {rejected.id, dropped.id}.isdisjoint({row.clip for row in heard.values()})
 

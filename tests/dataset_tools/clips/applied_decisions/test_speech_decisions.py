@@ -15,7 +15,7 @@ from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.decisions.journal import read_reviews, reviews_path
-from dataset_tools.decisions.verdicts import standing
+from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.manifests import ClipRow
 from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
@@ -43,7 +43,7 @@ def test_speech_that_was_judged_bad_is_spoken_anew_and_heard_before_it_counts(
         name: row.sha256 for name, row in spoken.items() if name != bad.id
     }
     reviews = read_reviews(reviews_path(built))
-    assert set(standing(reviews, built.clip_rows(), heard)) == {good.id}  # the other one is to be shown again
+    assert set(final_decisions(reviews, built.clip_rows(), heard)) == {good.id}  # the other one is to be shown again
     pairs = make_pairs(built, CLASSES, PairOptions(reviewed=True, test_share=0.5, split="pairs"))
     assert (pairs.clips, pairs.utterances) == (2, 1)
 
@@ -54,7 +54,7 @@ def test_speech_that_was_judged_bad_is_spoken_anew_and_heard_before_it_counts(
     built.review(built.clip_rows()[bad.id], "accept", minute=2)  # shown again: nothing is wrong with it
     built.build(corpus)
     assert built.utterance_rows()[bad.id] == msgspec.structs.replace(heard[bad.id], review="accept")
-    assert set(standing(read_reviews(reviews_path(built)), built.clip_rows(), heard)) == {bad.id, good.id}
+    assert set(final_decisions(read_reviews(reviews_path(built)), built.clip_rows(), heard)) == {bad.id, good.id}
 
 
 def test_recordings_stay_and_count_while_they_say_what_was_agreed_on(
