@@ -84,7 +84,7 @@ def test_the_next_step_before_the_first_push_is_to_push(make_workspace: Callable
     workspace = make_workspace([CUT])
     assert status(workspace).next_step(" -w x").startswith("1 clip to review: run fmn-data annotate -w x, which")
     remember(workspace, "http://127.0.0.1:8080", ProjectLink(project=1, title="set", config=""))
-    assert status(workspace).next_step() == "1 clip to review: open Label Studio, then run fmn-data annotate pull."
+    assert status(workspace).next_step().startswith("1 clip to review: run fmn-data annotate push, then open Label")
 
 
 def test_copies_and_speech_that_is_not_shown_are_not_to_do(reviewed: Workspace) -> None:
