@@ -10,6 +10,8 @@ import sys
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+os.environ["RAY_health_check_initial_delay_ms"] = "1000"  # a dead node is noticed sooner
+os.environ["RAY_health_check_period_ms"] = "1000"
 
 from ray.cluster_utils import Cluster
 
