@@ -130,14 +130,15 @@ def test_a_dry_run_draws_nothing(run: Callable, tmp_path: Path) -> None:
 
 
 def test_the_stand_in_is_drawn_once_and_gives_way_to_footage(
-    listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listing: Path, corpus_of_three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a stand-in of the smallest size, as the usual one takes minutes."""
+    """With a small stand-in that exists already, as the usual one takes minutes."""
     drawn: list[Path] = []
 
     def draw(root: Path, *, jobs: int, **_: object) -> StandinSummary:
         drawn.append(root)
-        return write_standin(root, per_class=1, jobs=jobs)
+        shutil.copytree(corpus_of_three, root, dirs_exist_ok=True)
+        return write_standin(root, seed=8, per_class=3, jobs=jobs)
 
     place = tmp_path / "w"
     monkeypatch.delenv("MPII_COOKING2_ROOT", raising=False)
