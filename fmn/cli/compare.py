@@ -94,7 +94,8 @@ def compare(
         terminal.warn(note)
     if (own := folder / LATEX_FILE).exists() and own not in written:
         terminal.warn(
-            f"{short(own)} was edited since it was written: it stays, and may have figures of an earlier call"
+            f"{short(own)} is not the table of the earlier compare.json (edited, or by another version): it stays, and "
+            "may have figures of an earlier call"
         )
     done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", count_of(done, "system"), short(folder))

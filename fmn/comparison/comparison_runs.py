@@ -32,6 +32,7 @@ from fmn.evaluation.run_manifests import METRICS_FILE
 from fmn.features.encoder_facts import KnownEncoders, know_encoders, known_encoders
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CONFIG_FILE, load_run
+from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.memory_allocation import give_back_freed_memory, keep_freed_memory
 from fmn.training.run_state import RunState, check_not_extended, read_run_state, validation_score
 from fmn.training.tensor_files import save_tensors
@@ -116,11 +117,12 @@ def run_task(task: Task) -> RunResult:
         state = read_run_state(task.run)
         if state is not None and not _has_its_features(state, task):
             shutil.rmtree(task.run)  # features changed while an earlier call trained it
+        elif state is not None:
+            check_not_extended(task.run, state.epoch, task.config)  # before training, which would change it
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
-        check_not_extended(task.run, state.epoch, task.config)
         if not _has_its_features(state, task):
             raise _features_changed(task)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:
@@ -212,6 +214,13 @@ def _features_changed(task: Task) -> InputError:
 
 def _score(task: Task, test: Path) -> None:
     """Writes the scores of the test items and, next to them, metrics.json."""
+    if (task.run / NEW_CLASSES_FILE).is_file():
+        raise InputError(
+            "The run has learned new classes since it was trained, which change its scores",
+            where=task.run / NEW_CLASSES_FILE,
+            expected="the run as it was trained here",
+            next_step="move this file elsewhere, and run the same command again; fmn learn --out learns into a copy",
+        )
     device = find_device(task.device)
     loaded = load_run(task.run, device)
     prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)

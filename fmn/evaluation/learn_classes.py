@@ -167,7 +167,7 @@ def plan_learning(
         sum(added.values()),
     )
     written = [NEW_CLASSES_FILE] if result.added or not loaded.learned else []
-    if written and not copied:
+    if written:
         result = replace(result, earlier_results=earlier_results(folder))
     files = tuple(folder / name for name in dict.fromkeys([*copied, *written]))
     return DryRun(len(items.clips), len(items.utterances), to_extract, files), result

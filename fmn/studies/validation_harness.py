@@ -154,9 +154,9 @@ def train_in_study(manifest: Path, config: Config, run: Path, harness: Validatio
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)
-    summary = train(manifest, config, run, **options)
-    check_not_extended(run, summary.epochs, config)
-    return summary
+    elif state is not None:
+        check_not_extended(run, state.epoch, config)  # before training: it would end an interrupted one, and change it
+    return train(manifest, config, run, **options)
 
 
 def load_trained(run: Path, harness: ValidationHarness) -> LoadedRun:

@@ -54,9 +54,10 @@ class Processes:
         Raises:
             InputError: there is no such device, or there are more processes than GPUs.
         """
-        if self.count == 1 or device_named(name).type != "cuda":
-            return find_device(name)
-        own, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        is_alone = self.count == 1 or device_named(name).type != "cuda"
+        if is_alone or not (gpus := torch.cuda.device_count()):
+            return find_device(name)  # without any GPU, its error
+        own = int(os.environ["LOCAL_RANK"])
         if own >= gpus:
             raise InputError(
                 f"There is no GPU for process {own + 1} of this machine, which has {count_of(gpus, 'GPU')}",

@@ -183,9 +183,8 @@ def train(
             if training.labels == "pairs":
                 clusters = config.memory.capacity or PAPER_CAPACITY
                 prepared = with_pseudo_labels(prepared, clusters, training.seed)
-            earlier = set_aside_results(run) if processes.is_first else None
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
-                state = _train(prepared, config, run, state, progress, processes)
+                state, earlier = _train(prepared, config, run, state, progress, processes)
         return replace(_summary(run, config, state, already_finished=False), earlier_results=earlier)
 
 
@@ -196,9 +195,10 @@ def _train(
     state: RunState | None,
     progress: Progress,
     processes: Processes,
-) -> RunState:
-    """Trains to the end, from ``state`` or from scratch."""
+) -> tuple[RunState, Path | None]:
+    """Trains to the end, from ``state`` or from scratch; returns also where results of earlier weights were moved."""
     items, data = prepared.items, prepared.data
+    earlier: Path | None = None
     parts = train_val_split(items)
     torch.manual_seed(training_seed(config.training.seed, "weights"))
     audio_layers = data.audio_dim // data.audio_band if config.audio.learns_layers else 1
@@ -225,19 +225,21 @@ def _train(
             if state.best_epoch == state.epoch:
                 dims = (data.video_dim, data.audio_dim)
                 about = About(config.system, items.classes, *dims, prepared.sources, state.epoch, audio_layers)
+                earlier = set_aside_results(run) or earlier  # at once: until now, they are those of the checkpoint
                 save_checkpoint(run, model, about)
             save_state(run, model, loop.optimizer, asdict(state))
     state.finished = True
     if not processes.is_first:
-        return state
+        return state, None
     if not parts.leaks:
         best = load_run(run, data.device)
         clips = np.union1d(parts.train_clips, parts.validation_clips)
         utterances = np.union1d(parts.train_utterances, parts.validation_utterances)
         best.model.fit_after_epoch(data, clips, utterances, fit_generator(config.training.seed, "all"))
+        earlier = set_aside_results(run) or earlier
         save_checkpoint(run, best.model, best.about)
     save_state(run, model, loop.optimizer, asdict(state))
-    return state
+    return state, earlier
 
 
 def _next_epoch(loop: TrainingLoop, state: RunState, events: SummaryWriter | None, progress: Progress) -> None:

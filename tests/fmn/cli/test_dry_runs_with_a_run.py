@@ -240,6 +240,8 @@ def test_classes_are_learned_as_was_said(
         write_rows(workspace / "manifests" / f"{name}.jsonl", of_part)
     done("train", "manifests/old.jsonl", "--epochs", 1, *small_settings, "--run", "runs/one")
     learn = ("learn", "runs/one", "manifests/new.jsonl", "--out", "runs/two")
+    Path("runs/two").mkdir()
+    Path("runs/two/metrics.json").touch()  # left when the rest of a run was removed
     whole = said(*learn)
     planned = whole["result"]
     assert planned == {
@@ -248,7 +250,7 @@ def test_classes_are_learned_as_was_said(
         "clips": 2,
         "utterances": 2,
         "added": 4,
-        "earlier_results": None,
+        "earlier_results": "runs/two/earlier-results-1",
     }
     found = done(*learn)
     assert {name: found[name] for name in planned} == {**planned, "classes": ["wash_thing3"]}
@@ -262,7 +264,7 @@ def test_classes_are_learned_as_was_said(
     planned = said(*more)
     assert planned["files"] == ["runs/two/new_classes.safetensors"]
     planned = planned["result"]
-    assert planned["earlier_results"] == "runs/two/earlier-results-1"
+    assert planned["earlier_results"] == "runs/two/earlier-results-2"
     found = done(*more)
     assert {name: found[name] for name in planned} == planned
     other = dry("learn", "runs/one", "manifests/more.jsonl", "--out", "elsewhere/two", exit_code=2)

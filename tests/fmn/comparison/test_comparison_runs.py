@@ -23,6 +23,7 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import features_digest
 from fmn.features.extract import extract_audio, extract_video
 from fmn.training.checkpoint import load_config
+from fmn.training.learned_classes import NEW_CLASSES_FILE
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
@@ -51,9 +52,21 @@ def test_what_is_finished_is_not_trained_again(
     trained_on = features_digest(state.features, state.failures)
     task = Task("dcca", config, run, manifest, None, "", trained_on, "", None, "cpu")
     assert run_task(task).error is None
+    (run / NEW_CLASSES_FILE).touch()  # with which its scores moved away
+    error = run_task(replace(task, test=workspace / "manifests" / "test.jsonl")).error
+    assert error is not None
+    assert error.found == "The run has learned new classes since it was trained, which change its scores"
+    (run / NEW_CLASSES_FILE).unlink()
     more = config.training.epochs + 1
-    train(manifest, with_values(config, {"training.epochs": more}), run)
+
+    def interrupt(stage: str, done: int, total: int, note: str = "") -> None:
+        if done * (more + 1) > total * more:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError):
+        train(manifest, with_values(config, {"training.epochs": more + 1}), run, progress=interrupt)
     error = run_task(task).error
+    assert load_config(run).training.epochs == more + 1  # as it was left
     assert error is not None
     assert error.found == f"The run was trained further since: for {more} epochs, not for {more - 1}"
 

@@ -161,6 +161,9 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(InputError, match="no GPU for process 3 of this machine, which has 2 GPUs"):
         Processes(2, 4).device("cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)  # fewer processes would not help
+    Processes(2, 4).device("cuda")
+    assert chosen == [1, "cuda:1", "cuda"]
 
 
 def test_each_process_reads_its_share_and_has_all_gradients() -> None:

@@ -153,6 +153,9 @@ def test_more_epochs_go_on_from_where_the_run_ended(workspace: Path, small: Conf
     for name in ("metrics-other.json", "predictions.jsonl", "scores.safetensors", "plots/recall.png", "plots-other/a"):
         (longer / name).parent.mkdir(exist_ok=True)
         (longer / name).touch()
+    with pytest.raises(StoppedError):
+        train(manifest_of(workspace), more, longer, progress=stopped_after(1))
+    assert (longer / "metrics.json").read_bytes() == metrics  # the checkpoint is still the same
     summary = train(manifest_of(workspace), more, longer, resume=True)
     assert summary.epochs == 5
     earlier = longer / "earlier-results-1"  # none of the weights before stay beside the new ones
