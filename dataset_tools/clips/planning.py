@@ -143,7 +143,7 @@ def _moved_in(
 ) -> list[Interval]:
     """Returns the intervals of none of the classes that people assigned to one of them, while more were in use."""
     class_ids = {one.id for one in classes.classes}
-    moved = {one.id for one in decisions.values() if one.verdict != "reject" and one.corrected}
+    moved = {one.id for one in decisions.values() if one.verdict != "reject" and one.may_have_moved}
     return [
         interval
         for interval in corpus.annotations.intervals

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from dataset_tools.build.inputs import known_class_file, known_sentences
 from dataset_tools.build_record import read_build
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.applied_decisions import MOVED, REJECTED
+from dataset_tools.clips.applied_decisions import MOVED, OF_ALL_CLASSES, REJECTED
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import DryRunLedger, LedgerRow, read_ledger
@@ -171,5 +171,15 @@ def _may_come_in(
     for decision in outside:
         considered = ledger.get(f"decided/{decision.id}")
         is_new = considered is None or considered.key != decision.key()
-        if decision.verdict != "reject" and decision.class_id in class_ids and is_new:
+        if (
+            decision.verdict != "reject"
+            and decision.class_id in class_ids
+            and (is_new or _was_ignored(ledger, decision))
+        ):
             yield decision.id
+
+
+def _was_ignored(ledger: Mapping[str, LedgerRow], decision: Decision) -> bool:
+    """Whether a build of an earlier version may have ignored a clip since it comes from a class not in use."""
+    is_refused = any(f"{kind}/{decision.id}" in ledger for kind in ("interval", "clip"))
+    return decision.may_have_moved and not is_refused and OF_ALL_CLASSES not in ledger[f"decided/{decision.id}"].values

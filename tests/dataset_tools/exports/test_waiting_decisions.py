@@ -261,6 +261,8 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     people = tmp_path / "people.json"
     people.write_text('{"s99-d99.avi": {"timestamps": [[1, 60]], "sentences": ["Somebody cuts a carrot."]}}')
     decide(place, make_review)
+    moved = {"id": "s99-d99_000001-000060", "corrected_class": both(place)[2]}  # there is no such clip any more
+    append_reviews(reviews_path(place), [make_review(minute=1, annotation=3, **moved)])
     run("build", "--sentences", people, "-w", place.root)
     run("pairs", "--split", "pairs", "-w", place.root)
     shutil.rmtree(place.speech)
@@ -273,11 +275,14 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     assert "people.json" in refused
     rows = place.ledger.read_text("utf-8").splitlines(keepends=True)
     place.ledger.write_text("".join(row for row in rows if "speech/decisions" not in row), "utf-8")
+    run("speech", "synthesize", "--voices", "unknown", "--no-sentences", "-w", place.root, code=2)  # changes nothing
     export = ("export", "csv", tmp_path / "out", "--no-media", "--dry-run", "-w", place.root)
     assert "It cannot be told" in " ".join(run(*export).output.split())  # an earlier version built it
     place.ledger.write_text("".join(rows), "utf-8")
     (tmp_path / "moved.json").rename(people)
     is_exported(place, tmp_path / "out")
+    place.ledger.write_text("".join(rows).replace('"of_all_classes":true', ""), "utf-8")  # as of an earlier version
+    assert moved["id"] in is_refused(place, tmp_path / "out")
 
 
 def test_pairs_of_rows_as_they_were_before_the_last_build_are_refused(

@@ -58,10 +58,10 @@ def test_a_clip_that_people_moved_to_a_class_stays_there_without_the_class_that_
     overlaps = make_interval("s07-d20", 131, 190)
     of_cutting = replace(CLASSES, classes=tuple(one for one in CLASSES.classes if one.id == CUT))
 
-    def planned(**fields: Any) -> Plan:
-        review = make_review(minute=1, id=moved.id, shown={"class_id": WASH}, **fields)
+    def planned(*later: ReviewRow, **fields: Any) -> Plan:
+        reviews = [make_review(minute=1, id=moved.id, shown={"class_id": WASH}, **fields), *later]
         return plan_clips(
-            make_corpus([cut, moved, overlaps]), of_cutting, per_class=2, decisions=decide([review], "clip")
+            make_corpus([cut, moved, overlaps]), of_cutting, per_class=2, decisions=decide(reviews, "clip")
         )
 
     plan = planned(corrected_class=CUT)
@@ -69,3 +69,5 @@ def test_a_clip_that_people_moved_to_a_class_stays_there_without_the_class_that_
     assert reasons(plan)[overlaps.id] == ("skipped", f"The interval overlaps one that was chosen: {moved.id}")
     for others in ({}, {"corrected_class": STIR}, {"verdict": "reject"}):
         assert ids(planned(**others)) == {cut.id, overlaps.id}
+    confirmed = make_review(minute=2, annotation=2, review_round=2, id=moved.id, shown={"class_id": CUT})
+    assert ids(planned(confirmed, corrected_class=CUT)) == {cut.id, moved.id}  # it was shown again in its new class
