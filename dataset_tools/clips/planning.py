@@ -151,7 +151,7 @@ def _moved_in(
         and decisions[interval.id].class_id in class_ids
         and interval.id not in known.failed
         and classify(interval, classes).status == "none"
-        and why_unusable(interval, corpus, min_frames) is None
+        and _why_unfit(interval, (), corpus, min_frames) is None
     ]
 
 

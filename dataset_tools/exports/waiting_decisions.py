@@ -167,19 +167,17 @@ def _spoken_otherwise(rows: ExportedRows, ledger: Mapping[str, LedgerRow]) -> It
 def _may_come_in(
     ledger: Mapping[str, LedgerRow], outside: Sequence[Decision], class_ids: Collection[str]
 ) -> Iterator[str]:
-    """Yields the clips outside of the data set that somebody kept since the build: they have precedence over others."""
+    """Yields the clips outside of the data set that somebody kept since the build: they have precedence over others.
+
+    Earlier versions also ignored clips that were moved from a class not in use; those have no row with a reason.
+    """
+    refused = {
+        row_id.partition("/")[2].partition("#")[0] for row_id in ledger if row_id.startswith(("clip/", "interval/"))
+    }
     for decision in outside:
         considered = ledger.get(f"decided/{decision.id}")
         is_new = considered is None or considered.key != decision.key()
-        if (
-            decision.verdict != "reject"
-            and decision.class_id in class_ids
-            and (is_new or _was_ignored(ledger, decision))
-        ):
+        if considered is not None and decision.may_have_moved and decision.id not in refused:
+            is_new |= OF_ALL_CLASSES not in considered.values
+        if decision.verdict != "reject" and decision.class_id in class_ids and is_new:
             yield decision.id
-
-
-def _was_ignored(ledger: Mapping[str, LedgerRow], decision: Decision) -> bool:
-    """Whether a build of an earlier version may have ignored a clip since it comes from a class not in use."""
-    is_refused = any(f"{kind}/{decision.id}" in ledger for kind in ("interval", "clip"))
-    return decision.may_have_moved and not is_refused and OF_ALL_CLASSES not in ledger[f"decided/{decision.id}"].values

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
 from dataset_tools.build import building
 from dataset_tools.cli.main import app
 from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -283,6 +285,10 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     is_exported(place, tmp_path / "out")
     place.ledger.write_text("".join(rows).replace('"of_all_classes":true', ""), "utf-8")  # as of an earlier version
     assert moved["id"] in is_refused(place, tmp_path / "out")
+    refusal = LedgerRow(id=f"interval/{moved['id']}#3", status="skipped", stage="plan")  # it was considered
+    lines = [*place.ledger.read_bytes().splitlines(), msgspec.json.encode(refusal)]
+    place.ledger.write_bytes(b"\n".join(sorted(lines)) + b"\n")
+    is_exported(place, tmp_path / "out")
 
 
 def test_pairs_of_rows_as_they_were_before_the_last_build_are_refused(
