@@ -14,6 +14,7 @@ from dataset_tools.build.opened_videos import source_cache
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
 from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
 from dataset_tools.classes.triplets import ClassFile
+from dataset_tools.clips.applied_decisions import OF_ALL_CLASSES
 from dataset_tools.clips.clip_plan import Plan
 from dataset_tools.clips.cutting import ClipCutter, planned_row
 from dataset_tools.clips.interval_selection import NOTHING_KNOWN
@@ -275,7 +276,14 @@ def _note_plan(ledger: Ledger, plan: Plan, samples: _Samples, decisions: Mapping
     unused = decisions.keys() - {clip.id for clip in plan.clips}
     for one in (decisions[clip_id] for clip_id in sorted(unused)):  # those that come later may add their clips
         ledger.record(
-            LedgerRow(id=f"decided/{one.id}", status="ok", stage="review", key=one.key(), sha256=one.content_sha256)
+            LedgerRow(
+                id=f"decided/{one.id}",
+                status="ok",
+                stage="review",
+                key=one.key(),
+                sha256=one.content_sha256,
+                values={OF_ALL_CLASSES: True},
+            )
         )
     known = {f"clip/{row.id}" for row in samples.clips} | {f"clip/{clip_id}" for clip_id in samples.uncut}
     known |= {f"interval/{refusal.id}" for refusal in plan.refusals}

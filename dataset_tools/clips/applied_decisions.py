@@ -18,6 +18,8 @@ from dataset_tools.decisions.majority_rule import Decision
 REJECTED = "An annotator rejected the clip"
 MOVED = "An annotator assigned the clip to another class"
 """Reasons, with which a clip is left out, as the ledger has them: followed by details."""
+OF_ALL_CLASSES = "of_all_classes"
+"""Value in the ledger rows of decisions that a build did not use; earlier versions ignored clips of unused classes."""
 
 
 def apply_decisions(

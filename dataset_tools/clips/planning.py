@@ -143,7 +143,7 @@ def _moved_in(
 ) -> list[Interval]:
     """Returns the intervals of none of the classes that people assigned to one of them, while more were in use."""
     class_ids = {one.id for one in classes.classes}
-    moved = {one.id for one in decisions.values() if one.verdict != "reject" and one.corrected}
+    moved = {one.id for one in decisions.values() if one.verdict != "reject" and one.may_have_moved}
     return [
         interval
         for interval in corpus.annotations.intervals
@@ -151,7 +151,7 @@ def _moved_in(
         and decisions[interval.id].class_id in class_ids
         and interval.id not in known.failed
         and classify(interval, classes).status == "none"
-        and why_unusable(interval, corpus, min_frames) is None
+        and _why_unfit(interval, (), corpus, min_frames) is None
     ]
 
 

@@ -56,6 +56,11 @@ class Decision:
     conflict: bool
     row: ReviewRow
 
+    @property
+    def may_have_moved(self) -> bool:
+        """Whether people may have moved the clip to its class: by this decision, or before it was shown again."""
+        return self.corrected or self.row.label_studio.review_round > 1
+
     def key(self) -> str:
         """Hash of what decides whether a build uses the clip."""
         shown = [self.content_sha256, self.row.shown.source_sha256 or ""]

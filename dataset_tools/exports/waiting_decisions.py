@@ -9,7 +9,7 @@ from msgspec import UNSET
 from dataset_tools.build.inputs import known_class_file, known_sentences
 from dataset_tools.build_record import read_build
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.clips.applied_decisions import MOVED, REJECTED
+from dataset_tools.clips.applied_decisions import MOVED, OF_ALL_CLASSES, REJECTED
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.ledger import DryRunLedger, LedgerRow, read_ledger
@@ -167,9 +167,17 @@ def _spoken_otherwise(rows: ExportedRows, ledger: Mapping[str, LedgerRow]) -> It
 def _may_come_in(
     ledger: Mapping[str, LedgerRow], outside: Sequence[Decision], class_ids: Collection[str]
 ) -> Iterator[str]:
-    """Yields the clips outside of the data set that somebody kept since the build: they have precedence over others."""
+    """Yields the clips outside of the data set that somebody kept since the build: they have precedence over others.
+
+    Earlier versions also ignored clips that were moved from a class not in use; those have no row with a reason.
+    """
+    refused = {
+        row_id.partition("/")[2].partition("#")[0] for row_id in ledger if row_id.startswith(("clip/", "interval/"))
+    }
     for decision in outside:
         considered = ledger.get(f"decided/{decision.id}")
         is_new = considered is None or considered.key != decision.key()
+        if considered is not None and decision.may_have_moved and decision.id not in refused:
+            is_new |= OF_ALL_CLASSES not in considered.values
         if decision.verdict != "reject" and decision.class_id in class_ids and is_new:
             yield decision.id

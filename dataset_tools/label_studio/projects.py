@@ -2,15 +2,15 @@
 
 Projects are recorded in annotations/label-studio/projects.json: for each server, the workspace's own project, which is
 pushed to, and others (those of ``--project``, and former ones), from which decisions are pulled, too. Those of the
-workspace's own server stay recorded if its port changes, and those of another server if a pull finds its decisions
-under another address (`server_names`). If the file is lost, no pulled decisions are: the project is found again by its
-title, and the next pull reads all annotations again.
+workspace's own server stay recorded if its port changes (`addresses`), and those of another server if a pull finds its
+decisions under another address (`former_addresses`). If the file is lost, no pulled decisions are: the project is found
+again by its title, and the next pull reads all annotations again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class ProjectLink(msgspec.Struct, frozen=True, kw_only=True):
 class _Links(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="fmn.label-studio/1"):
     servers: dict[str, ProjectLink] = msgspec.field(default_factory=dict)
     others: dict[str, list[ProjectLink]] = msgspec.field(default_factory=dict)
-    former: dict[str, list[str]] | UnsetType = UNSET  # earlier addresses, by the one that a pull recognized them under
+    former: dict[str, dict[str, str]] | UnsetType = UNSET  # `former_addresses`, by the present one
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,20 @@ class Project:
     created: str = ""
 
 
-def server_names(workspace: Workspace, url: str) -> tuple[str, ...]:
-    """Returns the names of the server at ``url``, its present one first, then those of its earlier addresses."""
-    names = addresses(workspace, url)
-    former = _read(workspace).former or {}
-    return (*names, *(name for name in former.get(names[0], ()) if name not in names))
+def former_addresses(workspace: Workspace, url: str) -> dict[str, str]:
+    """Returns earlier addresses of the server at ``url``, as pulls recognized them.
+
+    Each is with the creation time of the newest decision that was pulled from there and is on the server: later ones
+    are of another server, such as a new one at that address, or the original, if that at ``url`` is a backup of it.
+    """
+    return (_read(workspace).former or {}).get(server_name(url), {})
 
 
-def remember_addresses(workspace: Workspace, url: str, former: Iterable[str]) -> None:
-    """Records earlier addresses of the server at ``url``."""
-    links, server = _read(workspace), server_name(url)
-    known = links.former or {}
-    names = sorted({*known.get(server, ()), *former})
-    _write(workspace, msgspec.structs.replace(links, former={**known, server: names}))
+def remember_former_addresses(workspace: Workspace, url: str, former: Mapping[str, str]) -> None:
+    """Records the earlier addresses of the server at ``url``; the records of newly found ones are now its own."""
+    links, new = _read(workspace), former.keys() - former_addresses(workspace, url).keys()
+    links = _merged(links, (*addresses(workspace, url), *sorted(new)))
+    _write(workspace, msgspec.structs.replace(links, former={**(links.former or {}), server_name(url): dict(former)}))
 
 
 def remembered(workspace: Workspace, url: str) -> ProjectLink | None:
@@ -286,8 +287,12 @@ def _instructions(workspace: Workspace) -> str:
 
 
 def _links(workspace: Workspace, url: str) -> _Links:
-    """Reads the records; those of the server at ``url`` under earlier addresses are listed under its current one."""
-    links, names = _read(workspace), server_names(workspace, url)
+    """Reads the records; those of the workspace's own server at ``url`` under earlier ports are listed under it."""
+    return _merged(_read(workspace), addresses(workspace, url))
+
+
+def _merged(links: _Links, names: Sequence[str]) -> _Links:
+    """Lists the records of all addresses of a server under its first one."""
     own = [links.servers.pop(name) for name in names if name in links.servers]
     others = [link for name in names for link in links.others.pop(name, [])]
     found: dict[int, ProjectLink] = {}

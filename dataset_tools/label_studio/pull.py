@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -38,9 +38,9 @@ from dataset_tools.label_studio.projects import (
     Project,
     find_others,
     find_project,
+    former_addresses,
     remember,
-    remember_addresses,
-    server_names,
+    remember_former_addresses,
 )
 from dataset_tools.label_studio.pull_summary import PullSummary
 from dataset_tools.label_studio.pulled_rows import as_deleted, keep, new_rows
@@ -91,46 +91,46 @@ def pull(
 
 def _pull(client: Any, workspace: Workspace, url: str, found: Project, *, dry_run: bool) -> PullSummary:
     """Pulls the decisions of one project."""
-    server, *former = server_names(workspace, url)
+    own, former = addresses(workspace, url), former_addresses(workspace, url)
     reviews = read_reviews(reviews_path(workspace))
     # Not those of a former project with that id: a server that was set up anew counts from 1, at the same address.
     of_project = [
         row for row in reviews if row.label_studio.project == found.id and row.label_studio.created >= found.created
     ]
-    earlier = [row for row in of_project if row.label_studio.server in (server, *former)]
+    earlier = _of_server(of_project, own, former)
     news = changes(client, url, found.id, found.link.cursor, max(_annotations(earlier), default=0))
-    moved_from = _other_addresses(of_project, news) - {server, *former}
-    former += sorted(moved_from)
-    known = live(row for row in of_project if row.label_studio.server in (server, *former))
+    recognized = former | {
+        name: max(time, former.get(name, ""))
+        for name, time in _pulled_from(of_project, news).items()
+        if name not in own
+    }
+    known = live(_of_server(of_project, own, recognized))
     withdrawn = withdrawn_utterances(workspace)
     tasks = {task_id: without_withdrawn(task, withdrawn) for task_id, task in news.tasks.items()}
     news = replace(news, tasks=tasks)
     gone = _gone_from_tasks(known, news)
     names = annotator_names(client, url)
-    rows, unreadable = _read(news.tasks.values(), server, names)
+    rows, unreadable = _read(news.tasks.values(), own[0], names)
     listed, late, missing = _annotations(known) | _annotations_of(news.tasks.values()), {}, 0
     # If anything is new, check for completeness: a deletion can hide from the count that something is missing.
     if gone or new_rows(rows, reviews, present=True) or len(listed) != news.annotations:
         ids = annotation_ids(client, url, found.id)
         gone += [row for row in known if row not in gone and row.label_studio.annotation not in ids]
-        # What recognizes another address is also true of a backup of the server: that lacks only what is newer.
-        own, newest = addresses(workspace, url), max(ids, default=0)
-        gone = [row for row in gone if row.label_studio.server in own or row.label_studio.annotation <= newest]
         late = tasks_with(client, url, found.id, {one for one, ours in ids.items() if ours and one not in listed})
         missing = max(0, news.annotations - len(ids))
     sent = [without_withdrawn(task, withdrawn) for task in {**news.tasks, **late}.values()]
     if late:
-        rows, unreadable = _read(sent, server, names)
+        rows, unreadable = _read(sent, own[0], names)
     new = new_rows(rows, reviews, present=True)
     deleted = [as_deleted(row) for row in gone]
     summary = keep(workspace, f"project-{found.id}", sent, new, deleted, earlier=reviews, dry_run=dry_run)
     summary = replace(summary, problems=(*summary.problems, *unreadable), unread=missing + len(unreadable))
     if dry_run:
         return summary
-    if moved_from:
-        remember_addresses(workspace, url, moved_from)
-    for name in (server, *former):
-        remember_unread(workspace, f"{name}/projects/{found.id}", summary.unread if name == server else 0)
+    if recognized != former:
+        remember_former_addresses(workspace, url, recognized)
+    for name in (*own, *recognized):
+        remember_unread(workspace, f"{name}/projects/{found.id}", summary.unread if name == own[0] else 0)
     if news.cursor != found.link.cursor:
         remember(workspace, url, msgspec.structs.replace(found.link, cursor=news.cursor), as_own=False)
     return summary
@@ -171,10 +171,22 @@ def _with_verdict(found: Project, url: str) -> Project:
     return found
 
 
-def _other_addresses(rows: Iterable[ReviewRow], news: Changes) -> set[str]:
-    """Returns the addresses under which annotations of the server were pulled; their creation times identify them."""
+def _of_server(rows: Iterable[ReviewRow], own: Collection[str], former: Mapping[str, str]) -> list[ReviewRow]:
+    """Returns the rows that were pulled from the server: from an address of its own, or from a former one, in time."""
+    return [
+        row for row in rows if (at := row.label_studio).server in own or at.created <= former.get(at.server or "", "")
+    ]
+
+
+def _pulled_from(rows: Iterable[ReviewRow], news: Changes) -> dict[str, str]:
+    """Returns the addresses from which annotations in ``news`` were pulled before, and when the newest was created."""
     here = {(one["id"], utc(one["created_at"])) for task in news.tasks.values() for one in task["annotations"]}
-    return {row.label_studio.server for row in rows if row.label_studio.server and row.source[:2] in here}
+    newest: dict[str, str] = {}
+    for row in rows:
+        name, created = row.label_studio.server, row.label_studio.created
+        if name is not None and row.source[:2] in here:
+            newest[name] = max(created, newest.get(name, ""))
+    return newest
 
 
 def _gone_from_tasks(known: Sequence[ReviewRow], news: Changes) -> list[ReviewRow]:

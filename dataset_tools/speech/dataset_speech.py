@@ -107,7 +107,7 @@ def speak(
         InputError: the engine cannot be used, or a sentence file cannot be read.
     """
     reviews = read_reviews(reviews_path(workspace))
-    if not speaks_as_decided(workspace, clips, ledger.rows) and (reviews or SPOKEN_DECISIONS in ledger.rows):
+    if SPOKEN_DECISIONS in ledger.rows and not speaks_as_decided(workspace, clips, ledger.rows):
         ledger.record(LedgerRow(id=SPOKEN_DECISIONS, status="ok", stage="speak"))  # until utterances.jsonl is written
     with nullcontext() if dry_run else replacing_speech(workspace, ledger):
         spoken, failures = synthesize(

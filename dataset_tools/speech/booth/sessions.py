@@ -82,7 +82,8 @@ class Booth:
         consent: text that a speaker has to agree to before the first take.
 
     Raises:
-        InputError: there are no clips, or no sentences in the language.
+        InputError: there are no clips, or no sentences in the language, or the recordings would be written outside of
+            the workspace.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Booth:
         licence: str = "",
         consent: str = CONSENT,
     ) -> None:
+        workspace.check_media_folders()
         self.workspace = workspace
         self.classes = classes
         self.language = language

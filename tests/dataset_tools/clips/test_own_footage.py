@@ -21,6 +21,7 @@ from dataset_tools.corpora.annotations.own_footage import open_own_footage
 from dataset_tools.corpora.corpus import Corpus
 from dataset_tools.corpora.sentence_files import footage_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
+from dataset_tools.speech.booth.sessions import Booth
 from dataset_tools.speech.dataset_speech import import_dataset
 from dataset_tools.speech.synthesis import SpeechOptions
 
@@ -235,6 +236,8 @@ def test_footage_where_the_clips_are_written_is_refused(tmp_path: Path, write_vi
     elsewhere.speech.symlink_to(tmp_path)  # such files are refused when they are read
     with pytest.raises(InputError, match="symbolic link to a place outside"):
         build_dataset(elsewhere, corpus, CLASSES, BuildOptions(per_class=5, short_side=64, speech=False))
+    with pytest.raises(InputError, match="symbolic link to a place outside"):
+        Booth(elsewhere, CLASSES)
     assert [path.name for path in elsewhere.root.iterdir()] == ["speech"]
 
 

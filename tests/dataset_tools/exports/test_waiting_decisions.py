@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
 from dataset_tools.build import building
 from dataset_tools.cli.main import app
 from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_path
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows
@@ -261,6 +263,8 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     people = tmp_path / "people.json"
     people.write_text('{"s99-d99.avi": {"timestamps": [[1, 60]], "sentences": ["Somebody cuts a carrot."]}}')
     decide(place, make_review)
+    moved = {"id": "s99-d99_000001-000060", "corrected_class": both(place)[2]}  # there is no such clip any more
+    append_reviews(reviews_path(place), [make_review(minute=1, annotation=3, **moved)])
     run("build", "--sentences", people, "-w", place.root)
     run("pairs", "--split", "pairs", "-w", place.root)
     shutil.rmtree(place.speech)
@@ -273,10 +277,17 @@ def test_missing_speech_is_no_decision_and_missing_sentence_files_are_told(
     assert "people.json" in refused
     rows = place.ledger.read_text("utf-8").splitlines(keepends=True)
     place.ledger.write_text("".join(row for row in rows if "speech/decisions" not in row), "utf-8")
+    run("speech", "synthesize", "--voices", "unknown", "--no-sentences", "-w", place.root, code=2)  # changes nothing
     export = ("export", "csv", tmp_path / "out", "--no-media", "--dry-run", "-w", place.root)
     assert "It cannot be told" in " ".join(run(*export).output.split())  # an earlier version built it
     place.ledger.write_text("".join(rows), "utf-8")
     (tmp_path / "moved.json").rename(people)
+    is_exported(place, tmp_path / "out")
+    place.ledger.write_text("".join(rows).replace('"of_all_classes":true', ""), "utf-8")  # as of an earlier version
+    assert moved["id"] in is_refused(place, tmp_path / "out")
+    refusal = LedgerRow(id=f"interval/{moved['id']}#3", status="skipped", stage="plan")  # it was considered
+    lines = [*place.ledger.read_bytes().splitlines(), msgspec.json.encode(refusal)]
+    place.ledger.write_bytes(b"\n".join(sorted(lines)) + b"\n")
     is_exported(place, tmp_path / "out")
 
 

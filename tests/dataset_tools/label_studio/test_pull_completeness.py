@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.cli.main import app
 from dataset_tools.core.workspace import Workspace
-from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
+from dataset_tools.decisions.journal import ReviewRow, append_reviews, read_reviews, reviews_path
 from dataset_tools.decisions.majority_rule import live
 from dataset_tools.decisions.unread import unread_warning
 from dataset_tools.label_studio import pulled_rows
-from dataset_tools.label_studio.projects import remembered_projects, wanted_annotators
+from dataset_tools.label_studio.projects import ProjectLink, remember, remembered_projects, wanted_annotators
 from dataset_tools.label_studio.pull import pull
 from dataset_tools.label_studio.pulled_rows import as_deleted, new_rows
 from dataset_tools.manifests import UtteranceRow, read_rows
@@ -35,6 +35,7 @@ on_one_worker = pytest.mark.xdist_group("label_studio")
 
 
 ACCEPT = verdict("accept")
+LATER = "2099-01-01T00:00:00.000000Z"
 GOOD_SPEECH = answer("speech_verdict", "choices", "speech", choices=["accept"])
 
 
@@ -126,8 +127,17 @@ def test_what_was_deleted_is_noticed_though_the_server_has_another_address_now(
     assert (label_studio.push_all(workspace, annotators=1).unchanged, wanted_annotators(workspace)) == (3, 1)
     client.annotations.delete(second)
     assert pull(workspace, label_studio.login).deleted == 1
-    assert sum(row.item == "clip" for row in live(read_reviews(reviews_path(workspace)))) == 1
+    (left,) = (row for row in live(read_reviews(reviews_path(workspace))) if row.item == "clip")
     assert pull(workspace, label_studio.login).rows == 0
+
+    # A new server at the former address gives the same ids again: its project and decisions are its own.
+    ids = msgspec.structs.replace(left.label_studio, annotation=left.label_studio.annotation - 1, created=LATER)
+    append_reviews(reviews_path(workspace), [msgspec.structs.replace(left, time=LATER, label_studio=ids)])
+    remember(workspace, "https://labels.example.org", ProjectLink(project=project, title="set", config=""))
+    client.annotations.create(id=label_studio.tasks_of(project)[left.id].id, result=[ACCEPT])
+    found = pull(workspace, label_studio.login)
+    assert (found.deleted, found.decided) == (0, 1)
+    assert f"https://labels.example.org/projects/{project}" in remembered_projects(workspace)
 
 
 @with_a_server

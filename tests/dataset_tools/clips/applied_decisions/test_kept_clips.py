@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dataset_tools.classes.reader import load_classes
@@ -58,10 +59,10 @@ def test_a_clip_that_people_moved_to_a_class_stays_there_without_the_class_that_
     overlaps = make_interval("s07-d20", 131, 190)
     of_cutting = replace(CLASSES, classes=tuple(one for one in CLASSES.classes if one.id == CUT))
 
-    def planned(**fields: Any) -> Plan:
-        review = make_review(minute=1, id=moved.id, shown={"class_id": WASH}, **fields)
+    def planned(*later: ReviewRow, **fields: Any) -> Plan:
+        reviews = [make_review(minute=1, id=moved.id, shown={"class_id": WASH}, **fields), *later]
         return plan_clips(
-            make_corpus([cut, moved, overlaps]), of_cutting, per_class=2, decisions=decide([review], "clip")
+            make_corpus([cut, moved, overlaps]), of_cutting, per_class=2, decisions=decide(reviews, "clip")
         )
 
     plan = planned(corrected_class=CUT)
@@ -69,3 +70,10 @@ def test_a_clip_that_people_moved_to_a_class_stays_there_without_the_class_that_
     assert reasons(plan)[overlaps.id] == ("skipped", f"The interval overlaps one that was chosen: {moved.id}")
     for others in ({}, {"corrected_class": STIR}, {"verdict": "reject"}):
         assert ids(planned(**others)) == {cut.id, overlaps.id}
+    confirmed = make_review(minute=2, annotation=2, review_round=2, id=moved.id, shown={"class_id": CUT})
+    assert ids(planned(confirmed, corrected_class=CUT)) == {cut.id, moved.id}  # it was shown again in its new class
+    lost = make_interval("s09-d20", 1, 50, "wash", "apple")
+    review = make_review(minute=1, id=lost.id, shown={"class_id": WASH}, corrected_class=CUT)
+    corpus = make_corpus([cut, lost], {cut.video: Path("cut.avi")})
+    missing = plan_clips(corpus, of_cutting, per_class=2, decisions=decide([review], "clip"))
+    assert reasons(missing)[lost.id] == ("failed", f"The video is missing: {lost.video_file}")
