@@ -73,10 +73,12 @@ def decoded_pictures(container: Any) -> Iterator[tuple[Any, bool]]:
     lost_at: int | None = None  # timestamp of the last damage, if its packet has one
     awaited: dict[int, int] = {}  # place in decoding order, by timestamp, of the frames that are not output yet
     held: list[tuple[Any, bool, int]] = []  # frames shown before an awaited one that was decoded before them
-    # Where the aspect ratio is that of the frame decoded last, none is held.
-    holds = container.format.name not in FORMATS_WITHOUT_ASPECT
+    stream = video_stream(container)
+    # None is held where the aspect ratio is that of the frame decoded last, or timestamps are those of other frames.
+    has_others = container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
+    holds = not (has_others or container.format.name in FORMATS_WITHOUT_ASPECT)
     try:
-        for place, packet in enumerate(filled_packets(container, video_stream(container))):
+        for place, packet in enumerate(filled_packets(container, stream)):
             frames: list[Any] = []
             if holds and packet.pts is not None:
                 awaited[packet.pts] = place
