@@ -67,7 +67,7 @@ class Workspace:
                     f"The folder {folder.name}/ is a symbolic link to a place outside of the workspace",
                     where=f"{folder} -> {folder.resolve()}",
                     expected="a folder in the workspace, which can then be moved or copied as a whole",
-                    next_step="remove the link; for a workspace on another disk, name that with -w DIR, or link it all",
+                    next_step="remove the link; if the disk is too small, move the whole workspace and name it with -w",
                 )
 
     def relative(self, path: Path) -> str:

@@ -136,7 +136,7 @@ def note_on_repeated(
     number = count_of(len(repeated), "clip has a sentence", "clips have sentences")
     return (
         f"{number} that another clip of the class has too (such as {repeated[0]!r}): a generated sentence is spoken"
-        " instead, so that no sentence is used twice in a class",
+        " instead, so that no sentence is used twice in a class; word them differently, or record their speech",
     )
 
 
