@@ -16,13 +16,14 @@ from fmn.models.memory import MODALITIES
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.own_features import has_same_features
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import read_run_state, validation_score
 
 NAMED_CLASSES = 10
 IDS_ONLY = (
     "The training manifest is missing or has changed: items that were trained on are recognized by their ids only, not "
     "by their content."
 )
+NO_VALIDATION_ITEMS = "The run is of an earlier version: the items of its fold 0 are not recognized."
 
 
 def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
@@ -107,8 +108,10 @@ def notes_of_known(
         if (manifest := unchanged_manifest(loaded.path, state)) is None:
             if measured:
                 notes.append(IDS_ONLY)
-            known[0].update(state.fitted_clips)
-            known[1].update(state.fitted_utterances)
+                if validation_score(state.best) is not None and not state.validated_clips:
+                    notes.append(NO_VALIDATION_ITEMS)
+            known[0].update(state.fitted_clips, state.validated_clips)
+            known[1].update(state.fitted_utterances, state.validated_utterances)
         else:
             for row in read_rows(manifest, SplitPairRow):
                 if row.clip.id not in state.failures:

@@ -263,6 +263,7 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
+    validates = learns and not parts.leaks  # else, those of fold 0 are among the fitted ones
     notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
     notes += _notes_of_precision(loop.config, loop.data.device)
     if loop.config.training.refit:
@@ -274,6 +275,8 @@ def _first_state(
         manifest_sha256=sha256_of(items.manifest),
         fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
         fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
+        validated_clips=[items.clips[index].id for index in parts.validation_clips if validates],
+        validated_utterances=[items.utterances[index].id for index in parts.validation_utterances if validates],
         pairs=len(parts.train_pairs),
         classes=len(items.classes),
         parameters=loop.parameters,
