@@ -28,10 +28,11 @@ class LinkedRun:
 
     Attributes:
         run: its folder, relative to the workspace.
-        link: ``trained``: weights were fitted to the voice's utterances; ``validated``: it was validated on them, or its
-            training manifest is the one that contains the voice, but no weights were fitted to it; ``learned``: it contains vectors of the
-            utterances, in classes added after training (``fmn learn``); ``named``: other files of the run name
-            utterances; ``unread``: none does, but some cannot be read; ``unknown``: its training data are not recorded.
+        link: ``trained``: weights were fitted to the voice's utterances; ``validated``: it was validated on them, or
+            its training manifest is the one that contains the voice, but no weights were fitted to it; ``learned``: it
+            contains vectors of the utterances, in classes added after training (``fmn learn``); ``named``: other files
+            of the run name utterances; ``unread``: none does, but some cannot be read; ``unknown``: its training data
+            are not recorded.
         utterances: number of the voice's utterances that weights were fitted to.
     """
 

@@ -49,7 +49,7 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
     rows, unknown = [], []
     for row in listed.rows:
         if not (row.person or persons[row.video]):
-            unknown.append(f"{row.place}: {row.video}")
+            unknown.append(row.place if row.place == row.video else f"{row.place}: {row.video}")
         rows.append(row if row.person else replace(row, person=persons[row.video]))
     if unknown:
         without = f"{count_of(len(unknown), 'name')}: {', '.join(first_of(unknown, SHOWN_PROBLEMS))}"
