@@ -12,8 +12,8 @@ from fmn.data.items import Items
 def notes_on_outdated(items: Items) -> Iterator[str]:
     """Yields the caveat of items that the data set does not have, or has with other content, class, person or voice.
 
-    A manifest outside of the workspace's manifests/ is not compared, nor one beside clips.jsonl or utterances.jsonl that
-    are missing or cannot be read, which `fmn-data verify` reports: results do not depend on them.
+    A manifest outside of the workspace's manifests/ is not compared, nor one beside clips.jsonl or utterances.jsonl
+    that are missing or cannot be read, which `fmn-data verify` reports: results do not depend on them.
     """
     folder = items.workspace / "manifests"
     clips, utterances = folder / "clips.jsonl", folder / "utterances.jsonl"
