@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.clips.encoding import encoder_version
 from dataset_tools.clips.planning import Shortfall
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.json_record import read_record, record_bytes
 from dataset_tools.core.path_parts import FileName, Sha256
@@ -58,6 +59,32 @@ class BuildOptions:
     voices: SpeechOptions = field(default_factory=SpeechOptions)
     seed: int = 0
     footage_sentences: bool = True
+
+
+def check_options(options: BuildOptions) -> None:
+    """Checks the values of options that do not come from the command line.
+
+    Raises:
+        InputError: a value is not possible; all are named.
+    """
+    least = {"per_class": 1, "short_side": 16, "min_frames": 1}
+    wrong = [
+        f"{name}={value!r} (a whole number from {smallest})"
+        for name, value, smallest in (
+            *((name, getattr(options, name), smallest) for name, smallest in least.items()),
+            ("voices.augment", options.voices.augment, 0),
+        )
+        if not isinstance(value, int) or value < smallest
+    ]
+    if options.shortfall not in get_args(Shortfall):
+        wrong.append(f"shortfall={options.shortfall!r} ({', '.join(get_args(Shortfall))})")
+    if wrong:
+        raise InputError(
+            f"The options of the build cannot be used: {'; '.join(wrong)}",
+            where="BuildOptions",
+            expected="the values in parentheses",
+            next_step="correct them",
+        )
 
 
 @dataclass(frozen=True)

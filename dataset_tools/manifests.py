@@ -275,6 +275,13 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
     return write_jsonl(path, rows)
 
 
+def facts_of(row: ClipRow | UtteranceRow) -> tuple[str | None, ...]:
+    """Returns what pairs, splits and training depend on; not the verdict, which `fmn-data pairs` may ignore."""
+    if isinstance(row, ClipRow):
+        return row.sha256, row.class_id, row.person, row.dish
+    return row.sha256, row.class_id, row.clip, row.voice, row.text
+
+
 def workspace_of(manifest: Path, root: Path | None = None) -> Path:
     """The workspace that the paths of a manifest are relative to: ``root``, else the parent of its folder."""
     return (root or manifest.resolve().parent.parent).resolve()

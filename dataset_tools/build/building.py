@@ -12,7 +12,7 @@ from dataset_tools.build.build_speech import check_speech, speech_of
 from dataset_tools.build.inputs import built_from, check_same_footage, remember_inputs
 from dataset_tools.build.opened_videos import source_cache
 from dataset_tools.build.planning_on_sources import OpenedSources, plan_on_sources, plan_with
-from dataset_tools.build_record import BuildOptions, BuildSummary, write_build
+from dataset_tools.build_record import BuildOptions, BuildSummary, check_options, write_build
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.clips.applied_decisions import OF_ALL_CLASSES
 from dataset_tools.clips.clip_plan import Plan
@@ -71,6 +71,7 @@ def build_dataset(
         InputError: an input is invalid; nothing was written.
         StoppedError: an external cause stopped the build (a full disk, another build in the workspace).
     """
+    check_options(options)
     check_place(workspace, corpus)
     for path in (corpus.root, corpus.annotations.path, classes.path, *options.voices.sentences):
         require_unicode(path)  # workspace.json stores it

@@ -92,7 +92,7 @@ def _show_pairs(
         )
     if is_leaky:
         terminal.warn(
-            "this split leaks: every clip and every utterance is in both training and test (the paper's reading)"
+            "this split leaks: clips and utterances, usually all, are in both training and test (the paper's reading)"
         )
     for leak in summary.leaks:
         terminal.warn(f"leak: {leak} is in both training and test")

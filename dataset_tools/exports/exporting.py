@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,7 +65,7 @@ def export_dataset(
     *,
     options: FormatOptions | None = None,
     with_media: bool = True,
-    allowed: Collection[str] = (),
+    allowed: Iterable[str] = (),
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> ExportSummary:
@@ -89,7 +89,7 @@ def export_dataset(
         ManifestError: a row cannot be read, or a file does not match its row.
         StoppedError: the data set changed during the export, another export writes there, or the disk is full.
     """
-    options = options or FormatOptions()
+    options, allowed = options or FormatOptions(), frozenset(allowed)
     write = find_format(format_name)
     _check_folder(workspace, folder)
     before = _hashes(workspace)

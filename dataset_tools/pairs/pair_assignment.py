@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.seeds import generator
@@ -31,6 +32,12 @@ class PairOptions:
     reviewed: bool = False
 
     def __post_init__(self) -> None:
+        if self.split not in get_args(SplitName):
+            raise InputError(
+                f"There is no split {self.split!r}",
+                where="--split",
+                expected=f"one of {', '.join(get_args(SplitName))}",
+            )
         if not 0 < self.test_share < 1:
             raise InputError(
                 f"The test share is {self.test_share}",

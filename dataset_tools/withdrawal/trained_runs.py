@@ -28,10 +28,11 @@ class LinkedRun:
 
     Attributes:
         run: its folder, relative to the workspace.
-        link: ``trained``: weights were fitted to the voice's utterances; ``validated``: its training manifest is the
-            one that contains the voice, but no weights were fitted to it; ``learned``: it contains vectors of the
-            utterances, in classes added after training (``fmn learn``); ``named``: other files of the run name
-            utterances; ``unread``: none does, but some cannot be read; ``unknown``: its training data are not recorded.
+        link: ``trained``: weights were fitted to the voice's utterances; ``validated``: it was validated on them, or
+            its training manifest is the one that contains the voice, but no weights were fitted to it; ``learned``: it
+            contains vectors of the utterances, in classes added after training (``fmn learn``); ``named``: other files
+            of the run name utterances; ``unread``: none does, but some cannot be read; ``unknown``: its training data
+            are not recorded.
         utterances: number of the voice's utterances that weights were fitted to.
     """
 
@@ -62,10 +63,12 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
     if state is None:
         yield "unknown", 0
         return
-    count = sum(voice.owns(str(name)) for name in state["fitted_utterances"])
+    count, validated = (
+        sum(voice.owns(str(name)) for name in state.get(f"{kind}_utterances") or ()) for kind in ("fitted", "validated")
+    )
     if count:
         yield "trained", count
-    elif manifest_sha256 is not None and state.get("manifest_sha256") == manifest_sha256:
+    elif validated or (manifest_sha256 is not None and state.get("manifest_sha256") == manifest_sha256):
         yield "validated", 0
     elif _names(run / "new_classes.safetensors", voice):
         yield "learned", 0

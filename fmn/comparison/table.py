@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataset_tools.core.count_of import count_of
 from fmn.comparison.comparison_plan import REFERENCE, describe
-from fmn.evaluation.results_table import DIRECTION_TITLES, RANK_IN_CLASS, WHAT_THEY_ARE
+from fmn.evaluation.results_table import DIRECTION_TITLES, RANK_IN_CLASS, WHAT_THEY_ARE, partner_note
 from fmn.evaluation.table_formats import Bold, Row, Table, difference, number
 from fmn.metrics.bootstrap import excludes
 from fmn.metrics.directions import Direction
@@ -100,6 +100,7 @@ def _direction(values: Mapping[str, Any], direction: Direction, name: str) -> Ta
         CLASS_CROSS_ENTROPY,
         WHAT_THEY_ARE,
         RANK_IN_CLASS,
+        *_partners(values, direction),
         _ranks_beyond_chance(values, direction),
         MEAN_AVERAGE_PRECISION,
         values.get("spread", SPREAD),
@@ -118,6 +119,13 @@ def labeled(name: str, system: Mapping[str, Any]) -> str:
 def footnotes(values: Mapping[str, Any]) -> list[str]:
     """Footnotes of single systems."""
     return [f"* {name}: {found['footnote']}." for name, found in values["systems"].items() if found["footnote"]]
+
+
+def _partners(values: Mapping[str, Any], direction: Direction) -> Iterator[str]:
+    """Yields the note on queries without a partner; none for several corpora, and comparisons of earlier versions."""
+    queries, of_classes = values["queries"][direction], values.get("class_queries", {}).get(direction, {})
+    if isinstance(queries, int) and (note := partner_note(sum(of_classes.get("instance_hit", ())), queries, direction)):
+        yield note
 
 
 def _ranks_beyond_chance(values: Mapping[str, Any], direction: Direction) -> str:

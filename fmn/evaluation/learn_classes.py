@@ -108,15 +108,16 @@ def learn_classes(
     check_sources(source, prepared.sources, prepared.own)
     folder = out or run
     with run_lock(folder):
-        if needs_copy(run, folder):
-            _copy_run(run, folder)
-        loaded = load_run(folder, chosen)
+        copies = needs_copy(run, folder)
+        loaded = source if copies else load_run(folder, chosen)
         with threads(loaded.config.training.threads):
             memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, pairs, chosen, jobs, progress)
             learned = _with_items(loaded, memory, prepared)
         before = loaded.learned.items if loaded.learned else {}
         added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
         earlier = None
+        if copies:  # only now: a refusal leaves no run without the classes
+            _copy_run(run, folder)
         if added or not loaded.learned:
             earlier = set_aside_results(folder)
             save_learned_classes(folder, learned)

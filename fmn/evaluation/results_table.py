@@ -46,8 +46,19 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
     first = next(iter(results.values()))
     ks = (f"@{k}" for k in first["audio_to_video"]["class_hit"])
     columns = ("query → gallery", "metric", "system", *ks, "rank in class")
-    below = (WHAT_THEY_ARE, RANK_IN_CLASS, *_no_evidence(results), *notes)
+    partners = [partner_note(first[way]["instance_queries"], first[way]["queries"], way) for way in DIRECTIONS]
+    below = (WHAT_THEY_ARE, RANK_IN_CLASS, *filter(None, partners), *_no_evidence(results), *notes)
     return to_rich(Table(title, columns, _sections(results, METRICS), below, left=range(3)), padding=(0, 0))
+
+
+def partner_note(with_partner: int, queries: int, direction: Direction) -> str | None:
+    """Note on the queries that instance hit and rank in class are computed from, unless they are all or none."""
+    if with_partner in (0, queries):
+        return None
+    return (
+        f"{DIRECTION_TITLES[direction]}: instance hit and rank in class are of {with_partner:,} of the {queries:,} "
+        "queries, as the others have no partner in the gallery."
+    )
 
 
 def chosen_table(results: Mapping[str, Mapping[str, Any]], *, title: str) -> RichTable:

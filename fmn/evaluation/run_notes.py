@@ -10,19 +10,21 @@ from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_ro
 from fmn.data.items import Items
 from fmn.data.known_items import known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
+from fmn.data.outdated_items import notes_on_outdated
 from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import MODALITIES
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun
 from fmn.training.own_features import has_same_features
-from fmn.training.run_state import read_run_state
+from fmn.training.run_state import read_run_state, validation_score
 
 NAMED_CLASSES = 10
 IDS_ONLY = (
     "The training manifest is missing or has changed: items that were trained on are recognized by their ids only, not "
     "by their content."
 )
+NO_VALIDATION_ITEMS = "The run is of an earlier version: the items of its fold 0 are not recognized."
 
 
 def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
@@ -32,6 +34,7 @@ def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
         *corpus_notes(items.standin),
         *prepared.notes,
         *notes_of_run(loaded, prepared.sources, prepared.own),
+        *notes_on_outdated(items),
         *notes_of_known(loaded, items.clips, items.utterances, measured=True),
         *notes_of_classes(loaded, items),
     )
@@ -107,8 +110,10 @@ def notes_of_known(
         if (manifest := unchanged_manifest(loaded.path, state)) is None:
             if measured:
                 notes.append(IDS_ONLY)
-            known[0].update(state.fitted_clips)
-            known[1].update(state.fitted_utterances)
+                if validation_score(state.best) is not None and not state.validated_clips:
+                    notes.append(NO_VALIDATION_ITEMS)
+            known[0].update(state.fitted_clips, state.validated_clips)
+            known[1].update(state.fitted_utterances, state.validated_utterances)
         else:
             for row in read_rows(manifest, SplitPairRow):
                 if row.clip.id not in state.failures:

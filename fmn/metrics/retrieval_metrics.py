@@ -8,7 +8,7 @@ alone): fmn/metrics/chance.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -254,8 +254,8 @@ def _places_of_row(ascending: Floats, scores: Floats, relevant: Bools) -> Intege
     return np.array(counts, dtype=np.int64)
 
 
-def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any], Bools, tuple[int, ...]]:
-    scores, relevant = _array(scores), _array(relevant).astype(bool)
+def _checked(scores: Any, relevant: Any, ks: Iterable[int]) -> tuple[NDArray[Any], Bools, tuple[int, ...]]:
+    scores, relevant, ks = _array(scores), _array(relevant).astype(bool), tuple(ks)  # ks may be a generator
     if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape:
         raise InputError(
             f"Scores have shape {scores.shape}, relevance has {relevant.shape}",
@@ -270,7 +270,7 @@ def _checked(scores: Any, relevant: Any, ks: Sequence[int]) -> tuple[NDArray[Any
         )
     if any(k < 1 for k in ks):
         raise InputError(f"k is {min(ks)}", expected="k of at least 1")
-    return scores, relevant, tuple(ks)
+    return scores, relevant, ks
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -86,9 +86,9 @@ def search(
         progress: progress callback.
 
     Raises:
-        InputError: there is no such run, manifest or query, or the query cannot be read or synthesized.
+        InputError: there is no such run, manifest, query or kind, or the query cannot be read or synthesized.
     """
-    check_query(query, kind)
+    check_query(query, kind, top)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     rows = source.rows(kind)

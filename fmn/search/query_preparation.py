@@ -14,12 +14,24 @@ from fmn.search.text_query import main_language, speak_query
 QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
 
 
-def check_query(query: Path | str, kind: QueryKind) -> None:
-    """Checks that a query that is a file exists.
+def check_query(query: Path | str, kind: QueryKind, top: int = 1) -> None:
+    """Checks that a query that is a file exists, and what is asked of it.
 
     Raises:
-        InputError: it does not, or is not a regular file.
+        InputError: it does not, or is not a regular file; the kind is unknown, or a text does not search clips; or the
+            number of results is below 1.
     """
+    if kind not in QUERY_FILES:
+        raise InputError(f"The kind of the query is {kind!r}", where="kind", expected=" or ".join(QUERY_FILES))
+    if top < 1:
+        raise InputError(f"The number of results is {top}", where="top", expected="at least 1")
+    if kind == "clip" and isinstance(query, str):
+        raise InputError(
+            "The query is a text (str), which finds clips, not utterances",
+            where=query,
+            expected="the Path of a video file",
+            next_step="pass Path(query), or kind 'speech'",
+        )
     if isinstance(query, Path) and not query.is_file():
         raise InputError(
             "This is not a regular file" if query.exists() else "There is no such file",

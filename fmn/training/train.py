@@ -20,6 +20,7 @@ from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, load_features
+from fmn.data.outdated_items import notes_on_outdated
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
@@ -167,7 +168,7 @@ def train(
     with run_lock(run) if processes.is_first else nullcontext():
         state = plan.earlier_state(run, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):
-            return _summary(run, config, state, already_finished=True)
+            return _summary(run, config, state, items, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
                 "The run has learned new classes since it was trained, which belong to its current checkpoint",
@@ -185,7 +186,7 @@ def train(
                 prepared = with_pseudo_labels(prepared, clusters, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state, earlier = _train(prepared, config, run, state, progress, processes)
-        return replace(_summary(run, config, state, already_finished=False), earlier_results=earlier)
+        return replace(_summary(run, config, state, items, already_finished=False), earlier_results=earlier)
 
 
 def _train(
@@ -263,6 +264,7 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
+    validates = learns and not parts.leaks  # else, those of fold 0 are among the fitted ones
     notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
     notes += _notes_of_precision(loop.config, loop.data.device)
     if loop.config.training.refit:
@@ -274,6 +276,8 @@ def _first_state(
         manifest_sha256=sha256_of(items.manifest),
         fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
         fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
+        validated_clips=[items.clips[index].id for index in parts.validation_clips if validates],
+        validated_utterances=[items.utterances[index].id for index in parts.validation_utterances if validates],
         pairs=len(parts.train_pairs),
         classes=len(items.classes),
         parameters=loop.parameters,
@@ -300,7 +304,7 @@ def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
         yield too_few
 
 
-def _summary(run: Path, config: Config, state: RunState, *, already_finished: bool) -> RunSummary:
+def _summary(run: Path, config: Config, state: RunState, items: Items, *, already_finished: bool) -> RunSummary:
     return RunSummary(
         run=run,
         system=config.system,
@@ -315,7 +319,7 @@ def _summary(run: Path, config: Config, state: RunState, *, already_finished: bo
         seconds=state.seconds,
         already_finished=already_finished,
         failures=state.failures,
-        notes=tuple(state.notes),
+        notes=(*notes_on_outdated(items), *state.notes),
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ def test_the_script_trains_and_searches(corpus_of_three: Path, tmp_path: Path) -
 
 
 def test_every_command_has_a_function_that_exists() -> None:
+    for name in re.findall(r"`((?:dataset_tools|fmn)\.[\w.]+)`", PAGE):
+        resolve_name(name)
     listed = set()
     for cell, function in ROWS:
         first, *others = re.findall(r"`([^`]*)`", cell)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ class IntervalRows:
         self._rows: list[ListedInterval] = []
         self._problems: list[str] = []
         self._parsed: dict[str, tuple[str, str, str]] = {}
+        self._persons: set[str] = set()
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
@@ -122,6 +124,7 @@ class IntervalRows:
         if len(texts) > _MOST_SENTENCES:
             raise ValueError(f"it has {len(texts)} sentences, at most {_MOST_SENTENCES} are allowed")
         _check_times(start, end)
+        self._persons.add(person)
         row = ListedInterval(place, video, start, end, action, subject, object_, slug(person), slug(dish), texts)
         self._rows.append(row)
 
@@ -152,7 +155,8 @@ class IntervalRows:
                 expected=self.expected,
                 next_step="add an entry for every interval",
             )
-        return IntervalList(tuple(self._rows), in_seconds, tuple(self.notes), self._parsed, file_prefix, is_folder)
+        notes = (*self.notes, *notes_on_persons(self._persons))
+        return IntervalList(tuple(self._rows), in_seconds, notes, self._parsed, file_prefix, is_folder)
 
     def check(self) -> None:
         """Raises an error if there were problems.
@@ -168,6 +172,16 @@ class IntervalRows:
                 expected=self.expected,
                 next_step="correct these",
             )
+
+
+def notes_on_persons(names: Iterable[str]) -> list[str]:
+    """Returns a remark on persons whose names differ only in characters that ids do not have, as a full sentence."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for name in filter(slug, names):  # the others are nobody's
+        spellings[slug(name)].add(name)
+    alike = [" and ".join(map(repr, sorted(several))) for several in spellings.values() if len(several) > 1]
+    shown = "; ".join(first_of(sorted(alike), SHOWN_PROBLEMS))
+    return [f"Persons whose names differ only in signs count as one person: {shown}."] if alike else []
 
 
 def refusal(path: Path, found: str, expected: str, next_step: str, *, line: int | None = None) -> InputError:

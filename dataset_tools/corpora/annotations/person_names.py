@@ -14,7 +14,7 @@ from typing import Any
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
-from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, notes_on_persons
 from dataset_tools.corpora.annotations.plain_text import plain_text
 
 MOST_S = 20.0
@@ -48,14 +48,17 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
     persons = dict(zip(names, _first_groups(path, pattern, list(names.values())), strict=True))
     rows, unknown = [], []
     for row in listed.rows:
-        if not (row.person or persons[row.video]):
-            unknown.append(f"{row.place}: {row.video}")
-        rows.append(row if row.person else replace(row, person=persons[row.video]))
+        person = row.person or slug(persons[row.video])
+        if not person:
+            unknown.append(row.place if row.place == row.video else f"{row.place}: {row.video}")
+        rows.append(replace(row, person=person))
     if unknown:
         without = f"{count_of(len(unknown), 'name')}: {', '.join(first_of(unknown, SHOWN_PROBLEMS))}"
         found = f"--person {pattern!r} finds no person in {without}"
-        raise refused(path, found, "the person in the name of every video", "correct the expression")
-    return replace(listed, rows=tuple(rows))
+        expected = "the person, with letters or digits, in the name of every video"
+        raise refused(path, found, expected, "correct the expression, or rename these files")
+    used = {persons[row.video] for row in listed.rows if not row.person}
+    return replace(listed, rows=tuple(rows), notes=(*listed.notes, *notes_on_persons(used)))
 
 
 def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
@@ -80,7 +83,7 @@ def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:
     if answer["groups"] < 1:
         found = f"--person {pattern!r} has no group"
         raise refused(path, found, r"a group for the person, such as '(p\d+)_'", "enclose it in parentheses")
-    return [slug(person or "") for person in answer["persons"]]
+    return [person or "" for person in answer["persons"]]
 
 
 def refused(path: Path, found: str, expected: str, next_step: str) -> InputError:

@@ -160,9 +160,20 @@ class ImportInProgress:
         """Notes, of files with the content of another one, what became of that."""
         for recording, same in self.twins:
             if same.utterance_id in self.written:
-                self.notes.append(
-                    f"{recording}: the same recording as {same.recording}, imported as {same.utterance_id}"
+                used = same.recording
+                note = f"{recording}: the same recording as {used}, imported as {same.utterance_id}"
+                stated = (
+                    ("class", recording.class_id, used.class_id),
+                    ("clip", recording.clip_id, used.clip_id),
+                    ("voice", recording.voice, used.voice),
                 )
+                if other := [f"{name} {here}" for name, here, there in stated if here not in (None, there)]:
+                    rows = self._workspace.relative(recordings_path(self._workspace))
+                    note += (
+                        f", but here of {', '.join(other)}: if that is right, remove the other file, and its row from "
+                    )
+                    note += f"{rows}, and import again"
+                self.notes.append(note)
             else:
                 self.refused[str(recording)] = SampleError(
                     f"It is the same file as {same.recording}, which failed",

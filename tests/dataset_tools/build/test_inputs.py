@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from dataset_tools.build.building import build_dataset
+from dataset_tools.build_record import BuildOptions, check_options
+from dataset_tools.core.errors import InputError
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.speech.synthesis import SpeechOptions
+
 PERSON = ("--person", r"(p\d+)_")
 EXPECTED = {
     "p1-a_000001-000021": "p1",
@@ -30,6 +36,13 @@ def place(request: pytest.FixtureRequest, footage: Path) -> Path:
         video.rename(folder / video.name)
     footage.unlink()
     return footage.parent
+
+
+def test_impossible_options_are_refused_and_all_named(tmp_path: Path) -> None:
+    check_options(BuildOptions())
+    wrong = BuildOptions(per_class=0, shortfall="windoes", short_side=1, voices=SpeechOptions(augment=-1))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"per_class=0 .*short_side=1 .*voices\.augment=-1 .*shortfall='windoes'"):
+        build_dataset(Workspace(tmp_path), None, None, wrong)  # type: ignore[arg-type]  # before it looks at anything else
 
 
 def test_a_folder_of_clips_is_the_same_footage_by_either_name(

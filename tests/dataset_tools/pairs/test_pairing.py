@@ -249,6 +249,11 @@ def test_an_impossible_share_is_refused(share: float) -> None:
         PairOptions(test_share=share)
 
 
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(InputError, match="no split 'perso'"):
+        PairOptions(split="perso")  # type: ignore[arg-type]
+
+
 def test_no_items_says_what_to_run(tmp_path: Path) -> None:
     place = Workspace(tmp_path)
     write_rows(place.manifests / "clips.jsonl", [])

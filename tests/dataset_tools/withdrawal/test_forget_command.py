@@ -29,6 +29,11 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Any, source:
     states: dict[str, dict[str, object] | None] = {
         "trained": {"fitted_utterances": [row.id for row in place.rows()], "manifest_sha256": digest},
         "validated": {"fitted_utterances": [], "manifest_sha256": digest},
+        "validated-before": {
+            "fitted_utterances": [],
+            "validated_utterances": [row.id for row in place.rows()],
+            "manifest_sha256": "0" * 64,
+        },
         "none": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
         "learned": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
         "ranked": {"fitted_utterances": [], "manifest_sha256": "0" * 64},
@@ -63,6 +68,7 @@ def test_the_command_shows_asks_and_names_runs_and_own_files(place: Any, source:
     assert {one["run"]: (one["link"], one["utterances"]) for one in done["runs"]} == {
         "runs/trained": ("trained", 10),
         "runs/validated": ("validated", 0),
+        "runs/validated-before": ("validated", 0),
         "runs/silent": ("unknown", 0),
         "runs/learned": ("learned", 0),
         "runs/ranked": ("named", 0),

@@ -16,11 +16,13 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.evaluation import run_notes
 from fmn.evaluation.evaluate import all_scores, evaluate, measure, plan_evaluation
 from fmn.evaluation.plots import plan_plots, plot_run
 from fmn.evaluation.run_notes import notes_of_run
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -157,14 +159,23 @@ def test_items_that_the_run_knows_are_counted_by_id_and_by_content(workspace: Pa
     assert known(evaluate(run, copies).notes) == ["8 of the 20 clips and 4 of the 16 utterances"]
 
 
-def test_without_the_training_manifest_items_are_known_by_their_ids(workspace: Path, run: Path) -> None:
+def test_without_the_training_manifest_items_are_known_by_their_ids(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = rows_of(workspace, "train.jsonl")
     same, copies = as_test(workspace, "same.jsonl", rows), as_test(workspace, "copies.jsonl", [*map(renamed, rows)])
     (workspace / "manifests" / "train.jsonl").write_text("")
-    assert known(evaluate(run, same).notes) == ["16 of the 20 clips and 16 of the 20 utterances"]
+    assert known(evaluate(run, same).notes) == ["20 of the 20 clips and 20 of the 20 utterances"]
     notes = evaluate(run, copies).notes
     assert known(notes) == []
     assert any("recognized by their ids only" in note for note in notes)
+    state = read_run_state(run)
+    assert state is not None
+    state.validated_clips, state.validated_utterances = [], []  # as of earlier versions
+    monkeypatch.setattr(run_notes, "read_run_state", lambda _: state)
+    notes = evaluate(run, same).notes
+    assert known(notes) == ["16 of the 20 clips and 16 of the 20 utterances"]
+    assert any("earlier version: the items of its fold 0 are not recognized" in note for note in notes)
 
 
 def test_classes_that_were_not_trained_on_are_named(workspace: Path, small: Config) -> None:

@@ -102,6 +102,15 @@ def test_an_instance_hit_that_is_no_evidence_is_said() -> None:
     assert "fmn, video → audio: the rank in class does not differ significantly from chance" in text
 
 
+def test_few_queries_with_a_partner_are_said() -> None:
+    found = {"fmn": metrics(0)}
+    assert "no partner" not in shown(results_table(found, title="a run"))
+    found["fmn"]["video_to_audio"]["instance_queries"] = 1
+    text = " ".join(shown(results_table(found, title="a run")).split())
+    assert "video → audio: instance hit and rank in class are of 1 of the 6 queries" in text
+    assert "audio → video: instance hit and rank" not in text
+
+
 def test_titles_and_notes_stand_around_the_table() -> None:
     text = shown(results_table({"fmn": metrics(0)}, title="a run  (stand-in corpus)", notes=["It is made up [sic]."]))
     assert text.startswith("a run  (stand-in corpus)")

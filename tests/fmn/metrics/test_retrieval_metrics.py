@@ -119,6 +119,10 @@ def test_a_k_below_1_is_refused() -> None:
         recall_at_k(np.zeros((2, 3)), np.eye(2, 3, dtype=bool), (0, 1))
 
 
+def test_the_ks_may_come_from_a_generator() -> None:
+    assert recall_at_k(np.eye(2), np.eye(2, dtype=bool), (k for k in (1, 2))) == {1: 100.0, 2: 100.0}
+
+
 def test_queries_without_a_partner_do_not_enter_the_instance_hits() -> None:
     scores = np.array([[3.0, 2, 1], [3, 2, 1]])
     partners = np.array([[False, True, False], [False, False, False]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.core.errors import InputError, SampleError
 from fmn.search import query_files
 from fmn.search.query_files import LEAST_FRAMES, clip_doubts, finish_query
+from fmn.search.query_preparation import check_query
 from fmn.search.text_query import speak_query
 
 
@@ -34,6 +36,19 @@ def test_what_is_no_utterance_is_refused_or_told(tmp_path: Path) -> None:
     assert "silent" in doubt
     wav, _ = speak_query("he cuts the carrot", tmp_path)
     assert finish_query(wav, tmp_path / "..")[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "top", "wrong"),
+    [
+        ("cut the carrot", "speach", 10, "kind of the query is 'speach'"),
+        ("cut the carrot", "clip", 10, "is a text"),
+        ("cut the carrot", "speech", -1, "number of results is -1"),
+    ],
+)
+def test_a_query_that_cannot_be_asked_is_refused(query: str, kind: Any, top: int, wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        check_query(query, kind, top)
 
 
 def test_a_clip_of_few_frames_is_doubted(

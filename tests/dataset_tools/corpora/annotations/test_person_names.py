@@ -28,6 +28,17 @@ def test_the_first_group_in_the_file_name_is_the_person(tmp_path: Path) -> None:
         persons(tmp_path, "^(x)|p9", "x_a.mp4", "p9_b.mp4")  # a match whose first group takes no part
 
 
+def test_persons_who_become_one_are_told(tmp_path: Path) -> None:
+    note = "Persons whose names differ only in signs count as one person: 'Zoë 🌸' and 'Zoë 🌹'."
+    path = tmp_path / "list.csv"
+    path.write_text("video,label\nZoë 🌸_1.mp4,cut_carrot\nZoë 🌹_2.mp4,cut_carrot\nEva_3.mp4,cut_carrot\n", "utf-8")
+    found = read_intervals(path, ListOptions(person="([^_]+)_"))
+    assert [row.person for row in found.rows] == ["Zoë", "Zoë", "Eva"]
+    assert note in found.notes
+    path.write_text("video,label,person\na.mp4,cut_carrot,Zoë 🌸\nb.mp4,cut_carrot,Zoë 🌹\n", "utf-8")
+    assert note in read_intervals(path, ListOptions()).notes
+
+
 @pytest.mark.parametrize("pattern", ["((.+)+)+#", "(.*)" * 12 + "#"])
 def test_an_expression_that_takes_years_is_refused(
     pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -83,8 +83,25 @@ def test_files_that_are_there_already_are_no_failure(
     shutil.copy(path, path.with_name("ben_2.wav"))
     code, said = command(tmp_path / "in")
     assert code == 0
-    assert "the same recording as" in said or "already imported as" in said
+    assert "already imported as" in said
     assert "not imported" not in said
+
+
+def test_one_recording_in_two_places_is_told_with_what_differs(
+    tmp_path: Path, take: Callable[..., Path], command: Command
+) -> None:
+    path = take(tmp_path / "in" / CARROT / "ann_1.wav", 200)
+    shutil.copy(path, path.with_name("ann_2.wav"))
+    code, said = command(tmp_path / "in")
+    assert code == 0
+    assert "the same recording as" in said
+    assert "but here of" not in said
+    take(path, 300)
+    shutil.copy(path, path.with_name("ben_2.wav"))
+    path.with_name("ann_2.wav").unlink()
+    code, said = command(tmp_path / "in")
+    assert code == 0
+    assert "but here of voice ben: if that is right" in said
 
 
 def test_voices_are_shown_with_their_numbers(tmp_path: Path, take: Callable[..., Path], command: Command) -> None:
