@@ -75,7 +75,7 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
 def test_what_cannot_be_used_is_said_at_once(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path, sound: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:
-    with stage.open_booth(workspace) as address, stage.browser_with(sound(stage.melody()), tmp_path, address) as page:
+    with stage.booth_in_thread(workspace) as address, stage.browser_with(sound(stage.melody()), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         stage.record(page, 1.5)
         expect(page.locator("#said")).to_contain_text(said)
