@@ -84,7 +84,8 @@ def test_decisions_of_a_former_project_come_as_well(label_studio: Any, make_work
     assert label_studio.push_all(workspace).project == now
     client.annotations.create(id=third.id, result=[ACCEPT])
     client.annotations.create(id=label_studio.tasks_of(now)[third.data["clip_id"]].id, result=[ACCEPT])
-    assert pull(workspace, label_studio.login).rows == 4
+    news = pull(workspace, label_studio.login)
+    assert (news.rows, news.decided) == (4, 1)  # one clip, in two projects
     assert reviewed(workspace, "clip") == {task.data["clip_id"] for task in (first, second, third)}
     assert pull(workspace, label_studio.login).rows == 0
 
