@@ -2,7 +2,8 @@
 
 Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is named
 by the lemma, a cluster of nouns by its most frequent spelling; all its spellings count as the word. Where most words of
-the file are not English (``links zeigen``), every spelling is a word of its own. Videos are not opened: usable intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
+the file are not English (``links zeigen``), every spelling is a word of its own. Videos are not opened: usable
+intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
-from dataset_tools.classes.usual_words import is_english, noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
+from dataset_tools.classes.usual_words import (
+    is_english,
+    noun_lemma,
+    usual_action,
+    usual_phrase_of,
+    usual_thing,
+    verb_lemma,
+)
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.letters import ascii_slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval

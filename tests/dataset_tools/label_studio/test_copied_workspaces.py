@@ -37,7 +37,9 @@ def test_a_copy_of_a_workspace_does_not_use_the_server_of_the_original(
     assert stop(original)
 
 
-def test_a_copy_of_a_workspace_leaves_the_port_to_the_original_and_a_moved_one_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_a_workspace_leaves_the_port_to_the_original_and_a_moved_one_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both have one account: on the original's port, the original would take the copy's server for its own."""
     original, copy = Workspace(tmp_path / "set"), Workspace(tmp_path / "copy")
     served = original.cache / "label-studio" / "served"

@@ -28,6 +28,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import write_rows
 from dataset_tools.speech.booth.server import make_app
 from dataset_tools.speech.booth.sessions import Booth
+
 CLASSES = load_classes()
 RATE_HZ = 48_000
 SENTENCES = {"cut_carrot_knife": "I cut the carrot.", "wash_apple": "She washes an apple."}
@@ -164,7 +165,7 @@ def stage(
         return serving("fmn-data", "speech", "record", "-w", place.root, *options)
 
     @contextmanager
-    def booth_in_thread(place: Workspace) -> Iterator[str]:
+    def booth_here(place: Workspace) -> Iterator[str]:
         """Serves the booth in this process, without the command around it; gives the address."""
         runner = web.AppRunner(make_app(Booth(place, CLASSES), "secret"), shutdown_timeout=5)
         caplog = request.getfixturevalue("caplog")
@@ -218,5 +219,5 @@ def stage(
             yield page
             page.screenshot(path=tmp_path / "last-page.png")
 
-    functions = (melody, open_booth, booth_in_thread, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
+    functions = (melody, open_booth, booth_here, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
     return SimpleNamespace(RATE_HZ=RATE_HZ, **{function.__name__: function for function in functions})
