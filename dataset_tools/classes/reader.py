@@ -146,7 +146,7 @@ def _thing(key: str, row: dict[str, Any], place: str, problems: _Problems) -> Th
         zh=_text(row, "zh", place, problems) if "zh" in row else "",
         attributes=_texts(row, "attributes", place, problems),
         mass=None if mass is None else mass == "true",
-        plural=None if mass == "true" else _text(row, "plural", place, problems),
+        plural=None if mass == "true" or row["plural"] is None else _text(row, "plural", place, problems),
         measure_zh=_text(row, "measure_zh", place, problems),
         as_object=_object_phrase(row, "as_object", place, problems),
     )

@@ -58,7 +58,7 @@ class ThingWord:
         name, zh: the English and the Chinese word; the Chinese one is empty if the file has none.
         attributes: attributes of MPII Cooking 2 that count as the thing; the usual one first.
         mass: whether it is a mass noun (some oil); None: not specified in the file, so its article is always "the".
-        plural: None for a mass noun.
+        plural: None for a mass noun, and for an adverb, which has no article: turn left.
         measure_zh: the Chinese measure word.
         as_object: role and wording of the thing as an object, unless the action overrides them.
     """

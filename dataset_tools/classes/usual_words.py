@@ -7,6 +7,7 @@ Words with letters that are not Latin are not inflected.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from dataset_tools.classes.triplets import ActionWord, ObjectPhrase, Role, ThingWord
 from dataset_tools.core.letters import is_latin
@@ -19,6 +20,8 @@ _PHRASES: dict[Role | None, tuple[str, str]] = {
     "companion": ("along with", "连同{object}"),
     None: ("with", "用{object}"),
 }
+_DIRECTIONS = frozenset({"left", "right", "forward", "upstairs", "downstairs", "home"})
+"""Words that are adverbs in labels such as ``turn left``, though a dictionary has them as nouns, too."""
 _MEASURE_ZH = "个"  # the general measure word
 
 
@@ -38,7 +41,7 @@ def usual_action(key: str, name: str | None = None) -> ActionWord:
 
 
 def usual_thing(key: str, name: str | None = None) -> ThingWord:
-    """Returns the thing of a key of a class file; whether it is a mass noun is not known.
+    """Returns the thing of a key of a class file; whether it is a mass noun is not known. An adverb has no plural.
 
     Args:
         key: a key of ``things``.
@@ -46,7 +49,7 @@ def usual_thing(key: str, name: str | None = None) -> ThingWord:
     """
     name = name or key.replace("-", " ")
     before, space, noun = name.rpartition(" ")
-    plural = before + space + _inflected(_lemma(noun, "NOUN"), "NNS")
+    plural = None if _is_adverb(name) else before + space + _inflected(_lemma(noun, "NOUN"), "NNS")
     return ThingWord(name, "", tuple(dict.fromkeys((name, key))), None, plural, _MEASURE_ZH, None)
 
 
@@ -65,6 +68,21 @@ def noun_lemma(text: str) -> str:
     """Returns the singular of a noun, in lower case: ``red pepper`` for ``Red Peppers``."""
     before, space, noun = _plain(text).rpartition(" ")
     return before + space + _lemma(noun, "NOUN")
+
+
+def is_english(texts: Iterable[str]) -> bool:
+    """Whether a dictionary of English has most of the different words, of those of letters from a to z."""
+    from lemminflect import getAllLemmas
+
+    words = {word for text in texts for word in _plain(text).split() if re.fullmatch("[a-z]+", word)}
+    return sum(bool(getAllLemmas(word)) for word in words) * 2 > len(words)
+
+
+def _is_adverb(word: str) -> bool:
+    from lemminflect import getAllLemmas
+
+    parts_of_speech = getAllLemmas(word) if re.fullmatch("[a-z]+", word) else {}
+    return word in _DIRECTIONS or ("ADV" in parts_of_speech and "NOUN" not in parts_of_speech)
 
 
 def _lemma(word: str, part_of_speech: str) -> str:

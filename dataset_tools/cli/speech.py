@@ -330,7 +330,7 @@ def _show_speech(terminal: Terminal, stage: str, summary: SpeechSummary, workspa
             terminal.say(f"  language not stated, assumed: {', '.join(languages)}; another: --language CODE")
     utterances = count_of(summary.utterances, "utterance")
     if summary.dry_run and stage == "import":
-        terminal.say("  nothing was written")
+        terminal.say("  nothing was written: to import, run the same command without --dry-run")
     else:
         made = f"; {count_of(summary.to_make, 'file')} would be made" if summary.dry_run else ""
         terminal.closing(stage, f"{utterances}, {summary.recorded} of them recorded{made}", workspace.speech)

@@ -14,8 +14,9 @@ class PullSummary:
     """Result of a pull, or with ``dry_run`` its expected result.
 
     Attributes:
-        decided: number of clips with a new or changed decision. deleted: number of decisions found to be deleted.
-        revised: number of clips, of those ``decided``, of which a decision that was pulled earlier has changed.
+        decided_clips: ids of the clips with a new or changed decision.
+        revised_clips: those of them of which a decision that was pulled earlier has changed.
+        deleted: number of decisions found to be deleted.
         rows: number of rows appended to reviews.jsonl.
         problems: decisions that cannot be used, each as ``(clip id, annotator, why)``.
         raw: file with the server's response, or None if nothing was new or nothing was written.
@@ -24,27 +25,37 @@ class PullSummary:
         dry_run: whether nothing was written.
     """
 
-    decided: int
-    deleted: int
-    rows: int
-    problems: tuple[tuple[str, str, str], ...]
-    raw: Path | None
+    decided_clips: frozenset[str] = frozenset()
+    revised_clips: frozenset[str] = frozenset()
+    deleted: int = 0
+    rows: int = 0
+    problems: tuple[tuple[str, str, str], ...] = ()
+    raw: Path | None = None
     changed: tuple[tuple[str, str, str], ...] = ()
     unread: int = 0
-    revised: int = 0
     dry_run: bool = False
 
+    @property
+    def decided(self) -> int:
+        """Number of clips with a new or changed decision, in however many projects."""
+        return len(self.decided_clips)
+
+    @property
+    def revised(self) -> int:
+        """Number of clips, of those decided, of which a decision that was pulled earlier has changed."""
+        return len(self.revised_clips)
+
     def and_also(self, other: PullSummary) -> PullSummary:
-        """Returns the combined result of this pull and a later one; `raw` is the last file."""
+        """Returns the combined result of this pull and a later one, of another project; `raw` is the last file."""
         return PullSummary(
-            decided=self.decided + other.decided,
+            decided_clips=self.decided_clips | other.decided_clips,
+            revised_clips=self.revised_clips | other.revised_clips,
             deleted=self.deleted + other.deleted,
             rows=self.rows + other.rows,
             problems=self.problems + other.problems,
             raw=other.raw or self.raw,
             changed=self.changed + other.changed,
             unread=self.unread + other.unread,
-            revised=self.revised + other.revised,
             dry_run=self.dry_run,
         )
 

@@ -66,8 +66,8 @@ def keep(
         append_reviews(reviews_path(workspace), [*new, *deleted])
     known = {row.source for row in earlier}
     return PullSummary(
-        decided=len({row.id for row in new if row.item == "clip"}),
-        revised=len({row.id for row in new if row.item == "clip" and row.source in known}),
+        decided_clips=frozenset(row.id for row in new if row.item == "clip"),
+        revised_clips=frozenset(row.id for row in new if row.item == "clip" and row.source in known),
         deleted=len({row.label_studio.annotation for row in deleted}),
         rows=len(new) + len(deleted),
         problems=tuple((row.id, row.annotator, f"{row.problem} ({_place(row)})") for row in new if row.problem),

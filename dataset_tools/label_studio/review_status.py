@@ -113,7 +113,8 @@ class ReviewStatus:
             few = count_of(len(self.too_few), "clip was", "clips were")
             left.append(f"{few} decided on by fewer than {self.wanted_annotators} annotators")
         if left and not self.is_sent:
-            return f"{', '.join(left)}: run fmn-data annotate{of}, which sends them to Label Studio."
+            files = f"after push --out, import what was exported with fmn-data annotate pull{of} --from FILE.json"
+            return f"{', '.join(left)}: run fmn-data annotate{of}, which sends them to Label Studio; {files}."
         if left:
             push = "" if pushed else f"run fmn-data annotate push{of}, then "
             return f"{', '.join(left)}: {push}open Label Studio, then run fmn-data annotate pull{of}."

@@ -48,7 +48,7 @@ const SampleCard = (() => {
     return element("div", { className: "spoken" },
       element("p", { className: "sentence" }, spoken.text || "(the sentence is not known)"), sound,
       element("p", { className: "facts" },
-        fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text_source),
+        fact("voice", spoken.voice), fact("voice", spoken.source), fact("sentence from", spoken.text ? spoken.text_source : "not stated"),
         fact("duration of the utterance", `spoken ${spoken.duration_s.toFixed(1)} s`),
         fact("loudness before normalization", spoken.loudness_lufs !== undefined && `${spoken.loudness_lufs.toFixed(1)} LUFS` || ""),
         fact("score of the pair, comparable within one search only", spoken.score !== undefined ? `score ${spoken.score.toFixed(2)}` : ""),

@@ -267,7 +267,7 @@ def import_dataset(
             note_speakers(workspace, imported.speakers)
             rows = write_utterances(workspace, clips, assemble(workspace, clips, classes, ledger))
             _drop_other_ids(workspace, ledger)
-    notes = (*imported.notes, *_note_on_quality(imported.added))
+    notes = (*imported.notes, *_note_on_sentences(imported.added), *_note_on_quality(imported.added))
     if earlier_speech_path(workspace).is_file():
         told = "the last synthesis was interrupted: the speech that it has not replaced is used until it is run again"
         notes = (*notes, f"{told} (fmn-data build or speech synthesize)")
@@ -286,6 +286,15 @@ def import_dataset(
     )
 
 
+def _note_on_sentences(added: Sequence[RecordingRow]) -> tuple[str, ...]:
+    """Returns a note that counts the new recordings whose sentence is not stated."""
+    silent_on_it = sum(not row.utterance.text for row in added)
+    if not silent_on_it:
+        return ()
+    number = count_of(silent_on_it, "new recording states no sentence", "new recordings state no sentence")
+    return (f"{number}, so the data set has none for it: to add it, import a CSV file with the column text",)
+
+
 def _note_on_quality(added: Sequence[RecordingRow]) -> tuple[str, ...]:
     """Returns a note that counts the new recordings with quality warnings, and each kind of warning."""
     doubtful = [warnings for row in added if (warnings := row.utterance.quality["warnings"])]
@@ -294,7 +303,7 @@ def _note_on_quality(added: Sequence[RecordingRow]) -> tuple[str, ...]:
     kinds = Counter(text.partition(":")[0] for warnings in doubtful for text in warnings)
     counts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
     number = count_of(len(doubtful), "new recording has", "new recordings have")
-    return (f"{number} warnings of the audio quality ({counts}): fmn-data report shows them",)
+    return (f"{number} warnings of the audio quality ({counts}): once imported, fmn-data report shows them",)
 
 
 def _drop_other_ids(workspace: Workspace, ledger: Ledger) -> None:

@@ -1,8 +1,9 @@
 """Class file draft from an annotation file: its (action, subject, object) triplets, most frequent first.
 
 Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is named
-by the lemma, a cluster of nouns by its most frequent spelling; all its spellings count as the word. Videos are not
-opened: usable intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
+by the lemma, a cluster of nouns by its most frequent spelling; all its spellings count as the word. Where most words of
+the file are not English (``links zeigen``), every spelling is a word of its own. Videos are not opened: usable
+intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, ThingWord, make_class
-from dataset_tools.classes.usual_words import noun_lemma, usual_action, usual_phrase_of, usual_thing, verb_lemma
+from dataset_tools.classes.usual_words import (
+    is_english,
+    noun_lemma,
+    usual_action,
+    usual_phrase_of,
+    usual_thing,
+    verb_lemma,
+)
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.letters import ascii_slug
 from dataset_tools.corpora.annotations.interval_list import IntervalList, ListedInterval
@@ -75,9 +83,11 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
         count: maximum number of classes; None: every triplet.
     """
     rows = listed.rows
-    verbs = _Clusters((row.action for row in rows), verb_lemma, "action", by_lemma=True)
-    nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), noun_lemma, "thing")
-    actions = {key: _action(key, spellings) for key, spellings in verbs.spellings.items()}
+    spoken = {text for row in rows for text in (row.action, row.subject, row.object)} - {ONE_WORD_ACTION}
+    of_verb, of_noun = (verb_lemma, noun_lemma) if is_english(spoken) else (_plain, _plain)
+    verbs = _Clusters((row.action for row in rows), of_verb, "action", by_lemma=True)
+    nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), of_noun, "thing")
+    actions = {key: _action(key, of_verb, spellings) for key, spellings in verbs.spellings.items()}
     things = {key: _thing(key, spellings) for key, spellings in nouns.spellings.items()}
     if ONE_WORD_ACTION in actions and any(word.zh for word in things.values()):
         actions[ONE_WORD_ACTION] = replace(actions[ONE_WORD_ACTION], zh=ONE_WORD_ACTION_ZH)
@@ -177,9 +187,9 @@ class _Clusters:
                 yield f"{key}: " + ", ".join(f"{text!r} ({count})" for text, count in spellings.items())
 
 
-def _action(key: str, spellings: Iterable[str]) -> ActionWord:
+def _action(key: str, lemma: Callable[[str], str], spellings: Iterable[str]) -> ActionWord:
     texts = tuple(spellings)
-    name = verb_lemma(texts[0])
+    name = lemma(texts[0])
     usual = usual_action(key, name)
     return replace(usual, verbs=tuple(dict.fromkeys((*usual.verbs, *texts))), zh=_chinese(name))
 

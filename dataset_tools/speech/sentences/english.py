@@ -171,6 +171,8 @@ def _subjects(
 def _nouns(key: str, classes: ClassFile, grammar: EnglishGrammar) -> list[tuple[str, str]]:
     """Noun phrases of a thing with their kind of article: ("a", "an onion"), ("the", "the onion")."""
     word = classes.things[key]
+    if word.mass is None and word.plural is None:  # an adverb
+        return [("the", word.name)]
     nouns = []
     for name in (word.name, *grammar.names.get(key, ())):
         nouns.append(("the", f"the {name}"))

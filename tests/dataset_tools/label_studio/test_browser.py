@@ -63,6 +63,12 @@ def task_is_open(page: Page, title: str) -> None:
     page.locator(SUBMIT).wait_for()
 
 
+def clip_and_speech_play(page: Page) -> None:
+    """Waits until the clip has played for a while, and its speech to the end."""
+    page.wait_for_function("[...document.querySelectorAll('.player video')].some(one => one.currentTime > 0.3)")
+    page.wait_for_function("[...document.querySelectorAll('.player audio')].some(one => one.ended)")
+
+
 def draw_on_timeline(page: Page, first: int, last: int) -> None:
     """Drags over the timeline from one frame to another: every frame has a column of 16 pixels."""
     lane = page.locator(".lsf-timeline-frames__filler").bounding_box()
@@ -98,22 +104,41 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
     titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]
 
+    log = label_studio.home.cache / "label-studio" / "data" / "server.log"
+    ahead = [clips[1].path, spoken[clips[1].id].path]
+
+    def answers(path: str) -> list[str]:
+        """The status of each answer to a request for a file, as the server logs it: 304 sends no content."""
+        return re.findall(rf'"GET /\S+{re.escape(quote(f"browser/{path}"))} HTTP/1.1" (\d+)', log.read_text())
+
+    before = label_studio.tasks_of(pushed.project)[clips[1].id]
     page.goto(pushed.address, wait_until="domcontentloaded")
     page.get_by_role("button", name="Label All Tasks").click()
 
     # clip and speech play by themselves; panels that would take a quarter of the width are closed
     task_is_open(page, titles[0])
-    page.wait_for_function("[...document.querySelectorAll('.player video')].some(one => one.currentTime > 0.3)")
-    page.wait_for_function("[...document.querySelectorAll('.player audio')].some(one => one.ended)")
+    clip_and_speech_play(page)
     expect(page.locator(".lsf-sidepanels__wrapper").first).to_be_hidden()
     expect(page.get_by_text("1 of 4", exact=True)).to_be_visible()
+
+    # the next clip is loaded before it is shown
+    for _ in range(300):
+        if all("200" in answers(path) for path in ahead):
+            break
+        page.wait_for_timeout(200)
+    assert [set(answers(path)) for path in ahead] == [{"200"}, {"200"}]
+    assert label_studio.tasks_of(pushed.project)[clips[1].id] == before
 
     # a good pre-label is accepted with two keys
     page.keyboard.press("1")
     submit(page, by_key=True)
 
-    # the range is drawn with the mouse; digits typed into a text do not press hotkeys
+    # nothing is sent again: what a player loads by itself, it loads in ranges (206)
     task_is_open(page, titles[1])
+    clip_and_speech_play(page)
+    assert [set(answers(path)) for path in ahead] == [{"200", "304"}, {"200", "304"}]
+
+    # the range is drawn with the mouse; digits typed into a text do not press hotkeys
     expect(page.get_by_text("2 of 4", exact=True)).to_be_visible()
     expect(page.locator(".player")).to_be_visible()
     page.keyboard.press("k")
@@ -232,38 +257,3 @@ def test_the_clip_is_in_view_when_a_small_page_opens(
     kept = [row.trim for row in read_reviews(reviews_path(workspace)) if row.item == "clip"]
     first = task.data["first_frame"]
     assert kept == [(first + FRAMES_BEFORE + 1, first + in_view - 3)]
-
-
-def test_the_next_clip_is_loaded_before_it_is_shown(
-    label_studio: Any, make_workspace: Callable[..., Workspace], page: Page
-) -> None:
-    root = label_studio.target.document_root
-    workspace = make_workspace(["cut_carrot_knife", "wash_apple"], root=root / "ahead", media=True)
-    pushed = push(workspace, replace(label_studio.login, document_root=root), CLASSES)
-    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
-    spoken = {row.clip: row for row in read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)}
-    titles = [f"{clip.video} · frames {clip.start_frame}–{clip.end_frame}" for clip in clips]
-    log = label_studio.home.cache / "label-studio" / "data" / "server.log"
-
-    def answers(path: str) -> list[str]:
-        """The status of each answer to a request for a file, as the server logs it: 304 sends no content."""
-        return re.findall(rf'"GET /\S+{re.escape(quote(f"ahead/{path}"))} HTTP/1.1" (\d+)', log.read_text())
-
-    files = [clips[1].path, spoken[clips[1].id].path]
-    before = label_studio.tasks_of(pushed.project)[clips[1].id]
-    page.goto(pushed.address, wait_until="domcontentloaded")
-    page.get_by_role("button", name="Label All Tasks").click()
-    task_is_open(page, titles[0])
-    for _ in range(300):
-        if "200" in answers(files[0]) and "200" in answers(files[1]):
-            break
-        page.wait_for_timeout(200)
-    assert [set(answers(path)) for path in files] == [{"200"}, {"200"}]
-    assert label_studio.tasks_of(pushed.project)[clips[1].id] == before
-    page.keyboard.press("1")
-    submit(page, by_key=True)
-    task_is_open(page, titles[1])
-    page.wait_for_function("[...document.querySelectorAll('.player video')].some(one => one.currentTime > 0.3)")
-    page.wait_for_function("[...document.querySelectorAll('.player audio')].some(one => one.ended)")
-    # nothing was sent again: what a player loads by itself, it loads in ranges (206)
-    assert [set(answers(path)) for path in files] == [{"200", "304"}, {"200", "304"}]

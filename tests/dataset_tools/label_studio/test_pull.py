@@ -45,7 +45,7 @@ def test_every_decision_comes_back_once_with_its_changes_and_deletions(
     client = label_studio.client()
     tasks = label_studio.tasks_of(project)
     first, second, third = (clip.id for clip in clips_of(workspace))
-    assert pull(workspace, label_studio.login) == PullSummary(0, 0, 0, (), None)
+    assert pull(workspace, label_studio.login) == PullSummary()
     assert not reviews_path(workspace).exists()
 
     trimmed = client.annotations.create(id=tasks[first].id, result=[verdict("trim"), keep(6, 20)], lead_time=3.5)
@@ -319,7 +319,7 @@ def test_files_serve_those_without_access_to_the_server(
 def test_watching_goes_on_while_the_server_restarts(
     make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = PullSummary(0, 0, 0, (), None)
+    nothing = PullSummary()
     answers = iter([nothing, StoppedError("down"), nothing])
 
     def one_pull(*_: object, **__: object) -> PullSummary:

@@ -45,24 +45,26 @@ def reviewed(workspace: Workspace, item: str) -> set[str]:
 
 @with_a_server
 @on_one_worker
-@pytest.mark.parametrize("field", ["frames", "clip_sha256", "clip_id"])
-def test_a_decision_on_a_task_that_lost_a_field_is_missed(
-    label_studio: Any, make_workspace: MakeWorkspace, field: str
-) -> None:
-    workspace = make_workspace(THREE)
+def test_decisions_on_tasks_that_lost_a_field_are_missed(label_studio: Any, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace((*THREE, "sprinkle_salt"))
     project = label_studio.push_all(workspace).project
     client = label_studio.client()
-    first, second, _ = label_studio.tasks_of(project).values()
-    for task in (first, second):
+    tasks = list(label_studio.tasks_of(project).values())
+    lost = dict(zip(("frames", "clip_sha256", "clip_id"), tasks, strict=False))
+    for task in tasks:
         client.annotations.create(id=task.id, result=[ACCEPT])
-    client.tasks.update(str(first.id), data={name: one for name, one in first.data.items() if name != field})
+    for field, task in lost.items():
+        client.tasks.update(str(task.id), data={name: one for name, one in task.data.items() if name != field})
     news = pull(workspace, label_studio.login)
-    assert (news.decided, news.unread) == (1, 1)
-    assert f"`{field}`" in news.problems[0][2]
-    assert "1 decision in" in str(unread_warning(workspace))
+    assert (news.decided, news.unread) == (1, 3)
+    for field, task in lost.items():
+        (why,) = (why for _, _, why in news.problems if f"task={task.id})" in why)
+        assert f"`{field}`" in why
+    assert "3 decisions in" in str(unread_warning(workspace))
 
-    client.tasks.update(str(first.id), data=first.data)
-    assert pull(workspace, label_studio.login).decided == 1
+    for task in lost.values():
+        client.tasks.update(str(task.id), data=task.data)
+    assert pull(workspace, label_studio.login).decided == 3
     assert unread_warning(workspace) is None
 
 
@@ -84,7 +86,8 @@ def test_decisions_of_a_former_project_come_as_well(label_studio: Any, make_work
     assert label_studio.push_all(workspace).project == now
     client.annotations.create(id=third.id, result=[ACCEPT])
     client.annotations.create(id=label_studio.tasks_of(now)[third.data["clip_id"]].id, result=[ACCEPT])
-    assert pull(workspace, label_studio.login).rows == 4
+    news = pull(workspace, label_studio.login)
+    assert (news.rows, news.decided) == (4, 1)  # one clip, in two projects
     assert reviewed(workspace, "clip") == {task.data["clip_id"] for task in (first, second, third)}
     assert pull(workspace, label_studio.login).rows == 0
 

@@ -82,7 +82,9 @@ def test_clips_that_fewer_annotators_decided_on_than_the_push_asked_for_are_coun
 
 def test_the_next_step_before_the_first_push_is_to_push(make_workspace: Callable[..., Workspace]) -> None:
     workspace = make_workspace([CUT])
-    assert status(workspace).next_step(" -w x").startswith("1 clip to review: run fmn-data annotate -w x, which")
+    said = status(workspace).next_step(" -w x")
+    assert said.startswith("1 clip to review: run fmn-data annotate -w x, which")
+    assert "after push --out, import what was exported with fmn-data annotate pull -w x --from" in said
     remember(workspace, "http://127.0.0.1:8080", ProjectLink(project=1, title="set", config=""))
     assert status(workspace).next_step().startswith("1 clip to review: run fmn-data annotate push, then open Label")
 

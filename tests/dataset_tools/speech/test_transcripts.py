@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -97,6 +98,17 @@ def recorded(recorded_once: Path, tmp_path: Path) -> Workspace:
     return Workspace(Path(shutil.copytree(recorded_once, tmp_path / "data")))
 
 
+@pytest.fixture
+def all_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sentence is found said, unless the file is missing: what is recognized is the matter of other tests."""
+
+    def outcomes(_: object, todo: list[Any], jobs: int) -> Iterator[Outcome[Any, float]]:
+        for one in todo:
+            yield Outcome(one, 3.0, None) if one.path.exists() else Outcome(one, None, SampleError("It is missing"))
+
+    monkeypatch.setattr(transcripts, "run_each", outcomes)
+
+
 def utterances(place: Workspace) -> list[UtteranceRow]:
     return list(read_rows(place.manifests / "utterances.jsonl", UtteranceRow))
 
@@ -121,9 +133,8 @@ def test_a_swapped_sentence_is_named_and_nothing_is_refused(
     assert transcript_warnings(recorded, changed) == {}
 
 
-def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(
-    recorded: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("all_said")
+def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(recorded: Workspace) -> None:
     Consents(recorded, "I agree.").admit("Ann", agreed=True)
 
     def meanwhile(stage: str, done: int, total: int, note: str = "") -> None:
@@ -136,6 +147,7 @@ def test_a_speaker_who_withdraws_during_the_check_does_not_come_back(
     assert transcripts.transcripts_path(recorded).read_bytes() == b""
 
 
+@pytest.mark.usefixtures("all_said")
 def test_what_was_forgotten_and_recorded_again_has_no_score_of_before(recorded: Workspace) -> None:
     path = recorded.manifests / "utterances.jsonl"
 
@@ -147,6 +159,7 @@ def test_what_was_forgotten_and_recorded_again_has_no_score_of_before(recorded: 
     assert transcripts.transcripts_path(recorded).read_bytes() == b""
 
 
+@pytest.mark.usefixtures("all_said")
 def test_an_interrupted_check_resumes(recorded: Workspace) -> None:
     def interrupt(stage: str, done: int, total: int, note: str = "") -> None:
         if done == 6:
@@ -159,6 +172,7 @@ def test_an_interrupted_check_resumes(recorded: Workspace) -> None:
     assert seen[0] == 4
 
 
+@pytest.mark.usefixtures("all_said")
 def test_scores_are_written_while_other_commands_work(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcripts, "_WRITTEN_EVERY", 3)
     written: list[int] = []
@@ -172,7 +186,8 @@ def test_scores_are_written_while_other_commands_work(recorded: Workspace, monke
     assert written == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9]
 
 
-def test_two_checks_keep_each_others_scores(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("all_said")
+def test_two_checks_keep_each_others_scores(recorded: Workspace) -> None:
     path = recorded.manifests / "utterances.jsonl"
     rows = utterances(recorded)
     write_rows(path, rows[:6])
@@ -184,7 +199,6 @@ def test_two_checks_keep_each_others_scores(recorded: Workspace, monkeypatch: py
             write_rows(path, rows)  # as an import adds recordings, and checks them
             check_transcripts(recorded)
 
-    monkeypatch.setattr(transcripts, "run_each", lambda _, todo, jobs: (Outcome(one, 3.0, None) for one in todo))
     assert len(check_transcripts(recorded, progress=meanwhile).rows) == 10
 
 
@@ -198,12 +212,12 @@ def test_scores_of_another_language_count_no_more(recorded: Workspace, monkeypat
     assert (found.rows, len(found.skipped)) == ((), 10)
 
 
+@pytest.mark.usefixtures("all_said")
 def test_scores_of_what_is_not_checked_now_stay(recorded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     write_rows(
         recorded.manifests / "utterances.jsonl",
         [msgspec.structs.replace(row, source="synthesized") for row in utterances(recorded)],
     )
-    monkeypatch.setattr(transcripts, "run_each", lambda _, todo, jobs: (Outcome(one, 3.0, None) for one in todo))
     assert len(check_transcripts(recorded, recorded=False).rows) == 10
     monkeypatch.setattr(transcripts, "version", lambda _: "999")
     assert len(check_transcripts(recorded).rows) == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -26,22 +27,25 @@ VOICE = "annabel-q"
 STONE = hashlib.sha256(VOICE.encode()).hexdigest()
 
 
-def killed_at(place: Any, number: int) -> bool:
-    """Forgets the voice in a process that dies right before its ``number``-th change of a file; whether it died."""
+def killed_at(place: Any, number: int, log: Path = Path(os.devnull)) -> bool:
+    """Forgets the voice in a process that dies right before its ``number``-th change of a file; whether it died.
+
+    ``log``: gets a line a change: what it is, and the folder, without the one of two digits that features lie in.
+    """
     pid = os.fork()
     if pid == 0:
-        changes = 0
+        changes: list[str] = []
 
         def die(event: str, arguments: Sequence[object]) -> None:
-            nonlocal changes
             if event in ("os.remove", "os.rename", "os.truncate"):
-                changes += 1
-                if changes == number:
+                changes.append(f"{event} {re.sub(r'(/[0-9a-f]{2})?/[^/]*$', '', str(arguments[0]))}")
+                if len(changes) == number:
                     os._exit(9)
 
         sys.addaudithook(die)
         try:
             forget_voice(place, find_voice(place, VOICE))
+            log.write_text("\n".join(changes))
         except BaseException:
             os._exit(1)
         os._exit(0)
@@ -50,18 +54,24 @@ def killed_at(place: Any, number: int) -> bool:
     return code == 9
 
 
-def test_killed_before_any_change_of_a_file_nothing_revives_it_and_a_rerun_completes(
+def test_killed_before_any_kind_of_change_of_a_file_nothing_revives_it_and_a_rerun_completes(
     place: Any, tmp_path: Path
 ) -> None:
+    """Of removals in the same folder, one after the other, before the first and the last."""
     contents, clips = place.contents_of(VOICE), list(read_rows(place.manifests / "clips.jsonl", ClipRow))
-    number, died, half = 0, True, 0
-    while died:
-        number += 1
+    whole = type(place)(tmp_path / "whole")
+    shutil.copytree(place.root, whole.root)
+    assert not killed_at(whole, 0, tmp_path / "changes")
+    changes = [None, *(tmp_path / "changes").read_text().splitlines(), None]
+    half = 0
+    for number in range(1, len(changes) - 1):
+        if changes[number - 1] == changes[number] == changes[number + 1]:
+            continue
         copy = type(place)(tmp_path / f"copy-{number}")
         shutil.copytree(place.root, copy.root)
-        died = killed_at(copy, number)
+        assert killed_at(copy, number)
         if copy.stones():  # from here on, whatever is run in between takes nothing of the voice
-            half += died
+            half += 1
             make_pairs(copy, CLASSES, PairOptions())
             for name in ("pairs", "train", "test", "split"):
                 for path in copy.manifests.glob(f"{name}.*"):

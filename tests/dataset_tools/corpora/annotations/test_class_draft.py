@@ -124,6 +124,31 @@ def test_a_key_of_an_earlier_draft_is_still_matched(tmp_path):
     assert [classify(interval, classes).class_id for interval in corpus.annotations.intervals] == ["ffnen_t-r"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "ids"),
+    [
+        (("links zeigen", "rechts zeigen", "winken"), {"links_zeigen", "rechts_zeigen", "show_winken"}),
+        (("turns left", "turn left", "washes gyros"), {"turn_left", "wash_gyros"}),
+    ],
+)
+def test_only_in_english_is_a_word_an_inflected_form_of_another(tmp_path, labels, ids):
+    path = tmp_path / "rows.csv"
+    path.write_text("video,label\n" + "".join(f"a.mp4,{label}\n" for label in labels), "utf-8")
+    assert {one.id for one in draft_classes(read_intervals(path), path).classes.classes} == ids
+
+
+def test_an_adverb_has_no_article(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("video,label\na.mp4,turn left\na.mp4,walk backwards\na.mp4,turn light\n", "utf-8")
+    write_classes(tmp_path / "classes.yaml", draft_classes(read_intervals(path), path).classes)
+    classes = load_classes(tmp_path / "classes.yaml", count=None)
+    said = {one.subject: every_sentence(one, classes) for one in classes.classes}
+    assert "She turns left." in said["left"]
+    assert "She walks backwards." in said["backwards"]
+    assert not any(f"the {name}" in text for name in ("left", "backwards") for text in said[name])
+    assert "She turns the light." in said["light"]  # a dictionary has it as an adverb, too
+
+
 def test_words_in_other_scripts_get_a_warning_and_no_endings(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("video,label\na.mp4,切 苹果\nb.mp4,öffnen Tür\n", "utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
@@ -14,15 +16,20 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from aiohttp import web
 from made_up_rows import clip_row, utterance_row
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 
+from dataset_tools.classes.reader import load_classes
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import write_rows
+from dataset_tools.speech.booth.server import make_app
+from dataset_tools.speech.booth.sessions import Booth
 
+CLASSES = load_classes()
 RATE_HZ = 48_000
 SENTENCES = {"cut_carrot_knife": "I cut the carrot.", "wash_apple": "She washes an apple."}
 
@@ -158,6 +165,33 @@ def stage(
         return serving("fmn-data", "speech", "record", "-w", place.root, *options)
 
     @contextmanager
+    def booth_here(place: Workspace) -> Iterator[str]:
+        """Serves the booth in this process, without the command around it; gives the address."""
+        runner = web.AppRunner(make_app(Booth(place, CLASSES), "secret"), shutdown_timeout=5)
+        caplog = request.getfixturevalue("caplog")
+
+        async def begin() -> str:
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return f"http://127.0.0.1:{runner.addresses[0][1]}/secret/"
+
+        async def end() -> None:
+            await runner.cleanup()
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield asyncio.run_coroutine_threadsafe(begin(), loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(end(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+        assert [one.getMessage() for one in caplog.records if one.exc_info] == []
+
+    @contextmanager
     def in_common() -> Iterator[Browser]:
         """The browser of the file, whose pages are closed."""
         browser = request.getfixturevalue("browser")
@@ -185,5 +219,5 @@ def stage(
             yield page
             page.screenshot(path=tmp_path / "last-page.png")
 
-    functions = (melody, open_booth, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
+    functions = (melody, open_booth, booth_here, browser_with, wait_until, sign_in, record, keep, is_melody, wav_bytes)
     return SimpleNamespace(RATE_HZ=RATE_HZ, **{function.__name__: function for function in functions})

@@ -27,8 +27,8 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
         stage.wait_until(page, "document.getElementById('video').currentTime > 0.2")
         assert page.evaluate("document.getElementById('video').loop")
         stage.wait_until(page, "parseFloat(document.getElementById('level').style.width) > 40")
-        stage.record(page, 2.2)
-        expect(page.locator("#said")).to_contain_text("Good (2.")
+        stage.record(page, 1.2)
+        expect(page.locator("#said")).to_contain_text("Good (1.")
         page.keyboard.press("l")
         stage.wait_until(page, "document.getElementById('playback').currentTime > 0.1")
         page.screenshot(path=tmp_path / "booth.png")
@@ -75,7 +75,7 @@ def test_what_a_speaker_says_arrives_and_takes_the_place_of_the_synthesized_voic
 def test_what_cannot_be_used_is_said_at_once(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path, sound: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:
-    with stage.open_booth(workspace) as address, stage.browser_with(sound(stage.melody()), tmp_path, address) as page:
+    with stage.booth_here(workspace) as address, stage.browser_with(sound(stage.melody()), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         stage.record(page, 1.5)
         expect(page.locator("#said")).to_contain_text(said)

@@ -17,7 +17,7 @@ from dataset_tools.speech.recordings.recording_rows import read_recordings
 def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
 ) -> None:
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+    with stage.booth_here(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         stage.record(page, 0.9)
         page.keyboard.press("Enter")
@@ -50,7 +50,7 @@ def test_the_fifth_take_opens_the_review(workspace: Workspace, stage: SimpleName
     one, other = read_rows(listing, ClipRow)
     more = [msgspec.structs.replace(one, id=f"s07-d21_0000{number}-000020") for number in range(10, 15)]
     write_rows(listing, sorted([one, other, *more], key=lambda row: row.id))
-    with stage.open_booth(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
+    with stage.booth_here(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         seen = set()
         for number in range(1, 6):

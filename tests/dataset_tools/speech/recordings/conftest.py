@@ -7,7 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.ledger import Ledger
@@ -31,10 +33,15 @@ def clips(make_clip: Callable[..., ClipRow]) -> list[ClipRow]:
 
 @pytest.fixture
 def take(ffmpeg: Callable[..., None]) -> Callable[..., Path]:
-    """Makes a recording: tones that come and go, of a pitch of its own."""
+    """Makes a recording: tones that come and go, of a pitch of its own; with ``options`` of ffmpeg, by it."""
 
     def make(path: Path, pitch_hz: int = 200, *options: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".wav" and not options:
+            time_s = np.arange(66_150) / 44_100
+            tone = 0.3 * np.sin(2 * np.pi * pitch_hz * time_s) * (np.sin(2 * np.pi * 2 * time_s) > -0.5)
+            soundfile.write(path, tone, 44_100)
+            return path
         expression = f"aevalsrc='0.3*sin(2*PI*{pitch_hz}*t)*gt(sin(2*PI*2*t),-0.5)':s=44100:d=1.5"
         ffmpeg("-f", "lavfi", "-i", expression, *options, path)
         return path

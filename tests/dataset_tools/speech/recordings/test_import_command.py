@@ -154,8 +154,9 @@ def test_a_dry_run_says_what_the_import_does_and_writes_nothing(
     assert (code, planned["dry_run"], contents(tmp_path)) == (1, True, before)
     code, said = command(tmp_path / "in", "--dry-run")
     assert "1 recording would be new, 0 were known; 2 files or rows not imported" in said
-    assert "1 new recording has warnings of the audio quality (quiet 1): fmn-data report shows them" in said
-    assert "nothing was written" in said
+    assert "1 new recording has warnings of the audio quality (quiet 1): once imported, fmn-data report" in said
+    assert "1 new recording states no sentence" in said
+    assert "nothing was written: to import, run the same command without --dry-run" in said
     assert contents(tmp_path) == before
     code, said = command(tmp_path / "in", "--json")
     done = json.loads(said)
