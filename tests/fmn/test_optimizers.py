@@ -16,7 +16,7 @@ def test_steps_are_those_of_the_formula(optimizer: type[torch.optim.Adam], decou
     rate, decay, start = 0.1, 0.01, np.array([1.0, -2.0])
     weights: NDArray[np.float64] = start
     parameter = torch.nn.Parameter(torch.tensor(start))
-    first, second = np.zeros(2), np.zeros(2)
+    first, second = 0 * start, 0 * start
     state = None
     for step in range(1, 4):
         adam = eager(optimizer)([parameter], lr=rate, weight_decay=decay)
