@@ -92,9 +92,9 @@ def workers_know_modules() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def workers_know_torch() -> None:
-    """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""
+    """From now on, worker processes are forked from one that has imported training, which takes each of them 1 s."""
     end_fork_server()  # an earlier test may have started it
-    worker_context(["fmn.training.train", "torch._dynamo"])  # which the first optimizer of a process imports
+    worker_context(["fmn.training.train"])
 
 
 @pytest.fixture(autouse=True)

@@ -58,12 +58,10 @@ def finetune(
     recipe = TrainingRecipe(epochs=training.epochs, batch=batch, learning_rate=learning_rate, seed=training.seed)
     if dry_run:
         from fmn.data.loading import device_named
-        from fmn.training.finetune import check_finetuned, labeled_parts, load_finetuning_items
+        from fmn.training.finetune import plan_finetuning
 
         device_named(options.device)
-        items = load_finetuning_items(options.manifest, config.video, options.root)
-        check_finetuned(folder, options.manifest, config.video, recipe, refit=refit)
-        fitted, held = labeled_parts(items, refit=refit)
+        fitted, held = plan_finetuning(options.manifest, config.video, recipe, folder, refit=refit, root=options.root)
         streams = " and ".join(config.video.streams)
         plan = f"would train {streams} on {count_of(len(fitted), 'clip')} and validate on {len(held)}"
         terminal.closing("dry run", plan, short(folder))

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmn.data.items import Items
+from fmn.evaluation.results_table import METRICS
 from fmn.metrics.bootstrap import interval_of_mean
 from fmn.metrics.directions import Direction
 from fmn.metrics.retrieval_metrics import KS, by_class, query_metrics
 from fmn.metrics.within_class import partner_rank
 
 Bools = NDArray[np.bool_]
-METRICS = ("instance_hit", "class_hit", "class_recall")
 REFERENCES = ("chance", "ceiling")
 Factors = Mapping[str, Sequence[str]]
 
@@ -91,7 +91,7 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
 
 def summarized(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Averages blocks of metrics.json: means of metrics, chance and ceiling, and ``sd`` of metrics (see `sd_of`)."""
-    found = _means(blocks, METRICS)
+    found = _means(blocks, tuple(METRICS))
     for name in ("class_map", "median_rank", "partner_rank"):
         column = [block[name] for block in blocks]
         mean, spread = (None, None) if None in column else (float(np.mean(column)), sd_of(column))

@@ -6,7 +6,6 @@ trained with the defaults. All figures are from fold 0, which also selected the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
-from fmn.config import Config, as_dict, with_values
+from fmn.config import Config
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.directions import DIRECTIONS
 from fmn.studies.ablation_table import ablation_text
-from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, run_name
+from fmn.studies.validation_harness import (
+    Trainer,
+    ValidationResult,
+    harness_of,
+    notes_of_harness,
+    run_name,
+    seeded,
+    study_values,
+    write_study,
+)
 from fmn.studies.variants import Variant, check_groups, variants_of
 from fmn.torch_threads import threads
 from fmn.training.result_files import check_result_files
@@ -105,7 +112,7 @@ def ablate(
     found: dict[Variant, list[ValidationResult]] = {variant: [] for variant in (default, *variants)}
     total = seeds * len(ordered)
     for number in range(seeds):
-        base = with_values(config, {"training.seed": config.training.seed + number})
+        base = seeded(config, number)
         for place, variant in enumerate(ordered):
             progress("ablate", number * len(ordered) + place, total, f"{variant.group} {variant.name}")
             own = variant.applied(base)
@@ -114,19 +121,13 @@ def ablate(
                 found[variant].append(network.outcome(own))
     progress("ablate", total, total)
     values = {
-        "format": FORMAT,
-        "manifest_sha256": sha256_of(manifest),
-        "stand_in": harness.fold_0.standin is not None,
-        "config": as_dict(config),
-        "seeds": [config.training.seed + number for number in range(seeds)],
+        **study_values(FORMAT, manifest, harness, config, seeds),
         "clips": len(harness.fold_0.clips),
         "utterances": len(harness.fold_0.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
         "notes": [*notes_of_harness(harness), *NOTES],
     }
-    clear_partial(folder)
-    write_bytes(folder / "ablation.json", json.dumps(values, indent=2).encode() + b"\n")
-    write_bytes(folder / "ablation.md", ablation_text(values).encode())
+    write_study(folder, "ablation", values, ablation_text(values))
     return Ablation(values, folder, trainer.trainings, trainer.reused, failures)
 
 

@@ -6,7 +6,6 @@ changes. Retrieval of these classes, and of the others, is measured on fold 0 be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import workspace_of
-from fmn.config import Config, as_dict, with_values
+from fmn.config import Config, with_values
 from fmn.data.batches import Indices
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.evaluation.learn_classes import written_memory
@@ -31,7 +29,7 @@ from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, eval_mode, fit_generator, score_matrix
 from fmn.studies.class_means import RAW, SEGMENTS, ClassMeans, hidden_and_raw, hidden_layers
 from fmn.studies.held_out_classes import held_out_classes, manifest_without
-from fmn.studies.new_classes_leads import draws_of, leads, name_of, write_leads_plot
+from fmn.studies.new_classes_leads import draws_of, leads, name_of, number_of_pairs, write_leads_plot
 from fmn.studies.new_classes_table import (
     HIDDEN,
     KINDS,
@@ -49,7 +47,10 @@ from fmn.studies.validation_harness import (
     notes_of_harness,
     reconfigured,
     run_name,
+    seeded,
+    study_values,
     train_in_study,
+    write_study,
 )
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import LoadedRun
@@ -119,21 +120,19 @@ def learn_new_classes(
     """
     pairs = list(dict.fromkeys(pairs))
     check_result_files(folder, FILES, FORMAT)
-    harness, config, failures = harness_of(manifest, config, root=root, device=device, jobs=jobs, progress=progress)
+    options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress}
+    harness, config, failures = harness_of(manifest, config, root=root, **options)
     draws = [
-        held_out_classes(harness.prepared.items, harness.parts, held_out, classes, config.training.seed + number)
+        held_out_classes(harness.prepared.items, harness.parts, held_out, classes, seeded(config, number).training.seed)
         for number in range(seeds)
     ]
+    workspace = workspace_of(manifest, root)
     rows_by_name: dict[str, list[dict[str, Any]]] = {}
     for number, held in enumerate(draws):
         progress("new classes", number, seeds, ", ".join(held))
-        own = with_values(config, {"training.seed": config.training.seed + number})
         fewer = manifest_without(manifest, held, folder)
-        run = folder / "trained" / f"{fewer.stem}-{run_name(own, harness.prepared.digest)}"
-        baseline = folder / "trained" / f"{run.name}-two_classifiers"
-        options: dict[str, Any] = {"root": workspace_of(manifest, root), "device": device, "jobs": jobs}
-        for each, system in ((run, own), (baseline, with_values(own, {"system": "two_classifiers"}))):
-            train_in_study(fewer, system, each, harness, progress=progress, **options)
+        own, trained = seeded(config, number), folder / "trained"
+        run, baseline = _trained(fewer, own, trained, harness, root=workspace, **options)
         with threads(config.training.threads):
             trial = _Trial(run, harness, held)
             for name, row in [*trial.rows(pairs), *trial.rows_of_baselines(pairs, baseline)]:
@@ -141,11 +140,7 @@ def learn_new_classes(
     progress("new classes", seeds, seeds)
     draws_found = draws_of(rows_by_name)
     values = {
-        "format": FORMAT,
-        "manifest_sha256": sha256_of(manifest),
-        "stand_in": harness.fold_0.standin is not None,
-        "config": as_dict(config),
-        "seeds": [config.training.seed + number for number in range(seeds)],
+        **study_values(FORMAT, manifest, harness, config, seeds),
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,
@@ -157,11 +152,20 @@ def learn_new_classes(
             *leads([draws_found], pairs),
         ],
     }
-    clear_partial(folder)
-    write_bytes(folder / "newclasses.json", json.dumps(values, indent=2).encode() + b"\n")
-    write_bytes(folder / "newclasses.md", new_classes_text(values).encode())
+    write_study(folder, "newclasses", values, new_classes_text(values))
     write_leads_plot([draws_found], pairs, folder / "newclasses.png")
     return NewClasses(values, folder, failures)
+
+
+def _trained(
+    manifest: Path, config: Config, folder: Path, harness: ValidationHarness, **options: Any
+) -> tuple[Path, Path]:
+    """Trains fmn and two_classifiers on a manifest; returns their runs."""
+    run = folder / f"{manifest.stem}-{run_name(config, harness.prepared.digest)}"
+    baseline = folder / f"{run.name}-two_classifiers"
+    for each, system in ((run, config), (baseline, with_values(config, {"system": "two_classifiers"}))):
+        train_in_study(manifest, system, each, harness, **options)
+    return run, baseline
 
 
 class _Trial:
@@ -198,7 +202,7 @@ class _Trial:
                 for threshold, rule in ((config.memory.score_threshold, ""), (-1.0, ", all written")):
                     shown = self._pairs(count)
                     grown, written = self._with_pairs(shown, threshold)
-                    name = f"{prefix}{count} pair{'s' * (count > 1)}{rule}"
+                    name = f"{prefix}{number_of_pairs(count)}{rule}"
                     found.append((name, self._figures(self._in_form(grown, form), written, len(shown))))
         return found
 
@@ -225,15 +229,14 @@ class _Trial:
         for count in pairs:
             new = self._pairs(count)
             shown = new[:, 0], new[:, 1]
-            prefix = f"{count} pair{'s' * (count > 1)}, "
             if reads:
                 model.new_classes = written_memory(model, data, old, shown)
                 embeddings = encoded_fold_0(model, self.harness)
-                rows.append((prefix + UNMAPPED, self._figures(model, len(new), len(new), embeddings)))
+                rows.append((name_of(count, UNMAPPED), self._figures(model, len(new), len(new), embeddings)))
                 model.new_classes = None
             for name, means in baselines.items():
                 embeddings = means.eval().with_shares(data, old, shown, fold_0)
-                rows.append((prefix + name, self._figures(means, len(new), len(new), embeddings)))
+                rows.append((name_of(count, name), self._figures(means, len(new), len(new), embeddings)))
         return rows
 
     def _pairs(self, count: int) -> Indices:

@@ -67,7 +67,12 @@ def leads(corpora: Sequence[Draws], pairs: Sequence[int]) -> list[str]:
 
 def name_of(count: int, what: str) -> str:
     """Name of the row for a number of pairs."""
-    return f"{count} pair{'s' * (count > 1)}, {what}"
+    return f"{number_of_pairs(count)}, {what}"
+
+
+def number_of_pairs(count: int) -> str:
+    """The beginning of such a name."""
+    return f"{count} pair{'s' * (count > 1)}"
 
 
 def differences(corpora: Sequence[Draws], name: str, other: str, kind: str) -> NDArray[np.float64]:

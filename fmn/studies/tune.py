@@ -24,7 +24,7 @@ from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
-from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness
+from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, seeded
 from fmn.studies.variants import can_be_rewritten
 from fmn.torch_threads import threads
 from fmn.training.result_files import check_result_files
@@ -259,8 +259,8 @@ class _Search:
         return next((trial for trial in self.trials if trial.values == values), None)
 
     def _outcome(self, values: Values, number: int, retrained: bool) -> ValidationResult:
-        seeded = with_values(self._config, {"training.seed": self._config.training.seed + number})
-        own = with_values(seeded, values)
-        trained_with = own if retrained else with_values(seeded, {self._of_triplet: values[self._of_triplet]})
+        base = seeded(self._config, number)
+        own = with_values(base, values)
+        trained_with = own if retrained else with_values(base, {self._of_triplet: values[self._of_triplet]})
         with threads(self._config.training.threads):
             return self._trainer.trained(trained_with).outcome(own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
 from dataset_tools.core.progress import Progress
-from fmn.config import Config, with_values
+from fmn.config import Config, as_dict, with_values
 from fmn.config_sections import decisive
 from fmn.data.batches import Indices
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
@@ -118,6 +120,31 @@ def check_study(manifest: Path, config: Config, root: Path | None, device: str) 
     items = load_items(manifest, root)
     items.require_media()
     return items, check_fold_0(items)
+
+
+def seeded(config: Config, number: int) -> Config:
+    """Configuration of training run ``number`` of a study, whose seeds follow the first one."""
+    return with_values(config, {"training.seed": config.training.seed + number})
+
+
+def study_values(
+    file_format: str, manifest: Path, harness: ValidationHarness, config: Config, seeds: int
+) -> dict[str, Any]:
+    """The first values of a study's JSON file: its format, and what it was done with."""
+    return {
+        "format": file_format,
+        "manifest_sha256": sha256_of(manifest),
+        "stand_in": harness.fold_0.standin is not None,
+        "config": as_dict(config),
+        "seeds": [seeded(config, number).training.seed for number in range(seeds)],
+    }
+
+
+def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str) -> None:
+    """Writes the values of a study as NAME.json and its tables as NAME.md."""
+    clear_partial(folder)
+    write_bytes(folder / f"{name}.json", json.dumps(values, indent=2).encode() + b"\n")
+    write_bytes(folder / f"{name}.md", text.encode())
 
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of, write_bytes
 from dataset_tools.core.progress import Progress, silent
+from dataset_tools.manifests import workspace_of
 from fmn.data.items import Items, load_items, train_val_split
 from fmn.features.backbone import CONTENTS, clips_trained_on
 from fmn.features.backbone_training import LabeledClip, TrainingRecipe
@@ -92,10 +93,8 @@ def finetune(
             configuration has no backbone; or the folder has other results.
         StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
-    items = load_finetuning_items(manifest, config, root)
-    check_finetuned(folder, manifest, config, recipe, refit=refit)
-    clips, validation = labeled_parts(items, refit=refit)
-    cache = items.workspace / "cache" / "finetune"
+    clips, validation = plan_finetuning(manifest, config, recipe, folder, refit=refit, root=root)
+    cache = workspace_of(manifest, root) / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
     failures = {media.name: broken[key].found for media in every if (key := (media.sha256, media.path)) in broken}
@@ -141,7 +140,22 @@ def finetune(
     return summary
 
 
-def check_finetuned(
+def plan_finetuning(
+    manifest: Path,
+    config: VideoFeatureConfig,
+    recipe: TrainingRecipe,
+    folder: Path,
+    *,
+    refit: bool,
+    root: Path | None,
+) -> tuple[list[LabeledClip], list[LabeledClip]]:
+    """Returns the clips to train on and to validate on, after all checks of `finetune`. Arguments and errors: there."""
+    items = _load_items(manifest, config, root)
+    _check_finetuned(folder, manifest, config, recipe, refit=refit)
+    return labeled_parts(items, refit=refit)
+
+
+def _check_finetuned(
     folder: Path, manifest: Path, config: VideoFeatureConfig, recipe: TrainingRecipe, *, refit: bool
 ) -> None:
     """Checks that the result in a folder, if there is one, is that of a fine-tuning with the same manifest and options.
@@ -187,7 +201,7 @@ def _is_part(held: Any, wanted: Any) -> bool:
     return bool(held == wanted)
 
 
-def load_finetuning_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:
+def _load_items(manifest: Path, config: VideoFeatureConfig, root: Path | None) -> Items:
     """Loads the items of a training manifest for training the backbone of a configuration.
 
     Raises:

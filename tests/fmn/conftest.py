@@ -107,9 +107,9 @@ def pair_rows(classes: int, indices: Sequence[int], split: str, fold_of: Callabl
     return sorted(rows, key=lambda row: row.id)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_changes() -> dict[str, Any]:
-    """Changes of a preset that make training fast."""
+    """Changes of a preset that make training fast; tests leave them as they are."""
     return {
         "audio.n_mfcc": 4,
         "audio.n_mels": 8,
@@ -132,6 +132,12 @@ def small_changes() -> dict[str, Any]:
 def workspace(tmp_path: Path) -> Path:
     """4 classes: 5 training items of each, one a fold, and 3 test items; files hold what rows say, no media."""
     return write_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def make_workspace() -> Callable[[Path], Path]:
+    """Writes what `workspace` is."""
+    return write_workspace
 
 
 def write_workspace(root: Path) -> Path:
@@ -163,6 +169,16 @@ def made_audio(number: int, index: int) -> np.ndarray[Any, np.dtype[np.float32]]
 @pytest.fixture
 def made_features(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Features that are made up from the rows take the place of extraction; the counts of calls are given."""
+    return replace_extraction(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def make_up_features() -> Callable[[pytest.MonkeyPatch], dict[str, int]]:
+    """Does what `made_features` does, until the patch is undone."""
+    return replace_extraction
+
+
+def replace_extraction(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     rows = {}
     for number in range(8):
         for index in range(12):

@@ -40,6 +40,15 @@ def test_threads_that_train_do_not_draw_from_each_others_random_state() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.parametrize("mode", [0, 1, 2])  # 1: a warning instead of an error
+def test_the_kernels_that_the_caller_allows_are_allowed_again(mode: int) -> None:
+    torch.set_deterministic_debug_mode(mode)
+    for deterministic, within in ((True, 2), (False, mode)):
+        with isolated_random_state(torch.device("cpu"), deterministic=deterministic):
+            assert torch.get_deterministic_debug_mode() == within
+        assert torch.get_deterministic_debug_mode() == mode
+
+
 def test_a_study_does_not_set_back_the_random_state_of_a_training_in_another_thread(run: Path) -> None:
     loaded = load_run(run, torch.device("cpu"))
     study = Thread(target=reconfigured, args=(loaded, loaded.config))
@@ -57,7 +66,8 @@ def test_cublas_is_prepared_before_an_encoder_of_features_can_use_it(monkeypatch
 
 
 FORK = """
-import os, signal, threading, torch
+import os, signal, sys, threading, torch
+from fmn.optimizers import eager
 from fmn.random_state import isolated_random_state
 
 held, end = threading.Event(), threading.Event()
@@ -78,9 +88,16 @@ if not child:
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 end.set()
 thread.join()
+optimizer = eager(torch.optim.Adam)([torch.nn.Parameter(torch.ones(1))])
+optimizer.zero_grad()
+optimizer.step()
+optimizer.load_state_dict(optimizer.state_dict())
+if "torch._dynamo" in sys.modules:
+    code = "training has imported the compiler of torch, which takes a second"
 raise SystemExit(code)
 """
 
 
 def test_a_forked_process_does_not_wait_for_a_thread_that_it_lacks() -> None:
+    """Neither does a process that trains import torch.compile, which it does not use."""
     assert subprocess.run([sys.executable, "-c", FORK], check=False).returncode == 0

@@ -32,17 +32,27 @@ def keep_classes(workspace: Path, numbers: Collection[int]) -> None:
         write_rows(workspace / "manifests" / f"{kind}s.jsonl", [rows[key] for key in sorted(rows)])
 
 
+@pytest.fixture(scope="module")
+def both(
+    shared_files: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    done: Callable[..., dict[str, Any]],
+    small_settings: list[str],
+) -> Path:
+    """What `run_and_other` is a copy of."""
+    folder = tmp_path_factory.mktemp("both")
+    for name, numbers in (("workspace", (0, 1, 2)), ("other", (2, 3))):
+        keep_classes(Path(shutil.copytree(shared_files, folder / name)), numbers)
+    manifest, run = (folder / "workspace" / part for part in ("manifests/train.jsonl", "runs/one"))
+    done("train", manifest, "--epochs", 1, *small_settings, "--run", run)
+    return folder
+
+
 @pytest.fixture
-def run_and_other(
-    files: Path, tmp_path: Path, done: Callable[..., dict[str, Any]], small_settings: list[str]
-) -> tuple[Path, Path]:
+def run_and_other(both: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A run that is trained on the classes 0, 1 and 2, and a workspace with 2 and 3."""
-    other = Path(shutil.copytree(files, tmp_path / "other"))
-    keep_classes(files, (0, 1, 2))
-    keep_classes(other, (2, 3))
-    run = files / "runs" / "one"
-    done("train", files / "manifests" / "train.jsonl", "--epochs", 1, *small_settings, "--run", run)
-    return run, other
+    shutil.copytree(both, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "workspace" / "runs" / "one", tmp_path / "other"
 
 
 def test_a_run_is_used_on_the_workspace_that_is_named(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +40,16 @@ def planned(
     monkeypatch.setattr(fmn.models.baselines, "__path__", [*fmn.models.baselines.__path__, str(tmp_path / "systems")])
     monkeypatch.delitem(sys.modules, "fmn.models.baselines.broken", raising=False)
 
-    def made(
-        *models: str, budget: int = 2, seeds: int = 2, changes: Mapping[str, Any] | None = None, **others: Any
-    ) -> Comparison:
-        manifests = workspace / "manifests"
-        return plan_comparison(
-            manifests / "train.jsonl",
-            manifests / "test.jsonl",
-            workspace / "runs" / "compare",
-            models=models,
-            changes=small_changes | dict(changes or {}),
-            budget=budget,
-            seeds=seeds,
-            device="cpu",
-            **others,
-        )
+    def made(*models: str, changes: Mapping[str, Any] | None = None, **others: Any) -> Comparison:
+        return plan_in(workspace, models, changes=small_changes | dict(changes or {}), **others)
 
     return made
+
+
+def plan_in(workspace: Path, models: Sequence[str], *, budget: int = 2, seeds: int = 2, **others: Any) -> Comparison:
+    train, test = (workspace / "manifests" / f"{name}.jsonl" for name in ("train", "test"))
+    folder = workspace / "runs" / "compare"
+    return plan_comparison(train, test, folder, models=models, budget=budget, seeds=seeds, device="cpu", **others)
 
 
 @pytest.fixture
@@ -73,6 +66,15 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.fixture
-def results(planned: Callable[..., Comparison]) -> Results:
-    return compare(planned("fmn", "cca", "file_size", "musimnet", seeds=2, budget=1))
+@pytest.fixture(scope="session")
+def results(
+    make_workspace: Callable[[Path], Path],
+    make_up_features: Callable[[pytest.MonkeyPatch], object],
+    small_changes: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Results:
+    """Of a comparison with its runs, all of which tests leave as they are."""
+    workspace = make_workspace(tmp_path_factory.mktemp("compared") / "workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        make_up_features(patch)
+        return compare(plan_in(workspace, ("fmn", "cca", "file_size", "musimnet"), changes=small_changes, budget=1))

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from dataset_tools.core.errors import InputError
 from fmn.comparison.by_class import class_ids, means_by_class, queries_by_class
 from fmn.comparison.comparison_runs import Scores
 from fmn.comparison.corpora import interval_over_corpora, over_corpora
-from fmn.comparison.output_files import write_files
 from fmn.comparison.rendering import markdown
 from fmn.comparison.results import measured_queries
 from fmn.data.items import load_items
@@ -167,7 +165,13 @@ def test_a_comparison_with_the_old_name_of_a_system_is_read(comparisons: list[Pa
 
 
 @pytest.mark.filterwarnings("ignore:.*Glyph.*")
-def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path, tmp_path: Path) -> None:
+def test_figures_are_means_over_corpora(
+    comparisons: list[Path],
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     values = over_corpora(comparisons)
     items = load_items(workspace / "manifests" / "test.jsonl")
     hits: dict[str, list[float]] = {"cca": [], "fmn": []}
@@ -187,20 +191,19 @@ def test_figures_are_means_over_corpora(comparisons: list[Path], workspace: Path
     assert values["references"]["chance"]["audio_to_video"]["class_hit"]["1"] == 6.0
     assert values["systems"]["cca"]["cpu_seconds"] == 1.0
 
-    written = {path.name for path in write_files(values, tmp_path / "out", latex=True)}
-    assert written == {"compare.json", "compare.md", "compare.csv", "compare.tex", "compare.png"}
     text = markdown(values)
     script = Path(__file__).parents[3] / "tools" / "standin_figures.py"
-    command = [sys.executable, str(script), str(tmp_path / "by_script"), *map(str, comparisons)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed == text + "\n"
-    assert {path.name for path in (tmp_path / "by_script").iterdir()} == written
+    monkeypatch.setattr("sys.argv", [str(script), str(tmp_path / "out"), *map(str, comparisons)])
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out == text + "\n"
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"compare.json", "compare.md", "compare.csv", "compare.tex", "compare.png"}
     first = comparisons[0] / "compare.json"
     first.write_text(json.dumps(json.loads(first.read_text()) | {"schema": "fmn.compare/1"}))
     kept = first.read_text()
-    refused = subprocess.run([*command[:2], *map(str, comparisons)], capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "OUT comes first" in refused.stderr
+    monkeypatch.setattr("sys.argv", [str(script), *map(str, comparisons)])
+    with pytest.raises(SystemExit, match="OUT comes first"):
+        runpy.run_path(str(script), run_name="__main__")
     assert first.read_text() == kept
     assert "3 corpora, queries/gallery: 12/12, 12/12, 12/12" in text
     assert "over the 3 corpora" in text

@@ -58,7 +58,6 @@ def test_the_curves_go_through_the_metrics(workspace: Path) -> None:
 def test_letters_that_no_font_has_are_noted_and_dollars_are_no_formula(
     workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    assert not any("boxes" in note for note in plot_run(run, workspace / "manifests" / "test.jsonl").notes)
     usual, letters = fmn.evaluation.plots.class_ids, {"test": "\U000eff01", "train": "\U000eff02"}  # in no font
 
     def odd(items: Items) -> list[str]:
@@ -152,7 +151,9 @@ def test_four_pictures_are_drawn(workspace: Path, run: Path, monkeypatch: pytest
     monkeypatch.chdir(workspace)
     result = CliRunner().invoke(app, ["plot", "--json"])
     assert result.exit_code == 0, result.output
-    found = [Path(path) for path in json.loads(result.stdout)["files"]]
+    told = json.loads(result.stdout)
+    assert not any("boxes" in note for note in told["notes"])
+    found = [Path(path) for path in told["files"]]
     assert [path.name for path in found] == ["training.png", "recall.png", "confusion.png", "slots.png"]
     for path in found:
         with Image.open(path) as picture:
@@ -173,19 +174,28 @@ def test_titles_name_the_run_from_within_its_folder(
     assert titles == ["one", *["one on test.jsonl"] * 3]
 
 
+def earlier_slots(run: Path) -> Path:
+    """The picture of an earlier call, which is empty."""
+    path = run / "plots" / "slots.png"
+    path.parent.mkdir()
+    path.touch()
+    return path
+
+
 def test_slots_get_no_names_of_a_manifest_that_changed(workspace: Path, run: Path) -> None:
     test, trained_on = (workspace / "manifests" / f"{name}.jsonl" for name in ("test", "train"))
-    assert (run / "plots" / "slots.png") in plot_run(run, test).files
+    slots = earlier_slots(run)
     lines = trained_on.read_text().splitlines(keepends=True)
     trained_on.write_text("".join(lines[:-1]))
     for _ in ("changed", "gone"):
         found = plot_run(run, test)
         assert [path.stem for path in found.files] == ["training", "recall", "confusion"]
-        assert not (run / "plots" / "slots.png").exists()
+        assert not slots.exists()
         note = "No slots.png: The training manifest of the run is missing or has changed: "
         assert found.notes[-1].startswith(note)
         assert found.notes[-1].endswith("train.jsonl.")
         trained_on.unlink(missing_ok=True)
+        slots.touch()
 
 
 @pytest.mark.parametrize("gone", [2, None])
@@ -193,7 +203,7 @@ def test_media_of_training_that_are_gone_cost_no_other_picture(
     workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch, gone: int | None
 ) -> None:
     test = workspace / "manifests" / "test.jsonl"
-    assert (run / "plots" / "slots.png") in plot_run(run, test).files
+    slots = earlier_slots(run)
     asked = len({row["clip"]["id"] for row in map(json.loads, test.read_text().splitlines())})
     extract: Callable[..., FeatureSet] = vars(loading)["extract_video"]
 
@@ -207,7 +217,8 @@ def test_media_of_training_that_are_gone_cost_no_other_picture(
     found = plot_run(run, test)
     others = ["training", "recall", "confusion"]
     assert [path.stem for path in found.files] == ([*others, "slots"] if gone else others)
-    assert (run / "plots" / "slots.png").exists() == bool(gone)
+    assert slots.exists() == bool(gone)
+    assert not gone or slots.stat().st_size
     expected = "slots.png leaves out 2 items of the training data." if gone else "No slots.png: No pair is left"
     assert found.notes[-1].startswith(expected)
     assert not found.failures

@@ -50,6 +50,7 @@ def test_without_a_distribution_pyav_is_asked_itself(monkeypatch: pytest.MonkeyP
 
 CACHED = """
 import sys
+import fmn.evaluation.evaluate, fmn.training.train
 from pathlib import Path
 from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import extract_audio, extract_video
@@ -62,13 +63,14 @@ for extract, path, sha256, configs in (
 ):
     for config in configs:
         assert extract([Media(sha256, path, "one")], config, cache=cache).computed == 0
-print([name for name in ("av", "cv2", "soundfile") if name in sys.modules])
+print([name for name in ("av", "cv2", "soundfile", "timm", "transformers") if name in sys.modules])
 """
 
 
 def test_features_from_the_cache_need_no_decoder(
     write_clip: Callable[..., Media], as_media: Callable[[Path], Media], tmp_path: Path
 ) -> None:
+    """Neither do training and evaluation before they load features."""
     soundfile.write(tmp_path / "one.wav", np.sin(np.arange(16_000) / 9), 16_000)
     clip, sound, cache = write_clip("clip", frames=20), as_media(tmp_path / "one.wav"), tmp_path / "cache"
     for config in (DEMO_VIDEO, VideoFeatureConfig(kind="duration")):

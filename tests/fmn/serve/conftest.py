@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import soundfile
+from aiohttp import web
 from scipy.signal import resample_poly
 
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.search.text_query import speak_query
+from fmn.serve.queries import Queries
+from fmn.serve.server import make_app
 from fmn.training.train import train
 
 SENTENCES = (
@@ -63,6 +69,39 @@ def speak_anew(workspace: Path, spoken: Path) -> None:
             utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id], text=SENTENCES[number])
             rows.append(msgspec.structs.replace(row, utterance=utterance))
         write_rows(path, rows)
+
+
+@pytest.fixture(scope="session")
+def serving_here() -> Callable[[Queries], AbstractContextManager[str]]:
+    """Serves the page of some queries in a thread of this process; gives the address."""
+
+    @contextmanager
+    def serve(queries: Queries) -> Iterator[str]:
+        loop, started, port = asyncio.new_event_loop(), threading.Event(), []
+        runner = web.AppRunner(make_app(queries, "secret"))
+
+        async def start() -> None:
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            port.append(runner.addresses[0][1])
+            started.set()
+
+        def run() -> None:
+            loop.run_until_complete(start())
+            loop.run_forever()
+            loop.run_until_complete(runner.cleanup())
+            loop.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert started.wait(30)
+        try:
+            yield f"http://127.0.0.1:{port[0]}/secret/"
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    return serve
 
 
 @pytest.fixture(scope="module")

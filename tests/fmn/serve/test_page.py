@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from playwright.sync_api import Browser, Page, Route, expect
 from scipy.signal import resample_poly
 
 from dataset_tools.manifests import SplitPairRow, read_rows
+from fmn.search.search_results import GallerySource
+from fmn.serve.queries import Queries
+from fmn.serve.shown_items import ShownItems
+from fmn.training.checkpoint import load_run
 
 # In one worker: most tests ask one server with one browser.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page of a run")]
@@ -28,7 +33,7 @@ Chromium = Callable[..., AbstractContextManager[Browser]]
 @pytest.fixture(scope="module")
 def served(serving: Callable[..., AbstractContextManager[str]]) -> Served:
     """Runs ``fmn serve`` with a run; gives the address."""
-    return lambda run, **options: serving("fmn", "serve", run, "--jobs", "1", **options)
+    return lambda run: serving("fmn", "serve", run, "--jobs", "1")
 
 
 @pytest.fixture(scope="module")
@@ -237,12 +242,15 @@ def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
             expect(page.locator("#hits > li").first).to_be_visible()  # which the new server was given again
 
 
-def test_what_the_page_says_is_about_what_it_shows(own_run: Path, served: Served, browser: Browser) -> None:
+def test_what_the_page_says_is_about_what_it_shows(
+    own_run: Path, serving_here: Callable[[Queries], AbstractContextManager[str]], browser: Browser, tmp_path: Path
+) -> None:
     first = rows_of(own_run)[0]
     (own_run.parent.parent / first.clip.path).unlink()
     silent = io.BytesIO()
     soundfile.write(silent, np.zeros(16_000), 16_000, format="WAV")
-    with served(own_run, status=1) as address:
+    cpu, items = torch.device("cpu"), ShownItems(GallerySource(own_run.parent.parent / "manifests" / "test.jsonl"))
+    with serving_here(Queries(load_run(own_run, cpu), items, tmp_path, device=cpu, jobs=1)) as address:
         page = opened(browser, address)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -17,7 +15,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from aiohttp import web
 from playwright.sync_api import Browser, Page, expect
 
 from dataset_tools.core.errors import SampleError
@@ -32,7 +29,6 @@ from fmn.search.search_results import GallerySource
 from fmn.serve.errors_view import Errors
 from fmn.serve.queries import Queries
 from fmn.serve.samples_view import Samples
-from fmn.serve.server import make_app
 from fmn.serve.shown_items import ShownItems
 from fmn.training.checkpoint import load_run
 
@@ -109,39 +105,22 @@ def test_cards_have_the_score_and_the_ranks_of_their_pair(
 
 @pytest.fixture
 def explore(
-    queries: Queries, chromium: Callable[..., AbstractContextManager[Browser]], monkeypatch: pytest.MonkeyPatch
+    queries: Queries,
+    serving_here: Callable[[Queries], AbstractContextManager[str]],
+    chromium: Callable[..., AbstractContextManager[Browser]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[str], Page]]:
     """Opens the page, as the server gives it, at a view; what goes wrong in it fails the test."""
     monkeypatch.setattr(Media, "require_content", lambda media: None)  # the files that play are none of the rows'
-    loop, started, port = asyncio.new_event_loop(), threading.Event(), []
-    runner = web.AppRunner(make_app(queries, "secret"))
-
-    async def start() -> None:
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.append(runner.addresses[0][1])
-        started.set()
-
-    def serve() -> None:
-        loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    assert started.wait(30)
-    with chromium() as browser:
+    with serving_here(queries) as address, chromium() as browser:
         page = browser.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
 
         def open_at(view: str) -> Page:
-            page.goto(f"http://127.0.0.1:{port[0]}/secret/{view}")
+            page.goto(address + view)
             return page
 
         yield open_at
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
 
 
 def test_explore_sorts_by_the_model_plays_marks_and_keeps_the_view(

@@ -178,32 +178,31 @@ from dataset_tools.core.errors import InputError
 from fmn.training.checkpoint import load_run
 torch.zeros(1) + 1  # what torch itself takes
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    load_run(Path(sys.argv[1]), torch.device("cpu"))
-except InputError as error:
-    print(error.found)
+for run in sys.argv[1:]:
+    try:
+        load_run(Path(run), torch.device("cpu"))
+    except InputError as error:
+        print(repr(error.found))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
-@pytest.mark.parametrize(
-    ("values", "video_dim", "found"),
-    [
+def test_a_network_that_the_checkpoint_does_not_hold_is_never_built(tmp_path: Path, small: Config) -> None:
+    """A configuration or a header that asks for gigabytes costs none."""
+    large: list[tuple[dict[str, int], int, str]] = [
         ({"model.hidden_size": 8192}, 12, "does not match the config.json"),  # two gigabytes of weights
         ({}, 1_000_000, "does not match the config.json"),
         ({}, 2**33, "video_dim"),
-    ],
-)
-def test_a_network_that_the_checkpoint_does_not_hold_is_never_built(
-    values: dict[str, int], video_dim: int, found: str, tmp_path: Path, small: Config
-) -> None:
-    """A configuration or a header that asks for gigabytes costs none."""
-    save_config(tmp_path, with_values(small, values))
-    save_checkpoint(tmp_path, trained(small), About("fmn", CLASSES, video_dim, 8, ("a", "b"), 1))
-    command = [sys.executable, "-c", BOUNDED, str(tmp_path)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert found in said[0]
-    assert int(said[-1]) < 100  # MiB
+    ]
+    runs = [tmp_path / str(number) for number in range(len(large))]
+    for run, (values, video_dim, _) in zip(runs, large, strict=True):
+        run.mkdir()
+        save_config(run, with_values(small, values))
+        save_checkpoint(run, trained(small), About("fmn", CLASSES, video_dim, 8, ("a", "b"), 1))
+    command = [sys.executable, "-c", BOUNDED, *map(str, runs)]
+    *refused, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [found in said for said, (_, _, found) in zip(refused, large, strict=True)] == [True] * 3
+    assert int(peak) < 100  # MiB
 
 
 @pytest.mark.parametrize(

@@ -153,15 +153,17 @@ def test_scores_are_the_cosines_of_the_model_in_every_command(
     np.testing.assert_allclose(scores, expected, atol=2e-6)
 
     trained = done("train", TRAIN, "--model", "zero_shot", *sides)
-    assert (trained["epochs"], trained["parameters"], trained["clips"], trained["utterances"]) == (1, 0, 0, 0)
     folder = here / "runs" / "zero_shot-demo"
-    metrics = done("eval", folder)["metrics"]["audio_to_video"]
-    assert metrics["class_map"] == pytest.approx(row["metrics"]["audio_to_video"]["class_map"]["all"]["mean"])
     found = done("search", folder, "--speech", speech[3], "--top", 12)
     ids = json.loads(header["clips"])
     assert {hit["id"]: hit["score"] for hit in found["hits"]} == pytest.approx(
         dict(zip(ids, expected[:, 3].tolist(), strict=True)), abs=2e-6
     )
+    if prefix != "pe_av":  # what follows reads vectors, whichever model they are of
+        return
+    assert (trained["epochs"], trained["parameters"], trained["clips"], trained["utterances"]) == (1, 0, 0, 0)
+    metrics = done("eval", folder)["metrics"]["audio_to_video"]
+    assert metrics["class_map"] == pytest.approx(row["metrics"]["audio_to_video"]["class_map"]["all"]["mean"])
     found = done("search", folder, "--clip", clips[0], "--manifest", TRAIN)
     assert len(found["hits"]) == 10
     assert not any("trained on" in note for note in found["notes"])
