@@ -33,10 +33,12 @@ def isolated_random_state(device: torch.device, *, deterministic: bool) -> Itera
     The state is that of the process: another thread waits here until this one has finished.
     """
     with _LOCK:
-        before = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(deterministic or before)
+        switched = deterministic and not torch.are_deterministic_algorithms_enabled()
+        if switched:  # only then: the switch imports torch's compiler, which takes seconds
+            torch.use_deterministic_algorithms(True)
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            if switched:
+                torch.use_deterministic_algorithms(False)

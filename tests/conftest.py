@@ -94,7 +94,7 @@ def workers_know_modules() -> Iterator[None]:
 def workers_know_torch() -> None:
     """From now on, worker processes are forked from one that has imported training, which takes each of them 2 s."""
     end_fork_server()  # an earlier test may have started it
-    worker_context(["fmn.training.train", "torch._dynamo"])  # which the first optimizer of a process imports
+    worker_context(["fmn.training.train"])
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,8 @@ def state_of_torch() -> Iterator[None]:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
-    torch.set_deterministic_debug_mode(mode)
+    if torch.get_deterministic_debug_mode() != mode:
+        torch.set_deterministic_debug_mode(mode)
     cudnn.deterministic, cudnn.benchmark = flags
 
 

@@ -1,0 +1,25 @@
+"""Adam and AdamW of torch for training that is not compiled."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+import torch
+
+_Optimizer = TypeVar("_Optimizer", bound=torch.optim.Optimizer)
+
+
+def _without_compiler(kind: type[_Optimizer]) -> type[_Optimizer]:
+    """The same optimizer without what marks its methods for torch.compile.
+
+    The marks import ``torch._dynamo`` at the first call, a second of CPU time in every process that trains. Below them
+    are the methods themselves; only ``step`` is left with gradients, which it would get back from its mark.
+    """
+    marked = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in marked}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(methods["step"])})
+
+
+Adam = _without_compiler(torch.optim.Adam)
+AdamW = _without_compiler(torch.optim.AdamW)
