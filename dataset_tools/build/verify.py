@@ -24,6 +24,7 @@ from dataset_tools.manifests import (
     PairRow,
     SplitPairRow,
     UtteranceRow,
+    paired_facts,
     read_rows,
     resolve,
 )
@@ -83,7 +84,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
     clips = list(_rows(workspace, "clips", ClipRow, problems))
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
-    known = {} if problems else {row.id: _facts(row) for row in items}
+    known = {} if problems else {row.id: paired_facts(row) for row in items}
     problems += _missing_records(workspace)
     problems += check_files(items, workspace.root, jobs=jobs, progress=progress)
     pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
@@ -112,7 +113,7 @@ def _check_split(
 
     Args:
         workspace: train.jsonl and test.jsonl may be missing.
-        known: `_facts` of every clip and utterance of the data set, by id; empty: not known.
+        known: `paired_facts` of every clip and utterance of the data set, by id; empty: not known.
         problems: list to which problems are appended.
 
     Returns:
@@ -139,7 +140,7 @@ def _check_split(
             clips[pair.clip.id], utterances[pair.utterance.id] = pair.clip, pair.utterance
             for row in (pair.clip, pair.utterance):
                 sides[row.id].add(side)
-                if known and known.get(row.id) != _facts(row):
+                if known and known.get(row.id) != paired_facts(row):
                     outdated.add(row.id)
     content = _content(workspace, [*clips.values()], [*utterances.values()], problems)
     for item, same in (*content.clips.items(), *content.utterances.items()):
@@ -195,13 +196,6 @@ def _content(
     except ManifestError as error:
         problems.append(f"{error.where}: {error.found}")
         return content_of(clips, utterances)
-
-
-def _facts(row: ClipRow | UtteranceRow) -> tuple[str | None, ...]:
-    """Returns what pairs, splits and training depend on; not the verdict, which `fmn-data pairs` may ignore."""
-    if isinstance(row, ClipRow):
-        return row.sha256, row.class_id, row.person, row.dish
-    return row.sha256, row.class_id, row.clip, row.voice, row.text
 
 
 def _kinds(pair: SplitPairRow, record: SplitRecord | None) -> Iterator[tuple[str, str, str]]:

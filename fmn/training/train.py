@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, load_features
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
@@ -132,6 +133,7 @@ def train(
     jobs: int | None = None,
     resume: bool = False,
     progress: Progress = silent,
+    warn: Callable[[str], object] = lambda text: None,
     processes: Processes = ALONE,
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.
@@ -152,6 +154,7 @@ def train(
         jobs: workers for features; None: one per core.
         resume: raise an error if there is no run to resume.
         progress: progress callback.
+        warn: called before anything is computed, if the data set was changed after the pairs of the manifest were made.
         processes: the processes that train this run, including this one (`fmn.training.distributed`). The first one
             writes the run; the others read its initial state, so they need the same folder or a copy.
 
@@ -174,6 +177,8 @@ def train(
                 where=run / NEW_CLASSES_FILE,
                 next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
+        if processes.is_first and (outdated := outdated_pairs(items)) is not None:
+            warn(outdated)
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)

@@ -59,6 +59,7 @@ def test_from_eighteen_clips_in_six_folders_to_a_table_and_then_with_recordings(
     assert "18 of 6 classes" in said
     assert "next: fmn train manifests/train.jsonl --preset light" in said
     assert "class hit" in said
+    assert "is older than" not in said
     utterances = (tmp_path / "manifests" / "utterances.jsonl").read_text()
     assert sum(f"Look at this number {place}." in utterances or "And at that." in utterances for place in range(6))
     assert utterances.count('"text_source":"annotations"') == 6
@@ -74,6 +75,7 @@ def test_from_eighteen_clips_in_six_folders_to_a_table_and_then_with_recordings(
     said = shell(block("With recordings in place of voices"), tmp_path, COLUMNS="120")
     assert (tmp_path / "manifests" / "utterances.jsonl").read_text().count('"source":"recorded"') == 9
     assert "class hit" in said
+    assert "is older than" not in said
 
 
 def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path, shell: Callable[..., str]) -> None:
@@ -91,3 +93,4 @@ def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path, shell: C
     assert len(texts) >= 5
     assert set(texts) <= narrations
     assert "class hit" in said
+    assert "is older than" not in said
