@@ -33,12 +33,11 @@ def isolated_random_state(device: torch.device, *, deterministic: bool) -> Itera
     The state is that of the process: another thread waits here until this one has finished.
     """
     with _LOCK:
-        switched = deterministic and not torch.are_deterministic_algorithms_enabled()
-        if switched:  # only then: the switch imports torch's compiler, which takes seconds
-            torch.use_deterministic_algorithms(True)
+        before = torch.get_deterministic_debug_mode()
+        # Not use_deterministic_algorithms, which imports torch's compiler to tell it, a second or two of CPU time.
+        torch.set_deterministic_debug_mode("error" if deterministic else before)
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 yield
         finally:
-            if switched:
-                torch.use_deterministic_algorithms(False)
+            torch.set_deterministic_debug_mode(before)

@@ -111,8 +111,7 @@ def state_of_torch() -> Iterator[None]:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
-    if torch.get_deterministic_debug_mode() != mode:
-        torch.set_deterministic_debug_mode(mode)
+    torch.set_deterministic_debug_mode(mode)
     cudnn.deterministic, cudnn.benchmark = flags
 
 
