@@ -83,7 +83,7 @@ def test_from_epic_kitchens_to_a_table(tmp_path: Path, real_data: Path, shell: C
     shutil.copy(published, tmp_path / "EPIC_100_validation.csv")
     duration_s = 570 if "FMN_TEST_DATA" in os.environ else 60
     for place, video in enumerate(("P01_11", "P01_12")):  # as long as the rows say, and made up
-        draw(tmp_path / "videos" / f"{video}.mp4", 120 * place, seconds=duration_s, fps=4)
+        draw(tmp_path / "videos" / f"{video}.mp4", 120 * place, seconds=duration_s, fps=10)
     commands = block("From EPIC-KITCHENS-100 to a table")
     assert commands_of(commands) == 5
     said = shell(commands, tmp_path, COLUMNS="120")
