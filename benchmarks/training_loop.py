@@ -34,6 +34,7 @@ from fmn.data.items import TrainValSplit
 from fmn.data.loading import find_device
 from fmn.data.sequences import Sequences
 from fmn.data.spec_augment import augmented
+from fmn.optimizers import Adam
 from fmn.systems import find_system
 from fmn.training.trainer import TrainingLoop
 
@@ -100,7 +101,7 @@ def plain_pairs_per_s(config: Config, pairs: int, device: torch.device) -> tuple
     """Pairs per second of wall time and of CPU time of the plain loop, after two warm-up batches."""
     data, parts, video, audio = made_up(config, device)
     model = model_of(config, data, parts).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.training.learning_rate)
+    optimizer = Adam(model.parameters(), lr=config.training.learning_rate)
     use_bf16 = config.training.amp == "bf16" and device.type == "cuda"
     generator = torch.Generator().manual_seed(0)
     chosen = parts.train_pairs[torch.randperm(len(parts.train_pairs), generator=generator)[:pairs].numpy()]

@@ -237,6 +237,13 @@ class PredictionRow(ItemRow, frozen=True, kw_only=True, tag="fmn.prediction/1"):
     model: str
 
 
+def paired_facts(row: ClipRow | UtteranceRow) -> tuple[str | None, ...]:
+    """What pairs, splits and training depend on; not the verdict, which `fmn-data pairs` may ignore."""
+    if isinstance(row, ClipRow):
+        return row.sha256, row.class_id, row.person, row.dish
+    return row.sha256, row.class_id, row.clip, row.voice, row.text
+
+
 def read_rows(path: Path, row_type: type[RowType], *, missing_ok: bool = False) -> Iterator[RowType]:
     """Yield the rows of a manifest, one at a time, each checked.
 
@@ -273,13 +280,6 @@ def read_numbered_rows(
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
     """Write a manifest, whose rows must be sorted by id; returns their number. The file appears only when complete."""
     return write_jsonl(path, rows)
-
-
-def facts_of(row: ClipRow | UtteranceRow) -> tuple[str | None, ...]:
-    """Returns what pairs, splits and training depend on; not the verdict, which `fmn-data pairs` may ignore."""
-    if isinstance(row, ClipRow):
-        return row.sha256, row.class_id, row.person, row.dish
-    return row.sha256, row.class_id, row.clip, row.voice, row.text
 
 
 def workspace_of(manifest: Path, root: Path | None = None) -> Path:

@@ -1,23 +1,25 @@
-"""Optimizers that do not import the compiler of torch."""
+"""Adam and AdamW of torch for training that is not compiled."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+_Optimizer = TypeVar("_Optimizer", bound=torch.optim.Optimizer)
 
 
-def eager(optimizer: type[Kind]) -> type[Kind]:
-    """Subclass of an optimizer whose methods have no wrappers that serve only ``torch.compile``.
+def _without_compiler(kind: type[_Optimizer]) -> type[_Optimizer]:
+    """The same optimizer without what marks its methods for torch.compile.
 
-    At their first call these wrappers import ``torch._dynamo``, which takes about as long as ``import torch``. They
-    carry what they wrap, as all that `functools.wraps` made, so that nothing here depends on how torch names them: a
-    method without a wrapper stays as it is. The numbers are the same; whoever compiles the model uses the original.
+    The marks import ``torch._dynamo`` at the first call, a second of CPU time in every process that trains. Below them
+    are the methods themselves; only ``step`` is left with gradients, which it would get back from its mark.
     """
-    methods = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
-    unwrapped = {name: inspect.unwrap(getattr(optimizer, name)) for name in methods}
-    step = torch.no_grad()(inspect.unwrap(optimizer.step))  # the wrapper of `step` disables gradients as well
-    return type(optimizer.__name__, (optimizer,), unwrapped | {"step": step})
+    marked = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in marked}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(methods["step"])})
+
+
+Adam = _without_compiler(torch.optim.Adam)
+AdamW = _without_compiler(torch.optim.AdamW)

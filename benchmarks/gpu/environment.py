@@ -19,7 +19,11 @@ import venv
 from pathlib import Path
 from typing import Any
 
-TORCH = "import torch; print(torch.__version__, torch.__file__)"
+# Found, not imported, which takes seconds: importing it is left to benchmarks.gpu.facts.
+TORCH = """
+from importlib import metadata, util
+print(metadata.version("torch"), util.find_spec("torch").origin)
+"""
 # pip's copy of packaging: there is no other for certain. Prints the distributions that need no wheel.
 PRESENT = """
 import json, sys, tomllib

@@ -24,7 +24,7 @@ from dataset_tools.manifests import (
     PairRow,
     SplitPairRow,
     UtteranceRow,
-    facts_of,
+    paired_facts,
     read_rows,
     resolve,
 )
@@ -84,7 +84,7 @@ def verify_dataset(workspace: Workspace, *, jobs: int = 1, progress: Progress = 
     clips = list(_rows(workspace, "clips", ClipRow, problems))
     utterances = list(_rows(workspace, "utterances", UtteranceRow, problems))
     items: list[ClipRow | UtteranceRow] = [*clips, *utterances]
-    known = {} if problems else {row.id: facts_of(row) for row in items}
+    known = {} if problems else {row.id: paired_facts(row) for row in items}
     problems += _missing_records(workspace)
     problems += check_files(items, workspace.root, jobs=jobs, progress=progress)
     pairs = sum(1 for _ in _rows(workspace, "pairs", PairRow, problems))
@@ -113,7 +113,7 @@ def _check_split(
 
     Args:
         workspace: train.jsonl and test.jsonl may be missing.
-        known: `facts_of` of every clip and utterance of the data set, by id; empty: not known.
+        known: `paired_facts` of every clip and utterance of the data set, by id; empty: not known.
         problems: list to which problems are appended.
 
     Returns:
@@ -140,7 +140,7 @@ def _check_split(
             clips[pair.clip.id], utterances[pair.utterance.id] = pair.clip, pair.utterance
             for row in (pair.clip, pair.utterance):
                 sides[row.id].add(side)
-                if known and known.get(row.id) != facts_of(row):
+                if known and known.get(row.id) != paired_facts(row):
                     outdated.add(row.id)
     content = _content(workspace, [*clips.values()], [*utterances.values()], problems)
     for item, same in (*content.clips.items(), *content.utterances.items()):

@@ -284,7 +284,7 @@ def _imported_by_workers(function: Callable[..., Any]) -> list[str]:
     """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself."""
     if not hasattr(sys.modules["__main__"], "__file__"):  # as in a command, which hides it (see `CommandLine`)
         return [function.__module__ or __name__]  # a method of a built-in type has none
-    return sorted(name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0])
+    return sorted(name for name in sys.modules if name.partition(".")[0] in ("dataset_tools", "fmn"))
 
 
 class _Workers:

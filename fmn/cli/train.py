@@ -67,11 +67,14 @@ def train(
     config = _configuration(folder, options, model, form, changes, resume=resume)
     if dry_run:
         from fmn.data.loading import device_named
+        from fmn.data.outdated_pairs import outdated_pairs
         from fmn.training.train import plan_training
 
         device_named(options.device)
         plan = plan_training(options.manifest, config, options.root, folder)
         plan.items.require_media()
+        if (outdated := outdated_pairs(plan.items)) is not None:
+            terminal.warn(outdated)
         _show_plan(terminal, plan, folder, plan.earlier_state(folder, resume=resume, processes=processes))
         return
     from dataset_tools.core.progress import silent
@@ -91,6 +94,7 @@ def train(
             **options.compute,
             resume=resume,
             progress=terminal.progress if joined.is_first else silent,
+            warn=terminal.warn,
             processes=joined,
         )
     if joined.is_first:

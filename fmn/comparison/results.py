@@ -14,7 +14,7 @@ from fmn.comparison.by_class import Floats, PerQuery, class_ids, means_by_class,
 from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry, describe
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
-from fmn.data.outdated_items import notes_on_outdated
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.evaluation.breakdown import Factors, factors_of
 from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_notes import corpus_notes
@@ -77,7 +77,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         for name in measured:
             if name != REFERENCE:
                 systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], common)
-    notes = (*corpus_notes(items.standin), *notes_on_outdated(items), *notes)
+    notes = (*corpus_notes(items.standin), *filter(None, [outdated_pairs(items)]), *notes)
     if len(common.clips) < len(items.clips) or len(common.utterances) < len(items.utterances):
         missing = len(items.clips) - len(common.clips), len(items.utterances) - len(common.utterances)
         notes += (

@@ -10,7 +10,7 @@ from dataset_tools.manifests import ClipRow, SplitPairRow, UtteranceRow, read_ro
 from fmn.data.items import Items
 from fmn.data.known_items import known_items
 from fmn.data.loading import OTHER_FEATURES, FeatureDataset
-from fmn.data.outdated_items import notes_on_outdated
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.evaluation.run_manifests import unchanged_manifest
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import MODALITIES
@@ -34,7 +34,7 @@ def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
         *corpus_notes(items.standin),
         *prepared.notes,
         *notes_of_run(loaded, prepared.sources, prepared.own),
-        *notes_on_outdated(items),
+        *filter(None, [outdated_pairs(items)]),
         *notes_of_known(loaded, items.clips, items.utterances, measured=True),
         *notes_of_classes(loaded, items),
     )

@@ -31,7 +31,7 @@ from fmn.features.random_windows import mirrored, random_window
 from fmn.features.sample_store import SampleStore
 from fmn.features.windows import center_crop, windows_of
 from fmn.features.workers import overlapped
-from fmn.optimizers import eager
+from fmn.optimizers import AdamW
 from fmn.random_state import isolated_random_state
 
 
@@ -134,7 +134,7 @@ def train_stream(
     with isolated_random_state(torch.device(device), deterministic=False):
         network = _with_head(stream, len(labels), config, recipe)
         network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        optimizer = eager(torch.optim.AdamW)(_groups(network, recipe), lr=recipe.learning_rate)
+        optimizer = AdamW(_groups(network, recipe), lr=recipe.learning_rate)
         steps = math.ceil(len(clips) / recipe.batch)
         scale = scaling(config)[stream]
         actions = actions_of(labels).to(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, load_features
-from fmn.data.outdated_items import notes_on_outdated
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
@@ -133,6 +133,7 @@ def train(
     jobs: int | None = None,
     resume: bool = False,
     progress: Progress = silent,
+    warn: Callable[[str], object] | None = None,
     processes: Processes = ALONE,
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.
@@ -153,6 +154,8 @@ def train(
         jobs: workers for features; None: one per core.
         resume: raise an error if there is no run to resume.
         progress: progress callback.
+        warn: called before anything is computed, if the data set was changed after the pairs of the manifest were made;
+            None: this is not checked.
         processes: the processes that train this run, including this one (`fmn.training.distributed`). The first one
             writes the run; the others read its initial state, so they need the same folder or a copy.
 
@@ -168,13 +171,15 @@ def train(
     with run_lock(run) if processes.is_first else nullcontext():
         state = plan.earlier_state(run, resume=resume, processes=processes.count)
         if state is not None and state.ended(config):
-            return _summary(run, config, state, items, already_finished=True)
+            return _summary(run, config, state, already_finished=True)
         if (run / NEW_CLASSES_FILE).is_file():
             raise InputError(
                 "The run has learned new classes since it was trained, which belong to its current checkpoint",
                 where=run / NEW_CLASSES_FILE,
                 next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
+        if warn is not None and processes.is_first and (outdated := outdated_pairs(items)) is not None:
+            warn(outdated)
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
@@ -186,7 +191,7 @@ def train(
                 prepared = with_pseudo_labels(prepared, clusters, training.seed)
             with isolated_random_state(chosen, deterministic=training.deterministic), threads(training.threads):
                 state, earlier = _train(prepared, config, run, state, progress, processes)
-        return replace(_summary(run, config, state, items, already_finished=False), earlier_results=earlier)
+        return replace(_summary(run, config, state, already_finished=False), earlier_results=earlier)
 
 
 def _train(
@@ -304,7 +309,7 @@ def _notes_of_values(config: Config, classes: int) -> Iterator[str]:
         yield too_few
 
 
-def _summary(run: Path, config: Config, state: RunState, items: Items, *, already_finished: bool) -> RunSummary:
+def _summary(run: Path, config: Config, state: RunState, *, already_finished: bool) -> RunSummary:
     return RunSummary(
         run=run,
         system=config.system,
@@ -319,7 +324,7 @@ def _summary(run: Path, config: Config, state: RunState, items: Items, *, alread
         seconds=state.seconds,
         already_finished=already_finished,
         failures=state.failures,
-        notes=(*notes_on_outdated(items), *state.notes),
+        notes=tuple(state.notes),
     )
 
 

@@ -17,7 +17,7 @@ from fmn.data.spec_augment import augmented
 from fmn.metrics.directions import by_direction
 from fmn.metrics.retrieval_metrics import mean_average_precision, recall_at_k
 from fmn.models.retrieval_model import RetrievalModel, encode_all, fit_generator, score_matrix
-from fmn.optimizers import eager
+from fmn.optimizers import Adam
 from fmn.training.distributed import ALONE, Processes
 
 
@@ -154,6 +154,4 @@ def _optimizer(parameters: list[nn.Parameter], training: TrainingConfig, *, fuse
     """
     if not parameters:
         return None
-    return eager(torch.optim.Adam)(
-        parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=fused
-    )
+    return Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=fused)

@@ -102,6 +102,7 @@ def trains(workspace: Path, run: Callable, name: str) -> None:
     cheap = ("--set", "video.kind=mean_colour", "--set", "model.hidden_size=16")
     trained = run("fmn", "train", manifests / "train.jsonl", *options, *cheap)
     assert trained.code == 0, trained.out + trained.err
+    assert "is older than" not in trained.out
     evaluated = run("fmn", "eval", workspace / "runs" / name, "--manifest", manifests / "test.jsonl")
     assert evaluated.code == 0, evaluated.out + evaluated.err
     metrics = json.loads((workspace / "runs" / name / "metrics.json").read_text())
@@ -150,6 +151,9 @@ def test_synthesized_imported_and_half_recorded_sets_train(
     assert run("fmn-data", "speech", "import", incoming / "people", "-w", mixed).code == 0
     by_source = Counter(row["source"] for row in rows(mixed, "utterances"))
     assert by_source == {"recorded": 2 * EACH, "synthesized": EACH}
+    older = run("fmn", "train", mixed / "manifests" / "train.jsonl", "--preset", "demo", "--dry-run")
+    assert older.code == 0
+    assert "train.jsonl is older than clips.jsonl and utterances.jsonl" in " ".join(older.out.split())
     trains(mixed, run, "half")
 
 

@@ -35,6 +35,7 @@ def test_from_a_corpus_to_a_search_a_comparison_and_an_export(
     shutil.copytree(corpus_of_three, tmp_path / "demo" / "standin")
     said = shell(commands_of("synthetic-corpus.md"), tmp_path, COLUMNS="120")
     assert "class hit" in said
+    assert "is older than" not in said
     assert (tmp_path / "demo" / "manifests" / "test.jsonl").is_file()
     assert re.search(r"s\d\d-d\d\d_\d{6}-\d{6}", said)  # a clip that the search found
     shell(commands_of("train-and-compare.md"), tmp_path / "demo", COLUMNS="120")

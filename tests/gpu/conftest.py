@@ -36,6 +36,18 @@ def inputs(device: torch.device) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def rehearsed(device: torch.device) -> Callable[..., tuple[str, ...]]:
+    """Gives options that set configuration values, to make a rehearsal short; on a GPU none."""
+    return lambda *values: tuple(part for value in values for part in ("--set", value)) if device.type == "cpu" else ()
+
+
+@pytest.fixture(scope="session")
+def cheap_video(rehearsed: Callable[..., tuple[str, ...]]) -> tuple[str, ...]:
+    """Options for video features that need no network, in a rehearsal; those of networks: test_features."""
+    return rehearsed("video.kind=mean_colour")
+
+
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Prints figures as a line of JSON, which `make gpu` keeps."""

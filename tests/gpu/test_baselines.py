@@ -19,11 +19,13 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("name", [name for name in system_names() if not find_system(name).joint])
-def test_a_system_trains_an_epoch(name: str, small: Path, device: torch.device, record: Callable[..., None]) -> None:
+def test_a_system_trains_an_epoch(
+    name: str, small: Path, cheap_video: tuple[str, ...], device: torch.device, record: Callable[..., None]
+) -> None:
     started = time.perf_counter()
     run = small / "runs" / name
     train = ["train", str(small / "manifests" / "train.jsonl"), "--model", name, "--epochs", "1", "--run", str(run)]
-    train += ["--set", "training.pairs_per_epoch=64", "--set", "training.batch_size=64"]
+    train += ["--set", "training.pairs_per_epoch=64", "--set", "training.batch_size=64", *cheap_video]
     for command in (train, ["eval", str(run)]):
         done = CliRunner().invoke(app, [*command, "--device", str(device), "--json"])
         assert done.exit_code == 0, done.output

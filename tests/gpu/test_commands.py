@@ -24,11 +24,6 @@ pytestmark = pytest.mark.gpu
 ROOT = Path(__file__).parent.parent.parent
 
 
-def rehearsed(device: torch.device, *values: str) -> tuple[str, ...]:
-    """Options that set configuration values in a rehearsal, to make it short."""
-    return tuple(part for value in values for part in ("--set", value)) if device.type == "cpu" else ()
-
-
 @pytest.fixture(scope="module")
 def fmn(device: torch.device) -> Callable[..., dict[str, Any]]:
     """Runs a command with the device and gives its JSON."""
@@ -51,7 +46,7 @@ def fmn(device: torch.device) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def run(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> Path:
+def run(small: Path, device: torch.device, cheap_video: tuple[str, ...], fmn: Callable[..., dict[str, Any]]) -> Path:
     """A run trained by command, deterministically: the command itself has to prepare cuBLAS for that."""
     folder = small / "runs" / "fmn"
     epochs = 10 if device.type == "cuda" else 2
@@ -64,6 +59,7 @@ def run(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -
         folder,
         "--set",
         "training.deterministic=true",
+        *cheap_video,
     )
     assert trained["epochs"] == epochs
     assert not trained["failures"]
@@ -91,7 +87,10 @@ def test_search_finds_clips_and_utterances(run: Path, small: Path, fmn: Callable
 
 
 def test_compare_sets_systems_side_by_side(
-    small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]
+    small: Path,
+    rehearsed: Callable[..., tuple[str, ...]],
+    cheap_video: tuple[str, ...],
+    fmn: Callable[..., dict[str, Any]],
 ) -> None:
     manifests = small / "manifests"
     options = (
@@ -105,15 +104,18 @@ def test_compare_sets_systems_side_by_side(
         2,
         "--out",
         small / "runs" / "compare",
-        *rehearsed(device, "model.hidden_size=8", "model.head_hidden_size=8", "training.threads=1"),
+        *rehearsed("model.hidden_size=8", "model.head_hidden_size=8", "training.threads=1"),
+        *cheap_video,
     )
     fmn("compare", manifests / "train.jsonl", manifests / "test.jsonl", *options)
     assert (small / "runs" / "compare" / "compare.json").is_file()
 
 
-def test_finetune_trains_the_backbone(small: Path, device: torch.device, fmn: Callable[..., dict[str, Any]]) -> None:
+def test_finetune_trains_the_backbone(
+    small: Path, rehearsed: Callable[..., tuple[str, ...]], fmn: Callable[..., dict[str, Any]]
+) -> None:
     small_pictures = ("video.resize_px=40", "video.crop_px=32", "video.window_frames=8")
-    few = rehearsed(device, "video.width=0.0625", "video.weights=random", *small_pictures)
+    few = rehearsed("video.width=0.0625", "video.weights=random", *small_pictures)
     out = small / "runs" / "finetune"
     found = fmn("finetune", small / "manifests" / "train.jsonl", "--epochs", 1, "--batch", 4, "--out", out, *few)
     assert Path(found["weights"]).exists()

@@ -16,7 +16,7 @@ import pytest
 
 from dataset_tools.core import execution
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
-from dataset_tools.core.execution import Outcome, end_fork_server, run_each
+from dataset_tools.core.execution import Outcome, _imported_by_workers, end_fork_server, run_each
 
 
 def square(number: int) -> int:
@@ -346,3 +346,13 @@ def test_workers_do_not_import_the_program_that_starts_them(tmp_path: Path) -> N
     script.write_text(PROGRAM)
     ended = subprocess.run([sys.executable, script, "modules"], capture_output=True, text=True, check=True)
     assert ended.stdout == f"imported\nFalse\nFalse\n{script}\n"  # a script that calls it keeps its own name
+
+
+def test_workers_of_a_script_are_forked_with_what_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
+    imported = ("dataset_tools.core.execution", "fmn.config", "fmn.training.train")
+    for name in imported:
+        monkeypatch.setitem(sys.modules, name, execution)
+    assert set(imported) <= set(_imported_by_workers(square))
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")  # as in a command
+    assert _imported_by_workers(square) == [square.__module__]
