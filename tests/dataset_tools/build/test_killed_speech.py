@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +17,36 @@ import soundfile
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
+from dataset_tools.core.execution import worker_context
+from dataset_tools.core.ledger import Ledger, LedgerRow
 
 pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all start from one build
 
 SMALL = ("--classes", "10", "--short-side", "32", "--jobs", "1")
 
-DIES = """
-import atexit, os, sys
-from dataset_tools.cli.main import app
-from dataset_tools.core.ledger import Ledger
 
-what, last, seen = sys.argv.pop(1), int(sys.argv.pop(1)), 0
-record = Ledger.record
-atexit.register(lambda: print(seen, file=sys.stderr))
+def dying(what: str, last: int, arguments: list[str], ended: Connection) -> None:
+    """Runs a command that ends this process at the ``last`` of its rows or events of a kind; tells their number."""
+    seen = 0
+    record = Ledger.record
 
-def count(name):
-    global seen
-    seen += name.startswith(what)
-    if seen == last > 0:
-        os._exit(9)
+    def count(name: str) -> None:
+        nonlocal seen
+        seen += name.startswith(what)
+        if seen == last > 0:
+            os._exit(9)
 
-def recording(ledger, row):
-    record(ledger, row)
-    count(row.id)
+    def recording(ledger: Ledger, row: LedgerRow) -> None:
+        record(ledger, row)
+        count(row.id)
 
-Ledger.record = recording
-sys.addaudithook(lambda event, arguments: count(event))
-app()
-"""
+    Ledger.record = recording  # type: ignore[method-assign]
+    vars(sys.modules["__main__"]).pop("__file__", None)  # as in a command: workers import what they need, no more
+    sys.dont_write_bytecode = True  # compiled modules that the first of several runs writes are renamed, too
+    sys.addaudithook(lambda event, _: count(event))
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    ended.send(seen)
 
 
 def run(place: Path, *arguments: object) -> tuple[int, str]:
@@ -57,11 +60,14 @@ def killed(place: Path, *arguments: object, at: str, number: int) -> int:
     ``at`` is the kind of the row, or the name of the audit event. If the number is 0, the process does not die, and the
     number of all rows or changes is returned.
     """
-    # -B: compiled modules that the first of several runs writes are renamed, too.
-    command = [sys.executable, "-B", "-c", DIES, at, str(number), *map(str, arguments), "--jobs", "1", "-w", str(place)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert ended.returncode == (9 if number else 0), ended.stderr
-    return 0 if number else int(ended.stderr.split()[-1])
+    context = worker_context([])
+    receiving, sending = context.Pipe(duplex=False)
+    given = (at, number, [*map(str, arguments), "--jobs", "1", "-w", str(place)], sending)
+    process = context.Process(target=dying, args=given)  # type: ignore[attr-defined]
+    process.start()
+    process.join()
+    assert process.exitcode == (9 if number else 0)
+    return 0 if number else int(receiving.recv())
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
