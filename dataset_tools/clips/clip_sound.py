@@ -91,7 +91,7 @@ def write_clip_sound(
 def _decoder_delay(container: Any, index: FrameIndex) -> int:
     """Ticks by which the stamps of an AVI are late: with B-frames, the decoder outputs a frame some packets later.
 
-    AVI has no presentation timestamps. Its first frame is shown at the time of its packet, as by mpv.
+    AVI has no presentation timestamps. FFmpeg writes the first packet at the time at which its frame is to be shown.
     """
     if container.format.name != "avi":
         return 0
