@@ -20,7 +20,7 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import filled_packets
 from dataset_tools.video.frame_index import FrameIndex, copy_with_times
-from dataset_tools.video.video_file import open_video
+from dataset_tools.video.video_file import open_video, video_stream
 
 Block = tuple[int, NDArray[np.int16]]
 """Position of the first sample relative to the span, which it may lie outside of, and samples [n, channels]."""
@@ -77,7 +77,8 @@ def write_clip_sound(
                     next_step="build with --no-keep-audio, or use a copy of the video that has timestamps: "
                     + copy_with_times(source, index),
                 )
-            start_s = index.stamps[start_frame - 1] * Fraction(index.tick_s) + skipped_s
+            shown = index.stamps[start_frame - 1] - _decoder_delay(container, index)
+            start_s = shown * Fraction(index.tick_s) + skipped_s
             samples = round(duration_s * rate_hz)
             _write(wav, _samples(source, start_s, samples), samples, rate_hz, min(channels, _MOST_OUT))
     except (av.error.FFmpegError, OSError) as error:
@@ -85,6 +86,18 @@ def write_clip_sound(
             f"The video's sound cannot be decoded: {error}", where=source, next_step="build with --no-keep-audio"
         ) from error
     return True
+
+
+def _decoder_delay(container: Any, index: FrameIndex) -> int:
+    """Ticks by which the stamps of an AVI are late: with B-frames, the decoder outputs a frame some packets later.
+
+    AVI has no presentation timestamps. FFmpeg writes the first packet at the time at which its frame is to be shown.
+    """
+    if container.format.name != "avi":
+        return 0
+    packets = filled_packets(container, video_stream(container))
+    first = next((packet.dts for packet in packets if packet.is_keyframe and packet.dts is not None), index.stamps[0])
+    return max(0, index.stamps[0] - int(first))
 
 
 def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:

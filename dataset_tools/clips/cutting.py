@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow
 from dataset_tools.video.decoding import Picture, SourceVideo, decoder_version
+from dataset_tools.video.frame_index import FrameIndex
 from dataset_tools.video.source_videos import Source
 
 TASKS_A_JOB = 4
@@ -279,9 +281,15 @@ def cut_key(
         **({"tone-mapped": True} if source.index.hdr else {}),
         **({"sound": SOUND_OPTIONS} if keep_audio else {}),
         **({"times": source.index.no_times} if keep_audio and not source.index.stamps else {}),
+        **({"delay": source.index.stamps[0]} if keep_audio and _may_be_delayed(source.index) else {}),
         **({"skipped_s": str(timing.skipped_s)} if keep_audio and timing is not None and timing.skipped_s else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _may_be_delayed(index: FrameIndex) -> bool:
+    """Whether it may be of an AVI with B-frames, where a tick is a frame, and the first one is output later."""
+    return bool(index.stamps and index.stamps[0] > 0) and Fraction(index.tick_s) * Fraction(index.rate) == 1
 
 
 def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, workspace: Workspace) -> LedgerRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import ANY_METADATA, filled_packets
+from dataset_tools.core.missing_audio import missing_share
 
 Samples = NDArray[np.float64]
 
@@ -37,7 +37,6 @@ _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floatin
 _FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
 _LOSSY_FULL_SCALE = 0.95  # finds a sixth to all of the clipped samples of speech, and up to 0.3 % if none is clipped
 _TOLERANCE_S = 0.05  # lossy codecs pad
-_UNKNOWN_BYTES = 10**9  # programs that write to a pipe do not know the size, and state 0, 2 GB or 4 GiB
 _CANCELLED = 0.2  # power of the mean relative to that of the mean of independent channels: correlation below -0.8
 
 
@@ -193,7 +192,7 @@ class _Decoded:
             samples /= 2.0 ** (8 * kind.itemsize - 1)
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
-        missing_s = max(lacking_s, self._damaged_s, duration_s * _missing_of_wav(self._path))
+        missing_s = max(lacking_s, self._damaged_s, duration_s * missing_share(self._path))
         float_pcm = self.codec.startswith(_FLOAT_CODECS) and kind.kind == "f"
         full_scale = 1 - 2**-7 if kind == np.uint8 else _FULL_SCALE.get(self.codec, 1.0)
         if kind.kind == "f" and not float_pcm:
@@ -210,27 +209,6 @@ def _declared_s(container: Any, stream: Any) -> float:
     if len(container.streams) > 1 or container.duration is None:
         return 0.0
     return float(container.duration - max(0, container.start_time or 0)) / 1e6  # Matroska states the end
-
-
-def _missing_of_wav(path: Path) -> float:
-    """Data that a wav's header declares beyond what is present, relative to what is present; 0 for other files."""
-    file_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-            return 0.0
-        size_of_data = None
-        while len(chunk := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", chunk)
-            available = file_bytes - file.tell()
-            if name == b"ds64" and size >= 16 <= available:  # RF64: 64-bit sizes of the file and of its data
-                size_of_data = struct.unpack("<8xQ", file.read(16))[0]
-                size -= 16
-            if name == b"data":
-                size = size if size_of_data is None else size_of_data
-                return max(0, size - available) / available if available > 0 and size < _UNKNOWN_BYTES else 0.0
-            file.seek(size + size % 2, 1)
-    return 0.0
 
 
 def _undecodable(path: Path, found: str) -> SampleError:

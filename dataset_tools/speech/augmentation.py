@@ -24,6 +24,7 @@ from dataset_tools.core.seeds import generator
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, UtteranceRow
 from dataset_tools.speech.audio.audio_io import SAMPLE_RATE_HZ, resampled, segment_of, write_wav
+from dataset_tools.speech.audio.loudness import fast_length
 from dataset_tools.speech.audio.recording_quality import Limits, judge, measure
 from dataset_tools.speech.utterance_tasks import UtteranceTask, make_utterances
 
@@ -116,7 +117,8 @@ def augmented(samples: Samples, parameters: Augmentation, random: np.random.Gene
     tail *= np.sqrt(0.1 / (tail**2).sum())
     response = np.concatenate([[1.0], tail])
     length = len(faster) + len(response) - 1
-    wet = np.fft.irfft(np.fft.rfft(faster, length) * np.fft.rfft(response, length), length)
+    fast = fast_length(length)
+    wet = np.fft.irfft(np.fft.rfft(faster, fast) * np.fft.rfft(response, fast), fast)[:length]
     spectrum = np.fft.rfft(random.standard_normal(length))
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), length)
     noise *= np.sqrt((wet**2).mean() / (noise**2).mean()) * 10 ** (-parameters.snr_db / 20)

@@ -158,8 +158,10 @@ def write_video() -> Callable[..., Path]:
     ) -> Path:
         """``times_ms``: time of the frame in place n (from 0). ``rotate``: degrees a player must turn it, clockwise.
 
-        ``aspect``: of a pixel. ``intra``: so many frames at the start are key frames.
+        ``aspect``: of a pixel. ``intra``: so many frames at the start are key frames. ``options``: of the encoder.
         """
+        if codec == "libx264":
+            options = {"preset": "veryfast", **options}  # half the time of the usual preset, with reordered frames
         path.parent.mkdir(parents=True, exist_ok=True)
         numbers = list(range(1, frames + 1)) if isinstance(frames, int) else list(frames)
         with av.open(str(path), "w", options=container or {}) as output:

@@ -25,7 +25,9 @@ class Camera:
         self._shift = np.clip(shift, -MARGIN_PX + 1, MARGIN_PX - 1)
         tint = np.exp(level.light * rng.standard_normal() + 0.35 * level.light * rng.standard_normal(3))
         flicker = np.exp(level.flicker * wandering(rng, frames, 1.0, every_s=0.5)[:, 0])
-        self._gain = flicker[:, None] * np.clip(tint, 0.65, 1.35)
+        gain = flicker[:, None] * np.clip(tint, 0.65, 1.35)
+        levels: Image = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)[None]
+        self._lit = [cv2.multiply(levels, np.array([*one, 1.0])) for one in gain]  # a table is faster than a product
         deviation = rng.uniform(*level.noise)
         tiles = deviation * rng.standard_normal((_NOISE_TILES, HEIGHT_PX, WIDTH_PX), np.float32)
         self._brighter = np.clip(tiles, 0, 255).astype(np.uint8)
@@ -38,8 +40,7 @@ class Camera:
         x, y = self._shift[frame] - MARGIN_PX
         matrix = np.array([[1, 0, x], [0, 1, y]])
         seen = cv2.warpAffine(picture, matrix, (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE)
-        seen = cv2.multiply(seen, np.array([*self._gain[frame], 1.0]))
-        planes: Image = cv2.cvtColor(seen, cv2.COLOR_BGR2YUV_I420)
+        planes: Image = cv2.cvtColor(cv2.LUT(seen, self._lit[frame]), cv2.COLOR_BGR2YUV_I420)
         luma = planes[:HEIGHT_PX]
         tile, flip = int(self._tile[frame]), int(self._flip[frame])
         brighter, darker = self._brighter[tile], self._darker[tile]

@@ -87,23 +87,36 @@ def draw_arm(image: Image, shoulder: Point, elbow: Point, wrist: Point, person: 
 
 def _limb(image: Image, start: Point, end: Point, color: Color, start_px: float, end_px: float) -> None:
     """Draws a tapering limb in three tones: outline, body, highlight."""
-    a, b = np.array(start), np.array(end)
-    length = float(np.linalg.norm(b - a))
+    way = np.array(end) - np.array(start)
+    length = float(np.linalg.norm(way))
     if length < 1:
         return
-    normal = np.array([-(b - a)[1], (b - a)[0]]) / length
+    x, y = float(-way[1]) / length, float(way[0]) / length  # the normal
     for factor, width, shift in ((0.6, 1.0, 0.0), (1.0, 0.86, -0.8), (1.14, 0.36, -2.5)):
         tone = tuple(min(255.0, factor * channel) for channel in color)
-        moved = np.array([shift, shift])
         sides = [
-            a + normal * start_px / 2 * width + moved,
-            b + normal * end_px / 2 * width + moved,
-            b - normal * end_px / 2 * width + moved,
-            a - normal * start_px / 2 * width + moved,
+            (
+                middle[0] + sign * (x * width_px / 2 * width) + shift,
+                middle[1] + sign * (y * width_px / 2 * width) + shift,
+            )
+            for middle, width_px, sign in (
+                (start, start_px, 1),
+                (end, end_px, 1),
+                (end, end_px, -1),
+                (start, start_px, -1),
+            )
         ]
         cv2.fillConvexPoly(image, _fixed(np.array(sides)), tone, cv2.LINE_AA, shift=4)
         if width == 0.86:
-            cv2.circle(image, _fixed_point(b + moved), int(end_px * width * 8), tone, -1, cv2.LINE_AA, shift=4)
+            cv2.circle(
+                image,
+                _fixed_point((end[0] + shift, end[1] + shift)),
+                int(end_px * width * 8),
+                tone,
+                -1,
+                cv2.LINE_AA,
+                shift=4,
+            )
 
 
 def _stripes(image: Image, start: Values, end: Values, color: Color) -> None:
@@ -122,6 +135,5 @@ def _fixed(points: Values) -> Values:
     return np.round(points * 16).astype(np.int32)
 
 
-def _fixed_point(point: Values) -> tuple[int, int]:
-    x, y = _fixed(point)
-    return int(x), int(y)
+def _fixed_point(point: Point) -> tuple[int, int]:
+    return round(point[0] * 16), round(point[1] * 16)

@@ -51,7 +51,7 @@ def _k_weighted(samples: Samples, sample_rate_hz: int) -> Samples:
     analog prototypes. The filters are applied in the frequency domain, with at least one second of zero padding for
     their tails.
     """
-    length = _fast_length(len(samples) + sample_rate_hz)
+    length = fast_length(len(samples) + sample_rate_hz)
     spectrum = np.fft.rfft(samples, length)
     delay = np.exp(-2j * pi * np.arange(len(spectrum)) / length)  # z^-1
     for numerator, denominator in (
@@ -63,7 +63,7 @@ def _k_weighted(samples: Samples, sample_rate_hz: int) -> Samples:
     return result
 
 
-def _fast_length(least: int) -> int:
+def fast_length(least: int) -> int:
     """Smallest length from ``least`` on, at most an eighth more, whose prime factors are 2, 3 and 5.
 
     Fourier transforms take ten times as long where a prime factor is large. Not by ``scipy.fft.next_fast_len``: every

@@ -67,13 +67,20 @@ _FRAMES: dict[str, tuple[str, ...]] = {
 def sentences(action_class: ActionClass, classes: ClassFile, grammar: EnglishGrammar) -> dict[str, list[Phrase]]:
     """Returns all sentences of a class, by frame (sentence pattern)."""
     result = {}
+    verbs = _verbs(action_class, classes, grammar)
     for form, frames in _FRAMES.items():
+        phrases = {
+            known: [
+                (text, weight)
+                for verb, weight in verbs
+                for text in _verb_phrases(verb, form, action_class, classes, grammar, known=known)
+            ]
+            for known in (True, False)
+        }
         for frame in frames:
             known = form == "request" or re.search(r"\b(I|we)\b", frame) is not None
             result[f"{form}: {frame}"] = [
-                Phrase(_spoken(frame.format(text)), weight)
-                for verb, weight in _verbs(action_class, classes, grammar)
-                for text in _verb_phrases(verb, form, action_class, classes, grammar, known=known)
+                Phrase(_spoken(frame.format(text)), weight) for text, weight in phrases[known]
             ]
     return result
 

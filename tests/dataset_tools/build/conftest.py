@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +15,19 @@ from dataset_tools.cli.main import app
 
 
 @pytest.fixture
-def footage(tmp_path: Path, write_video: Callable[..., Path]) -> Path:
+def footage(unchanged_footage: Path, tmp_path: Path) -> Path:
     """A list in frames beside two videos, whose names tell the person."""
-    folder = tmp_path / "footage"
+    return Path(shutil.copytree(unchanged_footage, tmp_path / "footage")) / "list.csv"
+
+
+@pytest.fixture(scope="session")
+def unchanged_footage(write_video: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("footage")
     for number, name in enumerate(("p1_a.mp4", "p2_b.mp4")):
         write_video(folder / name, range(100 * number + 1, 100 * number + 61))
     rows = [f"{name},{start},{start + 20},cut,carrot,knife" for name in ("p1_a.mp4", "p2_b.mp4") for start in (1, 31)]
-    listing = folder / "list.csv"
-    listing.write_text("\n".join(["video,start_frame,end_frame,action,subject,object", *rows]) + "\n")
-    return listing
+    (folder / "list.csv").write_text("\n".join(["video,start_frame,end_frame,action,subject,object", *rows]) + "\n")
+    return folder
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +17,36 @@ import soundfile
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
+from dataset_tools.core.execution import worker_context
+from dataset_tools.core.ledger import Ledger, LedgerRow
 
 pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all start from one build
 
-SMALL = ("--classes", "10", "--short-side", "32", "--jobs", "1")
+SMALL = ("--classes", "6", "--short-side", "32", "--jobs", "1")
 
-DIES = """
-import atexit, os, sys
-from dataset_tools.cli.main import app
-from dataset_tools.core.ledger import Ledger
 
-what, last, seen = sys.argv.pop(1), int(sys.argv.pop(1)), 0
-record = Ledger.record
-atexit.register(lambda: print(seen, file=sys.stderr))
+def dying(what: str, last: int, arguments: list[str], ended: Connection) -> None:
+    """Runs a command that ends this process at the ``last`` of its rows or events of a kind; tells their number."""
+    seen = 0
+    record = Ledger.record
 
-def count(name):
-    global seen
-    seen += name.startswith(what)
-    if seen == last > 0:
-        os._exit(9)
+    def count(name: str) -> None:
+        nonlocal seen
+        seen += name.startswith(what)
+        if seen == last > 0:
+            os._exit(9)
 
-def recording(ledger, row):
-    record(ledger, row)
-    count(row.id)
+    def recording(ledger: Ledger, row: LedgerRow) -> None:
+        record(ledger, row)
+        count(row.id)
 
-Ledger.record = recording
-sys.addaudithook(lambda event, arguments: count(event))
-app()
-"""
+    Ledger.record = recording  # type: ignore[method-assign]
+    vars(sys.modules["__main__"]).pop("__file__", None)  # as in a command: workers import what they need, no more
+    sys.dont_write_bytecode = True  # compiled modules that the first of several runs writes are renamed, too
+    sys.addaudithook(lambda event, _: count(event))
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    ended.send(seen)
 
 
 def run(place: Path, *arguments: object) -> tuple[int, str]:
@@ -57,11 +60,14 @@ def killed(place: Path, *arguments: object, at: str, number: int) -> int:
     ``at`` is the kind of the row, or the name of the audit event. If the number is 0, the process does not die, and the
     number of all rows or changes is returned.
     """
-    # -B: compiled modules that the first of several runs writes are renamed, too.
-    command = [sys.executable, "-B", "-c", DIES, at, str(number), *map(str, arguments), "--jobs", "1", "-w", str(place)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert ended.returncode == (9 if number else 0), ended.stderr
-    return 0 if number else int(ended.stderr.split()[-1])
+    context = worker_context([])
+    receiving, sending = context.Pipe(duplex=False)
+    given = (at, number, [*map(str, arguments), "--jobs", "1", "-w", str(place)], sending)
+    process = context.Process(target=dying, args=given)  # type: ignore[attr-defined]
+    process.start()
+    process.join()
+    assert process.exitcode == (9 if number else 0)
+    return 0 if number else int(receiving.recv())
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
@@ -71,7 +77,7 @@ def rows(place: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def takes(tmp_path: Path) -> Path:
     """A recording of a class."""
-    path = tmp_path / "takes" / "cut_carrot_knife" / "ann_1.wav"
+    path = tmp_path / "takes" / "sprinkle_salt" / "ann_1.wav"
     path.parent.mkdir(parents=True)
     time_s = np.arange(24_000) / 16_000
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 300 * time_s) * (np.sin(2 * np.pi * 2 * time_s) > -0.5), 16_000)
@@ -116,10 +122,10 @@ def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
     shutil.copytree(place, whole)
     assert run(whole, "speech", "import", takes)[0] == 0
     kept = rows(whole)
-    assert len(kept) == 10
+    assert len(kept) == 6
     assert run(whole, *command, *change)[0] == 0
 
-    for number in (5, 3):  # a second run is killed, too
+    for number in (3, 2):  # a second run is killed, too
         killed(place, *command, *change, at="utterance/", number=number)
         code, said = run(place, "speech", "import", takes)
         assert code == 0
@@ -136,7 +142,7 @@ def test_recordings_join_the_earlier_speech_and_another_run_completes_the_new(
 
 def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path, takes: Path, sentences: Path) -> None:
     """Another sentence in the same voice has the same file, which is there before its row."""
-    killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=5)
+    killed(place, "speech", "synthesize", "--sentences", sentences, at="utterance/", number=3)
     assert run(place, "speech", "import", takes)[0] == 0
     made = [row for row in rows(place) if row["source"] == "synthesized"]
     assert {row["text"].startswith("Look at the ") for row in made} == {True, False}
@@ -148,7 +154,7 @@ def test_an_earlier_utterance_whose_file_is_replaced_is_the_new_one(place: Path,
     for row in left:
         assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
     assert run(place, "speech", "synthesize", "--sentences", sentences)[0] == 0
-    assert len(rows(place)) == 10
+    assert len(rows(place)) == 6
 
 
 def test_an_interrupt_between_a_file_and_its_row_leaves_no_sound_with_the_row_of_another(
@@ -161,7 +167,7 @@ def test_an_interrupt_between_a_file_and_its_row_leaves_no_sound_with_the_row_of
         patched.setattr("dataset_tools.core.ledger.Ledger.record", interrupted)
         assert run(place, "speech", "synthesize", "--sentences", sentences, "--jobs", 1)[0] == 3
     assert run(place, "speech", "import", takes)[0] == 0
-    assert len(rows(place)) == 9  # one file was replaced, and one utterance by the recording
+    assert len(rows(place)) == 5  # one file was replaced, and one utterance by the recording
     for row in rows(place):
         assert hashlib.sha256((place / row["path"]).read_bytes()).hexdigest() == row["sha256"]
 
@@ -191,7 +197,7 @@ def test_killed_before_a_change_of_a_file_no_speech_is_mixed(
         changes = killed(copy, "speech", "synthesize", "--language", "zh", "--augment", 1, at=event, number=number)
         assert run(copy, "speech", "import", takes)[0] == 0
         made = [row for row in rows(copy) if row["source"] == "synthesized" and "augmented" not in row]
-        assert len({row["clip"] for row in made}) == len(made) == 9
+        assert len({row["clip"] for row in made}) == len(made) == 5
         (language,) = {row["language"] for row in made}
         return language, changes
 

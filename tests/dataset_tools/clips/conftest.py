@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -68,16 +69,22 @@ CUT = ClassLabel(id="cut_carrot_knife", action="cut", subject="carrot", object="
 
 
 @pytest.fixture
-def dataset(
+def dataset(unchanged_dataset: Workspace, tmp_path: Path) -> Workspace:
+    """Four clips with an utterance each, two training, two testing, all as their rows say."""
+    return Workspace(Path(shutil.copytree(unchanged_dataset.root, tmp_path / "workspace")))
+
+
+@pytest.fixture(scope="session")
+def unchanged_dataset(
     write_video: Callable[..., Path],
     make_clip: Callable[..., ClipRow],
     make_utterance: Callable[..., UtteranceRow],
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Workspace:
-    """Four clips with an utterance each, two training, two testing, all as their rows say."""
-    place = Workspace(tmp_path / "workspace")
+    folder = tmp_path_factory.mktemp("dataset")
+    place = Workspace(folder / "workspace")
     clips, utterances, pairs = [], [], []
-    with SourceVideo(write_video(tmp_path / "source.avi", 80)) as video:
+    with SourceVideo(write_video(folder / "source.avi", 80)) as video:
         for number, start in enumerate((1, 21, 41, 61)):
             clip = make_clip(CUT.id, 7 + number, 20, start)
             path = place.root / clip.path

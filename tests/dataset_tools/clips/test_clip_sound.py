@@ -71,6 +71,23 @@ def test_the_samples_are_those_of_the_times_of_the_pictures(
     np.testing.assert_array_equal(_read(wav), samples[begin : begin + frames * RATE_HZ // FPS])
 
 
+@pytest.mark.parametrize(
+    ("options", "clock", "delay"),
+    [(("-bf", 2), "pts", 1), (("-c:v", "libx264", "-bf", 2), "dts", 2)],
+)
+def test_sound_in_avi_is_not_shifted_by_the_delay_of_b_frames(
+    tmp_path: Path, options: tuple[object, ...], clock: str, delay: int
+) -> None:
+    samples = _sound(1)
+    video = _video(tmp_path / "a.avi", samples, *options, codec="pcm_s16le")
+    index, wav = read_frame_index(video), tmp_path / "clip.wav"
+    assert (index.clock, index.stamps[0]) == (clock, delay)
+    for start_frame, frames in ((1, 25), (60, 40)):
+        assert write_clip_sound(video, index, start_frame, Fraction(frames, FPS), wav)
+        begin = (start_frame - 1) * RATE_HZ // FPS
+        np.testing.assert_array_equal(_read(wav), samples[begin : begin + frames * RATE_HZ // FPS])
+
+
 def test_where_the_sound_begins_later_or_ends_earlier_there_is_silence(tmp_path: Path) -> None:
     samples = _sound(1)[: 3 * RATE_HZ]
     video = _video(tmp_path / "a.mkv", samples, delay_s=1.5, codec="pcm_s16le")

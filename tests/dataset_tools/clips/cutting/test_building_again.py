@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
+from dataset_tools.core.execution import worker_context
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
@@ -101,28 +101,19 @@ def test_another_selection_leaves_no_stale_rows_and_deletes_no_files(
     assert {path: path.stat().st_mtime_ns for path in workspace.clips.iterdir()} == times
 
 
-BUILD = """
-import pickle, sys
-from pathlib import Path
-from dataset_tools.build.building import build_dataset
-from dataset_tools.build_record import BuildOptions
-from dataset_tools.classes.reader import load_classes
-from dataset_tools.core.workspace import Workspace
-corpus = pickle.loads(Path(sys.argv[2]).read_bytes())
-print("ready", flush=True)
-build_dataset(Workspace(Path(sys.argv[1])), corpus, load_classes(), BuildOptions(per_class=8, short_side=64), jobs=2)
-"""
+def build_with_speech(workspace: Workspace, corpus: Corpus) -> None:
+    vars(sys.modules["__main__"]).pop("__file__", None)  # as in a command: workers import what they need, no more
+    build_dataset(workspace, corpus, CLASSES, BuildOptions(per_class=8, short_side=64), jobs=2)
 
 
-def start_build(workspace: Workspace, corpus: Corpus) -> subprocess.Popen[str]:
-    """Starts a build with speech in a process of its own, and waits until it is at it."""
-    pickled = workspace.root.parent / "corpus.pickle"
-    pickled.write_bytes(pickle.dumps(corpus))
-    command = [sys.executable, "-c", BUILD, str(workspace.root), str(pickled)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@contextmanager
+def started_build(workspace: Workspace, corpus: Corpus) -> Iterator[BaseProcess]:
+    """A build with speech in a process of its own, which has all imported."""
+    process = worker_context([]).Process(target=build_with_speech, args=(workspace, corpus))  # type: ignore[attr-defined]
+    process.start()
+    yield process
+    process.join()
+    process.close()
 
 
 def test_killed_again_and_again_a_build_ends_with_the_same_bytes(
@@ -130,20 +121,22 @@ def test_killed_again_and_again_a_build_ends_with_the_same_bytes(
 ) -> None:
     undisturbed = Workspace(tmp_path / "undisturbed")
     started = time.monotonic()
-    with start_build(undisturbed, corpus) as process:
-        assert process.wait() == 0
+    with started_build(undisturbed, corpus) as process:
+        process.join()
+        assert process.exitcode == 0
     took_s = time.monotonic() - started
     expected = contents(undisturbed)
     assert len([name for name in expected if name.endswith(".wav")]) == 16
     killed = Workspace(tmp_path / "killed")
     finished: dict[Path, int] = {}
     for share in (0.3, 0.4, 0.5, None):
-        with start_build(killed, corpus) as process:
+        with started_build(killed, corpus) as process:
             if share is None:
-                assert process.wait() == 0
+                process.join()
+                assert process.exitcode == 0
             else:
                 time.sleep(took_s * share)
-                process.send_signal(signal.SIGKILL)
+                process.kill()
         now = {path: path.stat().st_mtime_ns for path in killed.clips.glob("[!.]*")}
         assert {path: now[path] for path in finished} == finished  # nothing that was finished is done again
         finished = now

@@ -132,21 +132,19 @@ def test_the_annotation_file_is_matlab_7_3_with_all_its_keys(small_corpus: Path)
         np.testing.assert_allclose(annos["endTimeSeconds"][()], annos["endFrame"][()] / 29.4)
 
 
-def test_the_bytes_do_not_depend_on_the_jobs(small_corpus: Path, tmp_path: Path) -> None:
-    write_standin(tmp_path / "corpus", seed=3, per_class=1, jobs=1)
-    assert content(tmp_path / "corpus") == content(small_corpus)
-
-
-def test_a_run_goes_on_where_another_was_killed(small_corpus: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_where_another_was_killed_and_the_bytes_do_not_depend_on_the_jobs(
+    small_corpus: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(small_corpus, root)
     videos = sorted((root / "videos").glob("*.avi"))
     videos[1].unlink()
-    (root / "annos" / "attributesAnnotations_MPII-Cooking-2.mat").unlink()
+    for name in ("annos", "tacos", "experimentalSetup"):
+        shutil.rmtree(root / name)
     (root / "videos" / ".partial-abc.avi").write_bytes(b"half a video")
     os.utime(videos[0], (0, 0))
     steps = []
-    summary = write_standin(root, seed=3, per_class=1, progress=lambda *step: steps.append(step))
+    summary = write_standin(root, seed=3, per_class=1, jobs=1, progress=lambda *step: steps.append(step))
     assert (summary.videos, summary.drawn) == (4, 1)
     assert [step[1:3] for step in steps] == [(3, 4), (4, 4)]
     assert videos[0].stat().st_mtime == 0

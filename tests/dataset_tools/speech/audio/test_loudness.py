@@ -12,7 +12,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from dataset_tools.core.audio_decoding import decode
-from dataset_tools.speech.audio.loudness import SILENT_LUFS, _fast_length, integrated_loudness
+from dataset_tools.speech.audio.loudness import SILENT_LUFS, fast_length, integrated_loudness
 
 Sine = Callable[[float, float, float, int], np.ndarray]
 
@@ -20,7 +20,7 @@ Sine = Callable[[float, float, float, int], np.ndarray]
 def test_lengths_of_transforms_have_small_prime_factors() -> None:
     smooth = sorted(2**a * 3**b * 5**c for a in range(18) for b in range(12) for c in range(8))
     for least in (*range(1, 2000), 49_871, 92_363, 16_000 * 60 + 1):
-        length = _fast_length(least)
+        length = fast_length(least)
         assert length in smooth
         assert least <= length <= least * 9 / 8 + 1
 
