@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from dataset_tools.core.files import sha256_of
 from fmn.config_sections import decisive
 from fmn.features import resnet, weights
 from fmn.features.config import FLOW_STEPS, VideoFeatureConfig
+from fmn.features.encoders.libraries import no_weights_at
 from fmn.features.i3d import I3D
 from fmn.features.library_versions import av_version, opencv_version
 from fmn.torch_threads import threads
@@ -48,7 +50,6 @@ class Backbone:
     Attributes:
         source: digest of everything that determines the values: configuration, weights, library versions.
         batch: windows per batch.
-        trained_on: SHA-256 of the training clips recorded in the file of weights (see `fmn.training.finetune`).
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
@@ -60,14 +61,13 @@ class Backbone:
         """
         self.config = config
         self.device = torch.device(device)
-        networks, origin = load_networks(config)
+        self.source = source_of(config)
+        networks = load_networks(config)
         for network in networks.values():
             network.eval().to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._networks = networks
         self._scale = scaling(config)
         self.batch = max(1, min(_BATCH_WINDOWS, _BATCH_PIXELS // (config.window_frames * config.crop_px**2)))
-        self.source = _source(config, origin)
-        self.trained_on = clips_trained_on(config)
 
     @threads(1)  # of this thread; see `fmn.features.extract._isolated`
     @torch.inference_mode()
@@ -100,8 +100,8 @@ def scaling(config: VideoFeatureConfig) -> dict[str, Callable[[Tensor], Tensor]]
     return {"rgb": rgb, "flow": lambda steps: channels_first(steps) / FLOW_STEPS}
 
 
-def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
-    """Builds the networks of a configuration by stream, on the CPU; also returns a digest of their weights.
+def load_networks(config: VideoFeatureConfig) -> dict[str, Network]:
+    """Builds the networks of a configuration by stream, on the CPU.
 
     Raises:
         InputError: the weights are missing, are not the published ones, or do not match the network.
@@ -116,18 +116,15 @@ def load_networks(config: VideoFeatureConfig) -> tuple[dict[str, Network], str]:
     if config.weights == "random":
         for stream, network in networks.items():
             initialize(network, stream, config)
-        return networks, f"random, seed {config.seed}"
-    if config.weights == "demo":
-        with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
-            if not file.is_file():
-                raise InputError(
-                    "This copy of the package does not contain the demo weights",
-                    where=file,
-                    expected="a complete installation",
-                    next_step="install the package again, or specify weights with --set video.weights=FILE",
-                )
-            return networks, _load(networks, {stream: (file, f"{stream}.") for stream in networks})
-    return networks, _load(networks, _sources(config))
+        return networks
+    with _files(config) as sources:
+        for stream, network in networks.items():
+            path, prefix = sources[stream]
+            head = ("blocks.6.",) if isinstance(network, resnet.I3DResNet50) else ("logits.",)
+            weights.load_state(
+                network, weights.read_state(path, prefix), where=f"{path} ({stream} stream)", ignore=head
+            )
+    return networks
 
 
 def initialize(network: Network, stream: str, config: VideoFeatureConfig) -> None:
@@ -174,8 +171,25 @@ def moving_noise(stream: str, frames: int, side_px: int, generator: torch.Genera
     return (total / total.std() * scale).clamp(-1, 1)
 
 
-def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
-    """Returns the file of weights of each stream, and the prefix of its parameter names there."""
+@contextmanager
+def _files(config: VideoFeatureConfig) -> Iterator[Mapping[str, tuple[Path, str]]]:
+    """Gives the file of weights of each stream, and the prefix of its parameter names there."""
+    if config.weights != "demo":
+        yield _own_files(config)
+        return
+    with as_file(files("fmn.features") / DEMO_FILES[config.frames]) as file:
+        if not file.is_file():
+            raise InputError(
+                "This copy of the package does not contain the demo weights",
+                where=file,
+                expected="a complete installation",
+                next_step="install the package again, or specify weights with --set video.weights=FILE",
+            )
+        yield {stream: (file, f"{stream}.") for stream in config.streams}
+
+
+def _own_files(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
+    """Published files, or those that the configuration names."""
     if config.weights == "published":
         return {stream: (weights.published_file(config.backbone, stream), "") for stream in config.streams}
     path = Path(config.weights).expanduser()
@@ -190,7 +204,7 @@ def _sources(config: VideoFeatureConfig) -> Mapping[str, tuple[Path, str]]:
             expected="a folder with one file per stream (rgb*, flow*), or one .safetensors file made by fmn finetune",
             next_step="put both files into a folder and pass the folder, or set flow='none'",
         )
-    return {"rgb": (path, "")}
+    return {config.streams[0]: (path, "")}
 
 
 def _in_folder(folder: Path, stream: str) -> Path:
@@ -203,15 +217,6 @@ def _in_folder(folder: Path, stream: str) -> Path:
             next_step="put the published file there under its own name, or choose another folder",
         )
     return candidates[0]
-
-
-def _load(networks: Mapping[str, Network], sources: Mapping[str, tuple[Path, str]]) -> str:
-    """Loads the weights of each stream; returns a digest of the files."""
-    for stream, network in networks.items():
-        path, prefix = sources[stream]
-        head = ("blocks.6.",) if isinstance(network, resnet.I3DResNet50) else ("logits.",)
-        weights.load_state(network, weights.read_state(path, prefix), where=f"{path} ({stream} stream)", ignore=head)
-    return " ".join(sha256_of(sources[stream][0]) for stream in networks)
 
 
 def clips_trained_on(config: VideoFeatureConfig) -> frozenset[str]:
@@ -241,8 +246,19 @@ def clips_trained_on(config: VideoFeatureConfig) -> frozenset[str]:
         ) from error
 
 
-def _source(config: VideoFeatureConfig, origin: str) -> str:
-    """Returns a digest of everything that determines a feature; a file of weights enters by content, not by path."""
+def source_of(config: VideoFeatureConfig) -> str:
+    """Returns a digest of everything that determines a feature; a file of weights enters by content, not by path.
+
+    Raises:
+        InputError: the weights are missing or are not the published ones.
+    """
+    origin = f"random, seed {config.seed}"
+    if config.weights != "random":
+        with _files(config) as sources:
+            for path, _ in sources.values():
+                if not path.is_file():
+                    raise no_weights_at(path)
+            origin = " ".join(sha256_of(path) for path, _ in sources.values())
     settings = decisive(config) | {"weights": origin, "seed": None}
     del settings["kind"]  # constant: only one kind uses a backbone
     versions = {"torch": torch.__version__, "opencv": opencv_version(), "av": av_version()}

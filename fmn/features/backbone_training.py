@@ -283,7 +283,7 @@ def _batches(
 
 def _with_head(stream: str, labels: int, config: VideoFeatureConfig, recipe: TrainingRecipe) -> I3D:
     """Builds a stream of a configuration with its weights and a newly initialized classifier."""
-    body = load_networks(config)[0][stream]
+    body = load_networks(config)[stream]
     torch.manual_seed(_seed(recipe, stream, "classifier"))
     network = I3D(3 if stream == "rgb" else 2, classes=labels, width=config.width, dropout=recipe.dropout)
     network.load_state_dict(body.state_dict(), strict=False)

@@ -94,10 +94,15 @@ class KnownEncoding:
         if self._loaded is None:
             self._loaded = self._load()
             if self._kept.setdefault(self._config, EncoderFacts.of(self._loaded)).source != self._loaded.source:
-                raise InputError(
-                    "The weights of an encoder were changed while the command was running",
-                    where=self._config.encoder,
-                    expected="the same weights as at its start",
-                    next_step="run the same command again",
-                )
+                raise weights_changed(self._config.encoder)
         return self._loaded
+
+
+def weights_changed(where: str) -> InputError:
+    """The error if weights are not those that the features of a command were looked up by."""
+    return InputError(
+        "The weights of an encoder were changed while the command was running",
+        where=where,
+        expected="the same weights as at its start",
+        next_step="run the same command again",
+    )

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache as cache_result
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -16,7 +17,7 @@ from dataset_tools.core.errors import SampleError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config_sections import decisive
 from fmn.features.config import TRIVIAL_DIMS, AudioFeatureConfig, VideoFeatureConfig
-from fmn.features.encoder_facts import KnownEncoding
+from fmn.features.encoder_facts import KnownEncoding, weights_changed
 from fmn.features.encoders.registry import SPEECH, VIDEO, comes_with_package
 from fmn.features.media import FeatureSet, Media, distinct
 from fmn.features.workers import device_errors, overlapped
@@ -89,15 +90,26 @@ def extract_video(
         from fmn.features.simple_features import clip_measures
 
         return extraction.measured(clip_measures(config.kind))
-    from fmn.features.backbone import Backbone
+    from fmn.features.backbone import Backbone, clips_trained_on, source_of
 
     if config.flow == "tvl1":
         from fmn.features.flow import estimator
 
         estimator(config.flow)  # raise here if the method is missing, not for every clip
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
-        backbone = extraction.loaded_once(config, lambda: Backbone(config, device))
-        store = extraction.store(backbone.source, config.dim, axes=2 if config.pooling == "none" else 1)
+        loaded = (networks or {}).get(config)
+        source = source_of(config) if loaded is None else loaded.source
+        store = extraction.store(source, config.dim, axes=2 if config.pooling == "none" else 1)
+
+        @cache_result
+        def network() -> Backbone:
+            backbone = extraction.loaded_once(config, lambda: Backbone(config, device))
+            if backbone.source != source:
+                raise weights_changed(config.weights)
+            return backbone
+
+        if not all(store.path(item.sha256).is_file() for item in items):
+            network()  # weights that do not fit are refused before anything is written, and in a dry run
 
         def compute(missing: Sequence[Media]) -> Computed:
             from fmn.features.pipeline import clip_features  # imports PyAV and OpenCV
@@ -106,10 +118,10 @@ def extract_video(
             def read(item: Media) -> ClipWindows | ToolkitError:
                 return _isolated(item, store, lambda media: read_windows(media.path, config))
 
-            return clip_features(missing, read, backbone, jobs=jobs, shared=device == "cpu", pooling=config.pooling)
+            return clip_features(missing, read, network(), jobs=jobs, shared=device == "cpu", pooling=config.pooling)
 
         features = extraction.collected(store, compute, note=config.note)
-        return replace(features, trained_on=backbone.trained_on & {item.sha256 for item in items})
+        return replace(features, trained_on=clips_trained_on(config) & {item.sha256 for item in items})
 
 
 def extract_audio(

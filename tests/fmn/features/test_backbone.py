@@ -56,7 +56,7 @@ def test_a_feature_is_the_mean_over_windows_rgb_before_flow(
     tiny: VideoFeatureConfig, features_of: Callable[..., list[Any]]
 ) -> None:
     clip = windows(3, tiny)
-    networks, _ = load_networks(tiny)
+    networks = load_networks(tiny)
     scale = scaling(tiny)
     expected = []
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def test_weights_come_from_a_folder_of_published_files(tiny: VideoFeatureConfig,
     made = states(tiny)
     torch.save(made["rgb"], tmp_path / "rgb_imagenet.pt")
     torch.save(made["flow"], tmp_path / "flow_imagenet.pt")
-    networks, _ = load_networks(replace(tiny, weights=str(tmp_path)))
+    networks = load_networks(replace(tiny, weights=str(tmp_path)))
     for stream, state in made.items():
         loaded = networks[stream].state_dict()
         assert all(torch.equal(loaded[name], value) for name, value in state.items() if not name.startswith("logits"))
@@ -98,7 +98,7 @@ def test_weights_come_from_one_safetensors_file_also_at_half_precision(
     made = states(tiny)
     path = tmp_path / "both.safetensors"
     save_file({f"{stream}.{k}": v.half() for stream, state in made.items() for k, v in state.items()}, path)
-    networks, _ = load_networks(replace(tiny, weights=str(path)))
+    networks = load_networks(replace(tiny, weights=str(path)))
     weight = networks["flow"].state_dict()["Mixed_5c.b0.conv3d.weight"]
     assert weight.dtype == torch.float32
     assert torch.equal(weight, made["flow"]["Mixed_5c.b0.conv3d.weight"].half().float())
@@ -153,8 +153,10 @@ def test_one_file_is_not_enough_for_two_streams(tiny: VideoFeatureConfig, tmp_pa
     torch.save(states(tiny)["rgb"], path)
     with pytest.raises(InputError, match="two streams"):
         load_networks(replace(tiny, weights=str(path)))
-    networks, _ = load_networks(replace(tiny, weights=str(path), flow="none"))
+    networks = load_networks(replace(tiny, weights=str(path), flow="none"))
     assert set(networks) == {"rgb"}
+    torch.save(states(tiny)["flow"], path)
+    assert set(load_networks(replace(tiny, weights=str(path), rgb=False))) == {"flow"}
 
 
 def test_published_weights_that_are_not_here_name_address_and_command(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -162,6 +163,24 @@ def test_nan_is_refused_and_not_kept(
         found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
     assert "NaN" in str(found.failures[clips[0].sha256])
     assert extract_video(clips[:1], tiny, cache=tmp_path / "cache").computed == 1
+
+
+def test_cached_features_need_no_network_and_others_do_before_anything_is_written(
+    clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+
+    def unfit(config: VideoFeatureConfig) -> NoReturn:
+        raise InputError("The weights do not match the network")
+
+    monkeypatch.setattr(backbone_module, "load_networks", unfit)
+    again = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
+    assert (again.computed, again.source) == (0, found.source)
+    for dry_run in (True, False):
+        with pytest.raises(InputError, match="do not match"):
+            extract_video(clips[:2], tiny, cache=tmp_path / "cache", dry_run=dry_run)
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
 
 
 def test_equal_contents_are_computed_once(clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_file_of_the_model_zoo_is_read(network: I3DResNet50, tmp_path_factory:
     path = tmp_path_factory.mktemp("weights") / "I3D_8x8_R50.pyth"
     head = {"blocks.6.proj.weight": torch.zeros(400, 2048), "blocks.6.proj.bias": torch.zeros(400)}
     torch.save({"model_state": {**network.state_dict(), **head}}, path)
-    networks, _ = load_networks(
+    networks = load_networks(
         VideoFeatureConfig(backbone="i3d_r50", flow="none", weights=str(path), window_frames=8, crop_px=32)
     )
     name = "blocks.4.res_blocks.0.branch2.conv_a.weight"
