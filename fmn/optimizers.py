@@ -14,7 +14,7 @@ def _without_compiler(kind: type[_Optimizer]) -> type[_Optimizer]:
     """The same optimizer without what marks its methods for torch.compile.
 
     The marks import ``torch._dynamo`` at the first call, a second of CPU time in every process that trains. Below them
-    are the methods themselves; only ``step`` is left with gradients, which it would get back from its mark.
+    are the methods themselves. The mark of ``step`` also disables gradients, so `torch.no_grad` takes its place.
     """
     marked = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in marked}

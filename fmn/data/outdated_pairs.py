@@ -10,7 +10,10 @@ import msgspec
 
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
-from dataset_tools.manifests import ClipRow, PairRow, UtteranceRow, paired_facts, read_rows
+from dataset_tools.core.jsonl import numbered_lines
+from dataset_tools.core.workspace import Workspace
+from dataset_tools.manifests import SPLIT_SIDES, ClipRow, UtteranceRow, paired_facts, read_rows
+from dataset_tools.speech.recordings.consent_rows import barred_voices
 from fmn.data.items import Items
 
 _SHOWN = 3
@@ -22,20 +25,32 @@ class _Split(msgspec.Struct):
     reviewed: bool
 
 
+class _Pair(msgspec.Struct):
+    """What is read of a row of pairs.jsonl; unchecked, which takes a quarter of the time of a `PairRow`."""
+
+    clip: str
+    utterance: str
+
+
 def outdated_pairs(items: Items) -> str | None:
     """Returns a warning if clips.jsonl or utterances.jsonl beside the manifest were changed after its pairs were made.
 
     The rows are compared, not the times of the files, which copies do not keep. None if both agree, and if it cannot be
-    known: the manifest is alone in its folder, or one beside it is unreadable (`fmn-data verify` names it).
+    known: the manifest is not one that `fmn-data pairs` writes, it is alone in its folder, or one beside it is
+    unreadable (`fmn-data verify` names it).
     """
-    folder = items.manifest.parent
+    folder = items.manifest.absolute().parent  # a link to the folder, as the workspace has it, is not followed
+    if folder.name != "manifests" or items.manifest.stem not in SPLIT_SIDES:
+        return None
     try:
         clips = {row.id: row for row in read_rows(folder / "clips.jsonl", ClipRow)}
-        utterances = {row.id: row for row in read_rows(folder / "utterances.jsonl", UtteranceRow)}
+        is_barred = barred_voices(Workspace(folder.parent))  # `fmn-data pairs` leaves them out, too
+        spoken = read_rows(folder / "utterances.jsonl", UtteranceRow)
+        utterances = {row.id: row for row in spoken if row.source == "synthesized" or not is_barred(row.voice)}
         unpaired = _unpaired(folder, clips, utterances)
-    except InputError:
+    except (InputError, OSError, msgspec.DecodeError):
         return None
-    now, paired = _facts(clips.values(), utterances.values()), _facts(items.clips, items.utterances)
+    now, paired = _facts((*clips.values(), *utterances.values())), _facts((*items.clips, *items.utterances))
     older = sorted(name for name, facts in paired.items() if now.get(name) != facts)
     found = []
     if older:
@@ -53,9 +68,8 @@ def outdated_pairs(items: Items) -> str | None:
     )
 
 
-def _facts(clips: Iterable[ClipRow], utterances: Iterable[UtteranceRow]) -> dict[str, tuple[str | None, ...]]:
-    facts = {row.id: paired_facts(row) for row in clips}
-    return facts | {row.id: paired_facts(row) for row in utterances}
+def _facts(rows: Iterable[ClipRow | UtteranceRow]) -> dict[str, tuple[str | None, ...]]:
+    return {row.id: paired_facts(row) for row in rows}
 
 
 def _unpaired(folder: Path, clips: dict[str, ClipRow], utterances: dict[str, UtteranceRow]) -> list[str]:
@@ -68,7 +82,9 @@ def _unpaired(folder: Path, clips: dict[str, ClipRow], utterances: dict[str, Utt
         return []
     classes = {row.class_id for row in clips.values()} & {row.class_id for row in utterances.values()}
     wanted = {name for name, row in (*clips.items(), *utterances.items()) if row.class_id in classes}
-    for pair in read_rows(folder / "pairs.jsonl", PairRow):
+    decode = msgspec.json.Decoder(_Pair).decode
+    for _, line in numbered_lines(folder / "pairs.jsonl"):
+        pair = decode(line)
         wanted.discard(pair.clip)
         wanted.discard(pair.utterance)
     return sorted(wanted)

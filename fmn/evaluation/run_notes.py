@@ -110,10 +110,10 @@ def notes_of_known(
         if (manifest := unchanged_manifest(loaded.path, state)) is None:
             if measured:
                 notes.append(IDS_ONLY)
-                if validation_score(state.best) is not None and not state.validated_clips:
+                if validation_score(state.best) is not None and state.validated_clips is None:
                     notes.append(NO_VALIDATION_ITEMS)
-            known[0].update(state.fitted_clips, state.validated_clips)
-            known[1].update(state.fitted_utterances, state.validated_utterances)
+            known[0].update(state.fitted_clips, state.validated_clips or ())
+            known[1].update(state.fitted_utterances, state.validated_utterances or ())
         else:
             for row in read_rows(manifest, SplitPairRow):
                 if row.clip.id not in state.failures:

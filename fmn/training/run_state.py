@@ -37,8 +37,8 @@ class RunState:
         manifest: path of the training manifest, relative to the run if both are in the same workspace
             (`training_manifest` resolves it). manifest_sha256: SHA-256 of its content.
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
-        validated_clips, validated_utterances: ids of the other items that are validated on, and written to the memories
-            at the end; empty in runs of earlier versions.
+        validated_clips, validated_utterances: ids of the other items that are validated on; None in runs of earlier
+            versions.
         pairs: number of pairs they form. classes: number of classes in the manifest.
         parameters: number of learned parameters. processes: number of training processes.
         failures: items without features, with the reason. features: digests that identify the features, video and
@@ -60,8 +60,8 @@ class RunState:
     pairs: int
     classes: int
     parameters: int
-    validated_clips: list[str] = field(default_factory=list)
-    validated_utterances: list[str] = field(default_factory=list)
+    validated_clips: list[str] | None = None
+    validated_utterances: list[str] | None = None
     processes: int = 1
     failures: dict[str, str] = field(default_factory=dict)
     features: list[str] = field(default_factory=list)

@@ -269,7 +269,10 @@ def _first_state(
 ) -> RunState:
     """The state before the first epoch."""
     items = prepared.items
-    validates = learns and not parts.leaks  # else, those of fold 0 are among the fitted ones
+    validated = (  # if fold 0 leaks, some or all are among the fitted ones
+        np.setdiff1d(parts.validation_clips, parts.train_clips),
+        np.setdiff1d(parts.validation_utterances, parts.train_utterances),
+    )
     notes = [*prepared.notes, *_notes_of_values(loop.config, len(items.classes))]
     notes += _notes_of_precision(loop.config, loop.data.device)
     if loop.config.training.refit:
@@ -281,8 +284,8 @@ def _first_state(
         manifest_sha256=sha256_of(items.manifest),
         fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
         fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
-        validated_clips=[items.clips[index].id for index in parts.validation_clips if validates],
-        validated_utterances=[items.utterances[index].id for index in parts.validation_utterances if validates],
+        validated_clips=[items.clips[index].id for index in validated[0] if learns],
+        validated_utterances=[items.utterances[index].id for index in validated[1] if learns],
         pairs=len(parts.train_pairs),
         classes=len(items.classes),
         parameters=loop.parameters,

@@ -114,11 +114,20 @@ def test_the_rank_in_class_stands_beside_instance_hit(results: Results) -> None:
     assert list(first.head[-2:]) == ["instance hit @25", "rank in class"]
     chance = next(row for row in first.sections[1] if row.cells[0] == "chance")
     assert chance.cells[-1] == "50.0"
+    hits = [0, *results.values["class_queries"]["audio_to_video"]["instance_hit"][1:]]  # a class without partners
+    fewer = blocks(results.values | {"class_queries": {"audio_to_video": {"instance_hit": hits}}})[0]
+    assert len(fewer.notes) == len(first.notes) + 1
+    assert any("instance hit and rank in class are of 9 of the 12 queries" in note for note in fewer.notes)
 
 
-def test_what_was_tuned_for_memories_alone_is_said(planned: Callable[..., Comparison]) -> None:
+def test_what_was_tuned_for_memories_alone_is_said(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is a test manifest that is older than the data set."""
+    monkeypatch.setattr("fmn.comparison.results.outdated_pairs", lambda items: f"{items.manifest.name} is older")
     values = compare(planned("lengths", seeds=1, budget=1)).values
     assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
+    assert "test.jsonl is older" in values["notes"]
 
 
 def test_values_that_not_all_systems_use_are_noted(results: Results) -> None:

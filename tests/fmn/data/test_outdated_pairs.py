@@ -6,14 +6,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
+from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
+from dataset_tools.speech.recordings.consents import withdraw
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.outdated_pairs import outdated_pairs
+from fmn.evaluation.evaluate import evaluate
 from fmn.training.train import train
 
 
@@ -40,14 +44,25 @@ def change(folder: Path, changed: Callable[[UtteranceRow], dict[str, Any]], most
     return [row.id for row in rows[:most]]
 
 
-def test_speech_that_was_made_again_is_told_and_a_verdict_is_not(manifests: Path) -> None:
+def test_speech_that_was_made_again_is_told_and_a_verdict_is_not(
+    manifests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     change(manifests, lambda row: {"review": "reject"})
     assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
     changed = change(manifests, lambda row: {"sha256": "0" * 64}, most=4)
     told = outdated_pairs(load_items(manifests / "train.jsonl"))
     assert told is not None
     assert f"4 clips or utterances of train.jsonl changed or removed: {', '.join(changed[:3])}, and 1 more" in told
-    assert f"fmn-data pairs --workspace {manifests.parent}" in told
+    monkeypatch.chdir(manifests)
+    assert outdated_pairs(load_items(Path("train.jsonl"))) == told
+    assert f"fmn-data pairs --workspace {manifests.parent}, and" in told
+    kept = Path(shutil.copytree(manifests, manifests.parent / "kept"))
+    shutil.copy(manifests / "train.jsonl", manifests / "own.jsonl")
+    for path in (kept / "train.jsonl", manifests / "own.jsonl"):  # fmn-data pairs would not write it again
+        assert outdated_pairs(load_items(path)) is None
+    with monkeypatch.context() as patch:
+        patch.setattr("fmn.data.outdated_pairs.read_rows", Mock(side_effect=PermissionError))
+        assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
     for name in ("clips", "utterances"):  # a manifest that is alone says nothing
         shutil.copy(manifests / "train.jsonl", manifests.parent)
         assert outdated_pairs(load_items(manifests.parent / "train.jsonl", manifests.parent)) is None
@@ -63,8 +78,20 @@ def test_recordings_in_place_of_voices_are_told_as_removed_and_as_in_no_pair(man
     assert f"1 clip or utterance of train.jsonl changed or removed: {name}; 1 clip or utterance in no pair" in told
     warnings: list[str] = []
     config = with_values(small, {"training.epochs": 1, "training.pairs_per_epoch": 16})
-    train(manifests / "train.jsonl", config, manifests.parent / "runs" / "one", warn=warnings.append)
+    run = manifests.parent / "runs" / "one"
+    train(manifests / "train.jsonl", config, run, warn=warnings.append)
     assert warnings == [told]
+    assert any(note.startswith("test.jsonl is older") for note in evaluate(run, manifests / "test.jsonl").notes)
+
+
+def test_speech_of_a_speaker_who_withdrew_is_not_missed(manifests: Path) -> None:
+    """A killed removal leaves it, and `fmn-data pairs` leaves it out."""
+    rows = list(read_rows(manifests / "utterances.jsonl", UtteranceRow))
+    left = msgspec.structs.replace(rows[0], id="left", source="recorded", voice="gone")
+    write_rows(manifests / "utterances.jsonl", sorted([*rows, left], key=lambda row: row.id))
+    assert outdated_pairs(load_items(manifests / "train.jsonl")) is not None
+    withdraw(Workspace(manifests.parent), "gone")
+    assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
 
 
 @pytest.mark.parametrize("split", ['{"reviewed":false}', '{"reviewed":true}', "{", None])
@@ -77,5 +104,8 @@ def test_a_clip_that_was_added_is_told_where_all_are_paired(manifests: Path, spl
     if split == '{"reviewed":false}':
         assert told is not None
         assert "(1 clip or utterance in no pair: z)" in told
+        with (manifests / "pairs.jsonl").open("a") as rows:
+            rows.write("{}\n")
+        assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
         (manifests / "pairs.jsonl").unlink()
     assert outdated_pairs(load_items(manifests / "train.jsonl")) is None

@@ -171,11 +171,13 @@ def test_without_the_training_manifest_items_are_known_by_their_ids(
     assert any("recognized by their ids only" in note for note in notes)
     state = read_run_state(run)
     assert state is not None
-    state.validated_clips, state.validated_utterances = [], []  # as of earlier versions
     monkeypatch.setattr(run_notes, "read_run_state", lambda _: state)
-    notes = evaluate(run, same).notes
-    assert known(notes) == ["16 of the 20 clips and 16 of the 20 utterances"]
-    assert any("earlier version: the items of its fold 0 are not recognized" in note for note in notes)
+    for validated in (None, []):  # as of earlier versions, and of a split of pairs
+        state.validated_clips = state.validated_utterances = validated
+        notes = evaluate(run, same).notes
+        assert known(notes) == ["16 of the 20 clips and 16 of the 20 utterances"]
+        is_told = any("earlier version: the items of its fold 0 are not recognized" in note for note in notes)
+        assert is_told == (validated is None)
 
 
 def test_classes_that_were_not_trained_on_are_named(workspace: Path, small: Config) -> None:
