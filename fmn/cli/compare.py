@@ -77,13 +77,16 @@ def compare(
     from fmn.comparison.compare import load_both
     from fmn.comparison.output_files import LATEX_FILE, check_files, write_files
     from fmn.comparison.rendering import rich_tables
+    from fmn.data.outdated_pairs import outdated_pairs
 
     folder = out or options.default_folder("compare")
     check_files(folder, latex=latex)
     named = listed(models, "--models") if models is not None else None
     planned = options.plan(folder, models=named, changes=options.changes(), budget=budget, seeds=seeds)
+    train_items, _ = load_both(planned)
+    if (outdated := outdated_pairs(train_items)) is not None:
+        terminal.warn(outdated)  # now, before hours of training
     if dry_run:
-        load_both(planned)
         _show_plan(terminal, planned)
         return
     results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress)

@@ -21,6 +21,7 @@ from fmn.config_sections import decisive
 from fmn.data.batches import Indices
 from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, device_named, find_device, load_features
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.evaluation.run_notes import corpus_notes
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
@@ -149,7 +150,8 @@ def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str) -
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:
     """Caveats of results on the validation split."""
-    return [*corpus_notes(harness.fold_0.standin), *harness.prepared.notes]
+    outdated = outdated_pairs(harness.prepared.items)
+    return [*corpus_notes(harness.fold_0.standin), *harness.prepared.notes, *filter(None, [outdated])]
 
 
 @dataclass(frozen=True, eq=False)

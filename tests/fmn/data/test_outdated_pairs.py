@@ -10,10 +10,12 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import ClipRow, PairRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.speech.recordings.consents import withdraw
+from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
 from fmn.data.outdated_pairs import outdated_pairs
@@ -109,3 +111,11 @@ def test_a_clip_that_was_added_is_told_where_all_are_paired(manifests: Path, spl
         assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
         (manifests / "pairs.jsonl").unlink()
     assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+
+
+def test_a_comparison_is_told_before_it_trains(manifests: Path) -> None:
+    change(manifests, lambda row: {"sha256": "0" * 64})
+    command = ["compare", str(manifests / "train.jsonl"), str(manifests / "test.jsonl"), "--models", "cca", "--dry-run"]
+    done = CliRunner().invoke(app, [*command, "--seeds", "1", "--out", str(manifests.parent / "compare")])
+    assert done.exit_code == 0, done.output
+    assert "train.jsonl is older than" in " ".join(done.output.split())
