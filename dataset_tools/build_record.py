@@ -74,7 +74,7 @@ def check_options(options: BuildOptions) -> None:
             *((name, getattr(options, name), smallest) for name, smallest in least.items()),
             ("voices.augment", options.voices.augment, 0),
         )
-        if not isinstance(value, int) or value < smallest
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest
     ]
     if options.shortfall not in get_args(Shortfall):
         wrong.append(f"shortfall={options.shortfall!r} ({', '.join(get_args(Shortfall))})")

@@ -60,13 +60,13 @@ def usual_phrase_of(role: Role | None) -> ObjectPhrase:
 
 def verb_lemma(text: str) -> str:
     """Returns the base form of a verb, in lower case: ``play`` for ``Playing``, ``take out`` for ``took out``."""
-    verb, _, particle = _plain(text).partition(" ")
+    verb, _, particle = spaced(text).partition(" ")
     return f"{_lemma(verb, 'VERB')} {particle}".strip()
 
 
 def noun_lemma(text: str) -> str:
     """Returns the singular of a noun, in lower case: ``red pepper`` for ``Red Peppers``."""
-    before, space, noun = _plain(text).rpartition(" ")
+    before, space, noun = spaced(text).rpartition(" ")
     return before + space + _lemma(noun, "NOUN")
 
 
@@ -74,15 +74,16 @@ def is_english(texts: Iterable[str]) -> bool:
     """Whether a dictionary of English has most of the different words, of those of letters from a to z."""
     from lemminflect import getAllLemmas
 
-    words = {word for text in texts for word in _plain(text).split() if re.fullmatch("[a-z]+", word)}
+    words = {word for text in texts for word in spaced(text).split() if re.fullmatch("[a-z]+", word)}
     return sum(bool(getAllLemmas(word)) for word in words) * 2 > len(words)
 
 
 def _is_adverb(word: str) -> bool:
     from lemminflect import getAllLemmas
 
-    parts_of_speech = getAllLemmas(word) if re.fullmatch("[a-z]+", word) else {}
-    return word in _DIRECTIONS or ("ADV" in parts_of_speech and "NOUN" not in parts_of_speech)
+    parts_of_speech = set(getAllLemmas(word)) if re.fullmatch("[a-z]+", word) else set()
+    # It has "tin", but not as a noun: only as an adverb and a verb.
+    return word in _DIRECTIONS or ("ADV" in parts_of_speech and parts_of_speech.isdisjoint({"NOUN", "VERB"}))
 
 
 def _lemma(word: str, part_of_speech: str) -> str:
@@ -101,5 +102,6 @@ def _inflected(word: str, tag: str) -> str:
     return str(forms[0]) if forms else word
 
 
-def _plain(text: str) -> str:
+def spaced(text: str) -> str:
+    """Returns a text in lower case, its words separated by single spaces: ``red pepper`` for ``Red_Pepper``."""
     return " ".join(re.split(r"[\s_-]+", text.lower().strip()))

@@ -26,6 +26,7 @@ Block = tuple[int, NDArray[np.int16]]
 """Position of the first sample relative to the span, which it may lie outside of, and samples [n, channels]."""
 
 _SEEK_BEFORE_S = 1
+_MOST_DELAYED = 4  # frames: H.264 of x264 needs 2, XviD 3
 _MOST_OUT = 2  # channels: more are downmixed to stereo
 
 
@@ -92,12 +93,15 @@ def _decoder_delay(container: Any, index: FrameIndex) -> int:
     """Ticks by which the stamps of an AVI are late: with B-frames, the decoder outputs a frame some packets later.
 
     AVI has no presentation timestamps. FFmpeg writes the first packet at the time at which its frame is to be shown.
+    More than a few ticks are no delay, but a gap after the first frame, or frames that cannot be decoded.
     """
-    if container.format.name != "avi":
+    stream = video_stream(container)
+    if container.format.name != "avi" or not stream.codec_context.has_b_frames:
         return 0
-    packets = filled_packets(container, video_stream(container))
+    packets = filled_packets(container, stream)
     first = next((packet.dts for packet in packets if packet.is_keyframe and packet.dts is not None), index.stamps[0])
-    return max(0, index.stamps[0] - int(first))
+    delay = index.stamps[0] - int(first)
+    return delay if 0 < delay <= _MOST_DELAYED else 0
 
 
 def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:

@@ -289,7 +289,9 @@ def cut_key(
 
 def _may_be_delayed(index: FrameIndex) -> bool:
     """Whether it may be of an AVI with B-frames, where a tick is a frame, and the first one is output later."""
-    return bool(index.stamps and index.stamps[0] > 0) and Fraction(index.tick_s) * Fraction(index.rate) == 1
+    if not index.stamps or index.stamps[0] <= 0:
+        return False
+    return index.clock == "dts" or Fraction(index.tick_s) * Fraction(index.rate) == 1  # not equal if frames are dropped
 
 
 def _ledger_row(span: Span, source: Source, result: Cut | ToolkitError | None, workspace: Workspace) -> LedgerRow:

@@ -64,10 +64,12 @@ def _of_caf(file: BinaryIO) -> Iterator[Part]:
 
 
 def _of_voc(file: BinaryIO, header_bytes: int) -> Iterator[Part]:
-    """Creative Voice: blocks of a type and a 24-bit size each, up to one of the type 0."""
+    """Creative Voice: blocks of a type and a 24-bit size each, up to one of the type 0.
+
+    A size of 0, as of a file that was written to a pipe, means the rest of the file to FFmpeg.
+    """
     file.seek(header_bytes)
-    while len(block := file.read(4)) == 4 and block[0] != 0:
-        size = int.from_bytes(block[1:], "little")
+    while len(block := file.read(4)) == 4 and block[0] != 0 and (size := int.from_bytes(block[1:], "little")):
         before = _VOC_HEADER_BYTES.get(block[0], size)
         if size > before:
             yield file.tell() + before, size - before

@@ -2,8 +2,8 @@
 
 Words are clustered by lemma (``cuts`` and ``cutting``, ``red pepper`` and ``red peppers``). A cluster of verbs is named
 by the lemma, a cluster of nouns by its most frequent spelling; all its spellings count as the word. Where most words of
-the file are not English (``links zeigen``), every spelling is a word of its own. Videos are not opened: usable
-intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
+the file are not English (``links zeigen``), only spaces, hyphens, underscores and case may differ. Videos are not
+opened: usable intervals are counted by `dataset_tools.classes.interval_counts` once the class file exists.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataset_tools.classes.triplets import ActionClass, ActionWord, ClassFile, T
 from dataset_tools.classes.usual_words import (
     is_english,
     noun_lemma,
+    spaced,
     usual_action,
     usual_phrase_of,
     usual_thing,
@@ -84,7 +85,7 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
     """
     rows = listed.rows
     spoken = {text for row in rows for text in (row.action, row.subject, row.object)} - {ONE_WORD_ACTION}
-    of_verb, of_noun = (verb_lemma, noun_lemma) if is_english(spoken) else (_plain, _plain)
+    of_verb, of_noun = (verb_lemma, noun_lemma) if is_english(spoken) else (spaced, spaced)
     verbs = _Clusters((row.action for row in rows), of_verb, "action", by_lemma=True)
     nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), of_noun, "thing")
     actions = {key: _action(key, of_verb, spellings) for key, spellings in verbs.spellings.items()}

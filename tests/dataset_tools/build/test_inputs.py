@@ -41,6 +41,8 @@ def place(request: pytest.FixtureRequest, footage: Path) -> Path:
 def test_impossible_options_are_refused_and_all_named(tmp_path: Path) -> None:
     check_options(BuildOptions())
     wrong = BuildOptions(per_class=0, shortfall="windoes", short_side=1, voices=SpeechOptions(augment=-1))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="min_frames=True"):
+        check_options(BuildOptions(min_frames=True))
     with pytest.raises(InputError, match=r"per_class=0 .*short_side=1 .*voices\.augment=-1 .*shortfall='windoes'"):
         build_dataset(Workspace(tmp_path), None, None, wrong)  # type: ignore[arg-type]  # before it looks at anything else
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
 from dataset_tools.clips.clip_sound import write_clip_sound
+from dataset_tools.clips.cutting import _may_be_delayed
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import read_frame_index
 
@@ -86,6 +87,35 @@ def test_sound_in_avi_is_not_shifted_by_the_delay_of_b_frames(
         assert write_clip_sound(video, index, start_frame, Fraction(frames, FPS), wav)
         begin = (start_frame - 1) * RATE_HZ // FPS
         np.testing.assert_array_equal(_read(wav), samples[begin : begin + frames * RATE_HZ // FPS])
+
+
+DROPPED = ("-vf", "select=not(between(n\\,20\\,27))", "-fps_mode", "vfr")
+LATE = ("-vf", "select=gte(n\\,10)", "-fps_mode", "vfr")
+
+
+@pytest.mark.parametrize(
+    ("options", "start_frame", "shown", "damaged"),
+    [
+        (DROPPED, 52, 60, False),
+        (LATE, 50, 60, False),  # after the first frame there is a gap, which is no delay
+        (("-c:v", "mjpeg"), 60, 61, True),
+    ],
+)
+def test_sound_in_avi_stays_in_its_place_where_frames_are_missing(
+    tmp_path: Path, options: tuple[object, ...], start_frame: int, shown: int, damaged: bool
+) -> None:
+    samples = _sound(1)
+    video = _video(tmp_path / "a.avi", samples, "-bf", 0 if damaged else 2, *options, codec="pcm_s16le")
+    if damaged:  # the first packet
+        content = video.read_bytes()
+        begin = content.index(b"00dc", content.index(b"movi")) + 8
+        video.write_bytes(content[:begin] + bytes(1000) + content[begin + 1000 :])
+    index, wav = read_frame_index(video), tmp_path / "clip.wav"
+    assert index.stamps[0] > 0
+    assert _may_be_delayed(index)  # clips with the sound of before are cut again
+    assert write_clip_sound(video, index, start_frame, Fraction(20, FPS), wav)
+    begin = (shown - 1) * RATE_HZ // FPS
+    np.testing.assert_array_equal(_read(wav), samples[begin : begin + 20 * RATE_HZ // FPS])
 
 
 def test_where_the_sound_begins_later_or_ends_earlier_there_is_silence(tmp_path: Path) -> None:

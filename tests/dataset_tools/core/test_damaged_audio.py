@@ -73,6 +73,15 @@ def test_a_cut_off_file_lacks_exactly_the_rest(
     assert sound.duration_s == pytest.approx(0.75 * whole.duration_s, abs=0.001)
 
 
+def test_a_voc_written_to_a_pipe_lacks_nothing(tmp_path: Path) -> None:
+    """Its block states a size of 0; what follows is sound, also if it looks like another block."""
+    path = tmp_path / "a.voc"
+    head = b"Creative Voice File\x1a\x1a\0\x0a\x01\x29\x11"
+    path.write_bytes(head + b"\x01\0\0\0\x83\0" + b"\0\0\x09\xff\xff\0" + bytes(range(64, 192)) * 125)
+    sound = decode(path)
+    assert (sound.duration_s, sound.missing_s) == (pytest.approx(2.0, abs=0.02), 0)
+
+
 def test_a_cut_off_rf64_lacks_the_rest(tmp_path: Path, ffmpeg: Callable) -> None:
     """What recorders write for long files: the size of the data is in a chunk of its own."""
     path = tmp_path / "a.wav"

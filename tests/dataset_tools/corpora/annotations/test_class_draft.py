@@ -137,9 +137,18 @@ def test_only_in_english_is_a_word_an_inflected_form_of_another(tmp_path, labels
     assert {one.id for one in draft_classes(read_intervals(path), path).classes.classes} == ids
 
 
+def test_words_that_are_not_english_are_joined_over_underscores_and_spaces(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("video,action,subject\na.mp4,auf_machen,Dose\na.mp4,auf machen,Dose\na.mp4,rühren,Soße\n", "utf-8")
+    draft = draft_classes(read_intervals(path), path)
+    assert {one.id for one in draft.classes.classes} == {"auf-machen_dose", "ruhren_sosse"}
+    assert draft.classes.actions["auf-machen"].name == "auf machen"
+
+
 def test_an_adverb_has_no_article(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_text("video,label\na.mp4,turn left\na.mp4,walk backwards\na.mp4,turn light\n", "utf-8")
+    labels = ("turn left", "walk backwards", "turn light", "open tin")
+    path.write_text("video,label\n" + "".join(f"a.mp4,{label}\n" for label in labels), "utf-8")
     write_classes(tmp_path / "classes.yaml", draft_classes(read_intervals(path), path).classes)
     classes = load_classes(tmp_path / "classes.yaml", count=None)
     said = {one.subject: every_sentence(one, classes) for one in classes.classes}
@@ -147,6 +156,7 @@ def test_an_adverb_has_no_article(tmp_path):
     assert "She walks backwards." in said["backwards"]
     assert not any(f"the {name}" in text for name in ("left", "backwards") for text in said[name])
     assert "She turns the light." in said["light"]  # a dictionary has it as an adverb, too
+    assert "She opens the tin." in said["tin"]  # only as an adverb and a verb
 
 
 def test_words_in_other_scripts_get_a_warning_and_no_endings(tmp_path):
