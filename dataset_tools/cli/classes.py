@@ -144,6 +144,8 @@ def _draft(
     terminal.say(draft_table(draft))
     for cluster in draft.clusters:
         terminal.say(f"  one word: {cluster}")
+    if not draft.is_english:
+        terminal.say("  Most words are not in the English dictionary: forms of one word (cut, cuts) were not joined.")
     letters = note_on_letters(draft.classes, "en")
     for note in letters:
         terminal.warn(note)

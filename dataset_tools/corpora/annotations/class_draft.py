@@ -67,12 +67,14 @@ class ClassDraft:
         counts: frequency of each, in that order.
         clusters: words with several spellings, one line each.
         left_out: number of intervals of triplets beyond the requested number of classes.
+        is_english: whether most words are; otherwise, inflected forms were not clustered.
     """
 
     classes: ClassFile
     counts: tuple[TripletCount, ...]
     clusters: tuple[str, ...]
     left_out: int
+    is_english: bool
 
 
 def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = None) -> ClassDraft:
@@ -85,7 +87,8 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
     """
     rows = listed.rows
     spoken = {text for row in rows for text in (row.action, row.subject, row.object)} - {ONE_WORD_ACTION}
-    of_verb, of_noun = (verb_lemma, noun_lemma) if is_english(spoken) else (spaced, spaced)
+    english = is_english(spoken)
+    of_verb, of_noun = (verb_lemma, noun_lemma) if english else (spaced, spaced)
     verbs = _Clusters((row.action for row in rows), of_verb, "action", by_lemma=True)
     nouns = _Clusters((text for row in rows for text in (row.subject, row.object) if text), of_noun, "thing")
     actions = {key: _action(key, of_verb, spellings) for key, spellings in verbs.spellings.items()}
@@ -121,6 +124,7 @@ def draft_classes(listed: IntervalList, listing: Path, *, count: int | None = No
         tuple(_count(one, members[one]) for one in taken),
         (*verbs.sentences(of_actions), *nouns.sentences(of_things)),
         sum(len(members[one]) for one in ranked[len(taken) :]),
+        english,
     )
 
 

@@ -134,7 +134,9 @@ def test_a_key_of_an_earlier_draft_is_still_matched(tmp_path):
 def test_only_in_english_is_a_word_an_inflected_form_of_another(tmp_path, labels, ids):
     path = tmp_path / "rows.csv"
     path.write_text("video,label\n" + "".join(f"a.mp4,{label}\n" for label in labels), "utf-8")
-    assert {one.id for one in draft_classes(read_intervals(path), path).classes.classes} == ids
+    draft = draft_classes(read_intervals(path), path)
+    assert {one.id for one in draft.classes.classes} == ids
+    assert draft.is_english == ("turn_left" in ids)
 
 
 def test_words_that_are_not_english_are_joined_over_underscores_and_spaces(tmp_path):
