@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
-from dataset_tools.core.execution import worker_context
+from dataset_tools.core import execution
 from dataset_tools.core.ledger import Ledger, LedgerRow
 
 pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all start from one build
@@ -25,28 +25,29 @@ pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all star
 SMALL = ("--classes", "6", "--short-side", "32", "--jobs", "1")
 
 
-def dying(what: str, last: int, arguments: list[str], ended: Connection) -> None:
-    """Runs a command that ends this process at the ``last`` of its rows or events of a kind; tells their number."""
+def dying(what: str, last: int, arguments: list[str]) -> None:
+    """Runs a command that ends this process at the ``last`` of its rows or changes of a kind."""
     seen = 0
     record = Ledger.record
 
     def count(name: str) -> None:
         nonlocal seen
         seen += name.startswith(what)
-        if seen == last > 0:
+        if seen == last:
             os._exit(9)
 
     def recording(ledger: Ledger, row: LedgerRow) -> None:
         record(ledger, row)
         count(row.id)
 
+    def change(event: str, of: Sequence[object]) -> None:
+        if event in ("os.rename", "os.remove"):
+            count(f"{event} {Path(str(of[0])).name}")
+
     Ledger.record = recording  # type: ignore[method-assign]
     vars(sys.modules["__main__"]).pop("__file__", None)  # as in a command: workers import what they need, no more
-    sys.dont_write_bytecode = True  # compiled modules that the first of several runs writes are renamed, too
-    sys.addaudithook(lambda event, _: count(event))
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    ended.send(seen)
+    sys.addaudithook(change)
+    CliRunner().invoke(app, arguments)
 
 
 def run(place: Path, *arguments: object) -> tuple[int, str]:
@@ -54,20 +55,17 @@ def run(place: Path, *arguments: object) -> tuple[int, str]:
     return ended.exit_code, " ".join(ended.output.split())
 
 
-def killed(place: Path, *arguments: object, at: str, number: int) -> int:
+def killed(place: Path, *arguments: object, at: str, number: int) -> None:
     """Runs a command in a process that dies at a row of the ledger, or right before a change of a file.
 
-    ``at`` is the kind of the row, or the name of the audit event. If the number is 0, the process does not die, and the
-    number of all rows or changes is returned.
+    ``at`` is the kind of the row, or the name of the audit event and that of the file.
     """
-    context = worker_context([])
-    receiving, sending = context.Pipe(duplex=False)
-    given = (at, number, [*map(str, arguments), "--jobs", "1", "-w", str(place)], sending)
+    context = execution.worker_context(execution._imported_by_workers(dying))
+    given = (at, number, [*map(str, arguments), "--jobs", "1", "-w", str(place)])
     process = context.Process(target=dying, args=given)  # type: ignore[attr-defined]
     process.start()
     process.join()
-    assert process.exitcode == (9 if number else 0)
-    return 0 if number else int(receiving.recv())
+    assert process.exitcode == 9
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
@@ -187,21 +185,21 @@ def test_a_file_of_the_same_size_that_a_killed_synthesis_left_is_made_again(plac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("event", ["os.rename", "os.remove"])
+@pytest.mark.parametrize(
+    ("change", "number", "language"),
+    [
+        ("os.rename ledger.jsonl", 1, "en"),
+        ("os.remove earlier-speech.jsonl", 1, "en"),
+        ("os.rename utterances.jsonl", 1, "zh"),
+        ("os.remove ledger.journal", 2, "zh"),  # the first is of an empty one
+    ],
+)
 def test_killed_before_a_change_of_a_file_no_speech_is_mixed(
-    place: Path, takes: Path, tmp_path: Path, event: str
+    place: Path, takes: Path, change: str, number: int, language: str
 ) -> None:
-    def language_after(number: int) -> tuple[str, int]:
-        copy = tmp_path / f"copy-{number}"
-        shutil.copytree(place, copy)
-        changes = killed(copy, "speech", "synthesize", "--language", "zh", "--augment", 1, at=event, number=number)
-        assert run(copy, "speech", "import", takes)[0] == 0
-        made = [row for row in rows(copy) if row["source"] == "synthesized" and "augmented" not in row]
-        assert len({row["clip"] for row in made}) == len(made) == 5
-        (language,) = {row["language"] for row in made}
-        return language, changes
-
-    complete, changes = language_after(0)
-    assert complete == "zh"
-    languages = [language_after(number)[0] for number in (changes - 1, changes)]  # earlier ones: above
-    assert languages == sorted(languages), "once the new speech is used, it stays"
+    """In the order of the changes: once the new speech is used, it stays."""
+    killed(place, "speech", "synthesize", "--language", "zh", "--augment", 1, at=change, number=number)
+    assert run(place, "speech", "import", takes)[0] == 0
+    made = [row for row in rows(place) if row["source"] == "synthesized" and "augmented" not in row]
+    assert len({row["clip"] for row in made}) == len(made) == 5
+    assert {row["language"] for row in made} == {language}

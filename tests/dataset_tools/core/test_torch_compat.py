@@ -33,7 +33,8 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def forks() -> Iterator[subprocess.Popen[str]]:
     """A process that has imported torch, which takes a second, and nothing else; it runs codes in forks of it."""
-    command = [sys.executable, "-W", "error", "-c", FORKS]
+    # From Python 3.12 on, a fork of a process with threads, which torch may have started, is warned of.
+    command = [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", FORKS]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None

@@ -51,6 +51,9 @@ def test_a_copy_of_a_workspace_leaves_the_port_to_the_original_and_a_moved_one_k
         asked.append(port)
         raise StoppedError("Nothing is started here")
 
+    def started(*_: object, port: int, **__: object) -> servers.Server:
+        return servers.Server(f"http://127.0.0.1:{port}", 2**30)
+
     module = "dataset_tools.label_studio.workspace_server"
     monkeypatch.setattr(f"{module}.start", start)
     for name, result in (("knows", False), ("is_free", True), ("is_installed", True), ("install", None)):
@@ -64,6 +67,10 @@ def test_a_copy_of_a_workspace_leaves_the_port_to_the_original_and_a_moved_one_k
     with pytest.raises(StoppedError, match="Nothing is started"):
         serve(Workspace(tmp_path / "elsewhere"))
     assert asked == [9, None, 9]
+    monkeypatch.setattr(f"{module}.start", started)
+    monkeypatch.setattr(f"{module}.knows", lambda *_: True)
+    moved = serve(Workspace(tmp_path / "elsewhere"))
+    assert (moved.url, moved.replaced) == ("http://127.0.0.1:9", None)  # the earlier one had ended by itself
 
 
 def test_the_server_of_a_place_that_a_workspace_was_moved_from_is_stopped(

@@ -63,13 +63,13 @@ def test_killed_before_any_kind_of_change_of_a_file_nothing_revives_it_and_a_rer
     shutil.copytree(place.root, whole.root)
     assert not killed_at(whole, 0, tmp_path / "changes")
     changes = [None, *(tmp_path / "changes").read_text().splitlines(), None]
+    numbers = range(1, len(changes) - 1)
+    ends = [one for one in numbers if not changes[one - 1] == changes[one] == changes[one + 1]]
     half = 0
-    for number in range(1, len(changes) - 1):
-        if changes[number - 1] == changes[number] == changes[number + 1]:
-            continue
+    for number in (*ends, 0):  # 0: not killed, and completed once more
         copy = type(place)(tmp_path / f"copy-{number}")
         shutil.copytree(place.root, copy.root)
-        assert killed_at(copy, number)
+        assert killed_at(copy, number) == (number > 0)
         if copy.stones():  # from here on, whatever is run in between takes nothing of the voice
             half += 1
             make_pairs(copy, CLASSES, PairOptions())

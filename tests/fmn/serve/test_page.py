@@ -243,7 +243,11 @@ def test_a_page_that_is_open_goes_on_with_a_server_that_was_started_again(
 
 
 def test_what_the_page_says_is_about_what_it_shows(
-    own_run: Path, serving_here: Callable[[Queries], AbstractContextManager[str]], browser: Browser, tmp_path: Path
+    own_run: Path,
+    serving_here: Callable[[Queries], AbstractContextManager[str]],
+    browser: Browser,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = rows_of(own_run)[0]
     (own_run.parent.parent / first.clip.path).unlink()
@@ -276,6 +280,7 @@ def test_what_the_page_says_is_about_what_it_shows(
         expect(page.locator("#wrong > li").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         assert errors == []
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
 def with_long_words(errors: dict[str, Any]) -> dict[str, Any]:
