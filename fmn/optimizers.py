@@ -11,13 +11,13 @@ _Optimizer = TypeVar("_Optimizer", bound=torch.optim.Optimizer)
 
 
 def _without_compiler(kind: type[_Optimizer]) -> type[_Optimizer]:
-    """The same optimizer without what marks its methods for torch.compile.
+    """Returns the optimizer without the wrappers that torch puts around its methods for torch.compile.
 
-    The marks import ``torch._dynamo`` at the first call, a second of CPU time in every process that trains. Below them
-    are the methods themselves. The mark of ``step`` also disables gradients, so `torch.no_grad` takes its place.
+    At the first call, a wrapper imports ``torch._dynamo``: a second of CPU time in every process that trains. The
+    wrapper of ``step`` also disables gradients, so `torch.no_grad` takes its place.
     """
-    marked = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
-    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in marked}
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
     return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(methods["step"])})
 
 

@@ -26,7 +26,7 @@ Block = tuple[int, NDArray[np.int16]]
 """Position of the first sample relative to the span, which it may lie outside of, and samples [n, channels]."""
 
 _SEEK_BEFORE_S = 1
-_MOST_DELAYED = 4  # frames: H.264 of x264 needs 2, XviD 3
+_MOST_DELAY_FRAMES = 4  # H.264 of x264 needs 2, XviD 3
 _MOST_OUT = 2  # channels: more are downmixed to stereo
 
 
@@ -101,7 +101,7 @@ def _decoder_delay(container: Any, index: FrameIndex) -> int:
     packets = filled_packets(container, stream)
     first = next((packet.dts for packet in packets if packet.is_keyframe and packet.dts is not None), index.stamps[0])
     delay = index.stamps[0] - int(first)
-    return delay if 0 < delay <= _MOST_DELAYED else 0
+    return delay if 0 < delay <= _MOST_DELAY_FRAMES else 0
 
 
 def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:

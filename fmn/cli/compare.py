@@ -83,13 +83,13 @@ def compare(
     check_files(folder, latex=latex)
     named = listed(models, "--models") if models is not None else None
     planned = options.plan(folder, models=named, changes=options.changes(), budget=budget, seeds=seeds)
-    train_items, _ = load_both(planned)
-    if (outdated := outdated_pairs(train_items)) is not None:
-        terminal.warn(outdated)  # now, before hours of training
     if dry_run:
+        train_items, _ = load_both(planned)
+        for caveat in outdated_pairs(train_items):
+            terminal.warn(caveat)
         _show_plan(terminal, planned)
         return
-    results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress)
+    results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress, warn=terminal.warn)
     written = write_files(results.values, folder, latex=latex)
     for table in rich_tables(results.values):
         terminal.say(table)

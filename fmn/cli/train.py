@@ -73,8 +73,8 @@ def train(
         device_named(options.device)
         plan = plan_training(options.manifest, config, options.root, folder)
         plan.items.require_media()
-        if (outdated := outdated_pairs(plan.items)) is not None:
-            terminal.warn(outdated)
+        for caveat in outdated_pairs(plan.items):
+            terminal.warn(caveat)
         _show_plan(terminal, plan, folder, plan.earlier_state(folder, resume=resume, processes=processes))
         return
     from dataset_tools.core.progress import silent

@@ -10,7 +10,7 @@ unless the features have changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fmn.config import as_dict
 from fmn.data.items import Items, load_items, train_val_split
 from fmn.data.known_items import known_items
 from fmn.data.loading import find_device, load_features
+from fmn.data.outdated_pairs import outdated_pairs
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
 from fmn.models.memory_capacity import capacity_note
@@ -31,13 +32,21 @@ from fmn.systems import find_system
 
 
 @encoders_loaded_once()
-def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silent) -> Results:
+def compare(
+    comparison: Comparison,
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+    warn: Callable[[str], object] | None = None,
+) -> Results:
     """Trains and tests the missing runs and summarizes all of them; writes runs, but no tables.
 
     Args:
         comparison: from `fmn.comparison.comparison_plan.plan_comparison`.
         jobs: runs trained in parallel, and workers for features.
         progress: progress callback.
+        warn: called before anything is computed, if the data set was changed after its training pairs were made; None:
+            this is not checked.
 
     Raises:
         InputError: a manifest is invalid, or a file that it names or the device is missing.
@@ -46,6 +55,9 @@ def compare(comparison: Comparison, *, jobs: int = 1, progress: Progress = silen
     """
     find_device(comparison.device)
     train_items, test_items = load_both(comparison)
+    if warn is not None:
+        for caveat in outdated_pairs(train_items):
+            warn(caveat)
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)

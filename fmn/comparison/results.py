@@ -77,7 +77,7 @@ def summarized(comparison: Comparison, entries: Mapping[str, Entry], items: Item
         for name in measured:
             if name != REFERENCE:
                 systems[name]["difference"] = _differences(measured[name], measured[REFERENCE], common)
-    notes = (*corpus_notes(items.standin), *filter(None, [outdated_pairs(items)]), *notes)
+    notes = (*corpus_notes(items.standin), *outdated_pairs(items), *notes)
     if len(common.clips) < len(items.clips) or len(common.utterances) < len(items.utterances):
         missing = len(items.clips) - len(common.clips), len(items.utterances) - len(common.utterances)
         notes += (

@@ -32,16 +32,16 @@ class _Pair(msgspec.Struct):
     utterance: str
 
 
-def outdated_pairs(items: Items) -> str | None:
-    """Returns a warning if clips.jsonl or utterances.jsonl beside the manifest were changed after its pairs were made.
+def outdated_pairs(items: Items) -> tuple[str, ...]:
+    """Returns a caveat if clips.jsonl or utterances.jsonl beside the manifest were changed after its pairs were made.
 
-    The rows are compared, not the times of the files, which copies do not keep. None if both agree, and if it cannot be
-    known: the manifest is not one that `fmn-data pairs` writes, it is alone in its folder, or one beside it is
-    unreadable (`fmn-data verify` names it).
+    The rows are compared, not the times of the files, which copies do not keep. There is none if both agree, and if it
+    cannot be known: the manifest is not one that `fmn-data pairs` writes, it is alone in its folder, or one beside it
+    is unreadable (`fmn-data verify` names it).
     """
     folder = items.manifest.absolute().parent  # a link to the folder, as the workspace has it, is not followed
     if folder.name != "manifests" or items.manifest.stem not in SPLIT_SIDES:
-        return None
+        return ()
     try:
         clips = {row.id: row for row in read_rows(folder / "clips.jsonl", ClipRow)}
         is_barred = barred_voices(Workspace(folder.parent))  # `fmn-data pairs` leaves them out, too
@@ -49,7 +49,7 @@ def outdated_pairs(items: Items) -> str | None:
         utterances = {row.id: row for row in spoken if row.source == "synthesized" or not is_barred(row.voice)}
         unpaired = _unpaired(folder, clips, utterances)
     except (InputError, OSError, msgspec.DecodeError):
-        return None
+        return ()
     now, paired = _facts((*clips.values(), *utterances.values())), _facts((*items.clips, *items.utterances))
     older = sorted(name for name, facts in paired.items() if now.get(name) != facts)
     found = []
@@ -60,12 +60,13 @@ def outdated_pairs(items: Items) -> str | None:
         what = count_of(len(unpaired), "clip or utterance", "clips or utterances")
         found.append(f"{what} in no pair: {', '.join(first_of(unpaired, _SHOWN))}")
     if not found:
-        return None
-    return (
+        return ()
+    note = (
         f"{items.manifest.name} is older than clips.jsonl and utterances.jsonl beside it ({'; '.join(found)}). To use "
         f"the data set as it is now: fmn-data pairs --workspace {shlex.quote(str(folder.parent))}, and train into "
         "another --run"
     )
+    return (note,)
 
 
 def _facts(rows: Iterable[ClipRow | UtteranceRow]) -> dict[str, tuple[str | None, ...]]:

@@ -34,7 +34,7 @@ def notes_of(loaded: LoadedRun, prepared: FeatureDataset) -> tuple[str, ...]:
         *corpus_notes(items.standin),
         *prepared.notes,
         *notes_of_run(loaded, prepared.sources, prepared.own),
-        *filter(None, [outdated_pairs(items)]),
+        *outdated_pairs(items),
         *notes_of_known(loaded, items.clips, items.utterances, measured=True),
         *notes_of_classes(loaded, items),
     )

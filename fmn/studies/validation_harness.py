@@ -150,8 +150,8 @@ def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str) -
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:
     """Caveats of results on the validation split."""
-    outdated = outdated_pairs(harness.prepared.items)
-    return [*corpus_notes(harness.fold_0.standin), *harness.prepared.notes, *filter(None, [outdated])]
+    prepared = harness.prepared
+    return [*corpus_notes(harness.fold_0.standin), *prepared.notes, *outdated_pairs(prepared.items)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -178,8 +178,9 @@ def train(
                 where=run / NEW_CLASSES_FILE,
                 next_step="remove it to continue training, then run fmn learn again; or train into another --run",
             )
-        if warn is not None and processes.is_first and (outdated := outdated_pairs(items)) is not None:
-            warn(outdated)
+        if warn is not None and processes.is_first:
+            for caveat in outdated_pairs(items):
+                warn(caveat)
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)

@@ -21,14 +21,7 @@ import pytest
 import soundfile
 
 from dataset_tools.core.files import sha256_of
-from dataset_tools.manifests import (
-    ClassLabel,
-    ClipRow,
-    SplitPairRow,
-    UtteranceRow,
-    read_rows,
-    write_rows,
-)
+from dataset_tools.manifests import ClassLabel, ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from fmn.config import DEMO, AugmentConfig, Config, MemoryConfig, ModelConfig, TrainingConfig, with_values
 from fmn.features.config import VideoFeatureConfig
 from fmn.features.encoders.libraries import library

@@ -181,7 +181,7 @@ def notes_on_persons(names: Iterable[str]) -> list[str]:
         spellings[slug(name)].add(name)
     alike = [" and ".join(map(repr, sorted(several))) for several in spellings.values() if len(several) > 1]
     shown = "; ".join(first_of(sorted(alike), SHOWN_PROBLEMS))
-    return [f"Persons whose names differ only in signs count as one person: {shown}."] if alike else []
+    return [f"Persons whose names differ only in symbols count as one person: {shown}."] if alike else []
 
 
 def refusal(path: Path, found: str, expected: str, next_step: str, *, line: int | None = None) -> InputError:

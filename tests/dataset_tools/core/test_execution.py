@@ -16,7 +16,7 @@ import pytest
 
 from dataset_tools.core import execution
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
-from dataset_tools.core.execution import Outcome, _imported_by_workers, end_fork_server, run_each
+from dataset_tools.core.execution import Outcome, end_fork_server, run_each
 
 
 def square(number: int) -> int:
@@ -303,8 +303,10 @@ def test_a_script_that_starts_the_work_when_it_is_imported_is_told_so_and_no_ite
     script.write_text(SCRIPT)
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    told = next(line for line in ended.stderr.splitlines() if line.startswith("The worker processes cannot start"))
-    assert 'if __name__ == "__main__":' in told
+    # A worker that was ended while it printed its traceback left a line without an end.
+    _, found, told = ended.stderr.partition("The worker processes cannot start")
+    assert found, ended.stderr
+    assert 'if __name__ == "__main__":' in told.splitlines()[0]
 
 
 def alive(pid: int) -> bool:
@@ -320,39 +322,3 @@ def wait_for(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-PROGRAM = """
-from dataset_tools.core.command import CommandLine
-from dataset_tools.core.console import Terminal
-from dataset_tools.core.execution import run_each
-print("imported", flush=True)
-app = CommandLine(is_program=True)
-@app.command()
-def modules(terminal: Terminal):
-    for outcome in run_each(eval, ["'typer' in __import__('sys').modules"] * 2, jobs=2):
-        print(outcome.error or outcome.result)
-if __name__ == "__main__":
-    try:
-        app()
-    finally:
-        print(__file__)
-"""
-
-
-def test_workers_do_not_import_the_program_that_starts_them(tmp_path: Path) -> None:
-    """A console script imports all commands, which would take longer than many a sample."""
-    script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
-    ended = subprocess.run([sys.executable, script, "modules"], capture_output=True, text=True, check=True)
-    assert ended.stdout == f"imported\nFalse\nFalse\n{script}\n"  # a script that calls it keeps its own name
-
-
-def test_workers_of_a_script_are_forked_with_what_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
-    imported = ("dataset_tools.core.execution", "fmn.config", "fmn.training.train")
-    for name in imported:
-        monkeypatch.setitem(sys.modules, name, execution)
-    assert set(imported) <= set(_imported_by_workers(square))
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")  # as in a command
-    assert _imported_by_workers(square) == [square.__module__]

@@ -124,7 +124,7 @@ def test_what_was_tuned_for_memories_alone_is_said(
     planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So is a test manifest that is older than the data set."""
-    monkeypatch.setattr("fmn.comparison.results.outdated_pairs", lambda items: f"{items.manifest.name} is older")
+    monkeypatch.setattr("fmn.comparison.results.outdated_pairs", lambda items: (f"{items.manifest.name} is older",))
     values = compare(planned("lengths", seeds=1, budget=1)).values
     assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
     assert "test.jsonl is older" in values["notes"]

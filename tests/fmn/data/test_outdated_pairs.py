@@ -34,7 +34,7 @@ def manifests(workspace: Path) -> Path:
     rows = [PairRow(id=one.id, class_id=one.label.id, clip=one.clip.id, utterance=one.utterance.id) for one in pairs]
     write_rows(folder / "pairs.jsonl", sorted(rows, key=lambda row: row.id))
     (folder / "split.json").write_text('{"schema":"fmn.split/1","reviewed":false}')
-    assert outdated_pairs(load_items(folder / "train.jsonl")) is None
+    assert outdated_pairs(load_items(folder / "train.jsonl")) == ()
     return folder
 
 
@@ -50,33 +50,31 @@ def test_speech_that_was_made_again_is_told_and_a_verdict_is_not(
     manifests: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(manifests, lambda row: {"review": "reject"})
-    assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+    assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
     changed = change(manifests, lambda row: {"sha256": "0" * 64}, most=4)
-    told = outdated_pairs(load_items(manifests / "train.jsonl"))
-    assert told is not None
+    (told,) = outdated_pairs(load_items(manifests / "train.jsonl"))
     assert f"4 clips or utterances of train.jsonl changed or removed: {', '.join(changed[:3])}, and 1 more" in told
     monkeypatch.chdir(manifests)
-    assert outdated_pairs(load_items(Path("train.jsonl"))) == told
+    assert outdated_pairs(load_items(Path("train.jsonl"))) == (told,)
     assert f"fmn-data pairs --workspace {manifests.parent}, and" in told
     kept = Path(shutil.copytree(manifests, manifests.parent / "kept"))
     shutil.copy(manifests / "train.jsonl", manifests / "own.jsonl")
     for path in (kept / "train.jsonl", manifests / "own.jsonl"):  # fmn-data pairs would not write it again
-        assert outdated_pairs(load_items(path)) is None
+        assert outdated_pairs(load_items(path)) == ()
     with monkeypatch.context() as patch:
         patch.setattr("fmn.data.outdated_pairs.read_rows", Mock(side_effect=PermissionError))
-        assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+        assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
     for name in ("clips", "utterances"):  # a manifest that is alone says nothing
         shutil.copy(manifests / "train.jsonl", manifests.parent)
-        assert outdated_pairs(load_items(manifests.parent / "train.jsonl", manifests.parent)) is None
+        assert outdated_pairs(load_items(manifests.parent / "train.jsonl", manifests.parent)) == ()
         (manifests / f"{name}.jsonl").write_text("{}\n")  # nor does one beside rows that cannot be read
-        assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+        assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
 
 
 @pytest.mark.usefixtures("made_features", "one_thread")
 def test_recordings_in_place_of_voices_are_told_as_removed_and_as_in_no_pair(manifests: Path, small: Config) -> None:
     [name] = change(manifests, lambda row: {"id": "recording", "clip": None})
-    told = outdated_pairs(load_items(manifests / "train.jsonl"))
-    assert told is not None
+    (told,) = outdated_pairs(load_items(manifests / "train.jsonl"))
     assert f"1 clip or utterance of train.jsonl changed or removed: {name}; 1 clip or utterance in no pair" in told
     warnings: list[str] = []
     config = with_values(small, {"training.epochs": 1, "training.pairs_per_epoch": 16})
@@ -91,9 +89,9 @@ def test_speech_of_a_speaker_who_withdrew_is_not_missed(manifests: Path) -> None
     rows = list(read_rows(manifests / "utterances.jsonl", UtteranceRow))
     left = msgspec.structs.replace(rows[0], id="left", source="recorded", voice="gone")
     write_rows(manifests / "utterances.jsonl", sorted([*rows, left], key=lambda row: row.id))
-    assert outdated_pairs(load_items(manifests / "train.jsonl")) is not None
+    assert outdated_pairs(load_items(manifests / "train.jsonl"))
     withdraw(Workspace(manifests.parent), "gone")
-    assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+    assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
 
 
 @pytest.mark.parametrize("split", ['{"reviewed":false}', '{"reviewed":true}', "{", None])
@@ -104,13 +102,12 @@ def test_a_clip_that_was_added_is_told_where_all_are_paired(manifests: Path, spl
     (manifests / "split.json").unlink() if split is None else (manifests / "split.json").write_text(split)
     told = outdated_pairs(load_items(manifests / "train.jsonl"))
     if split == '{"reviewed":false}':
-        assert told is not None
-        assert "(1 clip or utterance in no pair: z)" in told
+        assert "(1 clip or utterance in no pair: z)" in told[0]
         with (manifests / "pairs.jsonl").open("a") as rows:
             rows.write("{}\n")
-        assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+        assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
         (manifests / "pairs.jsonl").unlink()
-    assert outdated_pairs(load_items(manifests / "train.jsonl")) is None
+    assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
 
 
 def test_a_comparison_is_told_before_it_trains(manifests: Path) -> None:

@@ -75,18 +75,6 @@ def test_the_summary_says_what_the_best_epoch_was(workspace: Path, small: Config
     assert load_run(run, torch.device("cpu")).about.epoch == summary.best_epoch
 
 
-def test_items_of_fold_0_that_are_fitted_are_not_among_the_validated_ones(workspace: Path, small: Config) -> None:
-    manifest, run = manifest_of(workspace), workspace / "runs" / "one"
-    first, *others = read_rows(manifest, SplitPairRow)
-    folds = [0, *(0 if row.clip == first.clip else 1 for row in others)]  # its utterances have other pairs, too
-    rows = [msgspec.structs.replace(row, fold=fold) for row, fold in zip((first, *others), folds, strict=True)]
-    write_rows(manifest, rows)
-    train(manifest, with_values(small, {"training.epochs": 1, "training.pairs_per_epoch": 16}), run)
-    state = read_run_state(run)
-    assert state is not None
-    assert (state.validated_clips, state.validated_utterances) == ([first.clip.id], [])
-
-
 def test_the_callers_random_state_is_left_alone(workspace: Path, small: Config) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)

@@ -29,7 +29,7 @@ def test_the_first_group_in_the_file_name_is_the_person(tmp_path: Path) -> None:
 
 
 def test_persons_who_become_one_are_told(tmp_path: Path) -> None:
-    note = "Persons whose names differ only in signs count as one person: 'Zoë 🌸' and 'Zoë 🌹'."
+    note = "Persons whose names differ only in symbols count as one person: 'Zoë 🌸' and 'Zoë 🌹'."
     path = tmp_path / "list.csv"
     path.write_text("video,label\nZoë 🌸_1.mp4,cut_carrot\nZoë 🌹_2.mp4,cut_carrot\nEva_3.mp4,cut_carrot\n", "utf-8")
     found = read_intervals(path, ListOptions(person="([^_]+)_"))
