@@ -124,8 +124,12 @@ def test_what_was_tuned_for_memories_alone_is_said(
     planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So is a test manifest that is older than the data set."""
-    monkeypatch.setattr("fmn.comparison.results.outdated_pairs", lambda items: (f"{items.manifest.name} is older",))
-    values = compare(planned("lengths", seeds=1, budget=1)).values
+    for module in ("results", "compare"):
+        named = f"fmn.comparison.{module}.outdated_pairs"
+        monkeypatch.setattr(named, lambda items: (f"{items.manifest.name} is older",))
+    warned: list[str] = []
+    values = compare(planned("lengths", seeds=1, budget=1), warn=warned.append).values
+    assert warned == ["train.jsonl is older"]
     assert any("memory.capacity" in note and "more than any other system had" in note for note in values["notes"])
     assert "test.jsonl is older" in values["notes"]
 

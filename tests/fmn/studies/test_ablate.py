@@ -171,6 +171,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         return train(manifest, config, run, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fmn.studies.validation_harness, "train", noting)
+    monkeypatch.setattr(fmn.studies.validation_harness, "outdated_pairs", lambda items: (f"older: {items.manifest}",))
     folder = workspace / "runs" / "ablation"
     options = {"only": ["head", "score", "capacity"], "seeds": 2}
     found = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
@@ -179,6 +180,7 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     values = json.loads((folder / "ablation.json").read_text())
     assert values == found.values
     assert values["seeds"] == [0, 1]
+    assert f"older: {manifest_of(workspace)}" in values["notes"]
     rows = {(row["group"], row["variant"]): row for row in values["rows"]}
     default = rows["", "default"]
     assert rows["head", "hidden layer"]["audio_to_video"] == default["audio_to_video"]
