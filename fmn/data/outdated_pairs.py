@@ -48,7 +48,7 @@ def outdated_pairs(items: Items) -> tuple[str, ...]:
         spoken = read_rows(folder / "utterances.jsonl", UtteranceRow)
         utterances = {row.id: row for row in spoken if row.source == "synthesized" or not is_barred(row.voice)}
         unpaired = _unpaired(folder, clips, utterances)
-    except (InputError, OSError, msgspec.DecodeError):
+    except (InputError, OSError, ValueError, RecursionError, msgspec.DecodeError):
         return ()
     now, paired = _facts((*clips.values(), *utterances.values())), _facts((*items.clips, *items.utterances))
     older = sorted(name for name, facts in paired.items() if now.get(name) != facts)

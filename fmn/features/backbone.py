@@ -50,6 +50,7 @@ class Backbone:
     Attributes:
         source: digest of everything that determines the values: configuration, weights, library versions.
         batch: windows per batch.
+        trained_on: SHA-256 of the training clips recorded in the file of weights (see `fmn.training.finetune`).
     """
 
     def __init__(self, config: VideoFeatureConfig, device: str = "cpu") -> None:
@@ -62,6 +63,7 @@ class Backbone:
         self.config = config
         self.device = torch.device(device)
         self.source = source_of(config)
+        self.trained_on = clips_trained_on(config)
         networks = load_networks(config)
         for network in networks.values():
             network.eval().to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -246,11 +248,22 @@ def clips_trained_on(config: VideoFeatureConfig) -> frozenset[str]:
         ) from error
 
 
+def _sha256_of(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(
+            f"The weights cannot be read: {error.strerror}",
+            where=path,
+            next_step="check video.weights and the permissions of the file",
+        ) from error
+
+
 def source_of(config: VideoFeatureConfig) -> str:
     """Returns a digest of everything that determines a feature; a file of weights enters by content, not by path.
 
     Raises:
-        InputError: the weights are missing or are not the published ones.
+        InputError: the weights are missing, cannot be read, or are not the published ones.
     """
     origin = f"random, seed {config.seed}"
     if config.weights != "random":
@@ -258,7 +271,7 @@ def source_of(config: VideoFeatureConfig) -> str:
             for path, _ in sources.values():
                 if not path.is_file():
                     raise no_weights_at(path)
-            origin = " ".join(sha256_of(path) for path, _ in sources.values())
+            origin = " ".join(_sha256_of(path) for path, _ in sources.values())
     settings = decisive(config) | {"weights": origin, "seed": None}
     del settings["kind"]  # constant: only one kind uses a backbone
     versions = {"torch": torch.__version__, "opencv": opencv_version(), "av": av_version()}

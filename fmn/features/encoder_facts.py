@@ -101,7 +101,7 @@ class KnownEncoding:
 def weights_changed(where: str) -> InputError:
     """The error if weights are not those that the features of a command were looked up by."""
     return InputError(
-        "The weights of an encoder were changed while the command was running",
+        "The weights of an encoder or backbone were changed while the command was running",
         where=where,
         expected="the same weights as at its start",
         next_step="run the same command again",

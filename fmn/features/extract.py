@@ -97,8 +97,9 @@ def extract_video(
 
         estimator(config.flow)  # raise here if the method is missing, not for every clip
     with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
-        loaded = (networks or {}).get(config)
+        loaded: Backbone | None = (networks or {}).get(config)
         source = source_of(config) if loaded is None else loaded.source
+        trained_on = clips_trained_on(config) if loaded is None else loaded.trained_on
         store = extraction.store(source, config.dim, axes=2 if config.pooling == "none" else 1)
 
         @cache_result
@@ -108,8 +109,8 @@ def extract_video(
                 raise weights_changed(config.weights)
             return backbone
 
-        if not all(store.path(item.sha256).is_file() for item in items):
-            network()  # weights that do not fit are refused before anything is written, and in a dry run
+        if not (items and all(store.path(item.sha256).is_file() for item in items)):
+            network()  # weights that do not fit are refused before anything is written, in a dry run, without items
 
         def compute(missing: Sequence[Media]) -> Computed:
             from fmn.features.pipeline import clip_features  # imports PyAV and OpenCV
@@ -121,7 +122,7 @@ def extract_video(
             return clip_features(missing, read, network(), jobs=jobs, shared=device == "cpu", pooling=config.pooling)
 
         features = extraction.collected(store, compute, note=config.note)
-        return replace(features, trained_on=clips_trained_on(config) & {item.sha256 for item in items})
+        return replace(features, trained_on=trained_on & {item.sha256 for item in items})
 
 
 def extract_audio(

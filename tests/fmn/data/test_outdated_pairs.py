@@ -103,8 +103,8 @@ def test_a_clip_that_was_added_is_told_where_all_are_paired(manifests: Path, spl
     told = outdated_pairs(load_items(manifests / "train.jsonl"))
     if split == '{"reviewed":false}':
         assert "(1 clip or utterance in no pair: z)" in told[0]
-        with (manifests / "pairs.jsonl").open("a") as rows:
-            rows.write("{}\n")
+        with (manifests / "pairs.jsonl").open("ab") as rows:
+            rows.write(b'{"clip":"\xff","utterance":""}\n')
         assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()
         (manifests / "pairs.jsonl").unlink()
     assert outdated_pairs(load_items(manifests / "train.jsonl")) == ()

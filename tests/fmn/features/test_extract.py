@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -177,9 +178,13 @@ def test_cached_features_need_no_network_and_others_do_before_anything_is_writte
     monkeypatch.setattr(backbone_module, "load_networks", unfit)
     again = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
     assert (again.computed, again.source) == (0, found.source)
-    for dry_run in (True, False):
+    for items, dry_run in ((clips[:2], True), (clips[:2], False), ([], False)):
         with pytest.raises(InputError, match="do not match"):
-            extract_video(clips[:2], tiny, cache=tmp_path / "cache", dry_run=dry_run)
+            extract_video(items, tiny, cache=tmp_path / "cache", dry_run=dry_run)
+    (tmp_path / "both.safetensors").touch()
+    monkeypatch.setattr(backbone_module, "sha256_of", Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(InputError, match="cannot be read: Permission denied"):
+        extract_video(clips[:1], replace(tiny, weights=str(tmp_path / "both.safetensors")), cache=tmp_path / "cache")
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
 
 
