@@ -25,8 +25,8 @@ from hypothesis import settings
 from sample_recordings import MissingPackageError, write_samples
 
 from dataset_tools.core import download as http_files
-from dataset_tools.core import execution
-from dataset_tools.core.execution import end_fork_server, worker_context
+from dataset_tools.core import worker_pool
+from dataset_tools.core.worker_pool import end_fork_server, worker_context
 from dataset_tools.corpora.standin.standin_corpus import write_standin
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 def workers_know_modules() -> Iterator[None]:
     """Worker processes, thousands in all, are forked from one that has imported what this process has."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(execution, "_imported_by_workers", lambda _: [m for m in sys.modules if "dataset_tools." in m])
+        patched.setattr(worker_pool, "imported_by_workers", lambda _: [m for m in sys.modules if "dataset_tools." in m])
         yield
 
 

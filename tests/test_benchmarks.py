@@ -17,7 +17,7 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from dataset_tools.core import execution
+from dataset_tools.core import worker_pool
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -63,7 +63,7 @@ def test_features_of_many_clips_are_extracted_once_in_memory_that_does_not_grow(
 @pytest.mark.slow
 def test_cutting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.setattr(execution, "_imported_by_workers", lambda function: [])  # it starts several fork servers
+    monkeypatch.setattr(worker_pool, "imported_by_workers", lambda function: [])  # it starts several fork servers
     few = ["--videos", "1", "--seconds", "5", "--size", "320x240", "--intervals", "1", "--rounds", "1", "--jobs", "1"]
     found = importlib.import_module("cutting").main(few)
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found

@@ -1,32 +1,24 @@
-"""Worker pool: runs one function over many items in worker processes; a failing item does not stop the others.
+"""Runs one function over many items in worker processes; a failing item does not stop the others.
 
-Workers are started by a fork server (spawned where there is none): progress bars run threads, and a process with
-threads must not be forked. Work always runs in a worker, even with ``jobs=1``: a decoder that crashes on a damaged
-file ends its worker, not the command, and one process or many use the same code path. Not loky, whose pool also breaks
-as a whole; nor pebble, whose pool does not: with the lifeline, it would save 40 lines and add a dependency.
+Work always runs in a worker, even with ``jobs=1``: a decoder that crashes on a damaged file ends its worker, not the
+command, and one process or many use the same code path.
 """
 
 from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError, WorkerDiedError
+from dataset_tools.core.worker_pool import WorkerPool, broke, end_fork_server
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,7 +91,7 @@ def run_each(
         return
     remaining = iter(items)
     pending: dict[Future[R], T] = {}
-    workers = _Workers(jobs, function)
+    workers = WorkerPool(jobs, function)
     try:
         while True:
             # Two items per worker: one running, one queued, so that no worker idles and little is lost.
@@ -107,27 +99,21 @@ def run_each(
                 pending[workers.submit(function, item)] = item
             if not pending:
                 break
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            if any(_broke(future) for future in done):
-                done, _ = wait(pending)
-            suspects = [pending.pop(future) for future in list(pending) if future in done and _broke(future)]
+            done = workers.first_done(pending)
+            suspects = [pending.pop(future) for future in list(pending) if future in done and broke(future)]
             yield from _outcomes([(pending.pop(future), future) for future in list(pending) if future in done], key)
             if suspects:
                 # All items in flight failed, and the culprit is unknown: retrying each of them alone finds it.
                 workers.kill()
                 for item in (part for suspect in suspects for part in parts(suspect)):
                     yield from _outcomes([(item, _tried_alone(function, item))], key)
-                workers = _Workers(jobs, function)
+                workers = WorkerPool(jobs, function)
         workers.finish()
     except KeyboardInterrupt:
         end_fork_server()
         raise
     finally:
         workers.kill()
-
-
-def _broke(future: Future[Any]) -> bool:
-    return isinstance(future.exception(), BrokenProcessPool)
 
 
 def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
@@ -137,15 +123,15 @@ def _tried_alone(function: Callable[[T], R], item: T) -> Future[R]:
         StoppedError: the process died before it took the item, which is not the fault of the item.
     """
     others = set(multiprocessing.active_children())
-    workers = _Workers(1, function)
+    workers = WorkerPool(1, function)
     try:
         future = workers.submit(function, item)
         own = set(multiprocessing.active_children()) - others
-        wait([future])
+        workers.first_done([future])
         begun = workers.have_begun()
     finally:
         workers.kill()
-    if _broke(future):
+    if broke(future):
         if not begun:
             raise workers_cannot_start()
         died: Future[R] = Future()
@@ -240,111 +226,3 @@ def sample_error(raised: BaseException, name: str) -> SampleError:
         error = SampleError(f"{type(raised).__name__}: {raised}", where=name)
     error.__cause__ = raised
     return error
-
-
-def worker_context(preload: list[str]) -> BaseContext:
-    """Returns the context of worker processes, with a running fork server if there is one on this system.
-
-    Ctrl-C in the terminal reaches neither the fork server nor the workers, not even while they start, when they would
-    print a traceback: the command has to end them.
-
-    Args:
-        preload: modules that the fork server imports when it starts; not ``__main__``, whose failure would end it.
-    """
-    script = vars(sys.modules["__main__"])
-    if script.get("__file__") == "<stdin>":
-        del script["__file__"]  # workers would import a file of that name
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preload)
-    resource_tracker.ensure_running()  # the server starts it otherwise, which unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-    try:
-        forkserver.ensure_running()  # inherits the mask, as do the workers
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return context
-
-
-def end_fork_server() -> None:
-    """Kills the fork server after an interrupt: without the command, workers that it still starts print a traceback.
-
-    Requests for them keep it alive (they hold the descriptor whose end it waits for) until its imports are done.
-    """
-    server = getattr(forkserver, "_forkserver", None)
-    pid = getattr(server, "_forkserver_pid", None)
-    if server is not None and pid is not None:
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-            server._stop()  # waits for it: until it is gone, another call in this process would connect to it
-
-
-def _imported_by_workers(function: Callable[..., Any]) -> list[str]:
-    """The modules to import once, in the fork server: what a function needs; in a script, what it may import itself."""
-    if not hasattr(sys.modules["__main__"], "__file__"):  # as in a command, which hides it (see `CommandLine`)
-        return [function.__module__ or __name__]  # a method of a built-in type has none
-    return sorted(name for name in sys.modules if name.partition(".")[0] in ("dataset_tools", "fmn"))
-
-
-class _Workers:
-    """A process pool whose workers cannot outlive this process, even if it is killed.
-
-    All workers hold the read end of a pipe whose only write end is in this process: when it closes, they exit.
-    """
-
-    def __init__(self, jobs: int, function: Callable[..., Any]) -> None:
-        context = worker_context(_imported_by_workers(function))
-        self._worker_end, self._lifeline = context.Pipe(duplex=False)
-        self._begun, self._begins = context.Pipe(duplex=False)
-        self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end, self._begins)
-        )
-
-    def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
-        try:
-            return self._executor.submit(function, item)
-        except (BrokenProcessPool, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            # A pool that breaks at this moment has closed the pipe meant for a new worker ("handle is closed").
-            future: Future[R] = Future()
-            future.set_exception(BrokenProcessPool(str(error)))
-            return future
-
-    def have_begun(self) -> bool:
-        """Whether a worker has begun to work, though it may have died since."""
-        return self._begun.poll()
-
-    def finish(self) -> None:
-        """Waits for the workers to finish."""
-        self._executor.shutdown(wait=True)
-
-    def kill(self) -> None:
-        """Kills the workers and their children, whatever they are doing."""
-        self._lifeline.close()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        for end in (self._worker_end, self._begun, self._begins):
-            end.close()
-
-
-def _begin_worker(lifeline: Connection, begins: Connection) -> None:
-    begins.send_bytes(b"1")
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()  # of the worker and its children, for `_end_group`
-        # A broken pool terminates its other workers, whose children would outlive them.
-        signal.signal(signal.SIGTERM, lambda number, frame: _end_group())
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-
-
-def _end_with(lifeline: Connection) -> None:
-    """Ends this worker, and the encoder that it may be running, once the command is gone."""
-    with suppress(EOFError, OSError):
-        lifeline.recv_bytes()
-    _end_group()
-
-
-def _end_group() -> None:
-    if hasattr(os, "killpg"):
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from threading import Thread
 
 import msgspec
 import numpy as np
@@ -22,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
-from dataset_tools.core.execution import end_fork_server, worker_context, workers_cannot_start
+from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import clear_partial
 from fmn.config import Config
 from fmn.data.items import load_items
@@ -152,7 +145,7 @@ def run_task(task: Task) -> RunResult:
 def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
     """Yields the results of tasks as they finish; with ``jobs`` = 1 in this process, otherwise in worker processes.
 
-    A worker that dies (killed, out of memory) breaks the pool and loses other runs, too: each of them is retried alone.
+    A worker that dies (killed, out of memory) loses other runs, too: each of them is retried alone.
 
     Raises:
         StoppedError: workers cannot start, as in a script without ``if __name__ == "__main__":``; or interrupted.
@@ -160,22 +153,19 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> Iterator[RunResult]:
     if jobs == 1:
         yield from map(run_task, tasks)
         return
-    lost: list[Task] = []
-    with _workers(jobs) as (pool, _):
-        futures: dict[Future[RunResult], Task] = {pool.submit(run_task, task): task for task in tasks}
-        for future in as_completed(futures):
-            if isinstance(future.exception(), BrokenProcessPool):
-                lost.append(futures[future])
-            else:
-                yield future.result()
-    for task in lost:
-        with _workers(1) as (alone, started):
-            try:
-                yield alone.submit(run_task, task).result()
-            except BrokenProcessPool:
-                if not started.poll():
-                    raise workers_cannot_start() from None
-                yield RunResult(task, error=_failure(task, "Its training process died twice"))
+    known = known_encoders()
+    for outcome in run_each(
+        _run_in_worker, [(task, known) for task in tasks], jobs=jobs, key=lambda item: item[0].system
+    ):
+        task = outcome.item[0]
+        yield outcome.result or RunResult(task, error=outcome.error and _failure(task, outcome.error.found))
+
+
+def _run_in_worker(item: tuple[Task, KnownEncoders]) -> RunResult:
+    """Runs a task with what the parent process knows about encoders."""
+    task, known = item
+    know_encoders(known)
+    return run_task(task)
 
 
 def read_scores(run: Path, test_digest: str) -> Scores | None:
@@ -238,53 +228,6 @@ def _score(task: Task, test: Path) -> None:
         "utterances": json.dumps([row.id for row in prepared.items.utterances]),
     }
     save_tensors(task.run / SCORES_FILE, {"scores": torch.from_numpy(scores)}, header)
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
-    """A pool of worker processes, killed on an error or an interrupt, and a pipe to read from once one has begun."""
-    pool, started = _pool(jobs)
-    with started, pool:
-        try:
-            yield pool, started
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                end_fork_server()
-            _kill(pool)
-            raise
-
-
-def _pool(jobs: int) -> tuple[ProcessPoolExecutor, Connection]:
-    context = worker_context([__name__])  # torch is imported once, not by every worker
-    started, start_signal = context.Pipe(duplex=False)
-    arguments = known_encoders(), start_signal
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_initialize_worker, initargs=arguments), started
-
-
-def _kill(pool: ProcessPoolExecutor) -> None:
-    processes = list((pool._processes or {}).values())  # once shut down, the pool no longer knows them
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-
-
-def _initialize_worker(known: KnownEncoders, start_signal: Connection) -> None:
-    """Worker initializer: makes it exit with its parent, and reuse what the parent knows about encoders."""
-    start_signal.send_bytes(b"1")
-    _end_with_parent()
-    know_encoders(known)
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when the command is killed; otherwise it would keep training and block resuming its run."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_after(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
 
 
 def _failure(task: Task, found: str) -> SampleError:

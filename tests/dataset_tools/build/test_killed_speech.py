@@ -17,7 +17,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from dataset_tools.cli.main import app
-from dataset_tools.core import execution
+from dataset_tools.core import worker_pool
 from dataset_tools.core.ledger import Ledger, LedgerRow
 
 pytestmark = pytest.mark.xdist_group("killed speech")  # in one worker: all start from one build
@@ -60,7 +60,7 @@ def killed(place: Path, *arguments: object, at: str, number: int) -> None:
 
     ``at`` is the kind of the row, or the name of the audit event and that of the file.
     """
-    context = execution.worker_context(execution._imported_by_workers(dying))
+    context = worker_pool.worker_context(worker_pool.imported_by_workers(dying))
     given = (at, number, [*map(str, arguments), "--jobs", "1", "-w", str(place)])
     process = context.Process(target=dying, args=given)  # type: ignore[attr-defined]
     process.start()

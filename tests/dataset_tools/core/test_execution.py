@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from dataset_tools.core import execution
+from dataset_tools.core import worker_pool
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
-from dataset_tools.core.execution import Outcome, end_fork_server, run_each
+from dataset_tools.core.execution import Outcome, run_each
+from dataset_tools.core.worker_pool import end_fork_server
 
 
 def square(number: int) -> int:
@@ -171,20 +171,6 @@ def test_of_an_item_with_parts_only_the_part_fails_that_kills() -> None:
     assert sorted(n for one in outcomes for n in one.result or ()) == [0, 1, 2, 4, 5]
 
 
-def test_a_pool_that_breaks_while_it_is_given_work_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    submit, calls = ProcessPoolExecutor.submit, []
-
-    def closing_once(executor, function, item):
-        calls.append(item)
-        if len(calls) == 3:
-            raise OSError("handle is closed")  # what multiprocessing says, without an errno
-        return submit(executor, function, item)
-
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", closing_once)
-    assert sorted(one.result for one in run_each(square, range(8), jobs=2)) == [n * n for n in range(8)]
-    assert len(calls) > 8
-
-
 def test_a_full_disk_stops_everything() -> None:
     seen = []
     with pytest.raises(StoppedError) as caught:
@@ -235,12 +221,13 @@ def test_workers_and_their_children_end_with_the_command(number: signal.Signals,
 
 
 STARTING = """
-from dataset_tools.core import execution
-context_with = execution.worker_context
-execution.worker_context = lambda preload: context_with(["starts_slowly"])
+from dataset_tools.core import worker_pool
+from dataset_tools.core.execution import run_each
+context_with = worker_pool.worker_context
+worker_pool.worker_context = lambda preload: context_with(["starts_slowly"])
 if __name__ == "__main__":
     try:
-        list(execution.run_each(abs, range(2), jobs=2))
+        list(run_each(abs, range(2), jobs=2))
     except KeyboardInterrupt:
         print("interrupted")
 """
@@ -266,7 +253,7 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path) -> None:
 
 
 def test_work_can_begin_anew_right_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_imported_by_workers", lambda function: [])
+    monkeypatch.setattr(worker_pool, "imported_by_workers", lambda function: [])
     for number in range(5):
         assert [outcome.result for outcome in run_each(abs, [-number], jobs=1)] == [number]
         end_fork_server()  # as after an interrupt

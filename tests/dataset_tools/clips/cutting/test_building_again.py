@@ -14,7 +14,7 @@ from pathlib import Path
 from dataset_tools.build.building import build_dataset
 from dataset_tools.build_record import BuildOptions
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.core import execution
+from dataset_tools.core import worker_pool
 from dataset_tools.core.ledger import read_ledger
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.corpora.corpus import Corpus
@@ -109,7 +109,7 @@ def build_with_speech(workspace: Workspace, corpus: Corpus) -> None:
 @contextmanager
 def started_build(workspace: Workspace, corpus: Corpus) -> Iterator[BaseProcess]:
     """A build with speech in a process of its own, which has all imported."""
-    context = execution.worker_context(execution._imported_by_workers(build_with_speech))
+    context = worker_pool.worker_context(worker_pool.imported_by_workers(build_with_speech))
     process = context.Process(target=build_with_speech, args=(workspace, corpus))  # type: ignore[attr-defined]
     process.start()
     yield process
