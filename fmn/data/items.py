@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -136,9 +136,8 @@ class Items:
 
     def of_ids(self, clips: Set[str], utterances: Set[str]) -> Items:
         """Returns those of the clips and utterances whose ids are given, and the pairs between them."""
-        keep_clips = np.array([row.id in clips for row in self.clips], dtype=bool)
-        keep_utterances = np.array([row.id in utterances for row in self.utterances], dtype=bool)
-        return self.kept(keep_clips, keep_utterances)
+        both = (self.clips, clips), (self.utterances, utterances)
+        return self.kept(*(np.array([row.id in ids for row in rows], dtype=bool) for rows, ids in both))
 
     def kept(self, keep_clips: NDArray[np.bool_], keep_utterances: NDArray[np.bool_]) -> Items:
         """Returns the clips and utterances marked in the masks ([N] and [M] bool), and the pairs between them."""
@@ -239,7 +238,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
             expected="the folder that the paths in the manifest are relative to",
             next_step="check --workspace",
         )
-    is_barred = barred_voices(Workspace(workspace_of(manifest, root)))
+    is_withdrawn = withdrawn_utterances(manifest, root)
     clips: dict[str, ClipRow] = {}
     utterances: dict[str, UtteranceRow] = {}
     classes: dict[str, ClassLabel] = {}
@@ -247,7 +246,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     splits: set[str] = set()
     for number, row in read_numbered_rows(manifest, SplitPairRow):
         where = f"{manifest}, line {number}"
-        if row.utterance.source == "recorded" and is_barred(row.utterance.voice):
+        if is_withdrawn(row.utterance):
             raise _withdrawn(row.utterance.voice, where)
         _keep_consistent(clips, row.clip, "clip", where)
         _keep_consistent(utterances, row.utterance, "utterance", where)
@@ -288,6 +287,12 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         split=splits.pop(),
         footage=footage_of(manifest, root),
     )
+
+
+def withdrawn_utterances(manifest: Path, root: Path | None) -> Callable[[UtteranceRow], bool]:
+    """Returns a function: whether an utterance is a recording of a speaker who withdrew consent."""
+    is_barred = barred_voices(Workspace(workspace_of(manifest, root)))
+    return lambda row: row.source == "recorded" and is_barred(row.voice)
 
 
 def _withdrawn(voice: str, where: str) -> InputError:

@@ -24,6 +24,7 @@ from fmn.data.dry_run import DryRun
 from fmn.data.items import load_items
 from fmn.data.loading import FeatureDataset, find_device, load_features, number_computed, plan_features, usable_device
 from fmn.evaluation.evaluate import check_fit, check_sizes
+from fmn.evaluation.fitted_items import fitted_items
 from fmn.evaluation.learn_checks import (
     check_complete,
     check_sources,
@@ -33,7 +34,6 @@ from fmn.evaluation.learn_checks import (
     new_contents,
     new_items,
 )
-from fmn.evaluation.run_manifests import training_items
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import MODALITIES, Modality
@@ -155,7 +155,7 @@ def plan_learning(
     loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
-        _, of_training = plan_features(training_items(loaded.path, root, pairs)[1], loaded.config, **options)
+        _, of_training = plan_features(fitted_items(loaded, root, pairs), loaded.config, **options)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract = number_computed(found, of_training)
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
@@ -234,14 +234,14 @@ def _files_of(run: Path) -> list[str]:
 def _fitted(
     loaded: LoadedRun, root: Path | None, pairs: Path, device: torch.device, jobs: int | None, progress: Progress
 ) -> NewClassMemory:
-    """Fits the memory to the run's own training items, from the manifest that it was trained on."""
-    state, items = training_items(loaded.path, root, pairs)
+    """Fits the memory to the items that the run is fitted to."""
+    items = fitted_items(loaded, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
     check_sources(loaded, prepared.sources, prepared.own)
-    fitted_clips, fitted_utterances = set(state.fitted_clips), set(state.fitted_utterances)
-    clips = np.flatnonzero([row.id in fitted_clips for row in prepared.items.clips])
-    utterances = np.flatnonzero([row.id in fitted_utterances for row in prepared.items.utterances])
-    return fitted_memory(memory_network(loaded), prepared.data, clips, utterances)
+    found = prepared.items
+    return fitted_memory(
+        memory_network(loaded), prepared.data, np.arange(len(found.clips)), np.arange(len(found.utterances))
+    )
 
 
 def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import msgspec
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.config import Config, as_dict
 from fmn.data.items import Items, train_val_split
 from fmn.metrics.directions import DIRECTIONS
@@ -37,6 +40,7 @@ class RunState:
         manifest: path of the training manifest, relative to the run if both are in the same workspace
             (`training_manifest` resolves it). manifest_sha256: SHA-256 of its content.
         fitted_clips, fitted_utterances: ids of the items that weights are fitted to.
+        fitted_sha256: their `items_digest`; empty in runs of earlier versions.
         validated_clips, validated_utterances: ids of the other items that are validated on; None in runs of earlier
             versions.
         pairs: number of pairs they form. classes: number of classes in the manifest.
@@ -60,6 +64,7 @@ class RunState:
     pairs: int
     classes: int
     parameters: int
+    fitted_sha256: str = ""
     validated_clips: list[str] | None = None
     validated_utterances: list[str] | None = None
     processes: int = 1
@@ -116,6 +121,14 @@ class RunState:
             hits = "/".join(f"{validated[f'{direction}_hit@1']:.0f}" for direction in DIRECTIONS)
             text += f"  validation hit@1 {hits}, best epoch {self.best_epoch}"
         return text
+
+
+def items_digest(clips: Iterable[ClipRow], utterances: Iterable[UtteranceRow]) -> str:
+    """Returns a SHA-256 digest of the ids, classes and contents of items."""
+    digest = hashlib.sha256()
+    for rows in (clips, utterances):
+        digest.update(json.dumps(sorted((row.id, row.class_id, row.sha256) for row in rows)).encode())
+    return digest.hexdigest()
 
 
 def validation_score(figures: Mapping[str, float]) -> float | None:

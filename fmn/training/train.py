@@ -38,6 +38,7 @@ from fmn.training.run_state import (
     RunState,
     check_patience,
     earlier_state,
+    items_digest,
     with_earlier_capacity,
     written_manifest,
 )
@@ -280,11 +281,14 @@ def _first_state(
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif parts.caveat is not None:
         notes.append(parts.caveat)
+    fitted_clips = [items.clips[index] for index in parts.train_clips if learns]
+    fitted_utterances = [items.utterances[index] for index in parts.train_utterances if learns]
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=sha256_of(items.manifest),
-        fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
-        fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
+        fitted_clips=[row.id for row in fitted_clips],
+        fitted_utterances=[row.id for row in fitted_utterances],
+        fitted_sha256=items_digest(fitted_clips, fitted_utterances),
         validated_clips=[items.clips[index].id for index in validated[0] if learns],
         validated_utterances=[items.utterances[index].id for index in validated[1] if learns],
         pairs=len(parts.train_pairs),

@@ -13,10 +13,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import fmn.evaluation.fitted_items
 import fmn.evaluation.learn_classes as learn_module
 import fmn.search.gallery_search as search_module
 from dataset_tools.core.errors import InputError, ManifestError
-from dataset_tools.manifests import ClassLabel, PredictionRow, SplitPairRow, read_rows, write_rows
+from dataset_tools.manifests import ClassLabel, ClipRow, PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import Config, with_values
 from fmn.data.items import load_items
@@ -30,6 +31,7 @@ from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import CHECKPOINT_FILE, load_run
 from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses
+from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -264,6 +266,42 @@ def test_what_cannot_be_learned_right_is_refused(
     with pytest.raises(InputError, match="features differ from those of the training"):
         learn_classes(run, pairs)
     assert not (run / NEW_CLASSES_FILE).exists()
+
+
+def test_classes_are_learned_after_other_pairs_and_another_split(
+    workspace: Path, run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class is added to the data set: pairs.jsonl, the split and the training manifest are made again."""
+    manifest, runs = workspace / "manifests" / "fewer.jsonl", workspace / "runs"
+    learn_classes(run, pairs, out=runs / "before")
+    rows = rows_of(workspace, "train")
+    for kind in ("clip", "utterance"):
+        of_kind = {getattr(row, kind).id: getattr(row, kind) for row in rows}
+        write_rows(workspace / "manifests" / f"{kind}s.jsonl", [of_kind[name] for name in sorted(of_kind)])
+    write_rows(manifest, rows[1::2])  # items of the training are missing there
+    learned = learn_classes(run, pairs, out=runs / "after")
+    assert learned.classes == (NEW,)
+    assert (runs / "after" / NEW_CLASSES_FILE).read_bytes() == (runs / "before" / NEW_CLASSES_FILE).read_bytes()
+    assert learn_classes(run, manifest, out=runs / "all", skip_known=True).classes == (NEW,)
+
+    fitted = read_run_state(run).fitted_clips
+    assert plan_learning(run, pairs, out=runs / "planned")[1] == replace(learned, run=runs / "planned")
+    listed = list(read_rows(workspace / "manifests" / "clips.jsonl", ClipRow))
+    other = [msgspec.structs.replace(row, sha256="0" * 64) if row.id == fitted[0] else row for row in listed]
+    for changed, message in (
+        (other, "their files or classes differ"),
+        ([row for row in listed if row.id != fitted[0]], "1 clip and 0 utterances of them are no longer listed"),
+    ):
+        write_rows(workspace / "manifests" / "clips.jsonl", changed)
+        for learn in (learn_classes, plan_learning):
+            with pytest.raises(InputError, match=message):
+                learn(run, pairs, out=runs / "refused")
+    write_rows(workspace / "manifests" / "clips.jsonl", listed)
+    before = replace(read_run_state(run), fitted_sha256="")  # as of runs of earlier versions
+    monkeypatch.setattr(fmn.evaluation.fitted_items, "read_run_state", lambda run: before)
+    with pytest.raises(InputError, match="training manifest of the run is missing or has changed"):
+        learn_classes(run, pairs, out=runs / "refused")
+    assert not (runs / "refused").exists()
 
 
 def test_what_was_learned_goes_with_its_checkpoint(workspace: Path, run: Path, pairs: Path, small: Config) -> None:
