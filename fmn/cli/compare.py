@@ -90,7 +90,8 @@ def compare(
         _show_plan(terminal, planned)
         return
     results = compare_systems(planned, jobs=options.jobs, progress=terminal.progress, warn=terminal.warn)
-    written = write_files(results.values, folder, latex=latex)
+    moved: list[str] = []
+    written = write_files(results.values, folder, latex=latex, warn=moved.append)
     for table in rich_tables(results.values):
         terminal.say(table)
     for note in results.values["notes"]:
@@ -103,6 +104,8 @@ def compare(
     done = len(results.values["systems"]) - len(results.failed)
     terminal.closing("compare", count_of(done, "system"), short(folder))
     terminal.say("  " + ", ".join(path.name for path in written))
+    for note in moved:
+        terminal.warn(note)
     show_left_out_and_failed(terminal, results.left_out, results.failed)
     terminal.result(results.values | {"files": [str(path) for path in written], "left_out": results.left_out})
 

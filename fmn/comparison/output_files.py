@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from dataset_tools.core.files import clear_partial, write_bytes
 from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
 from fmn.comparison.results import SCHEMA
-from fmn.training.result_files import check_result_files
+from fmn.training.result_files import check_result_files, set_aside_other_data
 
 FILES = ("compare.json", "compare.md", "compare.csv", "compare.png")
 LATEX_FILE = "compare.tex"
@@ -45,13 +45,20 @@ def has_own_latex(folder: Path) -> bool:
         return True
 
 
-def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False) -> list[Path]:
-    """Writes everything but the runs into ``folder``.
+def write_files(
+    values: Mapping[str, Any],
+    folder: Path,
+    *,
+    latex: bool = False,
+    warn: Callable[[str], object] | None = None,
+) -> list[Path]:
+    """Writes everything but the runs into ``folder``; files of a comparison on other manifests are moved first.
 
     Args:
         values: contents of compare.json.
         folder: output folder, created if missing.
         latex: also write compare.tex; that of an earlier call is replaced in any case, unless it was edited.
+        warn: called if files are moved.
 
     Returns:
         The files written.
@@ -62,9 +69,13 @@ def write_files(values: Mapping[str, Any], folder: Path, *, latex: bool = False)
     """
     check_files(folder, latex=latex)
     clear_partial(folder)
-    if (folder / LATEX_FILE).exists() and not has_own_latex(folder):
-        latex = True  # the table of an earlier call has to agree with the others
-        (folder / LATEX_FILE).unlink()  # killed below, it would be taken for an edited one
+    has_latex = (folder / LATEX_FILE).exists() and not has_own_latex(folder)
+    latex = latex or has_latex  # the table of an earlier call has to agree with the others
+    earlier = set_aside_other_data(folder, (*FILES, LATEX_FILE) if has_latex else FILES, values)
+    if earlier is not None and warn is not None:
+        warn(f"The files of an earlier comparison, on other manifests, were moved to {earlier}")
+    if has_latex:
+        (folder / LATEX_FILE).unlink(missing_ok=True)  # killed below, it would be taken for an edited one
     texts = {
         "compare.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "compare.md": markdown(values),

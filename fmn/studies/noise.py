@@ -26,9 +26,10 @@ from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.studies.noise_figures import noise_text, write_noise_plot
 from fmn.studies.validation_harness import check_fold_0
 from fmn.studies.wrong_pairs import write_noisy_manifest, wrong_sources
-from fmn.training.result_files import check_result_files
+from fmn.training.result_files import check_result_files, set_aside_other_data
 
 FORMAT = "fmn.noise/1"
+FILES = ("noise.json", "noise.md", "noise.png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,7 @@ def study_noise(
         "rates": measured,
     }
     clear_partial(comparison.folder)
+    set_aside_other_data(comparison.folder, FILES, values)
     write_bytes(comparison.folder / "noise.json", json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
     write_bytes(comparison.folder / "noise.md", noise_text(values).encode())
     write_noise_plot(values, comparison.folder / "noise.png")
@@ -103,7 +105,7 @@ def check_noise_files(folder: Path, rates: Sequence[int]) -> None:
     Raises:
         InputError: it would.
     """
-    check_result_files(folder, ("noise.json", "noise.md", "noise.png"), FORMAT)
+    check_result_files(folder, FILES, FORMAT)
     for percent in rates:
         check_files(folder / str(percent))
 

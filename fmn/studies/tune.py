@@ -27,7 +27,7 @@ from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
 from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, seeded
 from fmn.studies.variants import can_be_rewritten
 from fmn.torch_threads import threads
-from fmn.training.result_files import check_result_files
+from fmn.training.result_files import check_result_files, set_aside_other_data
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"
@@ -199,6 +199,7 @@ def tune(
     report["seeds"] = [config.training.seed + number for number in range(seeds)]
     del report["path"]
     clear_partial(folder)
+    set_aside_other_data(folder, [TUNED_FILE], report)
     write_bytes(tuning.path, json.dumps(report, indent=2).encode() + b"\n")
     return tuning
 

@@ -30,6 +30,7 @@ from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, f
 from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
+from fmn.training.result_files import set_aside_other_data
 from fmn.training.run_state import check_not_extended, read_run_state
 from fmn.training.train import RunSummary, train
 
@@ -142,8 +143,9 @@ def study_values(
 
 
 def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str) -> None:
-    """Writes the values of a study as NAME.json and its tables as NAME.md."""
+    """Writes the values of a study as NAME.json and its tables as NAME.md; those of other data are moved first."""
     clear_partial(folder)
+    set_aside_other_data(folder, [f"{name}.json", f"{name}.md", f"{name}.png"], values)
     write_bytes(folder / f"{name}.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / f"{name}.md", text.encode())
 

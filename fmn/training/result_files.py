@@ -1,16 +1,20 @@
-"""Files of results: those that a command replaces must be its own; those of a run that changes are set aside."""
+"""Files of results: a command replaces only its own; those of a run, or of data, that changed are set aside."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from dataset_tools.core.errors import InputError
 
 RESULTS_OF_A_RUN = ("metrics.json", "metrics-*.json", "plots", "plots-*", "predictions.jsonl", "scores.safetensors")
 """What ``fmn eval``, ``plot``, ``predict`` and ``compare`` write into a run's folder."""
+
+DATA = ("train_sha256", "test_sha256", "manifest_sha256")
+"""Keys of results by which manifests are recognized."""
 
 
 def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> None:
@@ -36,19 +40,48 @@ def check_result_files(folder: Path, names: Sequence[str], file_format: str) -> 
 
 def earlier_results(run: Path) -> Path | None:
     """Returns the folder for `set_aside_results`: the next ``earlier-results-N``; None if the run has no results."""
-    if not any(_results(run)):
-        return None
-    return next(folder for number in count(1) if not (folder := run / f"earlier-results-{number}").exists())
+    return _next_folder(run) if any(_results(run)) else None
 
 
 def set_aside_results(run: Path) -> Path | None:
     """Moves the results of a run, before its weights or classes change, to a new folder in it, and returns that."""
-    folder = earlier_results(run)
-    if folder is not None:
-        folder.mkdir()
-        for path in _results(run):
-            path.rename(folder / path.name)
-    return folder
+    return _set_aside(run, _results(run))
+
+
+def set_aside_other_data(folder: Path, names: Sequence[str], values: Mapping[str, Any]) -> Path | None:
+    """Moves results of other data, before new ones replace them, to a new folder ``earlier-results-N`` beside them.
+
+    Args:
+        folder: output folder; it need not exist.
+        names: the files. The first one is a JSON object with the SHA-256 of the manifests.
+        values: what will be written to the first one.
+
+    Returns:
+        The new folder; None if there are no results, or none of other data.
+    """
+    try:
+        found = json.loads((folder / names[0]).read_bytes())
+        is_other = any(found[name] != values[name] for name in DATA if name in found and name in values)
+    except (OSError, ValueError, TypeError, RecursionError):  # not an object
+        return None
+    # The first one is moved last: without it, the others would be taken for files of something else.
+    return _set_aside(
+        folder, [folder / name for name in reversed(names) if (folder / name).exists()] if is_other else []
+    )
+
+
+def _set_aside(folder: Path, paths: Iterable[Path]) -> Path | None:
+    if not (found := list(paths)):
+        return None
+    earlier = _next_folder(folder)
+    earlier.mkdir()
+    for path in found:
+        path.rename(earlier / path.name)
+    return earlier
+
+
+def _next_folder(folder: Path) -> Path:
+    return next(earlier for number in count(1) if not (earlier := folder / f"earlier-results-{number}").exists())
 
 
 def _results(run: Path) -> list[Path]:

@@ -109,6 +109,19 @@ def test_files_of_an_earlier_call_do_not_stay_beside_new_ones(
     assert (tmp_path / "other" / "compare.tex").read_text() == "somebody's"
 
 
+def test_tables_of_other_manifests_are_moved(results: Results, tmp_path: Path) -> None:
+    earlier = {path.name: path.read_bytes() for path in write_files(results.values, tmp_path, latex=True)}
+    said: list[str] = []
+    assert len(write_files(results.values, tmp_path, warn=said.append)) == 5
+    assert said == []
+    written = write_files(results.values | {"test_sha256": "0" * 64}, tmp_path, warn=said.append)
+    assert said == [
+        f"The files of an earlier comparison, on other manifests, were moved to {tmp_path / 'earlier-results-1'}"
+    ]
+    assert {path.name for path in written} == set(earlier)  # compare.tex again, too
+    assert {path.name: path.read_bytes() for path in (tmp_path / "earlier-results-1").iterdir()} == earlier
+
+
 def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -> None:
     said = "\n".join(str(table.caption or "") for table in rich_tables(results.values)).splitlines()
     noted = [note for block in blocks(results.values) for note in block.notes]

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dataset_tools.core.errors import InputError
 from fmn.cli.main import app
-from fmn.training.result_files import check_result_files
+from fmn.training.result_files import check_result_files, set_aside_other_data
 
 NAMES = ("ablation.json", "ablation.md")
 
@@ -23,6 +23,24 @@ def test_results_of_the_same_command_may_be_replaced(tmp_path: Path) -> None:
     check_result_files(tmp_path, NAMES, "fmn.ablation/1")
     (tmp_path / "ablation.json").write_text('{"schema": "fmn.ablation/1"}')
     check_result_files(tmp_path, NAMES, "fmn.ablation/1")
+
+
+def test_results_of_other_data_are_set_aside(tmp_path: Path) -> None:
+    values = {"manifest_sha256": "a", "seeds": 1}
+    assert set_aside_other_data(tmp_path / "new", NAMES, values) is None
+    (tmp_path / "ablation.json").write_text('{"manifest_sha256": "a", "seeds": 3}')
+    (tmp_path / "ablation.md").write_text("table")
+    assert set_aside_other_data(tmp_path, NAMES, values) is None
+    for number in (1, 2):
+        earlier = set_aside_other_data(tmp_path, NAMES, values | {"manifest_sha256": f"b{number}"})
+        assert earlier == tmp_path / f"earlier-results-{number}"
+        assert {path.name for path in earlier.iterdir()} == set(NAMES)
+        assert not any(path.is_file() for path in tmp_path.iterdir())
+        (tmp_path / "ablation.json").write_text('{"manifest_sha256": "a"}')
+        (tmp_path / "ablation.md").write_text("table")
+    for content in ("[]", "{", "{}", '{"format": "fmn.ablation/0"}'):  # of a version that did not record them
+        (tmp_path / "ablation.json").write_text(content)
+        assert set_aside_other_data(tmp_path, NAMES, values) is None
 
 
 @pytest.mark.parametrize("content", ['{"format": "fmn.tuned/1"}', "[]", "{", "{}", "\x00"])
