@@ -59,6 +59,11 @@ def predict(
     found = predict_run(folder, manifest, clips=clips, **options.compute, progress=terminal.progress)
     agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
+    if found.fitted:
+        other = f"{found.agreeing - found.fitted_agreeing} of the {found.clips - found.fitted}"
+        terminal.say(
+            f"  {found.fitted_agreeing} of the {found.fitted} that the run was trained on, and {other} other clips"
+        )
     show_failures(terminal, found.failures, lacking="prediction")
     show_failures(terminal, found.unused)
     terminal.result(found.as_dict())

@@ -33,6 +33,7 @@ from fmn.models.retrieval_model import encode_all, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run
 from fmn.training.learned_classes import LearnedClasses
+from fmn.training.run_state import read_run_state
 
 OWN_ONLY = "The training manifest has no other utterance of its class"
 
@@ -45,6 +46,7 @@ class PredictSummary:
         path: the file.
         clips: number of its rows.
         agreeing: number of predictions that agree with the clip's class.
+        fitted, fitted_agreeing: the same numbers, of the clips that the run is fitted to, whose predictions are better.
         failures: clips left out, with the reason.
         unused: utterances without features, with the reason.
     """
@@ -54,6 +56,8 @@ class PredictSummary:
     agreeing: int
     failures: dict[str, str]
     unused: dict[str, str]
+    fitted: int = 0
+    fitted_agreeing: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"path": str(self.path)}
@@ -120,9 +124,19 @@ def predict(
         for row, share, order, factor in zip(rows, shares, orders, reliable, strict=True)
     ]
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
-    agreeing = sum(row.class_id == guess.class_id for row, guess in zip(rows, predictions, strict=True))
+    state = read_run_state(run)
+    fitted = set(state.fitted_clips) if state else set()
+    agreeing = [row.id for row, guess in zip(rows, predictions, strict=True) if row.class_id == guess.class_id]
     lost, unused = _lost(media, found)
-    return PredictSummary(run / PREDICTIONS_FILE, len(predictions), agreeing, lost | own_only, unused)
+    return PredictSummary(
+        path=run / PREDICTIONS_FILE,
+        clips=len(predictions),
+        agreeing=len(agreeing),
+        failures=lost | own_only,
+        unused=unused,
+        fitted=len(fitted & {row.id for row in rows}),
+        fitted_agreeing=len(fitted & set(agreeing)),
+    )
 
 
 def plan_prediction(

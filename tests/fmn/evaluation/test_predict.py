@@ -71,7 +71,16 @@ def test_clips_of_small_classes_are_classified_as_by_their_nearest_utterance(wor
     scores = all_scores(loaded, load_features(items, loaded.config, device=torch.device("cpu")))
     scores[items.partner_matrix] = -np.inf
     nearest = items.utterance_classes[scores.argmax(axis=1)] == items.clip_classes
-    assert predict(run, manifest).agreeing >= nearest.sum() > len(items.clips) / 2
+    found = predict(run, manifest)
+    assert found.agreeing >= nearest.sum() > len(items.clips) / 2
+    fitted = {row.clip.id for row in read_rows(manifest, SplitPairRow) if row.fold != 0}
+    guesses = {row.id: row.class_id for row in read_rows(found.path, PredictionRow)}
+    assert 0 < len(fitted) < len(guesses)
+    agreeing = [row.id for row in items.clips if row.id in fitted and guesses[row.id] == row.class_id]
+    assert (found.fitted, found.fitted_agreeing) == (len(fitted), len(agreeing))
+    said = CliRunner().invoke(app, ["predict", str(run)]).output
+    other = f"{found.agreeing - len(agreeing)} of the {len(guesses) - len(fitted)} other clips"
+    assert f"  {len(agreeing)} of the {len(fitted)} that the run was trained on, and {other}\n" in said
 
 
 @pytest.mark.usefixtures("one_thread")
