@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -63,12 +63,11 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
     if state is None:
         yield "unknown", 0
         return
-    count, validated = (
-        sum(voice.owns(str(name)) for name in state.get(f"{kind}_utterances") or ()) for kind in ("fitted", "validated")
-    )
+    count = sum(map(voice.owns, state.fitted_utterances))
+    validated = any(map(voice.owns, state.validated_utterances or ()))
     if count:
         yield "trained", count
-    elif validated or (manifest_sha256 is not None and state.get("manifest_sha256") == manifest_sha256):
+    elif validated or (manifest_sha256 is not None and state.manifest_sha256 == manifest_sha256):
         yield "validated", 0
     elif _names(run / "new_classes.safetensors", voice):
         yield "learned", 0
@@ -81,13 +80,20 @@ def _links(run: Path, voice: RecordedVoice, manifest_sha256: str | None) -> Iter
             yield "unread", 0
 
 
-def _state(run: Path) -> dict[str, Any] | None:
+class _State(msgspec.Struct):
+    """What state.json says of the data of a run."""
+
+    fitted_utterances: list[str]
+    validated_utterances: list[str] | None = None
+    manifest_sha256: str = ""
+
+
+def _state(run: Path) -> _State | None:
     """Content of state.json, or None if it does not list the utterances that the run was fitted to."""
     try:
-        state = msgspec.json.decode((run / "state.json").read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode((run / "state.json").read_bytes(), type=_State)
     except (OSError, ValueError, RecursionError):
         return None
-    return state if isinstance(state.get("fitted_utterances"), list) else None
 
 
 def _names(path: Path, voice: RecordedVoice) -> bool | None:

@@ -8,7 +8,7 @@ from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from fmn.config import Config
 from fmn.search.query_files import clip_doubts, finish_query, known_speech
-from fmn.search.search_results import GallerySource, QueryKind
+from fmn.search.search_results import GallerySource, QueryKind, check_top
 from fmn.search.text_query import main_language, speak_query
 
 QUERY_FILES = {"speech": "an audio file that FFmpeg can read", "clip": "a video file that FFmpeg can read"}
@@ -23,8 +23,7 @@ def check_query(query: Path | str, kind: QueryKind, top: int = 1) -> None:
     """
     if kind not in QUERY_FILES:
         raise InputError(f"The kind of the query is {kind!r}", where="kind", expected=" or ".join(QUERY_FILES))
-    if top < 1:
-        raise InputError(f"The number of results is {top}", where="top", expected="at least 1")
+    check_top(top)
     if kind == "clip" and isinstance(query, str):
         raise InputError(
             "The query is a text (str), which finds clips, not utterances",

@@ -159,6 +159,16 @@ def best_of(scores: NDArray[np.float32], top: int) -> NDArray[np.intp]:
     return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
 
 
+def check_top(top: int) -> None:
+    """Checks a number of results.
+
+    Raises:
+        InputError: it is below 1.
+    """
+    if top < 1:
+        raise InputError(f"The number of results is {top}", where="top", expected="at least 1")
+
+
 def hit_of(row: ClipRow | UtteranceRow, rank: int, score: float, sentences: Mapping[str, str]) -> Hit:
     """Returns a row as a hit; ``sentences`` are those of clips, by id."""
     if isinstance(row, ClipRow):

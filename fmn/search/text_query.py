@@ -19,7 +19,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.engines.registry import faults_named, open_engine, voices_in
 from fmn.data.items import load_items
 from fmn.search.query_files import finish_query
-from fmn.search.search_results import GallerySource, SearchResult, hit_of
+from fmn.search.search_results import GallerySource, SearchResult, check_top, hit_of
 
 _HAN = {"CJK", "IDEOGRAPHIC"}
 """The latter are marks between Chinese characters, such as 々."""
@@ -123,8 +123,9 @@ def search_words(text: str, source: GallerySource, *, top: int = 10) -> SearchRe
         top: number of results.
 
     Raises:
-        InputError: there is no such manifest, or the text contains no word.
+        InputError: there is no such manifest, the text contains no word, or ``top`` is below 1.
     """
+    check_top(top)
     query = _words(text)
     if not query:
         raise InputError("The query contains no words", expected="a text with letters", next_step="type a description")

@@ -38,6 +38,14 @@ def links(place: Workspace) -> dict[str, str]:
     return {one.run: one.link for one in linked_runs(place, VOICE)}
 
 
+@pytest.mark.parametrize(
+    "state", ['{"fitted_utterances": [], "validated_utterances": 7}', '{"fitted_utterances": [7]}', "["]
+)
+def test_of_a_run_with_a_damaged_state_it_is_unknown_what_it_was_trained_on(place: Workspace, state: str) -> None:
+    (make_run(place, "mine") / "state.json").write_text(state, "utf-8")
+    assert links(place) == {"runs/mine": "unknown"}
+
+
 def test_scores_of_a_comparison_name_utterances_in_their_header(place: Workspace) -> None:
     for name, utterance in (("mine", OWN), ("others", OTHER)):
         run = make_run(place, f"compare/{name}-0")

@@ -38,6 +38,8 @@ def test_words_find_the_clips_whose_sentences_have_them(whole: Path) -> None:
     assert (nothing.hits, nothing.notes[-1]) == ((), "No sentence contains any of these words.")
     with pytest.raises(InputError, match="no words"):
         search_words("?!", GallerySource(manifest))
+    with pytest.raises(InputError, match="number of results is 0"):
+        search_words("thing 2", GallerySource(manifest), top=0)
 
 
 @pytest.mark.parametrize("query", ["Tür", "TÜR", unicodedata.normalize("NFD", "tür"), "ｔür"])
