@@ -68,9 +68,12 @@ def test_a_step_that_fails_says_so(tmp_path: Path) -> None:
 
 def test_a_step_that_hangs_is_killed_with_its_children_and_keeps_its_figures(tmp_path: Path) -> None:
     child = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    record = run(child + "\nprint('{\"child\": %d}' % p.pid, flush=True); time.sleep(60)", tmp_path, limit_s=3)
-    assert record["status"] == "timed out"
-    assert record["seconds"] < 30
+    for limit_s in (1, 5, 25):  # on a busy machine, it takes a while until the step prints its figure
+        record = run(child + "\nprint('{\"child\": %d}' % p.pid, flush=True); time.sleep(60)", tmp_path, limit_s)
+        assert record["status"] == "timed out"
+        assert record["seconds"] < limit_s + 27
+        if record["figures"]:
+            break
     pid = record["figures"][0]["child"]
     for _ in range(100):
         status = Path(f"/proc/{pid}/stat")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -272,18 +272,34 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     Raises:
         ManifestError: the file cannot be read.
     """
+    while True:
+        before = _version(path)
+        rows = _read_once(path)
+        if _version(path) == before:  # else a running command has moved rows from its journal to the file meanwhile
+            return rows
+
+
+def _read_once(path: Path) -> dict[str, LedgerRow]:
     next_step = f"correct the line, or remove {path.name}: its content is then computed again"
     rows = {row.id: row for row in read_jsonl(path, LedgerRow, next_step=next_step)} if path.exists() else {}
-    journal = _journal_of(path)
-    if journal.exists():
-        decoder = msgspec.json.Decoder(LedgerRow)
-        for line in journal.read_bytes().splitlines(keepends=True):
+    decoder = msgspec.json.Decoder(LedgerRow)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for line in _journal_of(path).read_bytes().splitlines(keepends=True):
             try:
                 row = decoder.decode(line)
             except (ValueError, RecursionError):
                 continue  # the line that was being written when the command was killed
             rows[row.id] = row
     return rows
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Inode and time of change; None: there is no file."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _journal_of(path: Path) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import partial_folder
 from dataset_tools.core.web_application import is_loopback
 from dataset_tools.core.web_connections import QUIET, accept_connections
 
@@ -116,10 +117,7 @@ def serve(
     token, port = _read_kept(kept)
     with address.listen(preferred_port=port) as listening:
         port = listening.getsockname()[1]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.unlink(missing_ok=True)  # so that it does not keep another mode
-        kept.touch(mode=0o600, exist_ok=False)
-        kept.write_text(f"{token} {port}\n", encoding="utf-8")
+        _keep(kept, token, port)
         asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
 
 
@@ -129,6 +127,16 @@ def _read_kept(path: Path) -> tuple[str, int]:
         if len(token) >= 32 and token.isascii() and 0 < int(port) < 2**16:
             return token, int(port)
     return secrets.token_urlsafe(24), 0
+
+
+def _keep(path: Path, token: str, port: int) -> None:
+    """Replaces the file at once: another server of the same file may be starting. Only its owner can ever read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(path.parent) as folder:
+        partial = folder / path.name
+        partial.touch(mode=0o600)
+        partial.write_text(f"{token} {port}\n", encoding="utf-8")
+        partial.replace(path)
 
 
 async def _serve(

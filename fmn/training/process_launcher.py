@@ -39,7 +39,9 @@ def run_processes(count: int) -> int:
         lifeline, own_end = os.pipe()
         stack.callback(os.close, lifeline)
         stack.callback(os.close, own_end)
-        rendezvous = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        reserved = stack.enter_context(_reserved_port())
+        port = str(reserved.getsockname()[1])
+        rendezvous = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         for rank in range(count):
             environment = (
                 os.environ | rendezvous | {"RANK": str(rank), "LOCAL_RANK": str(rank), LIFELINE: str(lifeline)}
@@ -94,8 +96,9 @@ def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
                 child.wait(GRACE_S)
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+def _reserved_port() -> socket.socket:
+    """A socket bound to a free port, not listening: rank 0 can listen there, and the system gives it to nobody else."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved

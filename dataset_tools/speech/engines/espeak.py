@@ -12,6 +12,7 @@ import re
 import selectors
 import subprocess
 import sys
+import threading
 import time
 import wave
 from contextlib import suppress
@@ -143,7 +144,7 @@ class EspeakEngine:
             "volume": _VOLUME,
             "seed": seed_of(seed, "espeak") % 2**31,
         }
-        sound, sample_rate_hz = _server(os.getpid()).ask(request)
+        sound, sample_rate_hz = _ask(request)
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
             file.writeframes(sound)
@@ -160,7 +161,7 @@ def phonemes(text: str, voice: str) -> str:
         SampleError: espeak-ng does not know the voice, or returns no phonemes.
         InputError: espeak-ng is not installed.
     """
-    spoken = _server(os.getpid()).ask({"text": text, "voice": voice})[0].decode()
+    spoken = _ask({"text": text, "voice": voice})[0].decode()
     return re.sub(r"\([a-z-]+\)", "", spoken)  # language switches, such as "(en)"
 
 
@@ -233,26 +234,18 @@ class _Server:
         """Returns the 16-bit mono samples of an utterance (or its phonemes), and the sample rate.
 
         Raises:
-            SampleError: espeak-ng failed, or took too long.
+            SampleError: espeak-ng produced no output.
+            EOFError, BrokenPipeError, TimeoutError: the process has ended, or takes too long.
         """
         assert self._process.stdin is not None
         deadline = time.monotonic() + _TIMEOUT_S
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            header, rest = self._read_line(deadline)
-            answer = json.loads(header)
-            if "error" in answer:
-                raise SampleError(answer["error"], where=str(request["text"]), next_step="choose another voice or text")
-            return self._read(rest, answer["size"], deadline), answer["sample_rate_hz"]
-        except (EOFError, BrokenPipeError, TimeoutError) as error:
-            self.close()
-            _server.cache_clear()  # the next utterance starts a new process
-            raise SampleError(
-                f"espeak-ng {'timed out' if isinstance(error, TimeoutError) else 'crashed'}",
-                where=str(request["text"]),
-                next_step="run the command again: it retries the utterance",
-            ) from error
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        header, rest = self._read_line(deadline)
+        answer = json.loads(header)
+        if "error" in answer:
+            raise SampleError(answer["error"], where=str(request["text"]), next_step="choose another voice or text")
+        return self._read(rest, answer["size"], deadline), answer["sample_rate_hz"]
 
     def _read_line(self, deadline: float) -> tuple[bytes, bytes]:
         data = b""
@@ -287,6 +280,42 @@ class _Server:
                 if stream is not None:
                     stream.close()
         self._process.wait()
+
+
+_asking = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _asking
+    _asking = threading.Lock()  # after a fork, the thread that held it is not there to release it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _ask(request: dict[str, object]) -> tuple[bytes, int]:
+    """Has the worker of this process answer a request (see `_Server.ask`); threads take turns.
+
+    Raises:
+        SampleError: espeak-ng failed, or took too long.
+    """
+    with _asking:
+        worker = _server(os.getpid())
+        try:
+            return worker.ask(request)
+        except SampleError:
+            raise
+        except BaseException as error:  # an interrupt, too: the next request would be given the answer to this one
+            worker.close()
+            _server.cache_clear()  # the next utterance starts a new process
+            if not isinstance(error, EOFError | BrokenPipeError | TimeoutError):
+                raise
+            raise SampleError(
+                f"espeak-ng {'timed out' if isinstance(error, TimeoutError) else 'crashed'}",
+                where=str(request["text"]),
+                next_step="run the command again: it retries the utterance",
+            ) from error
 
 
 @lru_cache(maxsize=1)

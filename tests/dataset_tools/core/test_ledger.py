@@ -6,10 +6,13 @@ import hashlib
 import io
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +56,24 @@ def test_a_file_that_a_killed_command_was_to_replace_is_finished_only_if_it_was_
         assert [ledger.finished(f"clip/{name}", "k") for name in "bc"] == [first["b"], first["c"]]
         ledger.record(recorded(path, "a", "abc"))
     assert path.read_bytes() == complete
+
+
+@pytest.mark.parametrize("reader", ["dataset_tools.core.ledger.read_jsonl", "pathlib.Path.read_bytes"])
+def test_a_command_that_ends_while_its_ledger_is_read(path: Path, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    """It ends after the file was read, or before its journal is."""
+    with Ledger(path) as ledger:
+        ledger.record(made(path, "a"))
+    running, usual = ExitStack(), pkgutil.resolve_name(reader)
+    running.enter_context(Ledger(path)).record(made(path, "b"))
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(reader, usual)
+        found = list(usual(*arguments, **options)) if reader.endswith("jsonl") else None
+        running.close()
+        return usual(*arguments, **options) if found is None else found
+
+    monkeypatch.setattr(reader, meanwhile)
+    assert sorted(read_ledger(path)) == ["clip/a", "clip/b"]
 
 
 def test_what_is_finished(path: Path) -> None:

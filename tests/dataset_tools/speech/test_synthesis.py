@@ -171,8 +171,8 @@ def test_what_is_done_is_not_done_again(workspace: Workspace, clips: list[ClipRo
     assert {path for path, time_ns in times.items() if path.stat().st_mtime_ns != time_ns} == {gone}
 
 
-RUN = """
-import sys
+KILLED = """
+import os, signal, sys
 from pathlib import Path
 import msgspec
 from dataset_tools.classes.reader import load_classes
@@ -185,7 +185,8 @@ if __name__ == "__main__":
     workspace = Workspace(Path(sys.argv[1]))
     clips = msgspec.json.decode(sys.argv[2], type=list[ClipRow])
     with Ledger(workspace.ledger) as ledger:
-        synthesize(workspace, clips, load_classes(), ledger=ledger, jobs=2)
+        synthesize(workspace, clips, load_classes(), ledger=ledger, jobs=2,
+                   progress=lambda stage, done, *_: done == 5 and os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -196,18 +197,14 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
 
     clips = [make_clip("cut_carrot_knife", 7 + n % 3, 1, 100 * n + 1) for n in range(60)]
     script = tmp_path / "run.py"
-    script.write_text(RUN)
+    script.write_text(KILLED)
     killed, whole = Workspace(tmp_path / "killed"), Workspace(tmp_path / "whole")
     arguments = [sys.executable, str(script), str(killed.root), msgspec.json.encode(clips).decode()]
-    process = subprocess.Popen(arguments)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and len(list(killed.speech.glob("s*.wav"))) < 5:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
     done = len(list(killed.speech.glob("s*.wav")))
     assert 5 <= done < 60
     (killed.speech / ".partial-x.wav").touch()
+    deadline = time.monotonic() + 60
     while _speaking(killed.root):  # the workers notice that they are alone
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.errors import InputError, SampleError, StoppedError
 from dataset_tools.core.files import sha256_of
 from fmn.features import backbone as backbone_module
+from fmn.features import file_contents
 from fmn.features.audio import read_audio
 from fmn.features.config import DEMO_AUDIO, DEMO_VIDEO, VideoFeatureConfig
 from fmn.features.extract import extract_audio, extract_video
@@ -169,6 +170,7 @@ def test_nan_is_refused_and_not_kept(
 def test_cached_features_need_no_network_and_others_do_before_anything_is_written(
     clips: list[Media], tiny: VideoFeatureConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(file_contents, "SETTLED_NS", 0)  # the clip may have been written a moment ago
     found = extract_video(clips[:1], tiny, cache=tmp_path / "cache")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
 

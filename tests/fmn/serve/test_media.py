@@ -62,7 +62,7 @@ def test_a_file_that_is_being_checked_holds_up_no_other_request(
     clip, seen = next(iter(queries.items.clips.values())), threading.Event()
 
     def file(row: ClipRow) -> Path:
-        assert seen.wait(timeout=10), "the other request has to be answered first"
+        assert seen.wait(timeout=60), "the other request has to be answered first"
         return queries.items.workspace / row.path
 
     monkeypatch.setattr(queries.items, "file", file)

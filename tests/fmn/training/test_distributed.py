@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +19,7 @@ from fmn.config import Config, with_values
 from fmn.data.sequences import Sequences
 from fmn.models.utterance_encoder import UtteranceEncoder
 from fmn.training.distributed import Processes, joined_processes
+from fmn.training.process_launcher import _reserved_port
 from fmn.training.run_state import read_run_state
 from fmn.training.train import train
 from fmn.training.trainer import TrainingLoop
@@ -29,31 +29,30 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 
 def in_processes(count: int, work: Callable[[int], object]) -> list[tuple[int, Any]]:
     """Runs ``work(rank)`` in as many processes as torchrun would start; gives exit codes and what was given back."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = get_context("fork")  # with the features that were made up here
-    pipes, children = [], []
-    for rank in range(count):
-        reader, writer = context.Pipe(duplex=False)
+    with _reserved_port() as reserved:
+        port = reserved.getsockname()[1]
+        context = get_context("fork")  # with the features that were made up here
+        pipes, children = [], []
+        for rank in range(count):
+            reader, writer = context.Pipe(duplex=False)
 
-        def run(rank: int = rank, writer: Any = writer) -> None:
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            try:
-                writer.send(work(rank))
-            except BaseException as error:
-                writer.send(f"{type(error).__name__}: {error}")
+            def run(rank: int = rank, writer: Any = writer) -> None:
+                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+                os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                try:
+                    writer.send(work(rank))
+                except BaseException as error:
+                    writer.send(f"{type(error).__name__}: {error}")
 
-        children.append(context.Process(target=run))
-        pipes.append(reader)
-        children[-1].start()
-        writer.close()
-    found = []
-    for child, reader in zip(children, pipes, strict=True):
-        child.join(60)
-        assert child.exitcode is not None, "a process hangs"
-        found.append((child.exitcode, None if child.exitcode else reader.recv()))
+            children.append(context.Process(target=run))
+            pipes.append(reader)
+            children[-1].start()
+            writer.close()
+        found = []
+        for child, reader in zip(children, pipes, strict=True):
+            child.join(180)
+            assert child.exitcode is not None, "a process hangs"
+            found.append((child.exitcode, None if child.exitcode else reader.recv()))
     return found
 
 

@@ -40,6 +40,12 @@ def test_every_process_gets_the_command_and_its_place(command, tmp_path: Path, c
         "names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')\n"
         "open(f'place-{rank}', 'w').write(' '.join([*sys.argv[1:], *(os.environ[name] for name in names)]))\n"
         "print('said by', rank)\n"
+        "import socket\nport = int(os.environ['MASTER_PORT'])\n"
+        "if rank == 0:\n"
+        "    try:\n        socket.socket().bind(('127.0.0.1', port))\n"
+        "    except OSError:\n        pass\n"
+        "    else:\n        sys.exit('another program can take the port')\n"
+        "    socket.create_server(('', port)).close()\n"  # as torch listens, with SO_REUSEADDR
     )
     assert run_processes(3) == 0
     places = [(tmp_path / f"place-{rank}").read_text().split() for rank in range(3)]
@@ -83,7 +89,6 @@ def test_consequences_of_another_error_are_not_reported(  # type: ignore[no-unty
 
 @pytest.mark.parametrize("says_so", [True, False])
 def test_an_interrupt_ends_all_and_is_reported_once(command, says_so: bool, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("fmn.training.process_launcher.GRACE_S", 5)
     ends = "print('interrupted'); sys.exit(3)" if says_so else "os._exit(1)"
     command(
         f"def end(*_):\n    {ends}\nsignal.signal(signal.SIGTERM, end)\n"

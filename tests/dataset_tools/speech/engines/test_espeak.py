@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,30 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.undo()  # its successor may take a while to start
     spoken(tmp_path, voice("en-us"))
     assert process.poll() is not None
+
+
+def test_an_interrupt_and_other_threads_leave_each_sentence_its_own_speech(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ("Wash it.", "Take out the plate.", "Cut the carrot.", "Peel an orange.")
+
+    def speech(number: int) -> bytes:
+        path = tmp_path / f"{number}.wav"
+        EspeakEngine().speak(texts[number % 4], voice("en-us"), path=path, seed=0)
+        return path.read_bytes()
+
+    expected = [speech(number) for number in range(4)]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(espeak._Server, "_read_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            speech(1)
+    assert speech(0) == expected[0]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(speech, range(4, 16))) == 3 * expected
 
 
 @pytest.mark.parametrize(
