@@ -16,7 +16,7 @@ from dataset_tools.corpora.annotations.cvat import read_cvat
 from dataset_tools.corpora.annotations.elan import read_elan
 from dataset_tools.corpora.annotations.epic_kitchens import read_epic_kitchens
 from dataset_tools.corpora.annotations.interval_csv import COLUMNS, read_interval_csv, read_table
-from dataset_tools.corpora.annotations.interval_list import IntervalList, read_content
+from dataset_tools.corpora.annotations.interval_list import IntervalList, notes_on_persons, read_content
 from dataset_tools.corpora.annotations.json_content import read_json
 from dataset_tools.corpora.annotations.label_studio import read_label_studio
 from dataset_tools.corpora.annotations.person_names import refused, with_persons
@@ -173,6 +173,7 @@ def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> Interv
         raise refused(path, found, "annotations with times in frames", "omit them")
     if options.person is not None:
         listed = with_persons(path, listed, options.person)
+    listed = replace(listed, notes=(*listed.notes, *notes_on_persons(listed.persons)))
     return listed if fps is None else _as_seconds(listed, fps)
 
 
@@ -236,6 +237,7 @@ def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList
         notes=tuple(dict.fromkeys(note for one in lists.values() for note in one.notes)),
         in_seconds=True in units,
         guessed={label: words for one in lists.values() for label, words in one.guessed.items()},
+        persons=frozenset().union(*(one.persons for one in lists.values())),
     )
 
 

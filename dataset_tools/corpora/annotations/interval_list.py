@@ -55,6 +55,7 @@ class IntervalList:
         in_seconds: whether times are seconds, with the end excluded; else frames.
         notes: remarks on the file for the user, as full sentences.
         guessed: action, subject and object of each parsed label.
+        persons: their names, as written.
         file_prefix: optional prefix of video file names before the name in the list, such as ``v_`` in ActivityNet.
         is_folder: whether the names of videos are relative to the annotated folder itself.
     """
@@ -63,6 +64,7 @@ class IntervalList:
     in_seconds: bool
     notes: tuple[str, ...] = ()
     guessed: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    persons: frozenset[str] = frozenset()
     file_prefix: str = ""
     is_folder: bool = False
 
@@ -155,8 +157,15 @@ class IntervalRows:
                 expected=self.expected,
                 next_step="add an entry for every interval",
             )
-        notes = (*self.notes, *notes_on_persons(self._persons))
-        return IntervalList(tuple(self._rows), in_seconds, notes, self._parsed, file_prefix, is_folder)
+        return IntervalList(
+            rows=tuple(self._rows),
+            in_seconds=in_seconds,
+            notes=tuple(self.notes),
+            guessed=self._parsed,
+            persons=frozenset(self._persons),
+            file_prefix=file_prefix,
+            is_folder=is_folder,
+        )
 
     def check(self) -> None:
         """Raises an error if there were problems.

@@ -14,7 +14,7 @@ from typing import Any
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import slug
-from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, notes_on_persons
+from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList
 from dataset_tools.corpora.annotations.plain_text import plain_text
 
 MOST_S = 20.0
@@ -58,7 +58,7 @@ def with_persons(path: Path, listed: IntervalList, pattern: str) -> IntervalList
         expected = "the person, with letters or digits, in the name of every video"
         raise refused(path, found, expected, "correct the expression, or rename these files")
     used = {persons[row.video] for row in listed.rows if not row.person}
-    return replace(listed, rows=tuple(rows), notes=(*listed.notes, *notes_on_persons(used)))
+    return replace(listed, rows=tuple(rows), persons=listed.persons | used)
 
 
 def _first_groups(path: Path, pattern: str, names: Sequence[str]) -> list[str]:

@@ -37,6 +37,8 @@ def test_persons_who_become_one_are_told(tmp_path: Path) -> None:
     assert note in found.notes
     path.write_text("video,label,person\na.mp4,cut_carrot,Zoë 🌸\nb.mp4,cut_carrot,Zoë 🌹\n", "utf-8")
     assert note in read_intervals(path, ListOptions()).notes
+    path.write_text("video,label,person\na.mp4,cut_carrot,Zoë 🌸\nZoë 🌹_2.mp4,cut_carrot,\n", "utf-8")
+    assert note in read_intervals(path, ListOptions(person="([^_]+)_")).notes  # one of the list, one of a file name
 
 
 @pytest.mark.parametrize("pattern", ["((.+)+)+#", "(.*)" * 12 + "#"])
