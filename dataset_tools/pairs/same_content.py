@@ -60,7 +60,7 @@ def read_origins(workspace: Workspace) -> Origins:
         ManifestError: one of the two cannot be read.
     """
     cut = {name.removeprefix("clip/"): row for name, row in read_ledger(workspace.ledger).items()}
-    videos = {name: row.values["source_sha256"] for name, row in cut.items() if "source_sha256" in row.values}
+    videos = {name: row.value("source_sha256", str) for name, row in cut.items() if "source_sha256" in row.values}
     return Origins(videos, {row.id: row.original_sha256 for row in read_recordings(workspace)})
 
 

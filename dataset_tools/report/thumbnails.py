@@ -43,7 +43,7 @@ def write_thumbnails(
     wanted = {thumbnail_name(clip) for clip in clips}
     for stale in folder.glob("[0-9a-f]" * 16 + ".jpg"):
         if stale.name not in wanted:
-            stale.unlink()
+            stale.unlink(missing_ok=True)
     tasks = [_Task(clip, workspace, folder / thumbnail_name(clip)) for clip in without_thumbnail(clips, folder)]
     failures: dict[str, ToolkitError] = {}
     for done, outcome in enumerate(run_each(_draw, tasks, jobs=jobs) if tasks else (), start=1):

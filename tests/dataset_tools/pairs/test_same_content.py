@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from dataset_tools.classes.reader import load_classes
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, ManifestError
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import Augmentation, ClipRow, SplitPairRow, UtteranceRow, read_rows, write_rows
 from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
-from dataset_tools.pairs.same_content import Origins, content_of, group_by_mark
+from dataset_tools.pairs.same_content import Origins, content_of, group_by_mark, read_origins
 from dataset_tools.pairs.split_record import read_split
 from dataset_tools.pairs.splits import split_items, split_mpii
 
@@ -137,6 +137,14 @@ def test_official_lists_that_put_one_content_on_both_sides(clips: list[ClipRow],
         "training clips of the official lists whose content is in the test list": 1,
         "utterances of clips that were left out": 1,
     }
+
+
+def test_a_damaged_row_of_the_ledger_is_named(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    with Ledger(place.ledger) as ledger:
+        ledger.record(LedgerRow(id="clip/a", status="ok", stage="cut", values={"source_sha256": ["x"]}))
+    with pytest.raises(ManifestError, match=r"The row 'clip/a' cannot be used: the value `source_sha256`"):
+        read_origins(place)
 
 
 @pytest.mark.parametrize("split", ["items", "person"])
