@@ -60,10 +60,10 @@ def predict(
     agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
     if found.fitted:
-        other = f"{found.agreeing - found.fitted_agreeing} of the {found.clips - found.fitted}"
-        terminal.say(
-            f"  {found.fitted_agreeing} of the {found.fitted} that the run was trained on, and {other} other clips"
-        )
+        trained = f"{found.fitted_agreeing} of the {found.fitted} that the run was trained on"
+        others = found.clips - found.fitted
+        other = f", and {found.agreeing - found.fitted_agreeing} of the {others} other clips" if others else ""
+        terminal.say(f"  {trained}{other}")
     show_failures(terminal, found.failures, lacking="prediction")
     show_failures(terminal, found.unused)
     terminal.result(found.as_dict())

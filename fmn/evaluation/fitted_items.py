@@ -25,7 +25,7 @@ def fitted_items(loaded: LoadedRun, root: Path | None, used: Path) -> Items:
     """Returns the items that a run is fitted to, and pairs between them.
 
     If the training manifest has changed, they are read from the clips.jsonl and utterances.jsonl next to it, which list
-    all items of the data set; the pairs are then all those of a class.
+    all items of the data set; each clip is then paired with one utterance of its class.
 
     Args:
         loaded: the run.
@@ -84,7 +84,8 @@ def _paired_by_class(
     spoken = (clip_index.get(row.clip, NO_PARTNER) if row.clip else NO_PARTNER for row in utterances)
     clip_classes = np.array([class_index[row.class_id] for row in clips], dtype=np.int64)
     utterance_classes = np.array([class_index[row.class_id] for row in utterances], dtype=np.int64)
-    pairs = np.argwhere(clip_classes[:, None] == utterance_classes[None, :])
+    of_class = {row.class_id: number for number, row in enumerate(utterances)}
+    pairs = [(number, of_class[row.class_id]) for number, row in enumerate(clips) if row.class_id in of_class]
     return Items(
         manifest=manifest,
         workspace=workspace_of(manifest, root),
@@ -93,7 +94,7 @@ def _paired_by_class(
         classes=tuple(classes),
         clip_classes=clip_classes,
         utterance_classes=utterance_classes,
-        pairs=pairs,
+        pairs=np.array(pairs, dtype=np.int64).reshape(-1, 2),
         folds=np.full(len(pairs), NO_FOLD, dtype=np.int8),
         partners=np.fromiter(spoken, dtype=np.int64),
         split="train",
