@@ -128,7 +128,7 @@ def open_own_footage(
         interval = replace(interval, seconds=seconds, lead_s=float(leads.get(name, 0)), frame_rate=frame_rate)
         intervals.append(replace(interval, is_measured=is_measured))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
-    remarks = notes_on(rows, words, unmatched, leads, in_seconds=listed.in_seconds and bool(indices))
+    remarks = notes_on(rows, words, unmatched, listed.guessed, leads, in_seconds=listed.in_seconds and bool(indices))
     notes = (*listed.notes, *remarks)
     sentences = _write_sentences(rows, intervals, cache.parent / "sentences")
     return OwnCorpus(
