@@ -180,7 +180,7 @@ def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):
     done = CliRunner().invoke(app, [*command, "--classes", "2"])
     assert done.exit_code == 0
     assert "take-out_red-peppers_fridge" in done.output
-    assert len(load_classes(out, count=None).classes) == 2
+    assert len(load_classes(str(out), count=None).classes) == 2
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
