@@ -86,9 +86,9 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     assert len(listed.rows) == 4
     assert listed.rows[0].place.startswith("B.EAF, annotation ")
     assert len(listed.guessed) == 2
-    corpus = open_own_footage(
-        str(tmp_path), load_classes(), read_with=ListOptions(tier="action"), videos=str(tmp_path), cache=str(tmp_path / "memory")
-    )
+    place, cache = str(tmp_path), str(tmp_path / "memory")
+    read_with = ListOptions(tier="action")
+    corpus = open_own_footage(place, load_classes(), read_with=read_with, videos=place, cache=cache)
     assert corpus.videos == {"kitchen": tmp_path / "kitchen.mp4"}
     before = sha256_of_annotations(tmp_path)
     (tmp_path / "a.eaf").write_text(ELAN)
