@@ -37,7 +37,7 @@ _PHRASE_FIELDS = ("role", "preposition", "phrase_zh")
 _NO_OBJECT = (None, "", "null", "~")
 
 
-def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
+def load_classes(path: Path | str | None = None, count: int | None = 20) -> ClassFile:
     """Reads a class file and takes its first ``count`` classes.
 
     Args:
@@ -48,7 +48,7 @@ def load_classes(path: Path | None = None, count: int | None = 20) -> ClassFile:
         InputError: the file does not exist, is not a valid class file (all problems in one message), or has fewer
             classes than ``count``.
     """
-    path = shipped_file("classes.yaml") if path is None else path
+    path = shipped_file("classes.yaml") if path is None else Path(path)
     problems = _Problems()
     classes = _read(read_yaml_text(path, f"a YAML file of schema {SCHEMA}"), path, problems)
     if problems:

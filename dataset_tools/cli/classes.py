@@ -134,12 +134,14 @@ def _draft(
     """Drafts a class file from annotations, without opening a video."""
     from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
+    from dataset_tools.corpora.annotations.footage_notes import note_on_guesses
     from dataset_tools.corpora.annotations.formats import read_intervals
     from dataset_tools.speech.sentences.generation import note_on_letters
 
     listed = read_intervals(listing, read_with)
     draft = draft_classes(listed, listing, count=count)
-    for note in listed.notes:
+    notes = (*listed.notes, *note_on_guesses(listed.guessed))
+    for note in notes:
         terminal.say(f"  {note}")
     terminal.say(draft_table(draft))
     for cluster in draft.clusters:
@@ -158,7 +160,7 @@ def _draft(
             "classes": [row.as_dict() for row in draft.counts],
             "clusters": list(draft.clusters),
             "left_out": draft.left_out,
-            "notes": [*listed.notes, *letters],
+            "notes": [*notes, *letters],
         }
     )
     if out is None:

@@ -11,7 +11,7 @@ from dataset_tools.core.unicode_names import require_unicode
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace (default: the current folder). Every generated file is below ``root``.
+    """A workspace (default: the current folder). Every generated file is below ``root``; a `str` becomes a path.
 
     Raises:
         InputError: its path is not valid UTF-8.
@@ -20,6 +20,7 @@ class Workspace:
     root: Path
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
         require_unicode(self.root)
 
     @property

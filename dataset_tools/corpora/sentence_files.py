@@ -57,7 +57,7 @@ def video_key(video: str) -> str:
     return slug(stem if re.fullmatch(r"\.\w{2,5}", suffix) else path)
 
 
-def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
+def read_sentences(paths: Path | str | Iterable[Path | str]) -> SentenceSpans:
     """Reads one or several files, JSON in TACoS format or tables (`read_sentence_table`), or all files of a folder.
 
     Raises:
@@ -76,9 +76,9 @@ def read_sentences(paths: Path | Iterable[Path]) -> SentenceSpans:
     return SentenceSpans(by_video, invalid, frozenset(listed))
 
 
-def sentence_files(paths: Path | Iterable[Path]) -> tuple[Path, ...]:
+def sentence_files(paths: Path | str | Iterable[Path | str]) -> tuple[Path, ...]:
     """Returns the files that ``paths`` name; for a folder, the ``*.json`` files in it, else all ``*.tsv`` below it."""
-    given = [paths] if isinstance(paths, Path) else list(paths)
+    given = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
     return tuple(file for path in given for file in (_files_of(path) if path.is_dir() else [path]))
 
 

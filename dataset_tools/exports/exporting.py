@@ -61,7 +61,7 @@ class ExportSummary:
 def export_dataset(
     workspace: Workspace,
     format_name: str,
-    folder: Path,
+    folder: Path | str,
     *,
     options: FormatOptions | None = None,
     with_media: bool = True,
@@ -89,7 +89,7 @@ def export_dataset(
         ManifestError: a row cannot be read, or a file does not match its row.
         StoppedError: the data set changed during the export, another export writes there, or the disk is full.
     """
-    options, allowed = options or FormatOptions(), frozenset(allowed)
+    folder, options, allowed = Path(folder), options or FormatOptions(), frozenset(allowed)
     write = find_format(format_name)
     _check_folder(workspace, folder)
     before = _hashes(workspace)

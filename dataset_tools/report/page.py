@@ -76,7 +76,7 @@ class ReportSummary:
 def write_report(
     workspace: Workspace,
     classes: ClassFile,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     *,
     jobs: int = 1,
     dry_run: bool = False,
@@ -109,8 +109,8 @@ def write_report(
     ledger = read_ledger(workspace.ledger)
     statistics = describe_dataset(clips, utterances, classes, cards, ledger, built, _split_counts(workspace))
     if folder is not None:
-        _refuse_other(folder)
-    folder = folder or workspace.root / "report"
+        _refuse_other(Path(folder))
+    folder = Path(folder or workspace.root / "report")
     pictures_folder = folder / "thumbnails"
     shown = [clip for line in statistics.classes for clip in spread(line.clips, THUMBNAILS_A_CLASS)]
     to_draw, failures = 0, dict[str, ToolkitError]()

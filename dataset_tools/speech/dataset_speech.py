@@ -230,7 +230,7 @@ def write_utterances(
 
 def import_dataset(
     workspace: Workspace,
-    source: Path,
+    source: Path | str,
     classes: ClassFile,
     options: ImportOptions = ImportOptions(),
     *,
@@ -252,7 +252,7 @@ def import_dataset(
     with (DryRunLedger if dry_run else Ledger)(workspace.ledger, retry_died=retry_died) as ledger:
         imported = import_recordings(
             workspace,
-            source,
+            Path(source),
             classes,
             clips,
             options,

@@ -15,11 +15,15 @@ def notes_on(
     rows: Sequence[ListedInterval],
     words: ClassWords,
     unmatched: Sequence[ListedInterval],
+    guessed: Mapping[str, tuple[str, str, str]],
     leads: Mapping[str, Fraction],
     *,
     in_seconds: bool,
 ) -> tuple[str, ...]:
-    """Returns remarks for the user, as full sentences; ``leads`` as in `FrameIndex.lead_s`, by video."""
+    """Returns remarks for the user, as full sentences; ``leads`` as in `FrameIndex.lead_s`, by video.
+
+    Labels that were guessed are told only if they are none of the classes: a draft told all of them.
+    """
     notes = ["Times are in seconds: frames were determined from the videos' timestamps."] if in_seconds else []
     if leads:
         later = first_of([f"{video} ({float(lead_s):.3f} s)" for video, lead_s in leads.items()], SHOWN_PROBLEMS)
@@ -37,10 +41,23 @@ def notes_on(
     if words.unknown:
         notes.append(f"The class file lacks {len(words.unknown)} of the words: {_counted(words.unknown)}.")
     if unmatched:
+        parts = {(row.action, row.subject, row.object) for row in unmatched}
+        notes += note_on_guesses({label: words for label, words in guessed.items() if words in parts})
         kinds = Counter(" ".join(filter(None, (row.action, row.subject, row.object))) for row in unmatched)
         belong = f"{count_of(len(rows), 'interval')} belong{'s' * (len(unmatched) == 1)}"
         notes.append(f"{len(unmatched):,} of {belong} to none of the classes: {_counted(kinds)}.")
     return tuple(notes)
+
+
+def note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, ...]:
+    """Returns a remark with an example of how labels were parsed; none if no label was."""
+    if not guessed:
+        return ()
+    label, (action, subject, object_) = next(iter(guessed.items()))
+    return (
+        f"Action, subject and object were guessed from the words of {count_of(len(guessed), 'label')}, such as "
+        f"{label[:60]!r}: {action!r}, {subject!r}, {object_!r}.",
+    )
 
 
 def _notes_on_case(persons: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from dataset_tools.core.count_of import count_of
 from dataset_tools.corpora.annotations.activitynet import read_activitynet, read_activitynet_captions
 from dataset_tools.corpora.annotations.class_folders import read_class_folders
 from dataset_tools.corpora.annotations.cvat import read_cvat
@@ -164,7 +163,6 @@ def read_intervals(path: Path, options: ListOptions = DEFAULT_OPTIONS) -> Interv
         raise refused(path, f"--frame-base {base} is not a valid first frame number", "0 or 1", "correct it")
     based = msgspec.structs.replace(options, frame_base=base)
     listed = kind.read(path, based) if name == "folder" or not path.is_dir() else _read_each(path, kind, based)
-    listed = replace(listed, notes=(*listed.notes, *_note_on_guesses(listed.guessed)))
     has_frames = not listed.in_seconds and any(row.start is not None for row in listed.rows)
     if not has_frames and (options.frame_base is not None or fps is not None):
         found = "--frame-base and --fps apply only to times in frames; these annotations have " + (
@@ -238,16 +236,6 @@ def _read_each(folder: Path, kind: Format, options: ListOptions) -> IntervalList
         in_seconds=True in units,
         guessed={label: words for one in lists.values() for label, words in one.guessed.items()},
         persons=frozenset().union(*(one.persons for one in lists.values())),
-    )
-
-
-def _note_on_guesses(guessed: Mapping[str, tuple[str, str, str]]) -> tuple[str, ...]:
-    if not guessed:
-        return ()
-    label, (action, subject, object_) = next(iter(guessed.items()))
-    return (
-        f"Action, subject and object were guessed from the words of {count_of(len(guessed), 'label')}, such as "
-        f"{label[:60]!r}: {action!r}, {subject!r}, {object_!r}.",
     )
 
 

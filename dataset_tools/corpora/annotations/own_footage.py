@@ -69,12 +69,12 @@ class OwnCorpus(Corpus):
 
 
 def open_own_footage(
-    listing: Path,
+    listing: Path | str,
     classes: ClassFile,
     *,
     read_with: ListOptions = DEFAULT_OPTIONS,
-    videos: Path | None = None,
-    cache: Path,
+    videos: Path | str | None = None,
+    cache: Path | str,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> OwnCorpus:
@@ -96,9 +96,10 @@ def open_own_footage(
         InputError: the annotation file cannot be read, or has invalid rows (all of them in one message); or times are
             seconds and a video has no timestamps.
     """
+    listing, cache = Path(listing), Path(cache)
     listed = read_intervals(listing, read_with)
     rows = listed.rows
-    root = _root_of(listed, listing, videos)
+    root = _root_of(listed, listing, None if videos is None else Path(videos))
     videos_by_text = find_videos(rows, root, listing, listed.file_prefix)
     names = name_videos(videos_by_text.values(), listing)
     files = {name: video.file for video, name in names.items() if video.file is not None}
@@ -128,7 +129,7 @@ def open_own_footage(
         interval = replace(interval, seconds=seconds, lead_s=float(leads.get(name, 0)), frame_rate=frame_rate)
         intervals.append(replace(interval, is_measured=is_measured))
     unmatched = [row for row, one in zip(rows, intervals, strict=True) if classify(one, classes).status == "none"]
-    remarks = notes_on(rows, words, unmatched, leads, in_seconds=listed.in_seconds and bool(indices))
+    remarks = notes_on(rows, words, unmatched, listed.guessed, leads, in_seconds=listed.in_seconds and bool(indices))
     notes = (*listed.notes, *remarks)
     sentences = _write_sentences(rows, intervals, cache.parent / "sentences")
     return OwnCorpus(

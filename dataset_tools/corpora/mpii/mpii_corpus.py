@@ -17,13 +17,14 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv")
 _LAYOUT = "a folder with attributesAnnotations_MPII-Cooking-2.mat, videos/ and experimentalSetup/"
 
 
-def open_corpus(root: Path) -> Corpus:
+def open_corpus(root: Path | str) -> Corpus:
     """Reads a folder in MPII Cooking 2's layout; videos are located, not opened.
 
     Raises:
         InputError: the folder does not exist or has no annotation file, or the annotation file, a split list or
             STANDIN.json cannot be used.
     """
+    root = Path(root)
     annotations = read_mpii_annotations(find_mat(root))
     videos = _find_videos(root)
     standin = _read_standin(root)

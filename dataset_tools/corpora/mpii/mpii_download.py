@@ -112,7 +112,7 @@ class DownloadSummary:
 
 
 def download_corpus(
-    root: Path,
+    root: Path | str,
     *,
     accept_licence: bool,
     parts: Collection[str] = ("annotations", "videos", "sentences"),
@@ -143,6 +143,7 @@ def download_corpus(
             something else; an archive is damaged (it is removed); or a file differs from its first download.
         StoppedError: the connection failed or broke, or the disk is full.
     """
+    root = Path(root)
     _check_terms(root, home, accept_licence=accept_licence)
     if dry_run:
         return _plan(root, _files(parts, videos), hash_again)

@@ -82,7 +82,7 @@ class StandinSummary:
 
 
 def write_standin(
-    root: Path,
+    root: Path | str,
     *,
     seed: int = 0,
     per_class: int = USUAL_PER_CLASS,
@@ -111,7 +111,7 @@ def write_standin(
     from dataset_tools.corpora.standin.director import timed
     from dataset_tools.corpora.standin.render import VideoTask
 
-    started = time.monotonic()
+    root, started = Path(root), time.monotonic()
     level = difficulty_named(difficulty)
     for name, value, most in (("--per-class", per_class, MOST_PER_CLASS), ("--jobs", jobs, 10_000)):
         if not 1 <= value <= most:

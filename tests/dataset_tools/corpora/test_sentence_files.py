@@ -31,7 +31,7 @@ def test_spans_of_several_files_come_together_by_sequence(tmp_path):
         "s08-d01": [],
     }
     assert read.invalid == 0
-    assert read_sentences(tmp_path) == read
+    assert read_sentences(tmp_path) == read == read_sentences(str(tmp_path)) == read_sentences([str(one), two])
     assert [text for *_, text in read.covering("s07-d72", 2, 9)] == ["He washes.", "She stirs."]
     assert [text for *_, text in read.covering("s07-d72-cam-002", 2, 10)] == ["He washes."]
     assert read.covering("s07-d72", 1, 21) == read.covering("s99-d01", 1, 2) == []

@@ -61,7 +61,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(workspace: Workspace
 def test_the_sums_are_those_of_the_files(workspace: Workspace, tmp_path: Path) -> None:
     import hashlib
 
-    export_dataset(workspace, "csv", tmp_path / "out")
+    export_dataset(workspace, "csv", str(tmp_path / "out"))
     lines = (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()
     listed = {line[66:]: line[:64] for line in lines}
     found = contents(tmp_path / "out")

@@ -177,7 +177,7 @@ def test_an_installation_that_fails_says_why_and_can_be_repeated(
 
 
 def test_the_environment_names_the_server(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = Workspace(str(tmp_path))  # type: ignore[arg-type]
     assert find_server(workspace, {}) is None
     given = {"LABEL_STUDIO_URL": "http://studio:8080", "LABEL_STUDIO_API_KEY": "key"}
     assert find_server(workspace, given) == Target("http://studio:8080", "key", None)

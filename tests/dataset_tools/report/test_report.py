@@ -158,7 +158,7 @@ def test_a_folder_of_other_pages_and_pictures_stays_as_it_is(workspace: Workspac
     assert (site / "index.html").read_text() == "<!doctype html><title>My site</title>"
     (site / "index.html").unlink()
     for _ in range(2):
-        write_report(workspace, CLASSES, site)
+        write_report(workspace, CLASSES, str(site))
     assert (site / "thumbnails" / "holiday.jpg").read_bytes() == b"mine"
 
 

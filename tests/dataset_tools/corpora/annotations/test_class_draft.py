@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,7 @@ def test_the_command_writes_the_file_and_never_replaces_one(listing, tmp_path):
     done = CliRunner().invoke(app, [*command, "--classes", "2"])
     assert done.exit_code == 0
     assert "take-out_red-peppers_fridge" in done.output
-    assert len(load_classes(out, count=None).classes) == 2
+    assert len(load_classes(str(out), count=None).classes) == 2
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
@@ -197,6 +198,15 @@ def test_the_preposition_of_a_label_stays_with_its_object(tmp_path):
     write_classes(tmp_path / "classes.yaml", draft.classes)
     assert load_classes(tmp_path / "classes.yaml", count=None).classes == draft.classes.classes
     assert "I poured the milk into the glass." in every_sentence(draft.classes.classes[0], draft.classes)
+    # What was guessed is told with the draft; afterwards, only of labels that are none of the classes.
+    ended = CliRunner().invoke(app, ["classes", "-w", str(tmp_path), "--from", str(tmp_path / "clips")])
+    assert "guessed from the words of 3 labels" in " ".join(ended.output.split())
+    some = replace(draft.classes, classes=tuple(one for one in draft.classes.classes if one.object))
+    told = "words of 1 label, such as 'take out plate': 'take out', 'plate', ''."
+    for classes, ends in ((draft.classes, []), (some, [told])):
+        corpus = open_own_footage(tmp_path / "clips", classes, cache=tmp_path / "cache" / "sources")
+        said = [note for note in corpus.notes if "guessed" in note]
+        assert [note[-len(told) :] for note in said] == ends
 
 
 def test_persons_are_told_by_the_names_of_videos(tmp_path):

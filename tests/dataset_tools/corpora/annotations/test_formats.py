@@ -85,8 +85,10 @@ def test_a_folder_of_files_is_one_list(tmp_path: Path) -> None:
     assert sorted({row.video for row in listed.rows}) == ["hall.mp4", "kitchen.mp4"]
     assert len(listed.rows) == 4
     assert listed.rows[0].place.startswith("B.EAF, annotation ")
-    assert len([note for note in listed.notes if "guessed from the words of 2 labels" in note]) == 1
-    corpus = open_own_footage(tmp_path, load_classes(), read_with=ListOptions(tier="action"), cache=tmp_path / "memory")
+    assert len(listed.guessed) == 2
+    place, cache = str(tmp_path), str(tmp_path / "memory")
+    read_with = ListOptions(tier="action")
+    corpus = open_own_footage(place, load_classes(), read_with=read_with, videos=place, cache=cache)
     assert corpus.videos == {"kitchen": tmp_path / "kitchen.mp4"}
     before = sha256_of_annotations(tmp_path)
     (tmp_path / "a.eaf").write_text(ELAN)

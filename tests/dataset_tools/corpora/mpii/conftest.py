@@ -163,6 +163,6 @@ def download(home: Any) -> Callable[..., DownloadSummary]:
 
     def fetched(root: Path, **options: Any) -> DownloadSummary:
         given = {"accept_licence": True, "home": home.url, "attempts": 3, "timeout_s": 0.3, **options}
-        return download_corpus(root, **given)
+        return download_corpus(str(root), **given)
 
     return fetched

@@ -68,7 +68,7 @@ def test_a_corpus_is_fetched_unpacked_and_recorded_through_every_trouble(
     assert {path.name: path.read_bytes() for path in (root / "videos").iterdir()} == videos
     assert (root / "TACoS-Multi-Level-1.0" / "corpus" / "s07-d20.txt").read_text() == "He cuts.\n" * 99
     assert (root / "TACoS-Multi-Level-1.0" / "README").read_text() == "about it"
-    assert len(open_corpus(root).videos) == 3
+    assert len(open_corpus(str(root)).videos) == 3  # of the documented functions, paths may be str
     hashes = {
         address.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for address, content in home.files.items()
     }

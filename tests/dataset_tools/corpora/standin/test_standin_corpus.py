@@ -160,7 +160,7 @@ def test_another_seed_is_another_corpus(small_corpus: Path, classes: ClassFile) 
 def test_a_stand_in_of_other_options_is_not_mixed_in(small_corpus: Path) -> None:
     before = content(small_corpus)
     with pytest.raises(InputError, match="other options"):
-        write_standin(small_corpus, seed=4, per_class=1)
+        write_standin(str(small_corpus), seed=4, per_class=1)
     assert content(small_corpus) == before
 
 
