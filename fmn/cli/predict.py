@@ -62,7 +62,7 @@ def predict(
     if found.fitted:
         other = f"{found.agreeing - found.fitted_agreeing} of the {found.clips - found.fitted}"
         terminal.say(
-            f"  {found.fitted_agreeing} of the {found.fitted} that the run was trained on, and {other} other clips"
+            f"  {found.fitted_agreeing} of the {found.fitted} that the run has learned from, and {other} other clips"
         )
     show_failures(terminal, found.failures, lacking="prediction")
     show_failures(terminal, found.unused)
