@@ -60,7 +60,7 @@ def predict(
     agreeing = f"{count_of(found.clips, 'clip')}, {found.agreeing} of them classified correctly"
     terminal.closing("predict", agreeing, short(found.path))
     if found.fitted:
-        trained = f"{found.fitted_agreeing} of the {found.fitted} that the run was trained on"
+        trained = f"{found.fitted_agreeing} of the {found.fitted} that the run has learned from"
         others = found.clips - found.fitted
         other = f", and {found.agreeing - found.fitted_agreeing} of the {others} other clips" if others else ""
         terminal.say(f"  {trained}{other}")

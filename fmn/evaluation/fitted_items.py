@@ -19,6 +19,8 @@ from fmn.training.run_state import RunState, items_digest, read_run_state, train
 Rows = tuple[list[ClipRow], list[UtteranceRow]]
 NO_PARTNER = -1
 LISTS = ("clips.jsonl", "utterances.jsonl")
+NAMED = 3
+"""Missing items that a message names."""
 
 
 def fitted_items(loaded: LoadedRun, root: Path | None, used: Path) -> Items:
@@ -44,14 +46,17 @@ def fitted_items(loaded: LoadedRun, root: Path | None, used: Path) -> Items:
     root = root_of_training(manifest, root, used)
     clips, utterances = _rows(manifest, root, set(state.fitted_clips), set(state.fitted_utterances))
     if items_digest(clips, utterances) != state.fitted_sha256:
-        lost = len(state.fitted_clips) - len(clips), len(state.fitted_utterances) - len(utterances)
-        missing = f"{count_of(lost[0], 'clip')} and {count_of(lost[1], 'utterance')} of them are no longer listed"
-        how = missing if any(lost) else "their files or classes differ"
+        lost_clips = sorted(set(state.fitted_clips) - {row.id for row in clips})
+        lost_utterances = sorted(set(state.fitted_utterances) - {row.id for row in utterances})
+        lost = f"{count_of(len(lost_clips), 'clip')} and {count_of(len(lost_utterances), 'utterance')} of them"
+        named = ", ".join((lost_clips or lost_utterances)[:NAMED])
+        how = f"{lost} are no longer listed, such as {named}" if named else "their files or classes differ"
         raise InputError(
             f"The training manifest is missing or has changed, and so have items that the run was trained on: {how}",
             where=manifest.parent,
             expected="the manifest, or all of these items in clips.jsonl and utterances.jsonl, as they were",
-            next_step="restore them, or train again with the new classes",
+            next_step="restore them (an interval that fits a new class, too, is no clip: see fmn-data build), or train "
+            "again with the new classes",
         )
     return _paired_by_class(clips, utterances, loaded.about.classes, manifest, root)
 

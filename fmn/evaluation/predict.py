@@ -46,7 +46,8 @@ class PredictSummary:
         path: the file.
         clips: number of its rows.
         agreeing: number of predictions that agree with the clip's class.
-        fitted, fitted_agreeing: the same numbers, of the clips that the run is fitted to, whose predictions are better.
+        fitted, fitted_agreeing: the same numbers, of the clips that the run was trained on or learned later, whose
+            predictions are better.
         failures: clips left out, with the reason.
         unused: utterances without features, with the reason.
     """
@@ -126,6 +127,8 @@ def predict(
     write_rows(run / PREDICTIONS_FILE, sorted(predictions, key=lambda row: row.id))
     state = read_run_state(run)
     fitted = set(state.fitted_clips) if state else set()
+    if loaded.learned is not None:
+        fitted |= set(loaded.learned.items["video"])
     agreeing = [row.id for row, guess in zip(rows, predictions, strict=True) if row.class_id == guess.class_id]
     lost, unused = _lost(media, found)
     return PredictSummary(

@@ -80,7 +80,7 @@ def test_clips_of_small_classes_are_classified_as_by_their_nearest_utterance(wor
     assert (found.fitted, found.fitted_agreeing) == (len(fitted), len(agreeing))
     said = CliRunner().invoke(app, ["predict", str(run)]).output
     other = f"{found.agreeing - len(agreeing)} of the {len(guesses) - len(fitted)} other clips"
-    assert f"  {len(agreeing)} of the {len(fitted)} that the run was trained on, and {other}\n" in said
+    assert f"  {len(agreeing)} of the {len(fitted)} that the run has learned from, and {other}\n" in said
 
 
 @pytest.mark.usefixtures("one_thread")
