@@ -74,7 +74,7 @@ function wrongCard(one, errors) {
   const side = (title, card, kind) => make("div", {}, make("h3", {}, title), make("div", { className: `card ${kind}` }, picture(card), body(card)));
   const card = make("li", { data: { id: one.id, clip: one.clip || "" }, attributes: { "aria-label": `${words(one.class)}: ${words(one.top.class)} is the top hit` } },
     make("p", { className: "what small" }, `${place}${partner} of ${errors.gallery}${doubt} `, open),
-    side(errors.kind === "speech" ? "query: speech for this clip" : "query: this clip", one, ""), side("top hit", one.top, one.top.class === one.class ? "hit" : "miss"));
+    side(errors.kind === "speech" ? "query: the speech of this clip" : "query: this clip", one, ""), side("top hit", one.top, one.top.class === one.class ? "hit" : "miss"));
   return live(card);
 }
 

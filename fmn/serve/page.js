@@ -36,7 +36,7 @@ function make(kind, options = {}, ...children) {
   return made;
 }
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const words = (name) => name.replaceAll("_", " ");
 
 // -- routing ---------------------------------------------------------------------------------------------------------

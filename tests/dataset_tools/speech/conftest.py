@@ -61,13 +61,13 @@ class Plain:
 def plain_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """Installs a package with an engine, as a user would; gives the engine's name."""
 
-    def install(name: str) -> str:
+    def install(name: str, code: str = PLAIN_ENGINE, class_name: str = "Plain") -> str:
         site = tmp_path / "site"
         info = site / f"{name}-1.dist-info"
         info.mkdir(parents=True)
-        (site / f"{name}_speech.py").write_text(PLAIN_ENGINE)
+        (site / f"{name}_speech.py").write_text(code)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[fmn_data.engines]\n{name} = {name}_speech:Plain\n")
+        (info / "entry_points.txt").write_text(f"[fmn_data.engines]\n{name} = {name}_speech:{class_name}\n")
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.setitem(sys.modules, f"{name}_speech", None)
         del sys.modules[f"{name}_speech"]

@@ -115,6 +115,9 @@ def test_a_spoken_query_finds_its_clips_and_everything_works_by_keyboard(
         assert page.locator("#hits > li.hit").count() == 3
         assert page.locator("#hits > li.miss").count() == 9
         expect(page.get_by_text("★ its own partner")).to_have_count(1)
+        for name in ("cut", "take-out frying-pan plate"):  # rank and score stay on one line beside a long name, too
+            first.locator(".class").evaluate("(shown, name) => { shown.textContent = name; }", name)
+            assert first.locator(".head .small").evaluate("score => score.clientHeight") < 25, name
         page.keyboard.press("j")
         page.keyboard.press("f")
         marked = page.locator("#hits > li").first.get_attribute("data-clip")

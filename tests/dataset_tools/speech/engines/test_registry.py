@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engines.interface import Voice
-from dataset_tools.speech.engines.registry import faults_named, open_engine, voices_in
+from dataset_tools.speech.engines.registry import (
+    ENTRY_POINT_GROUP,
+    engine_for_workers,
+    faults_named,
+    open_engine,
+    voice_licences,
+    voices_in,
+)
 
 
 def test_a_voice_id_can_stand_in_a_file_name() -> None:
@@ -19,6 +29,19 @@ def test_an_engine_from_outside(plain_engine: Callable[[str], str]) -> None:
     engine = open_engine(plain_engine("plain"))
     assert engine.name == "plain"
     assert engine.voices("en")[0].id == "tone-0"
+
+
+def test_the_package_in_the_docs_adds_an_engine(plain_engine: Callable[..., str], tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "recording.md").read_text("utf-8")
+    (code,), (project,) = (re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S) for kind in ("python", "toml"))
+    [(name, place)] = tomllib.loads(project)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
+    plain_engine(name, code, place.partition(":")[2])
+    engine, voices = engine_for_workers(name, "en")
+    assert voice_licences(name) == ("tones, CC0-1.0",)
+    assert len({voice.timbre for voice in voices}) == len(voices) == 4
+    engine.speak("cut a carrot", voices[1], path=tmp_path / "said.part", seed=0)
+    info = soundfile.info(tmp_path / "said.part")
+    assert (info.format, info.subtype, info.samplerate, info.frames) == ("WAV", "PCM_16", 16_000, 800 * 22)
 
 
 def test_an_engine_from_outside_gets_its_options(plain_engine: Callable[[str], str]) -> None:
