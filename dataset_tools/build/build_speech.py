@@ -20,7 +20,7 @@ from dataset_tools.manifests import ClipRow, UtteranceRow
 from dataset_tools.speech.dataset_speech import assemble, speak
 from dataset_tools.speech.engines.registry import engine_for_workers
 from dataset_tools.speech.recordings.recording_rows import note_on_unused
-from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, note_on_repeated, notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import may_describe_a_clip, note_on_repeated, notes_on_sentences
 from dataset_tools.speech.sentences.generation import LANGUAGES, check_words, note_on_letters
 from dataset_tools.speech.synthesis import SpeechOptions, no_sentence
 
@@ -36,7 +36,7 @@ def check_speech(options: SpeechOptions, classes: ClassFile, reviews: Sequence[R
     agreed = agreed_sentences(decide(reviews, "clip"))
     if options.language not in LANGUAGES and not may_describe_a_clip(sentences, agreed, options.language):
         raise no_sentence(options.language)
-    return notes_on_language(sentences, agreed, options.language)
+    return notes_on_sentences(sentences, agreed, options.language)
 
 
 def check_speech_options(options: SpeechOptions, classes: ClassFile) -> SentenceSpans:

@@ -20,7 +20,7 @@ from dataset_tools.speech.dataset_speech import (
     speak,
     write_utterances,
 )
-from dataset_tools.speech.sentences.clip_sentences import note_on_repeated, notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import note_on_repeated, notes_on_sentences
 from dataset_tools.speech.synthesis import SpeechOptions
 
 
@@ -58,6 +58,6 @@ def synthesize_dataset(
     agreed = agreed_sentences(followed(reviews, clips))
     sentences = read_sentences(options.sentences)
     repeated = note_on_repeated(clips, rows, sentences, options.language)
-    notes = (*notes_on_language(sentences, agreed, options.language), *repeated)
+    notes = (*notes_on_sentences(sentences, agreed, options.language), *repeated)
     to_make = sum(len(ledger.status("skipped", kind)) for kind in ("utterance/", "copy/")) if dry_run else 0
     return SpeechSummary(len(rows), count_recorded(rows), failures, notes=notes, dry_run=dry_run, to_make=to_make)

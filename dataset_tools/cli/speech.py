@@ -244,7 +244,7 @@ def speech_record(
     from dataset_tools.speech.booth.server import serve_booth
     from dataset_tools.speech.booth.sessions import Booth
     from dataset_tools.speech.recordings.consents import CONSENT, read_consent_text
-    from dataset_tools.speech.sentences.clip_sentences import notes_on_language
+    from dataset_tools.speech.sentences.clip_sentences import notes_on_sentences
 
     text = CONSENT if consent is None else read_consent_text(consent)
     last = last_build_of(workspace, terminal)
@@ -260,7 +260,7 @@ def speech_record(
         licence=licence,
         consent=text,
     )
-    for note in () if sentences is None else notes_on_language(sentences, {}, options.language):
+    for note in () if sentences is None else notes_on_sentences(sentences, {}, options.language):
         terminal.warn(note)
     before = len(booth.recorded())
 

@@ -1,8 +1,9 @@
 """Sentence table, ``.tsv``: video, first frame, last frame, sentence.
 
 Columns are detected by a header (``video``, ``start_frame``, ``end_frame``, ``sentence``, and common synonyms), else by
-their content: one of video names, two of frames, one of sentences. Ambiguous tables are rejected. The columns of TACoS
-Multi-Level are not documented, and none of its files was available, so its exact format is unknown.
+their content: one of video names, two of frames, one of sentences. Ambiguous tables are rejected. Quotes around a whole
+cell, which spreadsheets and R write, are not part of its text. The columns of TACoS Multi-Level are not documented, and
+none of its files was available, so its exact format is unknown.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _NAMES = {
     "sentence": {"sentence", "text", "description", "caption"},
 }
 _VIDEO = re.compile(r"s\d{2,3}-d\d{2,3}(-[A-Za-z0-9]+)*(\.\w+)?")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')  # quotes inside are doubled
 _EXPECTED = "columns video, start_frame, end_frame, sentence, separated by tabs, and a header that names them"
 
 TableRow = tuple[str, int, int, str]
@@ -42,21 +44,36 @@ def read_sentence_table(path: Path) -> list[TableRow]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         found = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
         raise _refusal(path, found, "check the path, and that it is text in UTF-8") from error
-    numbered = [(number, [cell.strip() for cell in line]) for number, line in enumerate(lines, start=1) if any(line)]
+    numbered = [(number, [*map(_unquoted, line)]) for number, line in enumerate(lines, start=1) if any(line)]
     if not numbered:
         raise _refusal(path, "it has no rows")
-    header = _columns_of_header(numbered[0][1])
+    header = _columns_of_header(path, numbered[0][1])
     rows = numbered[1:] if header else numbered
     columns = header or _columns_by_content(path, [cells for _, cells in rows])
     return [_row(path, number, cells, columns) for number, cells in rows]
 
 
-def _columns_of_header(cells: Sequence[str]) -> dict[str, int]:
-    """Returns the indices of the columns that a header names; empty if the row is not a header."""
-    places = {
-        kind: place for place, cell in enumerate(cells) for kind, names in _NAMES.items() if cell.lower() in names
-    }
-    return places if {"start", "end", "sentence"} <= places.keys() else {}
+def _unquoted(cell: str) -> str:
+    quoted = _QUOTED.fullmatch(cell.strip())
+    return (quoted[1].replace('""', '"') if quoted else cell).strip()
+
+
+def _columns_of_header(path: Path, cells: Sequence[str]) -> dict[str, int]:
+    """Returns the indices of the columns that a header names; empty if the row is not a header.
+
+    Raises:
+        InputError: it names two columns of one kind.
+    """
+    lower = [cell.lower() for cell in cells]
+    named = {kind: [place for place, cell in enumerate(lower) if cell in names] for kind, names in _NAMES.items()}
+    places = {kind: found[0] for kind, found in named.items() if found}
+    if not {"start", "end", "sentence"} <= places.keys():
+        return {}
+    for kind, found in named.items():
+        if len(found) > 1:
+            several = " and ".join(repr(cells[place]) for place in found)
+            raise _refusal(path, f"line 1: the columns {several} both name the {kind}", "keep or rename one of them")
+    return places
 
 
 def _columns_by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, int]:

@@ -147,11 +147,12 @@ def read_reviews(path: Path) -> list[ReviewRow]:
     decoder = msgspec.json.Decoder(ReviewRow)
     rows = []
     *lines, last = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate([*lines, *([last] if _is_row(last) else [])], start=1):
         try:
             if b'"schema"' not in line:  # msgspec accepts a missing tag
                 raise ValueError("the field `schema` is missing, expected 'fmn.review/1'")
             rows.append(decoder.decode(line))
+            datetime.fromisoformat(rows[-1].time)  # raises: the newest decision would be another
         except (ValueError, RecursionError) as error:
             raise ManifestError(
                 f"The row cannot be read: {in_words(error)}",
@@ -159,8 +160,6 @@ def read_reviews(path: Path) -> list[ReviewRow]:
                 expected="one fmn.review/1 object a line",
                 next_step="correct or remove that line; pulling again restores what Label Studio still has",
             ) from error
-    if _is_row(last):
-        rows.append(decoder.decode(last))
     return sorted(rows, key=lambda row: row.time)
 
 

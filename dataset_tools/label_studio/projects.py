@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -322,5 +323,13 @@ def _read(workspace: Workspace) -> _Links:
         name="record of the Label Studio projects",
         expected="the JSON object that fmn-data annotate writes",
         next_step="delete the file: the project is found again by its title",
+        check=_check_cursors,
     )
     return links or _Links()
+
+
+def _check_cursors(links: _Links) -> None:
+    """Raises a ValueError for a cursor that is not a time: pulls would miss changes."""
+    for link in (*links.servers.values(), *(link for several in links.others.values() for link in several)):
+        if link.cursor is not None:
+            datetime.fromisoformat(link.cursor)

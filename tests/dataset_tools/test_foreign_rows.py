@@ -104,7 +104,7 @@ def valid(kind: type[Row]) -> dict[str, Any]:
         | {"utterance": utterance},
         ConsentRow: {"name": "N", "text": "t", "time": "now"},
         TranscriptRow: {"sha256": SHA256, "text": "t", "checker": "c", "score": 1.0},
-        ReviewRow: {"item": "clip", "content_sha256": SHA256, "verdict": "accept", "annotator": "a", "time": "2026"}
+        ReviewRow: {"item": "clip", "content_sha256": SHA256, "verdict": "accept", "annotator": "a", "time": "20260101"}
         | {"shown": shown, "label_studio": created},
     }
     return {"schema": kind.__struct_config__.tag, "id": "a"} | rows[kind]

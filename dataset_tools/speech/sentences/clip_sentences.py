@@ -99,11 +99,15 @@ def may_describe_a_clip(sentences: SentenceSpans, agreed: Mapping[str, tuple[str
     return any(may_be_in(text, language) for text in (*listed, *(text for text, _ in agreed.values())))
 
 
-def notes_on_language(
+def notes_on_sentences(
     sentences: SentenceSpans, agreed: Mapping[str, tuple[str, bool]], language: str
 ) -> tuple[str, ...]:
-    """Returns warnings if intervals of a list have sentences, but none in the language, or annotators wrote others."""
+    """Returns warnings of spans with invalid times, and of sentences of a list or a review in another language."""
     notes = []
+    if sentences.invalid:
+        number = count_of(sentences.invalid, "sentence is", "sentences are")
+        found = f"{number} not used: the end is not after the start, or is after the video's last frame"
+        notes.append(f"{found}; correct the frames in the sentence files if these sentences are needed")
     others: dict[tuple[str, int, int], list[str]] = {}
     for video in sorted(sentences.listed):
         for start, end, text in sentences.spans[video]:

@@ -54,6 +54,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, make_review: MakeR
         '{"id":"x"}',
         lines[0].replace("fmn.review/1", "fmn.review/2"),
         lines[0].replace('"accept"', '"maybe"'),
+        lines[0].replace('"time":"', '"time":"on '),
     ):
         path.write_text("\n".join([lines[0], broken, lines[1], ""]))
         with pytest.raises(ManifestError) as raised:

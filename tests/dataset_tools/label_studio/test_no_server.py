@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dataset_tools.cli.main import app
+from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.label_studio.projects import ProjectLink, remember, remembered
 from dataset_tools.manifests import ClipRow, read_rows
 
 
@@ -113,3 +115,14 @@ def test_a_port_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, "serve", "--port", "99999")
     assert ended.exit_code == 2
     assert "65535" in ended.output
+
+
+def test_a_record_whose_cursor_is_no_time_is_refused(tmp_path: Path) -> None:
+    workspace, url = Workspace(tmp_path), "http://127.0.0.1:8080"
+    link = ProjectLink(project=1, title="kitchen", config="", cursor="2026-01-02T03:04:05.000006Z")
+    remember(workspace, url, link)
+    assert remembered(workspace, url) == link
+    (record,) = workspace.annotations.rglob("projects.json")
+    record.write_text(record.read_text().replace("2026-01-02T", "yesterday "))
+    with pytest.raises(InputError, match=r"record of the Label Studio projects cannot be read: .*'yesterday "):
+        remembered(workspace, url)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.corpora.sentence_files import SentenceSpans, read_sentences
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_repeated, notes_on_language
+from dataset_tools.speech.sentences.clip_sentences import assign_texts, note_on_repeated, notes_on_sentences
 from dataset_tools.speech.sentences.generation import every_sentence
 
 CARROT = "cut_carrot_knife"
@@ -96,12 +96,14 @@ def test_a_sentence_in_another_script_is_not_spoken_in_english(
     spans = listed(["Он режет морковь.", "Add 5 µl of δ-carotene.", "Коли?"])
     texts = assign_texts(clips, classes, language="en", seed=0, sentences=spans)
     assert [texts[clip.id].source for clip in clips] == ["grammar", "annotations", "grammar"]
-    (note,) = notes_on_language(spans, {}, "en")
+    (note,) = notes_on_sentences(spans, {}, "en")
     assert note.startswith("2 intervals have sentences, but none in 'en' (such as 'Он режет морковь.'): state")
-    (note,) = notes_on_language(spans, {}, "ru")
+    (note,) = notes_on_sentences(spans, {}, "ru")
     assert note.startswith("1 interval has sentences, but none in 'ru' (such as 'Add 5 µl of δ-carotene.'): state")
     both = SentenceSpans({"a": [(1, 9, "他切。"), (1, 9, "He cuts.")]}, invalid=0, listed=frozenset({"a"}))
-    assert notes_on_language(both, {}, "en") == notes_on_language(both, {}, "zh") == ()
+    assert notes_on_sentences(both, {}, "en") == notes_on_sentences(both, {}, "zh") == ()
+    (note,) = notes_on_sentences(SentenceSpans({}, invalid=2), {}, "en")
+    assert note.startswith("2 sentences are not used: the end is not after the start")
 
 
 def test_clips_whose_sentence_is_replaced_by_a_generated_one_are_counted(
