@@ -140,16 +140,16 @@ class Entry:
 
 
 def plan_comparison(
-    train: Path,
-    test: Path,
-    folder: Path,
+    train: Path | str,
+    test: Path | str,
+    folder: Path | str,
     *,
     models: Sequence[str] | None = None,
     preset_name: PresetName = "demo",
     changes: Changes | None = None,
     budget: int = DEFAULT_BUDGET,
     seeds: int = DEFAULT_SEEDS,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
 ) -> Comparison:
     """Plans the work of `fmn.comparison.compare.compare`; writes nothing.
@@ -172,6 +172,7 @@ def plan_comparison(
             is None: a system that cannot be trained with what fmn can is then left out), or there is no fold 0, but
             there are configurations to try or training.patience.
     """
+    train, test, folder, root = Path(train), Path(test), Path(folder), None if root is None else Path(root)
     changes = dict(changes or {})
     models = _checked_models((train, test), models, changes, budget, seeds)
     train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()

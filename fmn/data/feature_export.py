@@ -40,11 +40,11 @@ class ExportSummary:
 
 
 def export_features(
-    manifests: Sequence[Path],
+    manifests: Sequence[Path | str],
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     dry_run: bool = False,
@@ -66,9 +66,10 @@ def export_features(
         InputError: a manifest is invalid, or the folder has other content.
         StoppedError: the disk is full, or the device fails.
     """
+    folder, root = Path(folder), None if root is None else Path(root)
     chosen = usable_device(device, dry_run=dry_run)
     _check_alone(folder)
-    loaded = [load_items(manifest, root) for manifest in manifests]
+    loaded = [load_items(Path(manifest), root) for manifest in manifests]
     clips = distinct(media for items in loaded for media in items.clip_media())
     spoken = distinct(media for items in loaded for media in items.utterance_media())
     check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # fail before hours of extraction

@@ -85,15 +85,15 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     update_orders: int = 0,
     metric_names: Sequence[str] = (),
-    trec: Path | None = None,
+    trec: Path | str | None = None,
     trec_top: int = TREC_TOP,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -118,6 +118,7 @@ def evaluate(
         InputError: there is no such run, the manifest is invalid, or the two do not match; or its memories are to be
             updated, and it has none.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     items = load_items(manifest, root)
@@ -137,7 +138,7 @@ def evaluate(
                 metric_names=metric_names,
                 done=partial(progress, "updating"),
             )
-    written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
+    written = write_trec_files(Path(trec), scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / metrics_file(run, manifest)
     clear_partial(run)
     write_metrics(path, metrics, manifest)

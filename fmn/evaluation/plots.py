@@ -60,10 +60,10 @@ class Pictures:
 
 @encoders_loaded_once()
 def plot_run(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -83,6 +83,7 @@ def plot_run(
     Raises:
         InputError: there is no such run, the manifest is invalid, or the two do not match.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     options: dict[str, Any] = {"device": chosen, "jobs": jobs, "progress": progress}

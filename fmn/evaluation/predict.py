@@ -65,11 +65,11 @@ class PredictSummary:
 
 
 def predict(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    clips: Path | None = None,
-    root: Path | None = None,
+    clips: Path | str | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -95,6 +95,8 @@ def predict(
     Raises:
         InputError: there is no such run or manifest, or no clip has features and other utterances of its class.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
+    clips = None if clips is None else Path(clips)
     chosen = find_device(device)
     loaded, items, media, found = _prepared(run, manifest, clips, root, chosen, jobs, progress)
     rows, heard = _with_features(media, items, found)

@@ -59,7 +59,7 @@ INDEXED_FROM = 200_000
 
 
 def search(
-    run: Path,
+    run: Path | str,
     query: Path | str,
     kind: QueryKind,
     source: GallerySource,
@@ -88,6 +88,7 @@ def search(
     Raises:
         InputError: there is no such run, manifest, query or kind, or the query cannot be read or synthesized.
     """
+    run = Path(run)
     check_query(query, kind, top)
     chosen = find_device(device)
     loaded = load_run(run, chosen)

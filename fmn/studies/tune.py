@@ -132,13 +132,13 @@ class Tuning:
 
 @encoders_loaded_once()
 def tune(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
     budget: int = 160,
     seeds: int = 2,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -162,6 +162,7 @@ def tune(
         InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     is_given = config.memory.capacity is not None
     check_result_files(folder, [TUNED_FILE], FORMAT)
     options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}

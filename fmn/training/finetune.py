@@ -62,13 +62,13 @@ class FineTuning:
 
 
 def finetune(
-    manifest: Path,
+    manifest: Path | str,
     config: VideoFeatureConfig,
     recipe: TrainingRecipe,
-    folder: Path,
+    folder: Path | str,
     *,
     refit: bool = False,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "cpu",
     jobs: int = 1,
     progress: Progress = silent,
@@ -93,6 +93,7 @@ def finetune(
             configuration has no backbone; or the folder has other results.
         StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     clips, validation = plan_finetuning(manifest, config, recipe, folder, refit=refit, root=root)
     cache = workspace_of(manifest, root) / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]

@@ -125,11 +125,11 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None, run:
 
 
 def train(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    run: Path,
+    run: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     resume: bool = False,
@@ -166,6 +166,7 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
+    manifest, run, root = Path(manifest), Path(run), None if root is None else Path(root)
     plan = plan_training(manifest, config, root, run)
     config, items = plan.config, plan.items
     chosen = processes.device(device)
