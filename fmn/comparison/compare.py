@@ -51,10 +51,11 @@ def compare(
     Raises:
         InputError: a manifest is invalid, or a file that it names or the device is missing.
         ToolkitError: no system has features.
-        StoppedError: interrupted, or the disk is full; the same call resumes.
+        StoppedError: interrupted, a manifest was changed meanwhile, or the disk is full; the same call resumes.
     """
     find_device(comparison.device)
     train_items, test_items = load_both(comparison)
+    comparison.require_unchanged()
     if warn is not None:
         for caveat in outdated_pairs(train_items):
             warn(caveat)
@@ -97,6 +98,7 @@ def compare(
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
     for (entry, _), outcome in zip(tested, run_all([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
+    comparison.require_unchanged()
     progress("compare", comparison.runs, comparison.runs)
     return replace(summarized(comparison, entries, test_items, notes), left_out=left_out)
 

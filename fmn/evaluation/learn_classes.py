@@ -118,6 +118,7 @@ def learn_classes(
         added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
         earlier = None
         if copies:  # only now: a refusal leaves no run without the classes
+            source.require_unchanged()
             _copy_run(run, folder)
         if added or not loaded.learned:
             earlier = set_aside_results(folder)

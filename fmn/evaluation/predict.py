@@ -94,6 +94,7 @@ def predict(
 
     Raises:
         InputError: there is no such run or manifest, or no clip has features and other utterances of its class.
+        StoppedError: the run was trained further meanwhile, or the disk is full.
     """
     run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
     clips = None if clips is None else Path(clips)
@@ -119,6 +120,7 @@ def predict(
         shares, classes = with_new_classes(shares, classes, of_new, loaded.learned)
         voted -= of_new.sum(axis=1, dtype=np.float64)
         best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)
+    loaded.require_unchanged()
     orders = ranked(shares, best)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
     reliable = 1 - voted / (vote.neighbors[scored] + 1)

@@ -261,11 +261,13 @@ class Gallery:
         run = self._loaded.path
         names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # embeddings depend on the temperature, for instance
         files = [path for name in names if (path := run / name).is_file()]
+        made_from = " ".join([self.features.source, *map(sha256_of, files)])
+        self._loaded.require_unchanged()
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,
             self._gallery_side,
-            " ".join([self.features.source, *map(sha256_of, files)]),
+            made_from,
             [(row.id, row.sha256) for row in self.rows],
             self._encoded_rows,
             self._progress,
