@@ -88,10 +88,10 @@ def export_features(
 
 
 def _check_alone(folder: Path) -> None:
-    """Checks that the folder has no file of features beside which ``--features`` could not read an export.
+    """Checks that the folder is new, empty or an earlier export, and has no file that ``--features`` would read, too.
 
     Raises:
-        InputError: it has one.
+        InputError: it is not, or has one.
     """
     for part in (VIDEO_FOLDER, AUDIO_FOLDER):
         for file in (folder / f"{part}{suffix}" for suffix in (".npz", ".parquet")):
@@ -102,3 +102,11 @@ def _check_alone(folder: Path) -> None:
                     expected="a new or empty folder, or an earlier export of the same items",
                     next_step="choose another folder",
                 )
+    others = sorted(folder.iterdir()) if folder.is_dir() else []
+    if others and not any((folder / part).is_dir() for part in (VIDEO_FOLDER, AUDIO_FOLDER)):
+        raise InputError(
+            f"The folder contains other files, such as {others[0].name}",
+            where=folder,
+            expected="a new or empty folder, or an earlier export of the same items",
+            next_step="choose another folder",
+        )

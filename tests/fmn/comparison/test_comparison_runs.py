@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from safetensors import safe_open
 
@@ -248,6 +249,13 @@ def test_a_manifest_that_changes_while_systems_are_trained_fails_the_run(planned
 
     comparison.test.write_bytes(comparison.test.read_bytes() + b"\n")  # since it was planned
     with pytest.raises(StoppedError, match="The manifest was changed"):
+        compare(comparison)
+
+
+def test_two_comparisons_do_not_share_a_folder(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("cca", seeds=1)
+    comparison.folder.mkdir(parents=True)
+    with filelock.FileLock(comparison.folder / ".lock"), pytest.raises(StoppedError, match="Another command is"):
         compare(comparison)
 
 
