@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,6 +125,20 @@ def load_config(run: Path) -> Config:
     except InputError as error:  # without a place, it is the name that is wrong; with one, the file of a system
         where = error.where or path
         raise InputError(error.found, where=where, expected=error.expected, next_step=error.next_step) from error
+    return _with_moved_features(run, config)
+
+
+def _with_moved_features(run: Path, config: Config) -> Config:
+    """Returns ``config`` with own features found in the run's workspace if that was moved: paths in it are absolute."""
+    workspace = next((folder.parent for folder in run.resolve().parents if folder.name == "runs"), None)
+    for part in ("video", "audio"):
+        section = getattr(config, part)
+        parts = Path(section.features).parts
+        if workspace is None or not section.features or Path(section.features).exists():
+            continue
+        moved = (workspace.joinpath(*parts[start:]) for start in range(1, len(parts) - 1))
+        if found := next((path for path in moved if path.exists()), None):
+            config = replace(config, **{part: replace(section, features=str(found))})
     return config
 
 
