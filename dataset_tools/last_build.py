@@ -34,12 +34,12 @@ class LastBuild:
     annotation_options: Mapping[str, Any]
     uses_all_classes: bool = False
 
-    def options_with(self, sentences: Iterable[Path]) -> BuildOptions:
+    def options_with(self, sentences: Iterable[Path | str]) -> BuildOptions:
         """The options of that build; see `sentences_among`."""
         files = self.sentences_among(sentences, missing_ok=not self.options.speech)
         return replace(self.options, voices=replace(self.options.voices, sentences=files))
 
-    def sentences_among(self, candidates: Iterable[Path], *, missing_ok: bool = False) -> tuple[Path, ...]:
+    def sentences_among(self, candidates: Iterable[Path | str], *, missing_ok: bool = False) -> tuple[Path, ...]:
         """Returns the sentence files of that build, recognized by their content.
 
         Raises:

@@ -107,7 +107,7 @@ def serve(
             address was opened, so that one in use is refused before any long preparation.
         address: address to listen on.
         kept: file that keeps secret and port, readable by its owner only, so that open pages reconnect when the server
-            is restarted. Without the file, both are new.
+            is restarted. Without the file, or if it cannot be written, both are new.
         announce: called with the URL of the page, which contains the secret.
 
     Raises:
@@ -117,7 +117,8 @@ def serve(
     token, port = _read_kept(kept)
     with address.listen(preferred_port=port) as listening:
         port = listening.getsockname()[1]
-        _keep(kept, token, port)
+        with suppress(OSError):  # on a read-only disk, or a full one
+            _keep(kept, token, port)
         asyncio.run(_serve(make_app(token), listening, context, lambda: announce(address.url(port, token))))
 
 

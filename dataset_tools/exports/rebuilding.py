@@ -110,7 +110,7 @@ def rebuild_dataset(
     workspace: Workspace,
     corpus: Corpus,
     rebuild: Rebuild,
-    sentences: Sequence[Path],
+    sentences: Sequence[Path | str],
     *,
     jobs: int = 1,
     dry_run: bool = False,

@@ -29,6 +29,7 @@ from fmn.features.extract import Networks
 from fmn.models.memory_capacity import capacity_note
 from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
+from fmn.training.run_lock import run_lock
 
 
 @encoders_loaded_once()
@@ -51,13 +52,21 @@ def compare(
     Raises:
         InputError: a manifest is invalid, or a file that it names or the device is missing.
         ToolkitError: no system has features.
-        StoppedError: interrupted, or the disk is full; the same call resumes.
+        StoppedError: interrupted, another command uses the folder, a manifest was changed meanwhile, or the disk is
+            full; the same call resumes.
     """
     find_device(comparison.device)
     train_items, test_items = load_both(comparison)
+    comparison.require_unchanged()
     if warn is not None:
         for caveat in outdated_pairs(train_items):
             warn(caveat)
+    with run_lock(comparison.folder):  # another call would miss the configurations that this one is training
+        return _compared(comparison, train_items, test_items, jobs, progress)
+
+
+def _compared(comparison: Comparison, train_items: Items, test_items: Items, jobs: int, progress: Progress) -> Results:
+    """`compare`, after its checks, on the items of both manifests."""
     entries = {name: Entry(find_system(name), tried) for name, tried in comparison.candidates.items()}
     notes, left_out = _extract(comparison, entries, (train_items, test_items), jobs, progress)
     notes += _shared(train_items, test_items)
@@ -97,6 +106,7 @@ def compare(
             tested += [(entry, winner.task(comparison, seed, is_tested=True)) for seed in comparison.seeds]
     for (entry, _), outcome in zip(tested, run_all([task for _, task in tested]), strict=True):
         entry.tested.append(outcome)
+    comparison.require_unchanged()
     progress("compare", comparison.runs, comparison.runs)
     return replace(summarized(comparison, entries, test_items, notes), left_out=left_out)
 

@@ -14,7 +14,7 @@ from dataset_tools.core.files import sha256_of
 from fmn.comparison.comparison_runs import RunResult, Task
 from fmn.config import Config, PresetName, preset, with_values
 from fmn.config_sections import REFUSAL, decisive
-from fmn.data.items import load_items, train_val_split
+from fmn.data.items import load_items, manifest_changed, train_val_split
 from fmn.data.loading import device_named
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System
@@ -75,6 +75,7 @@ class Candidate:
             run=self.folder / str(seed),
             train=comparison.train,
             test=comparison.test if is_tested else None,
+            train_sha256=comparison.train_sha256,
             test_sha256=comparison.test_sha256,
             trained_on=self.trained_on,
             tested_on=self.tested_on,
@@ -118,6 +119,16 @@ class Comparison:
         """Maximum number of runs: candidates on fold 0, plus the refitted winners with every seed."""
         return sum(len(tried) + len(self.seeds) for tried in self.candidates.values())
 
+    def require_unchanged(self) -> None:
+        """Checks that the manifests are those of the plan.
+
+        Raises:
+            StoppedError: one of them is not.
+        """
+        for manifest, sha256 in ((self.train, self.train_sha256), (self.test, self.test_sha256)):
+            if sha256_of(manifest) != sha256:
+                raise manifest_changed(manifest)
+
 
 @dataclass
 class Entry:
@@ -140,16 +151,16 @@ class Entry:
 
 
 def plan_comparison(
-    train: Path,
-    test: Path,
-    folder: Path,
+    train: Path | str,
+    test: Path | str,
+    folder: Path | str,
     *,
     models: Sequence[str] | None = None,
     preset_name: PresetName = "demo",
     changes: Changes | None = None,
     budget: int = DEFAULT_BUDGET,
     seeds: int = DEFAULT_SEEDS,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
 ) -> Comparison:
     """Plans the work of `fmn.comparison.compare.compare`; writes nothing.
@@ -172,9 +183,10 @@ def plan_comparison(
             is None: a system that cannot be trained with what fmn can is then left out), or there is no fold 0, but
             there are configurations to try or training.patience.
     """
+    train, test, folder, root = Path(train), Path(test), Path(folder), None if root is None else Path(root)
     changes = dict(changes or {})
     models = _checked_models((train, test), models, changes, budget, seeds)
-    train_sha256, items = sha256_of(train), load_items(train, root).required_to_train()
+    items = load_items(train, root).required_to_train()
     grids, left_out = _grids(models, preset_name, changes, len(items.classes))
     # The same number for all systems with something to tune, even if their grids differ in length.
     trials = min([budget, *(len(grid) for grid in grids.values() if len(grid) > 1)])
@@ -190,7 +202,7 @@ def plan_comparison(
             check_patience(config, items)
     candidates = {
         name: tuple(
-            Candidate(each, config, folder / name / f"{number}-{_digest(config, train_sha256)}")
+            Candidate(each, config, folder / name / f"{number}-{_digest(config, items.manifest_sha256)}")
             for number, (each, config) in enumerate(grid[:trials])
         )
         for name, grid in grids.items()
@@ -199,7 +211,7 @@ def plan_comparison(
     return Comparison(
         train=train,
         test=test,
-        train_sha256=train_sha256,
+        train_sha256=items.manifest_sha256,
         test_sha256=sha256_of(test),
         folder=folder,
         preset=preset_name,

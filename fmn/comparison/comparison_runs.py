@@ -18,7 +18,7 @@ from dataset_tools.core.errors import InputError, SampleError, StoppedError, Too
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.files import clear_partial
 from fmn.config import Config
-from fmn.data.items import load_items
+from fmn.data.items import load_items, manifest_changed
 from fmn.data.loading import features_digest, find_device, load_features
 from fmn.evaluation.evaluate import all_scores, measure, write_metrics
 from fmn.evaluation.run_manifests import METRICS_FILE
@@ -42,7 +42,7 @@ class Task:
     Attributes:
         system: the system's name. config: its configuration. run: folder of the run.
         train: the training manifest. test: the test manifest, or None to skip testing.
-        test_sha256: SHA-256 of the test manifest. trained_on, tested_on: digests of the features of both
+        train_sha256, test_sha256: their SHA-256. trained_on, tested_on: digests of the features of both
             (`fmn.data.loading.features_digest`). root: the workspace, or None.
         device: torch device name.
     """
@@ -52,6 +52,7 @@ class Task:
     run: Path
     train: Path
     test: Path | None
+    train_sha256: str
     test_sha256: str
     trained_on: str
     tested_on: str
@@ -108,15 +109,17 @@ def run_task(task: Task) -> RunResult:
     keep_freed_memory()
     try:
         state = read_run_state(task.run)
-        if state is not None and not _has_its_features(state, task):
-            shutil.rmtree(task.run)  # features changed while an earlier call trained it
+        if state is not None and not _has_its_data(state, task):
+            shutil.rmtree(task.run)  # features or pairs changed while an earlier call trained it
         elif state is not None:
             check_not_extended(task.run, state.epoch, task.config)  # before training, which would change it
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
-        if not _has_its_features(state, task):
+        if state.manifest_sha256 != task.train_sha256:
+            raise manifest_changed(task.train)
+        if not _has_its_data(state, task):
             raise _features_changed(task)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:
             _score(task, task.test)
@@ -189,8 +192,9 @@ def _is_trained(task: Task) -> bool:
     return state is not None and state.ended(task.config)
 
 
-def _has_its_features(state: RunState, task: Task) -> bool:
-    return features_digest(state.features, state.failures) == task.trained_on
+def _has_its_data(state: RunState, task: Task) -> bool:
+    has_features = features_digest(state.features, state.failures) == task.trained_on
+    return has_features and state.manifest_sha256 == task.train_sha256
 
 
 def _features_changed(task: Task) -> InputError:
@@ -213,14 +217,17 @@ def _score(task: Task, test: Path) -> None:
         )
     device = find_device(task.device)
     loaded = load_run(task.run, device)
-    prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)
+    items = load_items(test, task.root)
+    if items.manifest_sha256 != task.test_sha256:
+        raise manifest_changed(test)
+    prepared = load_features(items, loaded.config, device=device, jobs=1)
     if prepared.digest != task.tested_on:
         raise _features_changed(task)
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # raises an error for NaN
     clear_partial(task.run)
-    write_metrics(task.run / METRICS_FILE, metrics, test)
+    write_metrics(task.run / METRICS_FILE, metrics, items)
     header = {
         "format": SCORES_FORMAT,
         "test_digest": task.test_digest,

@@ -58,10 +58,10 @@ class _Task:
 
 
 def cache_features(
-    manifests: Sequence[Path],
+    manifests: Sequence[Path | str],
     config: Config,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     in_tasks: bool = False,
@@ -85,8 +85,8 @@ def cache_features(
         InputError: a manifest is invalid, or the weights or the encoder cannot be used.
         StoppedError: the cache cannot be written, the device fails, or the connection to the cluster is lost.
     """
-    jobs = jobs or default_jobs()
-    loaded = [load_items(manifest, root) for manifest in manifests]
+    jobs, root = jobs or default_jobs(), None if root is None else Path(root)
+    loaded = [load_items(Path(manifest), root) for manifest in manifests]
     cache = feature_cache(loaded[0].workspace)
     counts: list[int] = []
     computed, failures = 0, dict[str, str]()

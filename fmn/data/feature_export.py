@@ -40,11 +40,11 @@ class ExportSummary:
 
 
 def export_features(
-    manifests: Sequence[Path],
+    manifests: Sequence[Path | str],
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     dry_run: bool = False,
@@ -66,9 +66,10 @@ def export_features(
         InputError: a manifest is invalid, or the folder has other content.
         StoppedError: the disk is full, or the device fails.
     """
+    folder, root = Path(folder), None if root is None else Path(root)
     chosen = usable_device(device, dry_run=dry_run)
     _check_alone(folder)
-    loaded = [load_items(manifest, root) for manifest in manifests]
+    loaded = [load_items(Path(manifest), root) for manifest in manifests]
     clips = distinct(media for items in loaded for media in items.clip_media())
     spoken = distinct(media for items in loaded for media in items.utterance_media())
     check_feature_folder(folder / VIDEO_FOLDER, [media.sha256 for media in clips])  # fail before hours of extraction
@@ -87,10 +88,10 @@ def export_features(
 
 
 def _check_alone(folder: Path) -> None:
-    """Checks that the folder has no file of features beside which ``--features`` could not read an export.
+    """Checks that the folder is new, empty or an earlier export, and has no file that ``--features`` would read, too.
 
     Raises:
-        InputError: it has one.
+        InputError: it is not, or has one.
     """
     for part in (VIDEO_FOLDER, AUDIO_FOLDER):
         for file in (folder / f"{part}{suffix}" for suffix in (".npz", ".parquet")):
@@ -101,3 +102,11 @@ def _check_alone(folder: Path) -> None:
                     expected="a new or empty folder, or an earlier export of the same items",
                     next_step="choose another folder",
                 )
+    others = sorted(folder.iterdir()) if folder.is_dir() else []
+    if others and not any((folder / part).is_dir() for part in (VIDEO_FOLDER, AUDIO_FOLDER)):
+        raise InputError(
+            f"The folder contains other files, such as {others[0].name}",
+            where=folder,
+            expected="a new or empty folder, or an earlier export of the same items",
+            next_step="choose another folder",
+        )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_tools.core.errors import InputError, ManifestError
-from dataset_tools.core.unicode_names import composed
+from dataset_tools.core.errors import InputError, StoppedError
+from dataset_tools.core.files import sha256_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.manifests import (
     VALIDATION_FOLD,
@@ -21,15 +21,13 @@ from dataset_tools.manifests import (
     SplitPairRow,
     UtteranceRow,
     read_numbered_rows,
-    read_rows,
     resolve,
     workspace_of,
 )
 from dataset_tools.speech.recordings.consent_rows import barred_voices
 from fmn.data.footage import Footage, footage_of
+from fmn.data.manifest_checks import check_class_ids, check_pairs, keep_consistent, manifest_error
 from fmn.features.media import Media
-
-Noted = TypeVar("Noted", ClipRow, UtteranceRow, ClassLabel)
 
 NO_FOLD = -1
 
@@ -46,7 +44,9 @@ class Items:
     """Items of a manifest: every clip and every utterance once, in order of their ids.
 
     Attributes:
-        manifest: the file. workspace: base folder of the relative paths in its rows.
+        manifest: the file. manifest_sha256: of its content when it was read; empty: the items are from other
+            files beside it.
+        workspace: base folder of the relative paths in its rows.
         clips, utterances: the rows, N and M of them.
         classes: the class table, in order of id.
         clip_classes: [N] int64, index into ``classes``. utterance_classes: [M], the same.
@@ -58,6 +58,7 @@ class Items:
     """
 
     manifest: Path
+    manifest_sha256: str
     workspace: Path
     clips: tuple[ClipRow, ...]
     utterances: tuple[UtteranceRow, ...]
@@ -124,6 +125,15 @@ class Items:
                 next_step="pass the training manifest",
             )
         return self
+
+    def require_unchanged(self) -> None:
+        """Checks that the manifest is still the one that these items were read from, before it is read again.
+
+        Raises:
+            StoppedError: it is not.
+        """
+        if sha256_of(self.manifest) != self.manifest_sha256:
+            raise manifest_changed(self.manifest)
 
     def require_media(self) -> None:
         """Checks that the files of all clips and utterances exist, before anything is computed.
@@ -248,18 +258,18 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
         where = f"{manifest}, line {number}"
         if is_withdrawn(row.utterance):
             raise _withdrawn(row.utterance.voice, where)
-        _keep_consistent(clips, row.clip, "clip", where)
-        _keep_consistent(utterances, row.utterance, "utterance", where)
-        _keep_consistent(classes, row.label, "class", where)
+        keep_consistent(clips, row.clip, "clip", where)
+        keep_consistent(utterances, row.utterance, "utterance", where)
+        keep_consistent(classes, row.label, "class", where)
         if not row.label.id == row.clip.class_id == row.utterance.class_id:
-            raise _manifest_error(
+            raise manifest_error(
                 f"The pair is of class {row.label.id!r}, its clip of {row.clip.class_id!r}, "
                 f"its utterance of {row.utterance.class_id!r}",
                 where,
             )
         splits.add(row.split)
         if len(splits) > 1:
-            raise _manifest_error("The manifest mixes training and test pairs", where)
+            raise manifest_error("The manifest mixes training and test pairs", where)
         pairs.append((row.clip.id, row.utterance.id, NO_FOLD if row.fold is None else row.fold))
     if not pairs:
         raise InputError(
@@ -272,9 +282,10 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     class_index = {name: index for index, name in enumerate(class_ids)}
     spoken = (utterances[name].clip for name in utterance_ids)
     indices = np.array([(clip_index[clip], utterance_index[utterance]) for clip, utterance, _ in pairs])
-    _check_pairs(indices, manifest)
+    check_pairs(indices, manifest)
     return Items(
         manifest=manifest,
+        manifest_sha256=sha256_of(manifest),
         workspace=workspace_of(manifest, root),
         clips=tuple(clips[name] for name in clip_ids),
         utterances=tuple(utterances[name] for name in utterance_ids),
@@ -304,47 +315,11 @@ def _withdrawn(voice: str, where: str) -> InputError:
     )
 
 
-def _keep_consistent(known: dict[str, Noted], item: Noted, kind: str, where: str) -> None:
-    """Adds an item to the known ones; raises a ManifestError if it differs from an earlier row of the same id."""
-    if known.setdefault(item.id, item) != item:
-        raise _manifest_error(f"The {kind} {item.id!r} differs from the same {kind} in an earlier line", where)
-
-
-def check_class_ids(classes: Iterable[str], manifest: Path) -> None:
-    """Refuses ids that look the same, such as "café" with é as one character (NFC) and as two (NFD).
-
-    Raises:
-        ManifestError: there are such ids among ``classes``, some of which may be those of a run.
-    """
-    known: dict[str, str] = {}
-    for name in sorted(classes):
-        other = known.setdefault(composed(name), name)
-        if other != name:
-            raise ManifestError(
-                f"The ids of two classes look the same, {name!r}, but are encoded differently: {other!a} and {name!a}",
-                where=manifest,
-                expected="one id per class, composed (Unicode NFC)",
-                next_step="write the same id in the rows of both",
-            )
-
-
-def _check_pairs(pairs: NDArray[np.int64], manifest: Path) -> None:
-    """Refuses rows of the same pair, which would be trained on more often than the others."""
-    _, first, which = np.unique(pairs @ (pairs[:, 1].max() + 1, 1), return_index=True, return_inverse=True)
-    if len(first) == len(pairs):
-        return
-    earlier = first[which]
-    second = int(np.flatnonzero(earlier != np.arange(len(pairs)))[0])
-    wanted = (int(earlier[second]), second)
-    one, other = (row for index, row in enumerate(read_rows(manifest, SplitPairRow)) if index in wanted)
-    raise ManifestError(
-        f"The pair of clip {other.clip.id!r} and utterance {other.utterance.id!r} is listed twice, "
-        f"as {one.id!r} and {other.id!r}",
+def manifest_changed(manifest: Path) -> StoppedError:
+    """The error of a command whose results would be of two versions of a manifest."""
+    return StoppedError(
+        "The manifest was changed while the command was running",
         where=manifest,
-        expected="each pair once",
-        next_step="remove one of the rows",
+        expected="the same manifest from start to end",
+        next_step="run the same command again",
     )
-
-
-def _manifest_error(found: str, where: str) -> ManifestError:
-    return ManifestError(found, where=where, next_step="rewrite the manifest with fmn-data pairs")

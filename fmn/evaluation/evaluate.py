@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.data.batches import ItemTensors
 from fmn.data.dry_run import DryRun
@@ -85,15 +85,15 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     update_orders: int = 0,
     metric_names: Sequence[str] = (),
-    trec: Path | None = None,
+    trec: Path | str | None = None,
     trec_top: int = TREC_TOP,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -117,7 +117,9 @@ def evaluate(
     Raises:
         InputError: there is no such run, the manifest is invalid, or the two do not match; or its memories are to be
             updated, and it has none.
+        StoppedError: the run was trained further meanwhile, or the disk is full.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     items = load_items(manifest, root)
@@ -137,10 +139,11 @@ def evaluate(
                 metric_names=metric_names,
                 done=partial(progress, "updating"),
             )
-    written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
+    loaded.require_unchanged()
+    written = write_trec_files(Path(trec), scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / metrics_file(run, manifest)
     clear_partial(run)
-    write_metrics(path, metrics, manifest)
+    write_metrics(path, metrics, items)
     return Evaluation(
         run=run,
         system=loaded.config.system,
@@ -195,9 +198,9 @@ def load_run_and_plan_features(
     return loaded, items, found
 
 
-def write_metrics(path: Path, metrics: Metrics, manifest: Path) -> None:
-    """Writes metrics with the name and the SHA-256 of the manifest that they were measured on."""
-    of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
+def write_metrics(path: Path, metrics: Metrics, items: Items) -> None:
+    """Writes metrics with the name and the SHA-256 of the manifest of the items that they were measured on."""
+    of_manifest = {"manifest": {"name": items.manifest.name, "sha256": items.manifest_sha256}}
     write_bytes(path, json.dumps(metrics | of_manifest, indent=2).encode() + b"\n")
 
 

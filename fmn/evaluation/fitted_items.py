@@ -93,6 +93,7 @@ def _paired_by_class(
     pairs = [(number, of_class[row.class_id]) for number, row in enumerate(clips) if row.class_id in of_class]
     return Items(
         manifest=manifest,
+        manifest_sha256="",
         workspace=workspace_of(manifest, root),
         clips=tuple(clips),
         utterances=tuple(utterances),

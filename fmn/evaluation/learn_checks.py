@@ -12,8 +12,9 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import ClassLabel, ClipRow, UtteranceRow
-from fmn.data.items import Items, check_class_ids
+from fmn.data.items import Items
 from fmn.data.loading import OTHER_FEATURES
+from fmn.data.manifest_checks import check_class_ids
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.memory import Modality
 from fmn.training.checkpoint import CHECKPOINT_FILE, CONFIG_FILE, LoadedRun

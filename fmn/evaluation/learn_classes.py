@@ -69,12 +69,12 @@ class LearnSummary:
 
 @encoders_loaded_once()
 def learn_classes(
-    run: Path,
-    pairs: Path,
+    run: Path | str,
+    pairs: Path | str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     skip_known: bool = False,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -99,6 +99,7 @@ def learn_classes(
             training data of the run is missing.
         StoppedError: another command uses the folder, or the disk is full; the same call resumes.
     """
+    run, pairs, root = Path(run), Path(pairs), None if root is None else Path(root)
     chosen = find_device(device)
     source = load_run(run, chosen)
     items = new_items(load_items(pairs, root), source, skip_known=skip_known)
@@ -106,7 +107,7 @@ def learn_classes(
     check_complete(pairs, prepared.failures)
     check_fit(source, prepared.data)
     check_sources(source, prepared.sources, prepared.own)
-    folder = out or run
+    folder = Path(out or run)
     with run_lock(folder):
         copies = needs_copy(run, folder)
         loaded = source if copies else load_run(folder, chosen)
@@ -117,6 +118,7 @@ def learn_classes(
         added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
         earlier = None
         if copies:  # only now: a refusal leaves no run without the classes
+            source.require_unchanged()
             _copy_run(run, folder)
         if added or not loaded.learned:
             earlier = set_aside_results(folder)

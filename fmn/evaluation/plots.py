@@ -60,10 +60,10 @@ class Pictures:
 
 @encoders_loaded_once()
 def plot_run(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -82,7 +82,9 @@ def plot_run(
 
     Raises:
         InputError: there is no such run, the manifest is invalid, or the two do not match.
+        StoppedError: the run was trained further meanwhile, or the disk is full.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
     options: dict[str, Any] = {"device": chosen, "jobs": jobs, "progress": progress}
@@ -95,6 +97,7 @@ def plot_run(
     with threads(loaded.config.training.threads):
         clips, utterances = encode_all(loaded.model, prepared.data)
         scores = score_matrix(loaded.model, clips, utterances).numpy()
+    loaded.require_unchanged()
     name = run.resolve().name
     title = f"{name} on {manifest.name}{corpus}"
     files: list[Path] = []
@@ -115,6 +118,7 @@ def plot_run(
             with threads(loaded.config.training.threads):
                 contents = slot_contents(loaded, model, learned)
                 used = slot_uses(model, clips, utterances)
+            loaded.require_unchanged()
             memory, names = model.memory, class_ids(learned.items)
             shown += names
             counts, slot_classes = memory.counts.cpu().numpy(), memory.slot_classes.cpu().numpy()

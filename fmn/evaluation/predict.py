@@ -65,11 +65,11 @@ class PredictSummary:
 
 
 def predict(
-    run: Path,
-    manifest: Path,
+    run: Path | str,
+    manifest: Path | str,
     *,
-    clips: Path | None = None,
-    root: Path | None = None,
+    clips: Path | str | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -94,7 +94,10 @@ def predict(
 
     Raises:
         InputError: there is no such run or manifest, or no clip has features and other utterances of its class.
+        StoppedError: the run was trained further meanwhile, or the disk is full.
     """
+    run, manifest, root = Path(run), Path(manifest), None if root is None else Path(root)
+    clips = None if clips is None else Path(clips)
     chosen = find_device(device)
     loaded, items, media, found = _prepared(run, manifest, clips, root, chosen, jobs, progress)
     rows, heard = _with_features(media, items, found)
@@ -117,6 +120,7 @@ def predict(
         shares, classes = with_new_classes(shares, classes, of_new, loaded.learned)
         voted -= of_new.sum(axis=1, dtype=np.float64)
         best = np.pad(best, [(0, 0), (0, len(classes) - best.shape[1])], constant_values=-np.inf)
+    loaded.require_unchanged()
     orders = ranked(shares, best)
     model = f"{run.resolve().name}@{sha256_of(run / CHECKPOINT_FILE)[:8]}"
     reliable = 1 - voted / (vote.neighbors[scored] + 1)

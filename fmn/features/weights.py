@@ -104,7 +104,10 @@ def published_file(backbone: str, stream: str, folder: Path | None = None) -> Pa
 
 
 def download(
-    names: Collection[tuple[str, str]] = tuple(PUBLISHED), folder: Path | None = None, *, progress: Progress = silent
+    names: Collection[tuple[str, str]] = tuple(PUBLISHED),
+    folder: Path | str | None = None,
+    *,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Downloads published weights; resumes an interrupted download and keeps files that are already correct.
 
@@ -119,7 +122,7 @@ def download(
     """
     from filelock import FileLock
 
-    target = folder or weights_folder()
+    target = Path(folder or weights_folder())
     target.mkdir(parents=True, exist_ok=True)
     with FileLock(target / ".lock"):
         for weights in missing_weights(names, target):

@@ -29,7 +29,7 @@ from fmn.features.media import FeatureSet, Media, joint_space
 from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
-from fmn.search.query_preparation import check_query, prepared_query, unusable_query
+from fmn.search.query_preparation import check_query, own_features, prepared_query, unusable_query
 from fmn.search.search_results import (
     GallerySource,
     QueryKind,
@@ -59,7 +59,7 @@ INDEXED_FROM = 200_000
 
 
 def search(
-    run: Path,
+    run: Path | str,
     query: Path | str,
     kind: QueryKind,
     source: GallerySource,
@@ -88,6 +88,7 @@ def search(
     Raises:
         InputError: there is no such run, manifest, query or kind, or the query cannot be read or synthesized.
     """
+    run = Path(run)
     check_query(query, kind, top)
     chosen = find_device(device)
     loaded = load_run(run, chosen)
@@ -95,7 +96,7 @@ def search(
     with TemporaryDirectory() as folder:
         searched, doubts = prepared_query(query, kind, loaded.config, source, Path(folder), voices=voices)
         gallery = Gallery(loaded, rows, kind, source, device=chosen, jobs=jobs, progress=progress)
-        result = gallery.search(searched, top=top)
+        result = gallery.search(searched, top=top, cache=Path(folder) / "features")
         known = gallery.notes_of_known if source.everything else ()
     return replace(result, query=str(query), notes=(*doubts, *result.notes, *known))
 
@@ -156,13 +157,13 @@ class Gallery:
         else:
             self._embeddings = self._encoded_rows(range(len(self.rows)))
 
-    def search(self, query: Path, *, top: int = 10) -> SearchResult:
-        """Ranks the rows by how well they match a file.
+    def search(self, query: Path, *, top: int = 10, cache: Path | None = None) -> SearchResult:
+        """Ranks the rows by how well they match a file; ``cache``: as in `encode`.
 
         Raises:
             InputError: the query cannot be read.
         """
-        embeddings, features = self.encode(query)
+        embeddings, features = self.encode(query, cache=cache)
         places, scores = self.best(embeddings, top)
         hits = tuple(
             hit_of(self.rows[place], rank, float(score), self._sentences)
@@ -184,12 +185,16 @@ class Gallery:
 
         Args:
             query: an audio or video file, depending on `kind`.
-            cache: folder for its features; None: the workspace's cache.
+            cache: folder for its features if the workspace's cache does not have them, which then keeps no data of an
+                external query, and may be read-only; None: the workspace's cache.
 
         Raises:
             InputError: the query cannot be read.
         """
         media = Media(sha256_of(query), query, query.name)
+        if cache is not None and not own_features(self._loaded.config, self.kind):  # which need no cache
+            found = self._extract([media], self._query_side, networks=self._networks, dry_run=True)
+            cache = cache if found.fresh else None
         features = self._extract([media], self._query_side, networks=self._networks, cache=cache)
         if error := features.failure_of(media):
             raise unusable_query(error, query, self.kind, self._loaded.config)
@@ -234,7 +239,13 @@ class Gallery:
         return scores.T if self.kind == "clip" else scores
 
     def _extract(
-        self, media: list[Media], modality: Modality, *, networks: Networks | None = None, cache: Path | None = None
+        self,
+        media: list[Media],
+        modality: Modality,
+        *,
+        networks: Networks | None = None,
+        cache: Path | None = None,
+        dry_run: bool = False,
     ) -> FeatureSet:
         config, extract = self._loaded.config, extract_video if modality == "video" else extract_audio
         return extract(
@@ -245,6 +256,7 @@ class Gallery:
             jobs=self._jobs,
             progress=self._progress if networks is None else silent,
             networks=networks,
+            dry_run=dry_run,
         )
 
     def _encoded_rows(self, places: Sequence[int]) -> Embeddings:
@@ -260,11 +272,13 @@ class Gallery:
         run = self._loaded.path
         names = (CHECKPOINT_FILE, CONFIG_FILE, NEW_CLASSES_FILE)  # embeddings depend on the temperature, for instance
         files = [path for name in names if (path := run / name).is_file()]
+        made_from = " ".join([self.features.source, *map(sha256_of, files)])
+        self._loaded.require_unchanged()
         return GalleryIndex.open(
             index_folder(self._workspace, run, self.kind, self._manifest),
             self._loaded.model,
             self._gallery_side,
-            " ".join([self.features.source, *map(sha256_of, files)]),
+            made_from,
             [(row.id, row.sha256) for row in self.rows],
             self._encoded_rows,
             self._progress,

@@ -54,7 +54,7 @@ class PreparedGallery:
 
 
 def prepare_galleries(
-    run: Path,
+    run: Path | str,
     source: GallerySource,
     *,
     kinds: Sequence[QueryKind] = QUERY_KINDS,
@@ -82,7 +82,7 @@ def prepare_galleries(
         StoppedError: another command is changing an index, or the disk is full.
     """
     chosen = usable_device(device, dry_run=dry_run)
-    loaded = load_run(run, chosen)
+    loaded = load_run(Path(run), chosen)
     galleries = {kind: source.rows(kind) for kind in kinds}
     if indexable(loaded.model) and max(map(len, galleries.values())) >= INDEXED_FROM:
         import_faiss()  # a missing package should not be found out after hours of extraction

@@ -65,7 +65,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class GallerySource:
-    """What is searched: clips by speech, utterances by a clip.
+    """What is searched: clips by speech, utterances by a clip. A `str` becomes a path.
 
     Attributes:
         manifest: its distinct clips or utterances are the gallery.
@@ -76,6 +76,10 @@ class GallerySource:
     manifest: Path
     everything: bool = False
     root: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "manifest", Path(self.manifest))
+        object.__setattr__(self, "root", None if self.root is None else Path(self.root))
 
     @property
     def workspace(self) -> Path:

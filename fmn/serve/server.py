@@ -50,7 +50,7 @@ _FILES = {
 
 
 def serve(
-    run: Path,
+    run: Path | str,
     source: GallerySource,
     address: Address,
     *,
@@ -79,7 +79,7 @@ def serve(
     """
     require_engine(voices)
     chosen = find_device(device)
-    loaded, items = load_run(run, chosen), ShownItems(source)
+    loaded, items = load_run(Path(run), chosen), ShownItems(source)
     failures: dict[str, str] = {}
     with TemporaryDirectory() as folder:
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow, read_rows, resolve
 from fmn.data.items import load_items
@@ -22,6 +23,9 @@ class ShownItems:
         tested: ids of the clips and utterances of the manifest itself.
         standin: the entry on a stand-in corpus in build.json, or None.
         clips, utterances: the rows by id.
+
+    Raises:
+        InputError: a clip and an utterance have the same id, or there is no such manifest.
     """
 
     def __init__(self, source: GallerySource) -> None:
@@ -30,6 +34,13 @@ class ShownItems:
         self.tested, self.standin = items.ids, items.standin
         self.clips: dict[str, ClipRow] = _by_id(items.clips, self.manifest.with_name("clips.jsonl"))
         self.utterances: dict[str, UtteranceRow] = _by_id(items.utterances, self.manifest.with_name("utterances.jsonl"))
+        if shared := self.clips.keys() & self.utterances.keys():
+            raise InputError(
+                f"{count_of(len(shared), 'clip has', 'clips have')} the id of an utterance, such as {min(shared)}",
+                where=self.manifest,
+                expected="an id of its own for each clip and each utterance: the page finds them by it",
+                next_step="give the utterances other ids",
+            )
         self._utterance_of = {row.clip: row.id for row in self.utterances.values() if row.clip is not None}
         both: list[ClipRow | UtteranceRow] = [*self.utterances.values(), *self.clips.values()]
         self._known = {row.sha256: row for row in both}

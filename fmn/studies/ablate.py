@@ -71,13 +71,13 @@ class Ablation:
 
 @encoders_loaded_once()
 def ablate(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
     only: Sequence[str] = (),
     seeds: int = 3,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -101,6 +101,7 @@ def ablate(
         InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     check_groups(only)
     check_result_files(folder, FILES, FORMAT)
     options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
@@ -121,7 +122,7 @@ def ablate(
                 found[variant].append(network.outcome(own))
     progress("ablate", total, total)
     values = {
-        **study_values(FORMAT, manifest, harness, config, seeds),
+        **study_values(FORMAT, harness, config, seeds),
         "clips": len(harness.fold_0.clips),
         "utterances": len(harness.fold_0.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],

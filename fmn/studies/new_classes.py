@@ -84,15 +84,15 @@ class NewClasses:
 
 @encoders_loaded_once()
 def learn_new_classes(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
     held_out: int = 4,
     classes: Sequence[str] = (),
     pairs: Sequence[int] = (1, 5),
     seeds: int = 3,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -118,6 +118,7 @@ def learn_new_classes(
         InputError: the manifest has no fold 0 or too few classes, or a class is unknown.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     pairs = list(dict.fromkeys(pairs))
     check_result_files(folder, FILES, FORMAT)
     options: dict[str, Any] = {"device": device, "jobs": jobs, "progress": progress}
@@ -140,7 +141,7 @@ def learn_new_classes(
     progress("new classes", seeds, seeds)
     draws_found = draws_of(rows_by_name)
     values = {
-        **study_values(FORMAT, manifest, harness, config, seeds),
+        **study_values(FORMAT, harness, config, seeds),
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,

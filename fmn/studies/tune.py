@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
@@ -132,13 +132,13 @@ class Tuning:
 
 @encoders_loaded_once()
 def tune(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    folder: Path,
+    folder: Path | str,
     *,
     budget: int = 160,
     seeds: int = 2,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -162,6 +162,7 @@ def tune(
         InputError: the manifest has no fold 0, or the system is not fmn.
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     is_given = config.memory.capacity is not None
     check_result_files(folder, [TUNED_FILE], FORMAT)
     options: dict[str, Any] = {"root": root, "device": device, "jobs": jobs, "progress": progress}
@@ -195,7 +196,8 @@ def tune(
         ),
         failures=failures,
     )
-    report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
+    manifest_sha256 = harness.prepared.items.manifest_sha256
+    report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": manifest_sha256, "config": as_dict(config)}
     report["seeds"] = [config.training.seed + number for number in range(seeds)]
     del report["path"]
     clear_partial(folder)

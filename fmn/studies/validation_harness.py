@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress
 from fmn.config import Config, as_dict, with_values
 from fmn.config_sections import decisive
@@ -129,13 +129,11 @@ def seeded(config: Config, number: int) -> Config:
     return with_values(config, {"training.seed": config.training.seed + number})
 
 
-def study_values(
-    file_format: str, manifest: Path, harness: ValidationHarness, config: Config, seeds: int
-) -> dict[str, Any]:
+def study_values(file_format: str, harness: ValidationHarness, config: Config, seeds: int) -> dict[str, Any]:
     """The first values of a study's JSON file: its format, and what it was done with."""
     return {
         "format": file_format,
-        "manifest_sha256": sha256_of(manifest),
+        "manifest_sha256": harness.prepared.items.manifest_sha256,
         "stand_in": harness.fold_0.standin is not None,
         "config": as_dict(config),
         "seeds": [seeded(config, number).training.seed for number in range(seeds)],
@@ -181,7 +179,9 @@ def train_in_study(manifest: Path, config: Config, run: Path, harness: Validatio
 
     Raises:
         InputError: it was trained for more epochs since.
+        StoppedError: the manifest of the harness was changed since it was read.
     """
+    harness.prepared.items.require_unchanged()
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)

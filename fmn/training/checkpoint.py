@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +18,14 @@ import msgspec
 import torch
 from torch import Tensor
 
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.files import write_bytes
 from dataset_tools.manifests import ClassLabel
 from fmn.config import Config, as_dict, config_from_dict
 from fmn.models.fmn import FeatureMemoryNetwork
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.systems import find_system
-from fmn.training.learned_classes import LearnedClasses, load_learned_classes
+from fmn.training.learned_classes import NEW_CLASSES_FILE, LearnedClasses, load_learned_classes
 from fmn.training.tensor_files import load_tensors, read_header, save_tensors, unreadable
 
 CONFIG_FILE = "config.json"
@@ -62,14 +62,31 @@ class About:
 class LoadedRun:
     """A trained run: its configuration, its model in evaluation mode, and the metadata of its checkpoint.
 
-    ``learned``: the classes learned after training, which the model then includes; None if there are none.
+    Attributes:
+        versions: of the files of the model, which tell whether they were replaced since.
+        learned: the classes learned after training, which the model then includes; None if there are none.
     """
 
     path: Path
     config: Config
     model: RetrievalModel
     about: About
+    versions: tuple[object, ...]
     learned: LearnedClasses | None = None
+
+    def require_unchanged(self) -> None:
+        """Checks that the files of the model are still those that were loaded, before results of it are stored.
+
+        Raises:
+            StoppedError: it was trained further, or learned classes, in the meantime.
+        """
+        if _versions(self.path) != self.versions:
+            raise StoppedError(
+                "The run was trained further, or learned classes, while the command was using it",
+                where=self.path,
+                expected="the same weights and classes from start to end: the results are of the earlier ones",
+                next_step="run the same command again, if necessary when the training has ended",
+            )
 
 
 def save_config(run: Path, config: Config) -> None:
@@ -108,6 +125,20 @@ def load_config(run: Path) -> Config:
     except InputError as error:  # without a place, it is the name that is wrong; with one, the file of a system
         where = error.where or path
         raise InputError(error.found, where=where, expected=error.expected, next_step=error.next_step) from error
+    return _with_moved_features(run, config)
+
+
+def _with_moved_features(run: Path, config: Config) -> Config:
+    """Returns ``config`` with own features found in the run's workspace if that was moved: paths in it are absolute."""
+    workspace = next((folder.parent for folder in run.resolve().parents if folder.name == "runs"), None)
+    for part in ("video", "audio"):
+        section = getattr(config, part)
+        parts = Path(section.features).parts
+        if workspace is None or not section.features or Path(section.features).exists():
+            continue
+        moved = (workspace.joinpath(*parts[start:]) for start in range(1, len(parts) - 1))
+        if found := next((path for path in moved if path.exists()), None):
+            config = replace(config, **{part: replace(section, features=str(found))})
     return config
 
 
@@ -132,6 +163,7 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     path = run / CHECKPOINT_FILE
     if not path.is_file():
         raise _no_checkpoint(run)
+    versions = _versions(run)
     tensors, header = load_tensors(path, CHECKPOINT_FORMAT, device)
     about = _about(path, header)
     system = find_system(config.system)
@@ -147,7 +179,13 @@ def load_run(run: Path, device: torch.device) -> LoadedRun:
     learned = load_learned_classes(run, path, device)
     if learned is not None and isinstance(model, FeatureMemoryNetwork):
         model.new_classes = learned.memory
-    return LoadedRun(run, config, model.eval(), about, learned)
+    return LoadedRun(run, config, model.eval(), about, versions, learned)
+
+
+def _versions(run: Path) -> tuple[object, ...]:
+    """Identifies the files of a model, each of which is replaced as a whole; None for a missing one."""
+    found = ((run / name).stat() if (run / name).exists() else None for name in (CHECKPOINT_FILE, NEW_CLASSES_FILE))
+    return tuple(file and (file.st_size, file.st_mtime_ns) for file in found)
 
 
 def checkpoint_epoch(run: Path) -> int:

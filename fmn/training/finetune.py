@@ -62,13 +62,13 @@ class FineTuning:
 
 
 def finetune(
-    manifest: Path,
+    manifest: Path | str,
     config: VideoFeatureConfig,
     recipe: TrainingRecipe,
-    folder: Path,
+    folder: Path | str,
     *,
     refit: bool = False,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "cpu",
     jobs: int = 1,
     progress: Progress = silent,
@@ -93,8 +93,9 @@ def finetune(
             configuration has no backbone; or the folder has other results.
         StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
+    manifest, folder, root = Path(manifest), Path(folder), None if root is None else Path(root)
     clips, validation = plan_finetuning(manifest, config, recipe, folder, refit=refit, root=root)
-    cache = workspace_of(manifest, root) / "cache" / "finetune"
+    manifest_sha256, cache = sha256_of(manifest), workspace_of(manifest, root) / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
     failures = {media.name: broken[key].found for media in every if (key := (media.sha256, media.path)) in broken}
@@ -104,7 +105,7 @@ def finetune(
     before = clips_trained_on(config)  # the weights to start from
     about = {
         "label": "action",
-        "manifest_sha256": sha256_of(manifest),
+        "manifest_sha256": manifest_sha256,
         "refit": refit,
         "clips": len(clips),
         CONTENTS: sorted({clip.media.sha256 for clip in clips} | before),  # records what the weights were trained on

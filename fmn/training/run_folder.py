@@ -71,7 +71,7 @@ def manifest_for(run: Path, name: str, root: Path | None = None) -> Path:
             "The run has no record of its training manifest",
             where=run,
             expected="a run written by fmn train",
-            next_step="specify the manifest with --manifest",
+            next_step="specify the manifest with --manifest; or, if training was interrupted, run fmn train again",
         )
     manifest = training_manifest(run, state).with_name(name)
     if not manifest.is_file():

@@ -1,4 +1,4 @@
-"""Run lock: only one command at a time can train into a folder."""
+"""Lock of a folder: only one command at a time can train into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dataset_tools.core.files import clear_partial
 
 @contextmanager
 def run_lock(run: Path) -> Iterator[None]:
-    """Creates the folder ``run`` and locks it against other training commands; an empty folder is removed on exit.
+    """Creates the folder of a run or a comparison, and locks it against other training commands.
+
+    An empty folder is removed on exit.
 
     Raises:
         StoppedError: another command is training into it.
@@ -34,5 +36,5 @@ def run_lock(run: Path) -> Iterator[None]:
         raise StoppedError(
             "Another command is training into this folder",
             where=run,
-            next_step="wait until it ends, or specify another folder with --run",
+            next_step="wait until it ends, or choose another folder (--run or --out)",
         ) from error

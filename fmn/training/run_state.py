@@ -171,13 +171,15 @@ def written_manifest(run: Path, manifest: Path, workspace: Path) -> str:
 def training_manifest(run: Path, state: RunState) -> Path:
     """Resolves the path of a run's training manifest; the file may be missing.
 
-    Version 0.1.0 recorded an absolute path. If the workspace was copied or moved since, the manifest of that name in
-    the run's own workspace is used if it has the same content, or if there is no file at the recorded path.
+    Version 0.1.0, and runs outside of the workspace, recorded an absolute path. If the workspace was copied or moved
+    since, the manifest of that name in the run's own workspace is used if it has the same content, or if there is no
+    file at the recorded path. Where ``runs`` is a link, as to another disk, the workspace of the link counts, too.
     """
-    recorded = Path(state.manifest)
+    recorded, places = Path(state.manifest), (run.resolve(), run.absolute())
     if not recorded.is_absolute():
-        return Path(os.path.normpath(run.resolve() / recorded))
-    for folder in run.resolve().parents:
+        found = [Path(os.path.normpath(place / recorded)) for place in places]
+        return next((path for path in found if path.is_file()), found[0])
+    for folder in (*places[0].parents, *places[1].parents):
         own = folder.parent / "manifests" / recorded.name
         if folder.name == "runs" and own.is_file():
             is_same = sha256_of(own) == state.manifest_sha256

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.core.seeds import training_seed
 from dataset_tools.core.unicode_names import require_unicode
@@ -125,11 +124,11 @@ def plan_training(manifest: Path, config: Config, root: Path | None = None, run:
 
 
 def train(
-    manifest: Path,
+    manifest: Path | str,
     config: Config,
-    run: Path,
+    run: Path | str,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     device: str = "auto",
     jobs: int | None = None,
     resume: bool = False,
@@ -166,6 +165,7 @@ def train(
         StoppedError: interrupted, or the device or the disk is full; the same call resumes.
         ToolkitError: the loss is not finite.
     """
+    manifest, run, root = Path(manifest), Path(run), None if root is None else Path(root)
     plan = plan_training(manifest, config, root, run)
     config, items = plan.config, plan.items
     chosen = processes.device(device)
@@ -285,7 +285,7 @@ def _first_state(
     fitted_utterances = [items.utterances[index] for index in parts.train_utterances if learns]
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
-        manifest_sha256=sha256_of(items.manifest),
+        manifest_sha256=items.manifest_sha256,
         fitted_clips=[row.id for row in fitted_clips],
         fitted_utterances=[row.id for row in fitted_utterances],
         fitted_sha256=items_digest(fitted_clips, fitted_utterances),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -67,3 +68,9 @@ def test_every_command_has_a_function_that_exists() -> None:
     names = {name for program, each in programs.items() for name in commands(program, typer.main.get_command(each))}
     expected = {name for name in names if not name.startswith("fmn data ")}  # cli.py, if imported, adds these
     assert {name for name in listed if " --" not in name} == expected
+
+
+def test_every_function_takes_paths_as_text() -> None:
+    for _, function in ROWS:
+        for parameter in inspect.signature(resolve_name(function)).parameters.values():
+            assert not re.search(r"\bPath\b(?!.*\bstr\b)", parameter.annotation), f"{function}, {parameter}"

@@ -25,6 +25,16 @@ from dataset_tools.core.web_connections import MOST_WAITING_PER_HOST
 from dataset_tools.core.web_server import Address
 
 
+def test_a_read_only_disk_does_not_stop_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="made with a secret"):
+        web_server.serve(_refusing, Address(), tmp_path / "file" / "address", print)
+
+
+def _refusing(token: str) -> Any:
+    raise InputError("made with a secret" if token else "made without")
+
+
 def test_beyond_this_machine_it_needs_a_certificate(tmp_path: Path) -> None:
     assert Address().context() is None
     assert Address(host="localhost").context() is None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 from rich.console import Console
 
 from dataset_tools.core.console import Terminal
@@ -101,6 +102,12 @@ def test_train_eval_and_search_on_files_that_play(
     shown = fmn("search", "--clip", str(clip), "--top", "2")
     assert shown.exit_code == 0, shown.output
     assert "somebody washes thing" in shown.output
+
+    cached = set((files / "cache").rglob("*"))  # which keeps nothing of other voices
+    samples, rate_hz = soundfile.read(utterance)
+    soundfile.write(tmp_path / "other.wav", samples[::-1], rate_hz)
+    assert fmn("search", "--speech", str(tmp_path / "other.wav")).exit_code == 0
+    assert set((files / "cache").rglob("*")) == cached
 
     nothing = tmp_path / "noise.wav"
     nothing.write_bytes(b"this is no sound")

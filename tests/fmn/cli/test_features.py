@@ -109,6 +109,9 @@ def test_where_one_folder_holds_other_files_nothing_is_exported(
     assert refused.exit_code == 2
     assert "The folder has audio features already" in refused.output
     assert [path.name for path in (files / "own").rglob("*")] == ["audio.npz"]
+    refused = fmn("features", "export", "manifests/train.jsonl", "manifests", *small_settings)
+    assert refused.exit_code == 2
+    assert "The folder contains other files, such as test.jsonl" in refused.output
 
 
 def test_where_a_file_is_in_the_place_of_a_folder_nothing_is_exported(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from safetensors import safe_open
 
@@ -50,7 +51,7 @@ def test_what_is_finished_is_not_trained_again(
     config, state, manifest = load_config(run), read_run_state(run), workspace / "manifests" / "train.jsonl"
     assert state is not None
     trained_on = features_digest(state.features, state.failures)
-    task = Task("dcca", config, run, manifest, None, "", trained_on, "", None, "cpu")
+    task = Task("dcca", config, run, manifest, None, state.manifest_sha256, "", trained_on, "", None, "cpu")
     assert run_task(task).error is None
     (run / NEW_CLASSES_FILE).touch()  # with which its scores moved away
     error = run_task(replace(task, test=workspace / "manifests" / "test.jsonl")).error
@@ -233,6 +234,29 @@ def test_features_that_change_while_systems_are_trained_fail_the_run(
         assert error is not None
         assert "The features changed while the systems were trained: those of cca differ" in error.found
     assert read_scores(task.run, task.test_digest) is None
+
+
+def test_a_manifest_that_changes_while_systems_are_trained_fails_the_run(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("cca", seeds=1)
+    made = features_digest(("video", "audio"), ())
+    task = comparison.candidates["cca"][0].on_features(made, made).task(comparison, 0, is_tested=True)
+    for other in (replace(task, train_sha256="0" * 64), replace(task, test_sha256="0" * 64)):
+        error = run_task(other).error
+        assert error is not None
+        assert error.found == "The manifest was changed while the command was running"
+        assert read_scores(task.run, other.test_digest) is None
+    assert run_task(task).error is None  # trained again on the right one
+
+    comparison.test.write_bytes(comparison.test.read_bytes() + b"\n")  # since it was planned
+    with pytest.raises(StoppedError, match="The manifest was changed"):
+        compare(comparison)
+
+
+def test_two_comparisons_do_not_share_a_folder(planned: Callable[..., Comparison]) -> None:
+    comparison = planned("cca", seeds=1)
+    comparison.folder.mkdir(parents=True)
+    with filelock.FileLock(comparison.folder / ".lock"), pytest.raises(StoppedError, match="Another command is"):
+        compare(comparison)
 
 
 def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:

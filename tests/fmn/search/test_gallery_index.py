@@ -252,3 +252,8 @@ def test_an_index_does_not_outlive_another_temperature(
     whole = Gallery(loaded, rows, "speech", source, device=cpu)
     every = np.arange(len(rows))
     torch.testing.assert_close(indexed.embeddings_of(every)["log_shares"], whole.embeddings_of(every)["log_shares"])
+
+    (run / "checkpoint.safetensors").touch()
+    monkeypatch.setattr(gallery_search, "INDEXED_FROM", len(rows))
+    with pytest.raises(StoppedError, match="was trained further"):  # its name would be that of the new weights
+        Gallery(loaded, rows, "speech", source, device=cpu)

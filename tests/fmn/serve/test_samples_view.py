@@ -17,7 +17,7 @@ import soundfile
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from dataset_tools.core.errors import SampleError
+from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.ledger import Ledger, LedgerRow
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
@@ -153,3 +153,12 @@ def test_explore_sorts_by_the_model_plays_marks_and_keeps_the_view(
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("An annotator rejected the clip: hands hidden")
     expect(cards.locator("video")).to_have_js_property("videoWidth", 64)
+
+
+def test_ids_that_clips_and_utterances_share_are_refused(workspace: Path) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    rows = list(read_rows(manifest, SplitPairRow))
+    replaced = msgspec.structs.replace
+    write_rows(manifest, [replaced(row, utterance=replaced(row.utterance, id=row.utterance.clip)) for row in rows])
+    with pytest.raises(InputError, match="12 clips have the id of an utterance, such as s"):
+        ShownItems(GallerySource(manifest))

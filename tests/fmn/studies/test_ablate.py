@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import fmn.studies.validation_harness
 import fmn.training.train
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
@@ -239,6 +239,14 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
             ablate(manifest_of(workspace), small, folder, only=["score"])
         patch.setattr(fmn.training.train, "load_features", replaced)
         assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # and what failed is made anew
+
+    def make_pairs_again(*arguments: Any, **options: Any) -> Any:
+        manifest_of(workspace).write_bytes(manifest_of(workspace).read_bytes() + b"\n")
+        return load_features(*arguments, **options)
+
+    monkeypatch.setattr(fmn.studies.validation_harness, "load_features", make_pairs_again)
+    with pytest.raises(StoppedError, match="The manifest was changed while the command was running"):
+        ablate(manifest_of(workspace), small, folder, only=["score"])
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:

@@ -96,6 +96,10 @@ def test_features_may_be_added_after_training_but_not_changed(
     with pytest.raises(InputError, match="features differ"):
         train(old, with_values(longer, {"training.epochs": longer.training.epochs + 1}), run)
 
+    before = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
+    moved = workspace.rename(workspace.with_name("moved"))
+    assert evaluate(moved / "runs" / "one", moved / "manifests" / "test.jsonl").metrics == before
+
 
 def test_other_files_of_the_same_kind_are_not_taken_for_additions(workspace: Path, own: Path, small: Config) -> None:
     old, config = manifest_without_new_class(workspace), reading(own, small)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.training.checkpoint import load_config, save_config
 from fmn.training.run_folder import manifest_for
+from fmn.training.run_state import read_run_state, training_manifest
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
@@ -27,6 +29,14 @@ def test_a_run_names_its_manifest_relative_to_itself_within_a_workspace(
         train(place / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 1}), run)
     moved = place.rename(tmp_path / "moved")
     assert manifest_for(moved / "runs" / "study" / "one", "test.jsonl") == moved / "manifests" / "test.jsonl"
+    (moved / "runs").rename(tmp_path / "other disk")
+    (moved / "runs").symlink_to(tmp_path / "other disk")
+    linked = moved / "runs" / "study" / "one"
+    assert manifest_for(linked, "test.jsonl") == moved / "manifests" / "test.jsonl"
+    state = read_run_state(linked)
+    assert state is not None
+    absolute = replace(state, manifest=str(place / "manifests" / "train.jsonl"))  # what a run behind a link records
+    assert training_manifest(linked, absolute) == moved / "manifests" / "train.jsonl"
     with pytest.raises(InputError) as caught:
         manifest_for(outside, "test.jsonl")
     assert caught.value.where == str(place / "manifests" / "test.jsonl")

@@ -1,0 +1,74 @@
+"""Runs and manifests that are replaced while features are extracted, which may take hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_tools.core.errors import StoppedError
+from dataset_tools.core.files import sha256_of
+from dataset_tools.manifests import write_rows
+from fmn.config import Config, with_values
+from fmn.data import loading
+from fmn.data.items import load_items
+from fmn.evaluation.evaluate import evaluate
+from fmn.evaluation.plots import plot_run
+from fmn.evaluation.predict import predict
+from fmn.training.checkpoint import CHECKPOINT_FILE
+from fmn.training.run_state import read_run_state
+from fmn.training.train import train
+
+pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
+
+
+@pytest.fixture
+def in_extraction(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Calls a function whenever features of clips are extracted."""
+    extract = loading.extract_video
+
+    def patch(change: Callable[[], object]) -> None:
+        def changing(*arguments: Any, **options: Any) -> Any:
+            change()
+            return extract(*arguments, **options)
+
+        monkeypatch.setattr(loading, "extract_video", changing)
+
+    return patch
+
+
+def test_results_are_not_stored_beside_other_weights(
+    workspace: Path, run: Path, in_extraction: Callable[[Callable[[], object]], None]
+) -> None:
+    train_manifest, test = (workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test"))
+    write_rows(workspace / "manifests" / "clips.jsonl", load_items(train_manifest).clips)
+    before = sorted(run.rglob("*"))
+    in_extraction((run / CHECKPOINT_FILE).touch)
+    for use, manifest in ((evaluate, test), (plot_run, test), (predict, train_manifest)):
+        with pytest.raises(StoppedError, match="The run was trained further, or learned classes"):
+            use(run, manifest)  # type: ignore[operator]
+    assert sorted(run.rglob("*")) == before
+
+
+def test_the_manifest_of_results_is_the_one_that_was_read(
+    workspace: Path, small: Config, in_extraction: Callable[[Callable[[], object]], None]
+) -> None:
+    run = workspace / "runs" / "one"
+    manifests = [workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test")]
+    read = [sha256_of(path) for path in manifests]
+
+    def make_pairs_again() -> None:
+        for path in manifests:
+            path.write_bytes(path.read_bytes() + b"\n")
+
+    in_extraction(make_pairs_again)
+    train(manifests[0], with_values(small, {"training.epochs": 1}), run)
+    state = read_run_state(run)
+    assert state is not None
+    assert state.manifest_sha256 == read[0] != sha256_of(manifests[0])
+    read[1] = sha256_of(manifests[1])
+    metrics = json.loads(evaluate(run, manifests[1]).path.read_bytes())
+    assert metrics["manifest"]["sha256"] == read[1] != sha256_of(manifests[1])
