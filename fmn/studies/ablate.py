@@ -121,7 +121,7 @@ def ablate(
                 found[variant].append(network.outcome(own))
     progress("ablate", total, total)
     values = {
-        **study_values(FORMAT, manifest, harness, config, seeds),
+        **study_values(FORMAT, harness, config, seeds),
         "clips": len(harness.fold_0.clips),
         "utterances": len(harness.fold_0.utterances),
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],

@@ -140,7 +140,7 @@ def learn_new_classes(
     progress("new classes", seeds, seeds)
     draws_found = draws_of(rows_by_name)
     values = {
-        **study_values(FORMAT, manifest, harness, config, seeds),
+        **study_values(FORMAT, harness, config, seeds),
         "held_out": [list(held) for held in draws],
         "rows": [_summary(name, rows) for name, rows in rows_by_name.items()],
         "pairs": pairs,

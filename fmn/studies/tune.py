@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.files import clear_partial, sha256_of, write_bytes
+from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
@@ -195,7 +195,8 @@ def tune(
         ),
         failures=failures,
     )
-    report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": sha256_of(manifest), "config": as_dict(config)}
+    report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": harness.manifest_sha256}
+    report["config"] = as_dict(config)
     report["seeds"] = [config.training.seed + number for number in range(seeds)]
     del report["path"]
     clear_partial(folder)

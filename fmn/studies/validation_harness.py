@@ -45,21 +45,40 @@ class ValidationHarness:
     Attributes:
         prepared: items and features. parts: training and validation part.
         fold_0: the items of fold 0, in the order of ``parts``.
+        manifest_sha256: SHA-256 of the manifest when the items were read.
     """
 
     prepared: FeatureDataset
     parts: TrainValSplit
     fold_0: Items
+    manifest_sha256: str
 
     @classmethod
-    def of(cls, prepared: FeatureDataset) -> ValidationHarness:
-        """Splits off fold 0.
+    def of(cls, prepared: FeatureDataset, manifest_sha256: str | None = None) -> ValidationHarness:
+        """Splits off fold 0; without a digest, the manifest is as it is now.
 
         Raises:
             InputError: see `check_fold_0`.
         """
-        parts = check_fold_0(prepared.items)
-        return cls(prepared, parts, part_of(prepared.items, parts.validation_clips, parts.validation_utterances))
+        items = prepared.items
+        parts = check_fold_0(items)
+        fold_0 = part_of(items, parts.validation_clips, parts.validation_utterances)
+        return cls(prepared, parts, fold_0, manifest_sha256 or sha256_of(items.manifest))
+
+    def check_manifest(self) -> None:
+        """Checks that the manifest, which is read again to train, has not changed while the study runs.
+
+        Raises:
+            InputError: it has.
+        """
+        manifest = self.prepared.items.manifest
+        if sha256_of(manifest) != self.manifest_sha256:
+            raise InputError(
+                "The training manifest changed while the networks were trained",
+                where=manifest,
+                expected="the same manifest for all networks, from the first to the last",
+                next_step="run the same command again, which takes the present one; or restore it first",
+            )
 
 
 def check_fold_0(items: Items) -> TrainValSplit:
@@ -87,10 +106,12 @@ def harness_of(
     Raises:
         InputError: see `check_study`.
     """
+    manifest_sha256 = sha256_of(manifest) if manifest.is_file() else None  # else the next line tells
     items, _ = check_study(manifest, config, root, device)
     config = with_capacity(config, len(items.classes))
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return ValidationHarness.of(prepared), config, {name: error.found for name, error in prepared.failures.items()}
+    harness = ValidationHarness.of(prepared, manifest_sha256)
+    return harness, config, {name: error.found for name, error in prepared.failures.items()}
 
 
 def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
@@ -129,13 +150,11 @@ def seeded(config: Config, number: int) -> Config:
     return with_values(config, {"training.seed": config.training.seed + number})
 
 
-def study_values(
-    file_format: str, manifest: Path, harness: ValidationHarness, config: Config, seeds: int
-) -> dict[str, Any]:
+def study_values(file_format: str, harness: ValidationHarness, config: Config, seeds: int) -> dict[str, Any]:
     """The first values of a study's JSON file: its format, and what it was done with."""
     return {
         "format": file_format,
-        "manifest_sha256": sha256_of(manifest),
+        "manifest_sha256": harness.manifest_sha256,
         "stand_in": harness.fold_0.standin is not None,
         "config": as_dict(config),
         "seeds": [seeded(config, number).training.seed for number in range(seeds)],
@@ -180,8 +199,9 @@ def train_in_study(manifest: Path, config: Config, run: Path, harness: Validatio
     If its features differ, because they changed while the study ran, it is trained anew: its folder is the study's.
 
     Raises:
-        InputError: it was trained for more epochs since.
+        InputError: it was trained for more epochs since, or the manifest of the study has changed.
     """
+    harness.check_manifest()
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)
@@ -263,6 +283,8 @@ class Trainer:
     def trained(self, config: Config) -> TrainedHarness:
         """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
         run = self._folder / "trained" / run_name(config, self._harness.prepared.digest)
+        if _is_of_other_data(run, self._harness.manifest_sha256):
+            run = run.with_name(f"{run.name}-{self._harness.manifest_sha256[:8]}")
         if run not in self._networks:
             summary = train_in_study(self._manifest, config, run, self._harness, **self._options)
             if run not in self._known:
@@ -272,6 +294,11 @@ class Trainer:
                 del self._networks[next(iter(self._networks))]
             self._networks[run] = TrainedHarness(run, self._harness)
         return self._networks[run]
+
+
+def _is_of_other_data(run: Path, manifest_sha256: str) -> bool:
+    state = read_run_state(run)
+    return state is not None and state.manifest_sha256 != manifest_sha256
 
 
 def run_name(config: Config, features: str = "") -> str:

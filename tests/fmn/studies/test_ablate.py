@@ -241,6 +241,28 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
         assert ablate(manifest_of(workspace), small, folder, only=["score"]).reused == 0  # and what failed is made anew
 
 
+def test_another_manifest_has_runs_of_its_own_and_none_may_change_meanwhile(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, manifest = workspace / "runs" / "ablation", manifest_of(workspace)
+    config, rows = with_values(small, {"training.epochs": 1}), list(read_rows(manifest, SplitPairRow))
+    first = ablate(manifest, config, folder, only=["score"], seeds=1)
+    write_rows(manifest, rows[1:])
+    other = ablate(manifest, config, folder, only=["score"], seeds=1)
+    assert (other.reused, ablate(manifest, config, folder, only=["score"], seeds=1).reused) == (0, 1)
+    assert json.loads((folder / "earlier-results-1" / "ablation.json").read_text()) == first.values
+
+    def followed_by_pairs(*arguments: Any, **options: Any) -> Any:
+        summary = train(*arguments, **options)
+        write_rows(manifest, rows)
+        return summary
+
+    monkeypatch.setattr(fmn.studies.validation_harness, "train", followed_by_pairs)
+    with pytest.raises(InputError, match="The training manifest changed while the networks were trained"):
+        ablate(manifest, config, folder, only=["score"], seeds=2)
+    assert json.loads((folder / "ablation.json").read_text()) == other.values
+
+
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:
     with pytest.raises(InputError, match="a test manifest"):
         ablate(workspace / "manifests" / "test.jsonl", small, workspace / "out")
