@@ -75,6 +75,7 @@ class Candidate:
             run=self.folder / str(seed),
             train=comparison.train,
             test=comparison.test if is_tested else None,
+            train_sha256=comparison.train_sha256,
             test_sha256=comparison.test_sha256,
             trained_on=self.trained_on,
             tested_on=self.tested_on,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
-from dataset_tools.core.files import clear_partial
+from dataset_tools.core.files import clear_partial, sha256_of
 from fmn.config import Config
 from fmn.data.items import load_items
 from fmn.data.loading import features_digest, find_device, load_features
@@ -42,7 +42,7 @@ class Task:
     Attributes:
         system: the system's name. config: its configuration. run: folder of the run.
         train: the training manifest. test: the test manifest, or None to skip testing.
-        test_sha256: SHA-256 of the test manifest. trained_on, tested_on: digests of the features of both
+        train_sha256, test_sha256: SHA-256 of the manifests. trained_on, tested_on: digests of the features of both
             (`fmn.data.loading.features_digest`). root: the workspace, or None.
         device: torch device name.
     """
@@ -52,6 +52,7 @@ class Task:
     run: Path
     train: Path
     test: Path | None
+    train_sha256: str
     test_sha256: str
     trained_on: str
     tested_on: str
@@ -108,16 +109,16 @@ def run_task(task: Task) -> RunResult:
     keep_freed_memory()
     try:
         state = read_run_state(task.run)
-        if state is not None and not _has_its_features(state, task):
-            shutil.rmtree(task.run)  # features changed while an earlier call trained it
+        if state is not None and _changed(state, task):
+            shutil.rmtree(task.run)  # while an earlier call trained it
         elif state is not None:
             check_not_extended(task.run, state.epoch, task.config)  # before training, which would change it
         if not _is_trained(task):
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
-        if not _has_its_features(state, task):
-            raise _features_changed(task)
+        if changed := _changed(state, task):
+            raise _input_changed(task, changed)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:
             _score(task, task.test)
         found = validation_score(state.best)
@@ -189,15 +190,18 @@ def _is_trained(task: Task) -> bool:
     return state is not None and state.ended(task.config)
 
 
-def _has_its_features(state: RunState, task: Task) -> bool:
-    return features_digest(state.features, state.failures) == task.trained_on
+def _changed(state: RunState, task: Task) -> str:
+    """What a run was trained on that is not what the task names; empty: it is."""
+    if state.manifest_sha256 != task.train_sha256:
+        return "training manifest"
+    return "" if features_digest(state.features, state.failures) == task.trained_on else "features"
 
 
-def _features_changed(task: Task) -> InputError:
+def _input_changed(task: Task, what: str) -> InputError:
     return InputError(
-        f"The features changed while the systems were trained: those of {task.system} differ from those at the start",
+        f"The {what} changed while the systems were trained: {task.system} cannot be compared",
         where=task.run,
-        expected="the same features for all systems, from the first to the last run",
+        expected=f"the same {what} for all systems, from the first to the last run",
         next_step="run the same command again: it retrains the system",
     )
 
@@ -215,7 +219,9 @@ def _score(task: Task, test: Path) -> None:
     loaded = load_run(task.run, device)
     prepared = load_features(load_items(test, task.root), loaded.config, device=device, jobs=1)
     if prepared.digest != task.tested_on:
-        raise _features_changed(task)
+        raise _input_changed(task, "features")
+    if sha256_of(test) != task.test_sha256:
+        raise _input_changed(task, "test manifest")
     with threads(loaded.config.training.threads):
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # raises an error for NaN

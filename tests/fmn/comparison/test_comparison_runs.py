@@ -50,7 +50,7 @@ def test_what_is_finished_is_not_trained_again(
     config, state, manifest = load_config(run), read_run_state(run), workspace / "manifests" / "train.jsonl"
     assert state is not None
     trained_on = features_digest(state.features, state.failures)
-    task = Task("dcca", config, run, manifest, None, "", trained_on, "", None, "cpu")
+    task = Task("dcca", config, run, manifest, None, state.manifest_sha256, test, trained_on, "", None, "cpu")
     assert run_task(task).error is None
     (run / NEW_CLASSES_FILE).touch()  # with which its scores moved away
     error = run_task(replace(task, test=workspace / "manifests" / "test.jsonl")).error
@@ -220,18 +220,26 @@ def test_with_several_jobs_a_run_has_a_process_of_its_own(planned: Callable[...,
     assert read_scores(tasks[1].run, tasks[1].test_digest) is not None
 
 
-@pytest.mark.parametrize("changed", ["trained_on", "tested_on"])
-def test_features_that_change_while_systems_are_trained_fail_the_run(
-    planned: Callable[..., Comparison], changed: str
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ("trained_on", "features"),
+        ("tested_on", "features"),
+        ("train_sha256", "training manifest"),
+        ("test_sha256", "test manifest"),
+    ],
+)
+def test_inputs_that_change_while_systems_are_trained_fail_the_run(
+    planned: Callable[..., Comparison], changed: str, what: str
 ) -> None:
     comparison = planned("cca", seeds=1)
     made = features_digest(("video", "audio"), ())
-    digests = {"trained_on": made, "tested_on": made} | {changed: "0" * 8}
-    task = comparison.candidates["cca"][0].on_features(**digests).task(comparison, 0, is_tested=True)
+    task = comparison.candidates["cca"][0].on_features(made, made).task(comparison, 0, is_tested=True)
+    task = replace(task, **{changed: "0" * 8})
     for _ in range(2):  # what was trained on others is not taken for what was asked for
         error = run_task(task).error
         assert error is not None
-        assert "The features changed while the systems were trained: those of cca differ" in error.found
+        assert error.found == f"The {what} changed while the systems were trained: cca cannot be compared"
     assert read_scores(task.run, task.test_digest) is None
 
 
