@@ -80,6 +80,19 @@ def test_footage_whose_path_is_not_utf_8_is_refused_before_anything_is_written(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_after_a_refused_first_build_of_own_classes_no_synthetic_corpus_is_drawn(
+    dry_run: list[str], footage: Path, tmp_path: Path, run_in: Callable[..., Result]
+) -> None:
+    classes = tmp_path / "w" / "annotations" / "classes.yaml"
+    run_in("classes", "--from", footage, "-o", classes)
+    classes.write_text(classes.read_text().replace("carrot", "paper"))
+    run_in("build", "--annotations", footage, "--fps", "0", code=2)
+    refused = " ".join(run_in("build", *dry_run, code=2).output.split())
+    assert "No footage is named, and the synthetic corpus lacks 1 class of the class file, such as 'cut_paper" in refused
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {"annotations"}
+
+
 @pytest.mark.parametrize("command", ["build", "retry"])
 def test_moved_annotations_are_read_with_the_options_of_the_last_build(
     command: str, place: Path, tmp_path: Path, run_in: Callable[..., Result], persons: Callable[..., dict[str, str]]
