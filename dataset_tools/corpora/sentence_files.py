@@ -29,7 +29,7 @@ class SentenceSpans:
 
     Attributes:
         spans: for each video (see `video_key`) its (start_frame, end_frame, sentence) tuples, sorted by frames.
-        invalid: number of spans left out: the end is not after the start, or after the video's last frame.
+        invalid: number of spans left out: the start is negative, or the end not after it, or after the last frame.
         listed: videos whose sentences are from a list of intervals; each describes exactly its interval.
     """
 
