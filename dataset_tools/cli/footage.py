@@ -266,7 +266,7 @@ def _explaining_inherited(inherited: Mapping[str, str], of: str) -> Iterator[Non
 
 
 def check_classes_of_standin(classes: ClassFile) -> None:
-    """Checks that the synthetic corpus shows these classes: those of one's own footage, which was not named, it has not.
+    """Checks that the synthetic corpus shows these classes, which may be those of footage that was not named.
 
     Raises:
         InputError: it does not show some of them.
@@ -277,8 +277,8 @@ def check_classes_of_standin(classes: ClassFile) -> None:
     others = [each.id for each in classes.classes if each.id not in shown]
     if others:
         raise InputError(
-            f"No footage is named, and the synthetic corpus lacks {count_of(len(others), 'class', 'classes')} of the class "
-            f"file, such as {others[0]!r}",
+            f"No footage is named, and the synthetic corpus lacks {count_of(len(others), 'class', 'classes')} of the "
+            f"class file, such as {others[0]!r}",
             where=classes.path,
             expected=f"--annotations FILE, --clips DIR, --mpii DIR, or {CORPUS_ENVIRONMENT}: the first build in a "
             "workspace names its footage",

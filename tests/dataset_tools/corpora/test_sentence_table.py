@@ -48,7 +48,10 @@ def test_without_a_header_the_content_tells_them(tmp_path: Path, name: str, rows
         ("start\tend\ttext\n1\t9\tHe cuts\tand stirs.\n", "line 2 has 4 cells in 3 columns"),
         ("s01-d01\t1\t9\tHe cuts\tand stirs.\n" + 2 * "s01-d01\t1\t9\tHe cuts.\n", "line 1 has 5 cells"),
         (f"video\tstart\tend\ttext\na\t1\t{'9' * 5000}\tx\n", "are not frame numbers"),
-        ("\nvideo\tclip\tstart\tend\ttext\na\tb\t1\t2\tx\n", "line 2: the columns 'video' and 'clip' both name the video"),
+        (
+            "\nvideo\tclip\tstart\tend\ttext\na\tb\t1\t2\tx\n",
+            "line 2: the columns 'video' and 'clip' both name the video",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path: Path, content: str, found: str) -> None:

@@ -272,7 +272,7 @@ def test_what_cannot_be_learned_right_is_refused(
     with monkeypatch.context() as patch:  # the memory would be fitted to the others only
         patch.setattr(fmn.data.loading, "extract_audio", lacking)
         for learn in (learn_classes, plan_learning):
-            with pytest.raises(InputError, match="1 file has no features; .*: It is torn") as torn:
+            with pytest.raises(InputError, match=r"1 file has no features; .*: It is torn") as torn:
                 learn(run, pairs)
             assert torn.value.next_step == "restore the files (fmn-data verify names them)"
 
