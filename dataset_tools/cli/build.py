@@ -17,7 +17,7 @@ from dataset_tools.cli.build_options import (
     last_sentences,
 )
 from dataset_tools.cli.export import FromExportOption, build_from_export, not_with_from_export
-from dataset_tools.cli.footage import FootageOptions, Recorded
+from dataset_tools.cli.footage import FootageOptions, Recorded, check_classes_of_standin
 from dataset_tools.cli.options import (
     ClassFileOption,
     ClassOptions,
@@ -89,6 +89,7 @@ def build(
     if classes.class_file is None and known_class_file(workspace) not in (None, own_class_file(workspace)):
         terminal.say(f"  class file: {class_file.path}")
     if footage.would_draw_standin(workspace):
+        check_classes_of_standin(class_file)
         if options.speech:  # before minutes of rendering
             check_speech_options(replace(options.voices, sentences=sentences or ()), class_file)
         if dry_run:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataset_tools.core.console import Terminal
+from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
 
@@ -262,6 +263,28 @@ def _explaining_inherited(inherited: Mapping[str, str], of: str) -> Iterator[Non
             expected=error.expected,
             next_step=f"{' '.join(named)} is taken from the {of}: give another value, or {remedy}",
         ) from error
+
+
+def check_classes_of_standin(classes: ClassFile) -> None:
+    """Checks that the synthetic corpus shows these classes, which may be those of footage that was not named.
+
+    Raises:
+        InputError: it does not show some of them.
+    """
+    from dataset_tools.classes.reader import load_classes
+
+    shown = {each.id for each in load_classes().classes}
+    others = [each.id for each in classes.classes if each.id not in shown]
+    if others:
+        raise InputError(
+            f"No footage is named, and the synthetic corpus lacks {count_of(len(others), 'class', 'classes')} of the "
+            f"class file, such as {others[0]!r}",
+            where=classes.path,
+            expected=f"--annotations FILE, --clips DIR, --mpii DIR, or {CORPUS_ENVIRONMENT}: the first build in a "
+            "workspace names its footage",
+            next_step="name it, also if a build that named it was refused; for the synthetic corpus, use the shipped "
+            "class file",
+        )
 
 
 def _rendered_standin(workspace: Workspace, terminal: Terminal, jobs: int, *, dry_run: bool) -> Path:

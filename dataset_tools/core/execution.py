@@ -96,7 +96,10 @@ def run_each(
         while True:
             # Two items per worker: one running, one queued, so that no worker idles and little is lost.
             for item in islice(remaining, 2 * jobs - len(pending)):
-                pending[workers.submit(function, item)] = item
+                future = workers.submit(function, item)
+                pending[future] = item
+                if future.done() and broke(future):
+                    break  # a broken pool would start a fork server, in which signals are not blocked
             if not pending:
                 break
             done = workers.first_done(pending)

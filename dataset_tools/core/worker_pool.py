@@ -97,12 +97,13 @@ class WorkerPool:
         """
         try:
             return self._executor.submit(function, item)
-        except (BrokenProcessPool, OSError) as error:
+        except (BrokenProcessPool, OSError, EOFError) as error:
             # A pool that breaks at this moment has closed the pipe meant for a new worker: "handle is closed", without
-            # a number, or a bad descriptor.
-            if isinstance(error, OSError) and error.errno not in (None, errno.EBADF):
+            # a number, or a bad descriptor. A fork server that is killed resets the connection, or ends it.
+            is_other = isinstance(error, OSError) and not isinstance(error, ConnectionError)
+            if is_other and getattr(error, "errno", None) not in (None, errno.EBADF):
                 raise
-            if isinstance(error, OSError):
+            if not isinstance(error, BrokenProcessPool):
                 end_fork_server()  # half a request ends it, but perhaps only after the next one was sent
             future: Future[R] = Future()
             future.set_exception(BrokenProcessPool(str(error)))

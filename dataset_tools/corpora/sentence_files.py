@@ -29,7 +29,7 @@ class SentenceSpans:
 
     Attributes:
         spans: for each video (see `video_key`) its (start_frame, end_frame, sentence) tuples, sorted by frames.
-        invalid: number of spans left out: the end is not after the start, or after the video's last frame.
+        invalid: number of spans left out: the start is negative, or the end not after it, or after the last frame.
         listed: videos whose sentences are from a list of intervals; each describes exactly its interval.
     """
 
@@ -91,7 +91,7 @@ def footage_sentences(corpus: Corpus) -> tuple[Path, ...]:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.json")) or sorted(file for file in folder.rglob("*.tsv") if file.is_file())
+    return sorted(folder.glob("*.json")) or sorted(file for file in folder.rglob("*.[tT][sS][vV]") if file.is_file())
 
 
 def _read_file(path: Path) -> list[tuple[str, list[Span], float, bool]]:
@@ -152,5 +152,6 @@ def _refusal(path: Path, found: str) -> InputError:
         f"The file of sentences cannot be used: {found}",
         where=path,
         expected='TACoS format: {"s17-d69.avi": {"timestamps": [[start_frame, end_frame], …], "sentences": […]}}',
-        next_step="use TACoS' train.json, val.json and test.json, or a file in the same format",
+        next_step="use TACoS' train.json, val.json and test.json, a file in the same format, or a table with tabs and "
+        "the ending .tsv",
     )

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mode
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
@@ -26,6 +27,7 @@ _NAMES = {
 }
 _VIDEO = re.compile(r"s\d{2,3}-d\d{2,3}(-[A-Za-z0-9]+)*(\.\w+)?")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')  # quotes inside are doubled
+_FRAME = re.compile(r"\d{1,15}")
 _EXPECTED = "columns video, start_frame, end_frame, sentence, separated by tabs, and a header that names them"
 
 TableRow = tuple[str, int, int, str]
@@ -44,11 +46,16 @@ def read_sentence_table(path: Path) -> list[TableRow]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         found = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
         raise _refusal(path, found, "check the path, and that it is text in UTF-8") from error
-    numbered = [(number, [*map(_unquoted, line)]) for number, line in enumerate(lines, start=1) if any(line)]
+    numbered = [(number, cells) for number, line in enumerate(lines, start=1) if any(cells := [*map(_unquoted, line)])]
     if not numbered:
         raise _refusal(path, "it has no rows")
-    header = _columns_of_header(path, numbered[0][1])
+    header = _columns_of_header(path, *numbered[0])
     rows = numbered[1:] if header else numbered
+    width = len(numbered[0][1]) if header else mode(len(cells) for _, cells in rows)
+    for number, cells in rows:
+        if any(cells[width:]):  # a sentence would be cut off, or all cells be those of the column before
+            found = f"line {number} has {count_of(len(cells), 'cell')} in {count_of(width, 'column')}"
+            raise _refusal(path, found, "remove tabs and line breaks within cells; from R, write row.names = FALSE")
     columns = header or _columns_by_content(path, [cells for _, cells in rows])
     return [_row(path, number, cells, columns) for number, cells in rows]
 
@@ -58,13 +65,13 @@ def _unquoted(cell: str) -> str:
     return (quoted[1].replace('""', '"') if quoted else cell).strip()
 
 
-def _columns_of_header(path: Path, cells: Sequence[str]) -> dict[str, int]:
+def _columns_of_header(path: Path, number: int, cells: Sequence[str]) -> dict[str, int]:
     """Returns the indices of the columns that a header names; empty if the row is not a header.
 
     Raises:
         InputError: it names two columns of one kind.
     """
-    lower = [cell.lower() for cell in cells]
+    lower = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in cells]
     named = {kind: [place for place, cell in enumerate(lower) if cell in names] for kind, names in _NAMES.items()}
     places = {kind: found[0] for kind, found in named.items() if found}
     if not {"start", "end", "sentence"} <= places.keys():
@@ -72,7 +79,8 @@ def _columns_of_header(path: Path, cells: Sequence[str]) -> dict[str, int]:
     for kind, found in named.items():
         if len(found) > 1:
             several = " and ".join(repr(cells[place]) for place in found)
-            raise _refusal(path, f"line 1: the columns {several} both name the {kind}", "keep or rename one of them")
+            ambiguous = f"line {number}: the columns {several} both name the {kind}"
+            raise _refusal(path, ambiguous, "keep or rename one of them")
     return places
 
 
@@ -80,7 +88,7 @@ def _columns_by_content(path: Path, rows: Sequence[Sequence[str]]) -> dict[str, 
     width = min(map(len, rows))
     columns = [[row[place] for row in rows] for place in range(width)]
     videos = [place for place, cells in enumerate(columns) if all(map(_VIDEO.fullmatch, cells))]
-    numbers = [place for place, cells in enumerate(columns) if all(cell.isdecimal() for cell in cells)]
+    numbers = [place for place, cells in enumerate(columns) if all(map(_FRAME.fullmatch, cells))]
     texts = [place for place, cells in enumerate(columns) if all(" " in cell for cell in cells)]
     if len(numbers) != 2 or len(texts) != 1 or len(videos) > 1:
         found = f"{len(videos)} columns name videos, {len(numbers)} have whole numbers, {len(texts)} sentences"
@@ -97,7 +105,7 @@ def _row(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, in
     if not video:
         raise _refusal(path, f"line {number} names no video, and neither does the file name")
     start, end, sentence = (cells[columns[name]] for name in ("start", "end", "sentence"))
-    if not (start.isdecimal() and end.isdecimal()):
+    if not (_FRAME.fullmatch(start) and _FRAME.fullmatch(end)):
         raise _refusal(path, f"line {number}: {start[:20]!r} and {end[:20]!r} are not frame numbers")
     return video, int(start), int(end), sentence
 

@@ -126,7 +126,7 @@ def utc(time: str | datetime) -> str:
     """Formats a time as in rows: UTC, microseconds, ``Z``; lexicographic order is chronological order."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def reviews_path(workspace: Workspace) -> Path:
@@ -151,9 +151,10 @@ def read_reviews(path: Path) -> list[ReviewRow]:
         try:
             if b'"schema"' not in line:  # msgspec accepts a missing tag
                 raise ValueError("the field `schema` is missing, expected 'fmn.review/1'")
-            rows.append(decoder.decode(line))
-            datetime.fromisoformat(rows[-1].time)  # raises: the newest decision would be another
-        except (ValueError, RecursionError) as error:
+            row = decoder.decode(line)
+            # Else the newest decision could be another: times are compared as texts.
+            rows.append(row if row.time == (time := utc(row.time)) else msgspec.structs.replace(row, time=time))
+        except (ValueError, OverflowError, RecursionError) as error:
             raise ManifestError(
                 f"The row cannot be read: {in_words(error)}",
                 where=f"{path}, line {number}",

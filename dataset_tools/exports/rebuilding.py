@@ -80,13 +80,14 @@ class Rebuild:
         return found
 
 
-def open_rebuild(export: Path, workspace: Workspace) -> Rebuild:
+def open_rebuild(export: Path | str, workspace: Workspace) -> Rebuild:
     """Reads the recipe of an export; writes nothing.
 
     Raises:
         InputError: there is no recipe, a file of the export cannot be read, or the workspace has a class file,
             decisions or recordings of its own.
     """
+    export = Path(export)
     recipe, theirs = read_recipe(export), Workspace(export / FOLDER)
     last = read_last_build(theirs)
     read_reviews(reviews_path(theirs))  # damage is told before these files are copied

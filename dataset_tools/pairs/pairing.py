@@ -48,6 +48,7 @@ class PairSummary:
         merged: ids of items with the same content, which were treated as one; a tuple for each content.
         one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
         moved_to_training: number of clips and utterances of the earlier test manifest that are now in training.
+        without_file: paths of items in the workspace where no file is.
     """
 
     pairs: int
@@ -62,6 +63,7 @@ class PairSummary:
     one_sided: tuple[str, ...]
     leaks: tuple[str, ...]
     moved_to_training: int
+    without_file: tuple[str, ...]
     is_standin: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def _paired(
             **{side: _reported(side, side_rows(side), counts[side], progress) for side in SPLIT_SIDES},
         }
         _write(workspace, manifests, _record(options, counts, sides, merged, read_withdrawals(workspace)))
+    paths = [*(clip.path for clip in clips), *(utterance.path for utterance in utterances)]
     leaks = () if is_leaky else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
@@ -150,6 +153,7 @@ def _paired(
         one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
         moved_to_training=moved,
+        without_file=tuple(path for path in paths if not (workspace.root / path).is_file()),
         is_standin=built.get("stand_in") is not None,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -48,7 +49,8 @@ class SpeechOptions:
     Attributes:
         engine: voice engine (see `dataset_tools.speech.engines.registry.open_engine`).
         language: its code, ``en``; in languages other than English and Chinese, only clips with a sentence are spoken.
-        sentences: TACoS files or tables, whose sentences are used before those of the grammar.
+        sentences: TACoS files or tables, whose sentences are used before those of the grammar; a `str` becomes a path,
+            and one file a tuple.
         seed: random seed of sentences, voices and renderings.
         augment: number of augmented copies per utterance of a clip (`dataset_tools.speech.augmentation`).
     """
@@ -58,6 +60,11 @@ class SpeechOptions:
     sentences: tuple[Path, ...] = ()
     seed: int = 0
     augment: int = 0
+
+    def __post_init__(self) -> None:
+        given: Any = self.sentences
+        given = [given] if isinstance(given, Path | str) else given
+        object.__setattr__(self, "sentences", tuple(map(Path, given)))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def write_files(
 ) -> list[Path]:
     """Writes everything but the runs into ``folder``; files of a comparison on other manifests are moved first.
 
+    With them, a compare.tex is moved that was edited: it is of these manifests, too.
+
     Args:
         values: contents of compare.json.
         folder: output folder, created if missing.
@@ -71,7 +73,7 @@ def write_files(
     clear_partial(folder)
     has_latex = (folder / LATEX_FILE).exists() and not has_own_latex(folder)
     latex = latex or has_latex  # the table of an earlier call has to agree with the others
-    earlier = set_aside_other_data(folder, (*FILES, LATEX_FILE) if has_latex else FILES, values)
+    earlier = set_aside_other_data(folder, (*FILES, LATEX_FILE), values)
     if earlier is not None and warn is not None:
         warn(f"The files of an earlier comparison, on other manifests, were moved to {earlier}")
     if has_latex:

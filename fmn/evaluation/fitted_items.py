@@ -56,7 +56,7 @@ def fitted_items(loaded: LoadedRun, root: Path | None, used: Path) -> Items:
             where=manifest.parent,
             expected="the manifest, or all of these items in clips.jsonl and utterances.jsonl, as they were",
             next_step="restore them (an interval that fits a new class, too, is no clip: see fmn-data build), or train "
-            "again with the new classes",
+            "again with the new classes, as after a speaker withdrew consent",
         )
     return _paired_by_class(clips, utterances, loaded.about.classes, manifest, root)
 

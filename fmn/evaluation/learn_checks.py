@@ -74,8 +74,8 @@ def new_items(items: Items, loaded: LoadedRun, *, skip_known: bool) -> Items:
     return items.kept(*(np.array([row.class_id not in known for row in part], dtype=bool) for part in rows))
 
 
-def check_complete(manifest: Path, failures: Mapping[str, ToolkitError]) -> None:
-    """Checks that all items of a manifest have features.
+def check_complete(manifest: Path, failures: Mapping[str, ToolkitError], *, are_fitted: bool = False) -> None:
+    """Checks that all items of a manifest have features, or those of it that the run is fitted to.
 
     Raises:
         InputError: there are ``failures``, the errors of items without features.
@@ -86,8 +86,10 @@ def check_complete(manifest: Path, failures: Mapping[str, ToolkitError]) -> None
         raise InputError(
             f"{files} no features; the first, {name}: {error.found}",
             where=manifest,
-            expected="features for all pairs",
-            next_step="remove their pairs from the manifest, or replace the files",
+            expected=f"features for all {'items that the run was trained on' if are_fitted else 'pairs'}",
+            next_step="restore the files (fmn-data verify names them)"
+            if are_fitted
+            else "remove their pairs from the manifest, or replace the files",
         )
 
 

@@ -157,7 +157,9 @@ def plan_learning(
     loaded = source if copied else load_run(folder, cpu)
     to_extract = found.computed
     if loaded.learned is None:
-        _, of_training = plan_features(fitted_items(loaded, root, pairs), loaded.config, **options)
+        fitted = fitted_items(loaded, root, pairs)
+        _, of_training = plan_features(fitted, loaded.config, **options)
+        check_complete(fitted.manifest, of_training.failures, are_fitted=True)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract = number_computed(found, of_training)
     classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
@@ -239,6 +241,7 @@ def _fitted(
     """Fits the memory to the items that the run is fitted to."""
     items = fitted_items(loaded, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
+    check_complete(items.manifest, prepared.failures, are_fitted=True)
     check_sources(loaded, prepared.sources, prepared.own)
     found = prepared.items
     return fitted_memory(

@@ -263,6 +263,9 @@ class Trainer:
     def trained(self, config: Config) -> TrainedHarness:
         """Returns the network of a configuration, trained now or earlier; the most recent ones stay in memory."""
         run = self._folder / "trained" / run_name(config, self._harness.prepared.digest)
+        sha256 = self._harness.prepared.items.manifest_sha256
+        if _is_of_other_data(run, sha256):
+            run = run.with_name(f"{run.name}-{sha256[:8]}")
         if run not in self._networks:
             summary = train_in_study(self._manifest, config, run, self._harness, **self._options)
             if run not in self._known:
@@ -272,6 +275,11 @@ class Trainer:
                 del self._networks[next(iter(self._networks))]
             self._networks[run] = TrainedHarness(run, self._harness)
         return self._networks[run]
+
+
+def _is_of_other_data(run: Path, manifest_sha256: str) -> bool:
+    state = read_run_state(run)
+    return state is not None and state.manifest_sha256 != manifest_sha256
 
 
 def run_name(config: Config, features: str = "") -> str:

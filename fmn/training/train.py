@@ -219,6 +219,8 @@ def _train(
     else:
         load_state(run, model, loop.optimizer, data.device)
         state.notes = list(dict.fromkeys([*state.notes, *_notes_of_precision(config, data.device)]))
+    fitted = items.of_ids(set(state.fitted_clips), set(state.fitted_utterances))
+    state.fitted_sha256 = items_digest(fitted.clips, fitted.utterances)  # also of a run of an earlier version
     state.features = list(prepared.sources)
     state.own_features = [shortened(own) for own in prepared.own] if any(prepared.own) else []
     state.failures = {name: error.found for name, error in prepared.failures.items()}
@@ -281,14 +283,11 @@ def _first_state(
         notes.append("Trained on all folds (--refit): no validation, the weights are those of the last epoch.")
     elif parts.caveat is not None:
         notes.append(parts.caveat)
-    fitted_clips = [items.clips[index] for index in parts.train_clips if learns]
-    fitted_utterances = [items.utterances[index] for index in parts.train_utterances if learns]
     return RunState(
         manifest=written_manifest(run, items.manifest, items.workspace),
         manifest_sha256=items.manifest_sha256,
-        fitted_clips=[row.id for row in fitted_clips],
-        fitted_utterances=[row.id for row in fitted_utterances],
-        fitted_sha256=items_digest(fitted_clips, fitted_utterances),
+        fitted_clips=[items.clips[index].id for index in parts.train_clips if learns],
+        fitted_utterances=[items.utterances[index].id for index in parts.train_utterances if learns],
         validated_clips=[items.clips[index].id for index in validated[0] if learns],
         validated_utterances=[items.utterances[index].id for index in validated[1] if learns],
         pairs=len(parts.train_pairs),

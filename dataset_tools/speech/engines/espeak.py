@@ -307,8 +307,8 @@ def _ask(request: dict[str, object]) -> tuple[bytes, int]:
         except SampleError:
             raise
         except BaseException as error:  # an interrupt, too: the next request would be given the answer to this one
+            _server.cache_clear()  # the next utterance starts a new process, even if the next line is interrupted
             worker.close()
-            _server.cache_clear()  # the next utterance starts a new process
             if not isinstance(error, EOFError | BrokenPipeError | TimeoutError):
                 raise
             raise SampleError(

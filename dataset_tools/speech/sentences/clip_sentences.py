@@ -106,7 +106,7 @@ def notes_on_sentences(
     notes = []
     if sentences.invalid:
         number = count_of(sentences.invalid, "sentence is", "sentences are")
-        found = f"{number} not used: the end is not after the start, or is after the video's last frame"
+        found = f"{number} not used: the start is negative, or the end not after it, or after the last frame"
         notes.append(f"{found}; correct the frames in the sentence files if these sentences are needed")
     others: dict[tuple[str, int, int], list[str]] = {}
     for video in sorted(sentences.listed):

@@ -40,6 +40,8 @@ def place(request: pytest.FixtureRequest, footage: Path) -> Path:
 
 def test_impossible_options_are_refused_and_all_named(tmp_path: Path) -> None:
     check_options(BuildOptions())
+    for sentences in ("a.tsv", ["a.tsv"], Path("a.tsv")):
+        assert SpeechOptions(sentences=sentences) == SpeechOptions(sentences=(Path("a.tsv"),))  # type: ignore[arg-type]
     wrong = BuildOptions(per_class=0, shortfall="windoes", short_side=1, voices=SpeechOptions(augment=-1))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="min_frames=True"):
         check_options(BuildOptions(min_frames=True))
@@ -78,6 +80,21 @@ def test_footage_whose_path_is_not_utf_8_is_refused_before_anything_is_written(
     refused = run_in("build", "--annotations", named, *PERSON, *dry_run, code=2)
     assert "The path is not valid UTF-8" in refused.output
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_after_a_refused_first_build_of_own_classes_no_synthetic_corpus_is_drawn(
+    dry_run: list[str], footage: Path, tmp_path: Path, run_in: Callable[..., Result]
+) -> None:
+    classes = tmp_path / "w" / "annotations" / "classes.yaml"
+    run_in("classes", "--from", footage, "-o", classes)
+    classes.write_text(classes.read_text().replace("carrot", "paper"))
+    run_in("build", "--annotations", footage, "--fps", "0", code=2)
+    refused = " ".join(run_in("build", *dry_run, code=2).output.split())
+    assert (
+        "No footage is named, and the synthetic corpus lacks 1 class of the class file, such as 'cut_paper" in refused
+    )
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {"annotations"}
 
 
 @pytest.mark.parametrize("command", ["build", "retry"])

@@ -15,7 +15,9 @@ def test_a_header_names_the_columns_in_any_order(tmp_path: Path) -> None:
     path.write_text('Sentence\tstart\tend\tvideo\tother\nHe "cuts".\t10\t50\tclips/a_01.mp4\t7\n')
     assert read_sentences(path).covering("clips/a_01.mp4", 12, 40) == [(10, 50, 'He "cuts".')]
     # as Excel and R write it
-    path.write_text('\ufeff"video"\tstart\tend\tsentence\r\na\t"1"\t9\t"He ""cuts"", then stirs."\r\n')
+    path.write_text(
+        '\ufeff""\t""\r\n"video"\tStart frame\tend\tsentence\r\na\t"1"\t9\t"He ""cuts"", then stirs."\r\n""\t""\t\r\n'
+    )
     assert read_sentences(path).spans == {"a": [(1, 9, 'He "cuts", then stirs.')]}
 
 
@@ -42,7 +44,14 @@ def test_without_a_header_the_content_tells_them(tmp_path: Path, name: str, rows
         ("1\t2\the cuts it\n", "names no video"),
         ("video\tstart\tend\tsentence\na\t1.5\t2\tx\n", "line 2: '1.5' and '2' are not frame numbers"),
         ("video\tstart\tend\tsentence\na\t1\n", "line 2 has 2 columns"),
-        ("video\tclip\tstart\tend\ttext\na\tb\t1\t2\tx\n", "'video' and 'clip' both name the video"),
+        ("\nstart\tend\ttext\tclip\n1\t2\t9\tHe cuts.\ta\n", "line 3 has 5 cells in 4 columns"),  # row names of R
+        ("start\tend\ttext\n1\t9\tHe cuts\tand stirs.\n", "line 2 has 4 cells in 3 columns"),
+        ("s01-d01\t1\t9\tHe cuts\tand stirs.\n" + 2 * "s01-d01\t1\t9\tHe cuts.\n", "line 1 has 5 cells"),
+        (f"video\tstart\tend\ttext\na\t1\t{'9' * 5000}\tx\n", "are not frame numbers"),
+        (
+            "\nvideo\tclip\tstart\tend\ttext\na\tb\t1\t2\tx\n",
+            "line 2: the columns 'video' and 'clip' both name the video",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path: Path, content: str, found: str) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dataset_tools.core.errors import ManifestError, StoppedError
@@ -55,11 +57,19 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, make_review: MakeR
         lines[0].replace("fmn.review/1", "fmn.review/2"),
         lines[0].replace('"accept"', '"maybe"'),
         lines[0].replace('"time":"', '"time":"on '),
+        re.sub('"time":"[^"]*', '"time":"0001-01-01T00:00:00+14:00', lines[0]),
     ):
         path.write_text("\n".join([lines[0], broken, lines[1], ""]))
         with pytest.raises(ManifestError) as raised:
             read_reviews(path)
         assert raised.value.where == f"{path}, line 2"
+
+
+def test_times_that_were_edited_are_compared_as_times(tmp_path: Path, make_review: MakeReview) -> None:
+    path = tmp_path / "reviews.jsonl"
+    times = ["2026-11-22T09:30:00+02:00", "2026-11-22T08:00:00.5Z", "2026-11-22T08:00:01"]
+    append_reviews(path, [msgspec.structs.replace(make_review(minute=1), time=time) for time in times])
+    assert [row.time for row in read_reviews(path)] == [utc(time) for time in times]
 
 
 def test_on_a_full_disk_the_file_is_as_it_was(

@@ -198,4 +198,9 @@ def test_no_side_is_ever_empty(
 def test_a_class_on_one_side_only_is_named(tmp_path: Path, make_clip: Clips, make_utterance: Utterances) -> None:
     clips = [make_clip(FIRST, 10 + i, 1, 100 * i + 1) for i in range(4)] + [make_clip(SECOND, 20, 1, 1)]
     place = written(Workspace(tmp_path), clips, [make_utterance(c.class_id, c.id, f"v{c.person}") for c in clips])
-    assert make_pairs(place, CLASSES, PairOptions()).one_sided == (SECOND,)
+    summary = make_pairs(place, CLASSES, PairOptions())
+    assert summary.one_sided == (SECOND,)
+    assert len(summary.without_file) == 10
+    (place.root / clips[0].path).parent.mkdir()
+    (place.root / clips[0].path).touch()
+    assert {*summary.without_file} - {*make_pairs(place, CLASSES, PairOptions()).without_file} == {clips[0].path}

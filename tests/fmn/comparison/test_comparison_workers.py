@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextvars import Context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 import fmn.comparison.comparison_runs
 from dataset_tools.core.execution import Outcome, worker_died
 from fmn.comparison.comparison_runs import RunResult, run_tasks
+from fmn.features.config import VideoFeatureConfig
+from fmn.features.encoder_facts import EncoderFacts, encoders_loaded_once, know_encoders, known_encoders
 
 FORKED = """
 import os
@@ -40,10 +43,15 @@ def test_a_run_whose_worker_dies_twice_fails_and_the_others_do_not(monkeypatch: 
     def outcomes(function: Any, items: Any, *, jobs: int, key: Any) -> Any:
         assert [key(item) for item in items] == ["fmn", "dcca"]
         yield Outcome(items[0], None, worker_died("was killed by signal 9 (SIGKILL)"))
-        yield Outcome(items[1], RunResult(trained), None)
+        yield Outcome(items[1], Context().run(function, items[1]), None)  # a worker has no context of its parent
 
     monkeypatch.setattr(fmn.comparison.comparison_runs, "run_each", outcomes)
-    first, second = run_tasks([fails, trained], jobs=2)
+    monkeypatch.setattr(
+        fmn.comparison.comparison_runs, "run_task", lambda task: RunResult(task, epochs=len(known_encoders()))
+    )
+    with encoders_loaded_once():
+        know_encoders({VideoFeatureConfig(): EncoderFacts("i3d", 8, 1, None, "", "")})
+        first, second = run_tasks([fails, trained], jobs=2)
     assert first.task is fails
     assert first.error is not None
     assert (first.error.found, first.error.where) == (
@@ -51,7 +59,7 @@ def test_a_run_whose_worker_dies_twice_fails_and_the_others_do_not(monkeypatch: 
         "runs/one",
     )
     assert first.error.next_step == "run the same command again to retry; or leave the system out with --models"
-    assert second == RunResult(trained)
+    assert second == RunResult(trained, epochs=1)  # which knows the encoder
 
 
 def test_workers_are_forks_of_a_process_that_has_imported_torch(tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ def test_tables_of_other_manifests_are_moved(results: Results, tmp_path: Path) -
     ]
     assert {path.name for path in written} == set(earlier)  # compare.tex again, too
     assert {path.name: path.read_bytes() for path in (tmp_path / "earlier-results-1").iterdir()} == earlier
+    (tmp_path / "compare.tex").write_text("edited")
+    assert tmp_path / "compare.tex" not in write_files(results.values, tmp_path)
+    assert (tmp_path / "earlier-results-2" / "compare.tex").read_text() == "edited"
+    assert not (tmp_path / "compare.tex").exists()
 
 
 def test_in_a_terminal_a_note_of_several_tables_is_said_once(results: Results) -> None:

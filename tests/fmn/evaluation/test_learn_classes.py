@@ -13,10 +13,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import fmn.data.loading
 import fmn.evaluation.fitted_items
 import fmn.evaluation.learn_classes as learn_module
 import fmn.search.gallery_search as search_module
-from dataset_tools.core.errors import InputError, ManifestError, StoppedError
+from dataset_tools.core.errors import InputError, ManifestError, StoppedError, ToolkitError
 from dataset_tools.manifests import ClassLabel, ClipRow, PredictionRow, SplitPairRow, read_rows, write_rows
 from fmn.cli.main import app
 from fmn.config import Config, with_values
@@ -269,6 +270,20 @@ def test_what_cannot_be_learned_right_is_refused(
         learn_classes(run, pairs, out=workspace / "runs" / "copy")
     assert not (workspace / "runs" / "copy").exists()  # or it would be evaluated as a run
     manifest.write_bytes(content)
+
+    def lacking(media: Any, *args: Any, **options: Any) -> Any:
+        found = extract_audio(media, *args, **options)
+        lost = {one.sha256 for one in media if one.name == fitted}
+        values = {key: value for key, value in found.values.items() if key not in lost}
+        return replace(found, values=values, failures=dict.fromkeys(lost, ToolkitError("It is torn")))
+
+    fitted, extract_audio = read_run_state(run).fitted_utterances[0], fmn.data.loading.extract_audio
+    with monkeypatch.context() as patch:  # the memory would be fitted to the others only
+        patch.setattr(fmn.data.loading, "extract_audio", lacking)
+        for learn in (learn_classes, plan_learning):
+            with pytest.raises(InputError, match=r"1 file has no features; .*: It is torn") as torn:
+                learn(run, pairs)
+            assert torn.value.next_step == "restore the files (fmn-data verify names them)"
 
     def other(*args: Any, **options: Any) -> Any:
         found = load_features(*args, **options)

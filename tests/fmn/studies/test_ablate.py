@@ -27,7 +27,7 @@ from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import encode_all_clips, encode_all_utterances, score_matrix
 from fmn.studies.ablate import ablate, trainings_of
 from fmn.studies.ablation_table import ablation_table, ablation_text
-from fmn.studies.validation_harness import TrainedHarness, ValidationHarness, part_of
+from fmn.studies.validation_harness import TrainedHarness, Trainer, ValidationHarness, part_of, run_name
 from fmn.studies.variants import GROUPS, variants_of
 from fmn.training.checkpoint import load_config, load_run
 from fmn.training.run_state import read_run_state, validation_score
@@ -247,6 +247,27 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     monkeypatch.setattr(fmn.studies.validation_harness, "load_features", make_pairs_again)
     with pytest.raises(StoppedError, match="The manifest was changed while the command was running"):
         ablate(manifest_of(workspace), small, folder, only=["score"])
+
+
+def test_another_manifest_has_runs_of_its_own_and_none_may_change_meanwhile(
+    workspace: Path, small: Config, harness: ValidationHarness
+) -> None:
+    manifest, config = manifest_of(workspace), with_values(small, {"training.epochs": 1})
+    trainers = [Trainer(manifest, workspace / "out", harness, device="cpu")]
+    trainers[0].trained(config)
+    write_rows(manifest, list(read_rows(manifest, SplitPairRow))[1:])
+    with pytest.raises(StoppedError, match="The manifest was changed"):
+        trainers[0].trained(with_values(config, {"training.seed": 1}))
+    other = ValidationHarness.of(load_features(load_items(manifest), small, device=CPU))
+    for _ in range(2):
+        trainers.append(Trainer(manifest, workspace / "out", other, device="cpu"))
+        trainers[-1].trained(config)
+    assert [trainer.reused for trainer in trainers] == [0, 0, 1]
+    name = run_name(config, harness.prepared.digest)
+    assert {path.name for path in (workspace / "out" / "trained").iterdir()} == {
+        name,
+        f"{name}-{other.prepared.items.manifest_sha256[:8]}",
+    }
 
 
 def test_nothing_is_chosen_without_a_fold_0_or_on_items_to_test_on(workspace: Path, small: Config) -> None:

@@ -183,7 +183,7 @@ def test_the_next_command_keeps_what_was_tuned_whatever_name_or_section_it_was_g
     monkeypatch.chdir(workspace)
     tuned = {"memory.capacity": 77, "memory.novelty_threshold": 0.4, "training.triplet_temperature": 0.2}
     (workspace / "tuned.json").write_text(json.dumps({"values": tuned}))
-    (workspace / "base.json").write_text("{}")
+    (workspace / "base.json").write_text('{"training": {"seed": 0}}')
     found = SimpleNamespace(path=workspace / "tuned.json", values=tuned)
     settings = [
         "training.softness=0.7",

@@ -25,7 +25,7 @@ def test_results_of_the_same_command_may_be_replaced(tmp_path: Path) -> None:
     check_result_files(tmp_path, NAMES, "fmn.ablation/1")
 
 
-def test_results_of_other_data_are_set_aside(tmp_path: Path) -> None:
+def test_results_of_other_data_are_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"manifest_sha256": "a", "seeds": 1}
     assert set_aside_other_data(tmp_path / "new", NAMES, values) is None
     (tmp_path / "ablation.json").write_text('{"manifest_sha256": "a", "seeds": 3}')
@@ -36,8 +36,21 @@ def test_results_of_other_data_are_set_aside(tmp_path: Path) -> None:
         assert earlier == tmp_path / f"earlier-results-{number}"
         assert {path.name for path in earlier.iterdir()} == set(NAMES)
         assert not any(path.is_file() for path in tmp_path.iterdir())
-        (tmp_path / "ablation.json").write_text('{"manifest_sha256": "a"}')
+        (tmp_path / "ablation.json").write_text('{"format": "fmn.ablation/1", "manifest_sha256": "a"}')
         (tmp_path / "ablation.md").write_text("table")
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> None:
+        if path.name == NAMES[0]:
+            raise KeyboardInterrupt
+        rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside_other_data(tmp_path, NAMES, values | {"manifest_sha256": "c"})
+    assert not (tmp_path / NAMES[1]).exists()
+    check_result_files(tmp_path, NAMES, "fmn.ablation/1")  # the next call does not take the rest for something else
     for content in ("[]", "{", "{}", '{"format": "fmn.ablation/0"}'):  # of a version that did not record them
         (tmp_path / "ablation.json").write_text(content)
         assert set_aside_other_data(tmp_path, NAMES, values) is None

@@ -22,6 +22,7 @@ from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.features.media import FeatureSet
 from fmn.training.checkpoint import load_run
+from fmn.training.run_state import read_run_state
 from fmn.training.tensor_files import load_tensors, save_tensors
 from fmn.training.train import train
 
@@ -224,18 +225,20 @@ def test_a_run_does_not_resume_on_features_that_were_replaced(
     real = fmn.data.loading.extract_audio
     run, more = workspace / "runs" / "one", with_values(small, {"training.epochs": small.training.epochs + 1})
     train(manifest_of(workspace), small, run)
+    digest = read_run_state(run).fitted_sha256
     with monkeypatch.context() as patch:
         patch.setattr(fmn.data.loading, "extract_audio", lambda *a, **o: replace(real(*a, **o), source="others"))
         assert train(manifest_of(workspace), small, run).already_finished
-        for known in (["video", "audio"], []):  # runs of earlier versions did not note it in their state
+        for known in (["video", "audio"], []):  # runs of earlier versions noted neither in their state
             tensors, header = load_tensors(run / "state.safetensors", "fmn.state/1", torch.device("cpu"))
             state = json.loads(header["state"])
             assert state["features"] == ["video", "audio"] or not known
-            header["state"] = json.dumps(state | {"features": known})
+            header["state"] = json.dumps(state | {"features": known, "fitted_sha256": ""})
             save_tensors(run / "state.safetensors", tensors, header)
             with pytest.raises(InputError, match="The features differ from those that the run was trained on"):
                 train(manifest_of(workspace), more, run)
     assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
+    assert read_run_state(run).fitted_sha256 == digest
 
 
 KILLED = """

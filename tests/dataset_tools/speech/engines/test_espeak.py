@@ -198,6 +198,10 @@ def test_an_interrupt_and_other_threads_leave_each_sentence_its_own_speech(
         patch.setattr(espeak._Server, "_read_line", interrupted)
         with pytest.raises(KeyboardInterrupt):
             speech(1)
+        close = espeak._Server.close
+        patch.setattr(espeak._Server, "close", lambda server: (close(server), interrupted()))  # by another one
+        with pytest.raises(KeyboardInterrupt):
+            speech(2)
     assert speech(0) == expected[0]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(speech, range(4, 16))) == 3 * expected

@@ -103,7 +103,7 @@ def test_a_sentence_in_another_script_is_not_spoken_in_english(
     both = SentenceSpans({"a": [(1, 9, "他切。"), (1, 9, "He cuts.")]}, invalid=0, listed=frozenset({"a"}))
     assert notes_on_sentences(both, {}, "en") == notes_on_sentences(both, {}, "zh") == ()
     (note,) = notes_on_sentences(SentenceSpans({}, invalid=2), {}, "en")
-    assert note.startswith("2 sentences are not used: the end is not after the start")
+    assert note.startswith("2 sentences are not used: the start is negative, or the end not after it")
 
 
 def test_clips_whose_sentence_is_replaced_by_a_generated_one_are_counted(
