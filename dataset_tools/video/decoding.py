@@ -24,10 +24,10 @@ from av.codec import CodecContext
 
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import pixel_aspect
+from dataset_tools.core.media_formats import pixel_aspect, video_stream
 from dataset_tools.core.orientation import upright_filters
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
-from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
+from dataset_tools.video.video_file import decoded_pictures, open_video
 
 Numbered = Iterator[tuple[int, Any, bool]]
 """Frame number, frame, and whether it is damaged."""

@@ -22,8 +22,9 @@ import av.error
 import msgspec
 
 from dataset_tools.core.dynamic_range import is_hdr
+from dataset_tools.core.media_formats import video_stream
 from dataset_tools.core.orientation import is_mirrored
-from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video, video_stream
+from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video
 
 FALLBACK_RATE = Fraction(147, 5)
 """MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, pixel_aspect, why_not_opened
+from dataset_tools.core.media_formats import (
+    OPENED_ALONE,
+    pixel_aspect,
+    prepare_decoder,
+    video_stream,
+    why_not_opened,
+)
 from dataset_tools.core.orientation import upright_filters
 
 if TYPE_CHECKING:
@@ -149,12 +155,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _damaged(path, f"The file cannot be opened as a video: {why_not_opened(error)}") from error
     with container:
-        stream = next((one for one in container.streams.video if not is_cover_art(one)), None)
+        stream = video_stream(container)
         if stream is None:
             raise _damaged(path, "The file has no video stream")
         if stream.codec_context is None:
             raise _damaged(path, "The codec of the video is unknown")
-        stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
+        prepare_decoder(stream.codec_context)
         try:
             yield container, stream
         except (av.FFmpegError, OSError, ValueError) as error:
