@@ -58,16 +58,13 @@ class ClassSupport:
         return asdict(self)
 
 
-def audit(
-    corpus: Corpus, classes: ClassFile, *, per_class: int = 50, min_frames: int = MIN_FRAMES
-) -> tuple[ClassSupport, ...]:
+def audit(corpus: Corpus, classes: ClassFile, *, per_class: int = 50) -> tuple[ClassSupport, ...]:
     """Counts the intervals of each class in a corpus, in the class file's order.
 
     Args:
         corpus: the annotation file, and which videos there are.
         classes: the classes.
         per_class: number of intervals that a class should have.
-        min_frames: minimum length of a usable interval, in frames.
     """
     members: dict[str, list[Interval]] = {one.id: [] for one in classes.classes}
     ambiguous = dict.fromkeys(members, 0)
@@ -79,8 +76,7 @@ def audit(
             for candidate in classification.candidates:
                 ambiguous[candidate] += 1
     return tuple(
-        _support(one, members[one.id], ambiguous[one.id], corpus, classes, per_class, min_frames)
-        for one in classes.classes
+        _support(one, members[one.id], ambiguous[one.id], corpus, classes, per_class) for one in classes.classes
     )
 
 
@@ -91,9 +87,8 @@ def _support(
     corpus: Corpus,
     classes: ClassFile,
     per_class: int,
-    min_frames: int,
 ) -> ClassSupport:
-    reasons = [why_unusable(interval, corpus, min_frames) for interval in members]
+    reasons = [why_unusable(interval, corpus) for interval in members]
     valid = [interval for interval, reason in zip(members, reasons, strict=True) if reason != "invalid"]
     count = Counter(reasons)
     lengths_s = [one.frames / corpus.annotations.rate_of(one) for one in valid if one.is_measured]
@@ -133,13 +128,8 @@ def _missing_words(action_class: ActionClass, classes: ClassFile, annotations: A
     return tuple(notes)
 
 
-def support_table(support: Sequence[ClassSupport], *, min_frames: int = MIN_FRAMES) -> Table:
-    """Returns the support of all classes as a table for the terminal, with totals in the footer.
-
-    Args:
-        support: the classes, counted by `audit`.
-        min_frames: minimum length of a usable interval that they were counted with.
-    """
+def support_table(support: Sequence[ClassSupport]) -> Table:
+    """Returns the support of all classes (see `audit`) as a table for the terminal, with totals in the footer."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -167,20 +157,20 @@ def support_table(support: Sequence[ClassSupport], *, min_frames: int = MIN_FRAM
         table.add_column(name, justify="right", footer=sums.get(name, ""))
     for row, *cells in zip(support, *(columns[name] for name in shown), strict=True):
         table.add_row(row.class_id, *cells)
-    remarks = "\n".join(_remarks(support, min_frames))
+    remarks = "\n".join(_remarks(support))
     table.caption = Text(remarks) if remarks else None  # the class file's words must not be parsed as markup
     table.caption_justify = "left"
     return table
 
 
-def _remarks(support: Sequence[ClassSupport], min_frames: int) -> list[str]:
+def _remarks(support: Sequence[ClassSupport]) -> list[str]:
     """Returns why intervals are not usable, and what the annotation file lacks."""
     remarks = []
     if invalid := sum(row.invalid for row in support):
         several = "intervals end before they start, or start before frame 1."
         remarks.append(count_of(invalid, "interval ends before it starts, or starts before frame 1.", several))
     if too_short := sum(row.too_short for row in support):
-        remarks.append(f"{count_of(too_short, 'interval has', 'intervals have')} fewer than {min_frames} frames.")
+        remarks.append(f"{count_of(too_short, 'interval has', 'intervals have')} fewer than {MIN_FRAMES} frames.")
     if without_video := sum(row.without_video for row in support):
         remarks.append(f"{count_of(without_video, 'interval has', 'intervals have')} no readable video.")
     if past_end := sum(row.past_end for row in support):

@@ -24,13 +24,16 @@ from typing import TYPE_CHECKING
 from dataset_tools.classes.interval_counts import ClassSupport, audit
 from dataset_tools.classes.matching import fits
 from dataset_tools.classes.triplets import ActionClass, ClassFile, make_class, usual_phrase
-from dataset_tools.classes.usable_intervals import MIN_FRAMES, why_unusable
+from dataset_tools.classes.usable_intervals import why_unusable
 from dataset_tools.core.errors import InputError
 
 if TYPE_CHECKING:
     from dataset_tools.corpora.corpus import Corpus, Interval
 
 Item = tuple[str, str]  # ("action", "cut"), ("subject", "carrot"), ("object", "knife")
+
+_TIME_LIMIT_S = 60.0
+"""Of the solver; after it, the best set found so far is used."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,7 @@ def propose(
     *,
     count: int = 20,
     per_class: int = 50,
-    min_frames: int = MIN_FRAMES,
     penalty: float | None = None,
-    time_limit_s: float = 60.0,
 ) -> Proposal:
     """Finds the best supported set of classes that covers the actions, subjects and objects of a class file.
 
@@ -68,15 +69,13 @@ def propose(
             its classes.
         count: maximum number of classes.
         per_class: number of intervals above which a class's support does not increase.
-        min_frames: minimum length of a usable interval, in frames.
         penalty: cost of leaving out one action, subject or object, in intervals; defaults to ``per_class``, so that a
             poorly supported class that covers something is preferred to a well supported one that does not.
-        time_limit_s: time limit of the solver, after which the best set found so far is used.
 
     Raises:
         InputError: no triplet of these words is annotated.
     """
-    members = _candidates(corpus, base, min_frames)
+    members = _candidates(corpus, base)
     if not members:
         raise InputError(
             "No interval has an action, a subject and an object of the class file",
@@ -94,22 +93,21 @@ def propose(
         count=count,
         per_class=per_class,
         penalty=float(per_class if penalty is None else penalty),
-        time_limit_s=time_limit_s,
     )
     proposed = replace(base, classes=tuple(chosen))
-    by_id = {row.class_id: row for row in audit(corpus, proposed, per_class=per_class, min_frames=min_frames)}
+    by_id = {row.class_id: row for row in audit(corpus, proposed, per_class=per_class)}
     ranked = tuple(sorted(chosen, key=lambda one: (-by_id[one.id].usable, one.id)))
     support = tuple(by_id[one.id] for one in ranked)
     return Proposal(replace(proposed, classes=ranked), support, _uncovered(base, chosen, members), proven)
 
 
-def _candidates(corpus: Corpus, base: ClassFile, min_frames: int) -> dict[ActionClass, frozenset[int]]:
+def _candidates(corpus: Corpus, base: ClassFile) -> dict[ActionClass, frozenset[int]]:
     """Returns every annotated triplet, with the indices of the usable intervals that match it."""
     members: dict[ActionClass, set[int]] = defaultdict(set)
     subjects = {one.subject for one in base.classes}
     own = {one.id: one for one in base.classes}  # a row of the file may override the role and phrase of its object
     for interval in corpus.annotations.intervals:
-        if why_unusable(interval, corpus, min_frames) is None:
+        if why_unusable(interval, corpus) is None:
             for made in _triplets(interval, base, subjects):
                 one = own.get(made.id, made)
                 if fits(interval, one, base):
@@ -175,7 +173,6 @@ def _solve(
     count: int,
     per_class: int,
     penalty: float,
-    time_limit_s: float,
 ) -> tuple[list[ActionClass], bool]:
     """Solves the integer program of the module docstring; its variables are x [C], n [C], s [K], z, in that order."""
     import numpy as np
@@ -206,7 +203,7 @@ def _solve(
         integrality=integral,
         bounds=Bounds(0, highest),
         constraints=LinearConstraint(coo_array(rows.entries, shape=(len(rows.most), variables)).tocsr(), ub=rows.most),
-        options={"time_limit": time_limit_s},
+        options={"time_limit": _TIME_LIMIT_S},
     )
     if solution.x is None:
         raise InputError(

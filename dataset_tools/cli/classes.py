@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from dataset_tools.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset_tools.classes.proposal import Proposal
+    from dataset_tools.classes.triplets import ClassFile
     from dataset_tools.corpora.annotations.formats import ListOptions
 
 
@@ -55,25 +57,12 @@ def classes(
     from dataset_tools.classes.interval_counts import audit, support_table
 
     _check_given(options, footage, draft_from, propose, out)
-    if out is not None and out.exists():
-        raise InputError(
-            "The class file already exists, and may contain manual edits",
-            where=out,
-            expected="a new file",
-            next_step="choose another name with --out, or move the file away",
-        )
     if draft_from is not None:
         _draft(terminal, draft_from, footage.read_with, options.count, out, dry_run=dry_run)
         return
     class_words = class_file_of(options.class_file, workspace, None if propose else options.count)
     if footage.would_draw_standin(workspace):
-        raise InputError(
-            "No footage is named, and this workspace has none",
-            where=workspace.root,
-            expected=f"--mpii DIR, --annotations FILE, --clips DIR, or {CORPUS_ENVIRONMENT}",
-            next_step="name the footage; to count the classes of the synthetic corpus, render it first: "
-            "fmn-data standin DIR, then fmn-data classes --mpii DIR",
-        )
+        raise _no_footage(workspace)
     corpus = footage.corpus(class_words, workspace, terminal, DEFAULT_JOBS, dry_run=dry_run)
     with source_cache(workspace, dry_run=dry_run) as cache:
         corpus = with_opened_videos(corpus, cache, jobs=DEFAULT_JOBS, progress=terminal.progress)
@@ -102,7 +91,7 @@ def classes(
 def _check_given(
     options: ClassOptions, footage: FootageOptions, draft_from: Path | None, propose: int | None, out: Path | None
 ) -> None:
-    """Refuses options that would have no effect.
+    """Refuses options that would have no effect, and a class file that would be overwritten.
 
     Raises:
         InputError: there are some.
@@ -126,13 +115,29 @@ def _check_given(
             expected="the annotations of --from only" if draft_from is not None else "the number of classes only once",
             next_step=f"leave {'it' if len(ignored) == 1 else 'them'} out",
         )
+    if out is not None and out.exists():
+        raise InputError(
+            "The class file already exists, and may contain manual edits",
+            where=out,
+            expected="a new file",
+            next_step="choose another name with --out, or move the file away",
+        )
+
+
+def _no_footage(workspace: Workspace) -> InputError:
+    return InputError(
+        "No footage is named, and this workspace has none",
+        where=workspace.root,
+        expected=f"--mpii DIR, --annotations FILE, --clips DIR, or {CORPUS_ENVIRONMENT}",
+        next_step="name the footage; to count the classes of the synthetic corpus, render it first: "
+        "fmn-data standin DIR, then fmn-data classes --mpii DIR",
+    )
 
 
 def _draft(
     terminal: Terminal, listing: Path, read_with: ListOptions, count: int | None, out: Path | None, *, dry_run: bool
 ) -> None:
     """Drafts a class file from annotations, without opening a video."""
-    from dataset_tools.classes.writer import write_classes
     from dataset_tools.corpora.annotations.class_draft import draft_classes, draft_table
     from dataset_tools.corpora.annotations.footage_notes import note_on_guesses
     from dataset_tools.corpora.annotations.formats import read_intervals
@@ -166,16 +171,23 @@ def _draft(
     if out is None:
         terminal.say("Write the class file with -o annotations/classes.yaml.")
         return
-    if dry_run:
-        _show_unwritten(terminal, len(draft.counts), out)
-        return
     remarks = {row.class_id: count_of(row.intervals, "interval") for row in draft.counts}
-    write_classes(out, draft.classes, heading=f"Drafted by fmn-data classes --from {listing.name}.", remarks=remarks)
-    terminal.closing("classes", count_of(len(draft.counts), "class", "classes"), out)
+    heading = f"Drafted by fmn-data classes --from {listing.name}."
+    _write(terminal, draft.classes, out, heading, remarks, dry_run=dry_run)
 
 
-def _show_unwritten(terminal: Terminal, count: int, out: Path) -> None:
-    terminal.closing("dry run", f"{count_of(count, 'class', 'classes')} would be written", out)
+def _write(
+    terminal: Terminal, found: ClassFile, out: Path, heading: str, remarks: Mapping[str, str], *, dry_run: bool
+) -> None:
+    """Writes a class file, unless in a dry run, and prints that."""
+    from dataset_tools.classes.writer import write_classes
+
+    number = count_of(len(found.classes), "class", "classes")
+    if dry_run:
+        terminal.closing("dry run", f"{number} would be written", out)
+        return
+    write_classes(out, found, heading=heading, remarks=remarks)
+    terminal.closing("classes", number, out)
 
 
 def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None, *, dry_run: bool) -> None:
@@ -184,10 +196,5 @@ def _show_proposal(terminal: Terminal, proposal: Proposal, out: Path | None, *, 
     if not proposal.proven:
         terminal.warn("the search ran out of time: there may be a better set")
     terminal.result({"uncovered": list(proposal.uncovered), "proven": proposal.proven})
-    if out is not None and dry_run:
-        _show_unwritten(terminal, len(proposal.classes.classes), out)
-    elif out is not None:
-        from dataset_tools.classes.writer import write_classes
-
-        write_classes(out, proposal.classes, heading="Proposed by fmn-data classes --propose.")
-        terminal.closing("classes", count_of(len(proposal.classes.classes), "class", "classes"), out)
+    if out is not None:
+        _write(terminal, proposal.classes, out, "Proposed by fmn-data classes --propose.", {}, dry_run=dry_run)

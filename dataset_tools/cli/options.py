@@ -14,6 +14,7 @@ from dataset_tools.core.command import DEFAULT_JOBS, AddressOption, EngineOption
 from dataset_tools.core.console import Terminal
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.speech.engines.registry import BUILT_IN
 
 if TYPE_CHECKING:
     from dataset_tools.classes.triplets import ClassFile
@@ -74,7 +75,10 @@ class SynthesisOptions:
     voices: Annotated[
         str | None,
         typer.Option(
-            "--voices", help="Speech engine: espeak[:ACCENT] (default), piper[:VOICE], coqui:MODEL, or yours."
+            "--voices",
+            help="Speech engine: "
+            + ", ".join(name + engine.options for name, engine in BUILT_IN.items())
+            + ", or yours (default: espeak).",
         ),
     ] = None
     language: Annotated[

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import filled_packets
+from dataset_tools.core.media_formats import filled_packets, video_stream
 from dataset_tools.video.frame_index import FrameIndex, copy_with_times
-from dataset_tools.video.video_file import open_video, video_stream
+from dataset_tools.video.video_file import open_video
 
 Block = tuple[int, NDArray[np.int16]]
 """Position of the first sample relative to the span, which it may lie outside of, and samples [n, channels]."""

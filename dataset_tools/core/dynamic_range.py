@@ -10,11 +10,11 @@ from typing import Any
 HDR_TRANSFERS = frozenset({16, 18})
 """SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), numbered as in ITU-T H.273."""
 
-SCALE_TO_STANDARD = "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709"
-"""Options of FFmpeg's scale filter."""
+SCALE_TO_STANDARD = "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt601"
+"""Options of FFmpeg's scale filter. Clips state no color matrix: readers assume that of BT.601, as of other footage."""
 
 REFORMAT_TO_STANDARD = {"dst_color_trc": 1, "dst_color_primaries": 1, "dst_colorspace": "ITU709"}
-"""The same as arguments of PyAV's reformat."""
+"""The same as arguments of PyAV's reformat, to RGB, which has no color matrix."""
 
 
 def is_hdr(frame: Any) -> bool:

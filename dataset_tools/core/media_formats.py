@@ -52,6 +52,20 @@ def filled_packets(container: Any, stream: Any) -> Iterator[Any]:
     return (packet for packet in container.demux(stream) if packet.size or packet.dts is None)
 
 
+def video_stream(container: Any) -> Any:
+    """The video stream that the ffmpeg program and players show: the default one, not cover art; None without one."""
+    stream = container.streams.best("video")
+    return None if stream is None or is_cover_art(stream) else stream
+
+
+def prepare_decoder(context: Any) -> None:
+    """Sets how the codec context of a video decodes: in one thread, cropped as the stream states."""
+    from av.codec.context import Flags
+
+    context.thread_count = 1  # videos are decoded in parallel instead
+    context.flags |= Flags.unaligned  # otherwise cropping at the left is not applied
+
+
 def is_cover_art(stream: Any) -> bool:
     """Whether a video stream is a picture that belongs to an audio file or a video."""
     from av.stream import Disposition

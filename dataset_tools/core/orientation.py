@@ -8,14 +8,20 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+Matrix = tuple[int, int, int, int]
+"""The entries a, b, c, d of a display matrix (ISO/IEC 14496-12, 8.5.3).
 
-def upright_filters(frame: Any) -> list[tuple[str, str]]:
+It maps the point (x, y) of a frame to (a x + c y, b x + d y), up to a translation."""
+
+
+def upright_filters(matrix: Matrix | None) -> list[tuple[str, str]]:
     """The filters, (name, arguments), that orient a frame as players do, in one of eight orientations.
 
-    The matrix (ISO/IEC 14496-12, 8.5.3) maps the point (x, y) of a frame to (a x + c y, b x + d y), up to a
-    translation. Other angles are rounded to the nearest quarter turn.
+    Other angles are rounded to the nearest quarter turn.
     """
-    a, b, c, d = _matrix(frame)
+    if matrix is None:
+        return []
+    a, b, c, d = matrix
     swaps_sides = abs(b) + abs(c) > abs(a) + abs(d)
     filters = [("transpose", "cclock_flip")] if swaps_sides else []  # (x, y) to (y, x)
     if (c if swaps_sides else a) < 0:
@@ -25,16 +31,18 @@ def upright_filters(frame: Any) -> list[tuple[str, str]]:
     return filters
 
 
-def is_mirrored(frame: Any) -> bool:
-    """Whether the display matrix of a frame mirrors it, as that of a selfie camera may."""
-    a, b, c, d = _matrix(frame)
+def is_mirrored(matrix: Matrix | None) -> bool:
+    """Whether a display matrix mirrors frames, as that of a selfie camera may."""
+    if matrix is None:
+        return False
+    a, b, c, d = matrix
     return a * d - b * c < 0
 
 
-def _matrix(frame: Any) -> tuple[int, int, int, int]:
-    """The upper left 2 × 2 entries of the display matrix, as integers; the identity if there is no valid matrix."""
+def display_matrix(frame: Any) -> Matrix | None:
+    """The display matrix that a frame states; None if it states none, or an invalid one."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return 1, 0, 0, 1
+        return None
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
-    return (a, b, c, d) if a * d - b * c else (1, 0, 0, 1)
+    return (a, b, c, d) if a * d - b * c else None

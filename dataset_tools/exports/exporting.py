@@ -15,7 +15,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import reviews_path
 from dataset_tools.exports.card import NAME as CARD
 from dataset_tools.exports.card import card
-from dataset_tools.exports.dataset_facts import gather_facts
+from dataset_tools.exports.dataset_facts import DatasetFacts, gather_facts
 from dataset_tools.exports.exported_rows import ExportedRows, TableName
 from dataset_tools.exports.item_sides import Split
 from dataset_tools.exports.output_folder import OutputFolder
@@ -101,20 +101,7 @@ def export_dataset(
         raise _not_applied(workspace, waiting)
     recipe = None if with_media else make_recipe(rows)
     facts = gather_facts(rows, tuple(withheld), tuple(sorted({part.name for part in withheld} & set(allowed))))
-    built = facts.built
-    stand_in = built.get("stand_in")
-    record = {
-        "schema": EXPORT_SCHEMA,
-        "format": format_name,
-        "media": with_media,
-        "shard_bytes": options.shard_bytes,
-        "counts": rows.counts,
-        "stand_in": stand_in and stand_in.get("notice", "made-up footage"),
-        "licences": built.get("licences", []),
-        "allowed": facts.allowed,
-        "inputs": before,
-        "toolkit": _toolkit_version(),
-    }
+    record = _record(facts, format_name, options.shard_bytes, before)
     with (PlannedFolder if dry_run else OutputFolder)(folder, record) as output:
         declared = write(rows, output, replace(options, facts=facts))
         output.add_text(CARD, card(facts, declared or {}))
@@ -127,19 +114,34 @@ def export_dataset(
                 expected="manifests that do not change",
                 next_step="remove the folder if it exists, then export again",
             )
-    missing = 0 if recipe is None else recipe.missing
-    texts = tuple(part.text() for part in withheld)
     return ExportSummary(
         rows.counts,
         output.written,
         output.kept,
-        texts,
-        missing,
-        bool(stand_in),
+        withheld=tuple(part.text() for part in withheld),
+        missing=0 if recipe is None else recipe.missing,
+        is_standin=facts.is_standin,
         waiting=tuple(waiting),
         unknown=None if unknown is None else unknown.found,
         dry_run=dry_run,
     )
+
+
+def _record(facts: DatasetFacts, format_name: str, shard_bytes: int, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the content of export.json: what the export is made from, how, and by which version."""
+    stand_in = facts.built.get("stand_in")
+    return {
+        "schema": EXPORT_SCHEMA,
+        "format": format_name,
+        "media": facts.with_media,
+        "shard_bytes": shard_bytes,
+        "counts": facts.counts,
+        "stand_in": stand_in and stand_in.get("notice", "made-up footage"),
+        "licences": facts.built.get("licences", []),
+        "allowed": facts.allowed,
+        "inputs": inputs,
+        "toolkit": _toolkit_version(),
+    }
 
 
 def _check_folder(workspace: Workspace, folder: Path) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from dataset_tools.core.seeds import seed_of
 from dataset_tools.speech.engines.interface import Voice
 
+_MOST_TIMBRES = 4
+"""Of one person."""
+
 
 @dataclass(frozen=True)
 class VoiceAssignment:
@@ -23,17 +26,16 @@ class VoiceAssignment:
     apart: bool
 
 
-def assign_voices(persons: Iterable[str], voices: Sequence[Voice], *, per_person: int = 4) -> VoiceAssignment:
+def assign_voices(persons: Iterable[str], voices: Sequence[Voice]) -> VoiceAssignment:
     """Assigns disjoint sets of voices to persons, by hash and independent of the order.
 
     Timbres are assigned, each with all its accents; if there are more persons than timbres, single voices are. Pairs
-    (person, timbre) are processed in the order of their hashes until every person has ``per_person`` timbres, or an
-    equal share of them. Thus another person in the footage changes only few voices of the others.
+    (person, timbre) are processed in the order of their hashes until every person has four timbres, or an equal
+    share of them. Thus another person in the footage changes only few voices of the others.
 
     Args:
         persons: all persons of the data set, in any order.
         voices: voices of the engine.
-        per_person: maximum number of timbres per person.
 
     Raises:
         ValueError: there are no voices.
@@ -49,7 +51,7 @@ def assign_voices(persons: Iterable[str], voices: Sequence[Voice], *, per_person
     if len(timbres) < len(people):
         shared = {person: (voices[seed_of(0, person) % len(voices)],) for person in people}
         return VoiceAssignment(shared, apart=False)
-    quota = max(1, min(per_person, len(timbres) // max(1, len(people))))
+    quota = max(1, min(_MOST_TIMBRES, len(timbres) // max(1, len(people))))
     pairs = sorted((seed_of(0, "voices", person, timbre), person, timbre) for person in people for timbre in timbres)
     assigned: dict[str, list[Voice]] = {person: [] for person in people}
     count = dict.fromkeys(people, 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +24,10 @@ from av.codec import CodecContext
 
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import pixel_aspect
-from dataset_tools.core.orientation import upright_filters
+from dataset_tools.core.media_formats import pixel_aspect, video_stream
+from dataset_tools.core.orientation import display_matrix, upright_filters
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
-from dataset_tools.video.video_file import decoded_pictures, open_video, video_stream
+from dataset_tools.video.video_file import decoded_pictures, open_video
 
 Numbered = Iterator[tuple[int, Any, bool]]
 """Frame number, frame, and whether it is damaged."""
@@ -167,11 +167,12 @@ class SourceVideo:
 
     def _scaler_of(self, frame: Any, aspect: Fraction, short_side: int) -> Any:
         """The scaler of frames like this one; that of HDR is kept, since its tables take two seconds to compute."""
+        turns = upright_filters(display_matrix(frame) or self.index.orientation)
         if not is_hdr(frame):
-            return _scaler(frame, self._stream, aspect, short_side)
-        like = (frame.width, frame.height, frame.format.name, aspect, short_side, upright_filters(frame))
+            return _scaler(frame, self._stream, aspect, short_side, turns)
+        like = (frame.width, frame.height, frame.format.name, aspect, short_side, turns)
         if self._hdr_scaler[0] != like:
-            self._hdr_scaler = like, _scaler(frame, self._stream, aspect, short_side)
+            self._hdr_scaler = like, _scaler(frame, self._stream, aspect, short_side, turns)
         return self._hdr_scaler[1]
 
     def _aspect_of(self, frame: Any) -> Fraction:
@@ -258,8 +259,8 @@ def decoder_version() -> str:
     return ", ".join([*versions, f"scaling {SCALING_VERSION}"])
 
 
-def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
-    """Creates a filter graph: square pixels, short side, upright, yuv420p, standard range.
+def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int, turns: Sequence[tuple[str, str]]) -> Any:
+    """Creates a filter graph: square pixels, short side, upright by ``turns``, yuv420p, standard range.
 
     Bit-exact on every CPU, except perhaps for HDR, whose tables are computed in floating point.
     """
@@ -274,7 +275,7 @@ def _scaler(frame: Any, stream: Any, aspect: Fraction, short_side: int) -> Any:
     steps = [
         graph.add_buffer(template=stream, width=frame.width, height=frame.height, format=frame.format),
         graph.add("scale", f"{width}:{height}:flags={kind}+accurate_rnd+bitexact:out_range=tv{tones}"),
-        *(graph.add(name, arguments or None) for name, arguments in upright_filters(frame)),
+        *(graph.add(name, arguments or None) for name, arguments in turns),
         graph.add("format", "yuv420p"),
         graph.add("buffersink"),
     ]

@@ -22,8 +22,9 @@ import av.error
 import msgspec
 
 from dataset_tools.core.dynamic_range import is_hdr
-from dataset_tools.core.orientation import is_mirrored
-from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video, video_stream
+from dataset_tools.core.media_formats import video_stream
+from dataset_tools.core.orientation import Matrix, display_matrix, is_mirrored
+from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video
 
 FALLBACK_RATE = Fraction(147, 5)
 """MPII Cooking 2's 29.4 frames per second, for a video of one frame that states no rate."""
@@ -74,6 +75,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
         decoded: whether the whole video was decoded to build the index.
         no_times: why the video has no times, or an empty string.
         mirrored: whether a player shows it mirrored.
+        orientation: display matrix of the frames that state none, if others do, as in H.264 that states it once.
         hdr: whether it has a high dynamic range.
         lead_s: how long, in seconds, a fraction, a player shows no frame yet: its sound begins before, or its first
             packets cannot be decoded. 0 if not more than `LEAD_S`, or if the clock is ``dts``: its constant is unknown.
@@ -89,6 +91,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
     decoded: bool = False
     no_times: str = ""
     mirrored: bool = False
+    orientation: Matrix | None = None
     hdr: bool = False
     lead_s: str = "0"
 
@@ -182,14 +185,16 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         or _may_be_fields(codec, stamps)
     ):
         return None
-    mirrored = hdr = False
+    matrices: list[Matrix | None] = []
+    hdr = False
     with closing(open_video(path)) as trial, suppress(av.error.FFmpegError):  # damage is reported if a clip contains it
         for place, (frame, damaged) in enumerate(islice(decoded_pictures(trial), TRIAL_FRAMES)):
             if damaged:
                 break
             if place == len(stamps) or frame.pts != stamps[place]:
                 return None
-            mirrored, hdr = mirrored or is_mirrored(frame), hdr or is_hdr(frame)
+            matrices.append(display_matrix(frame))
+            hdr = hdr or is_hdr(frame)
     numbers = {stamp: number for number, stamp in enumerate(stamps, start=1)}
     keys = {numbers[packet.pts] for packet in packets if packet.key_frame and packet.pts is not None}
     return FrameIndex(
@@ -198,7 +203,8 @@ def _from_packets(path: Path, container: Any, stream: Any, packets: Sequence[_Pa
         stamps=tuple(stamps),
         key_frames=_seekable(container, keys),
         tick_s=str(stream.time_base),
-        mirrored=mirrored,
+        mirrored=any(map(is_mirrored, matrices)),
+        orientation=_orientation(matrices),
         hdr=hdr,
         lead_s=_lead_s(container, stream, stamps[0]),
     )
@@ -217,13 +223,15 @@ def _may_be_fields(codec: str, stamps: Sequence[int]) -> bool:
 def _from_pictures(path: Path) -> FrameIndex:
     """Builds the index by decoding everything: slow, but correct whatever the packets are."""
     pictures: list[tuple[int | None, int | None, bool]] = []
-    mirrored = hdr = False
+    matrices: list[Matrix | None] = []
+    hdr = False
     with closing(open_video(path)) as container:
         stream = video_stream(container)
         with suppress(av.error.FFmpegError):  # truncated: the frames before are there
             for frame, _ in decoded_pictures(container):
                 pictures.append((frame.pts, frame.dts, frame.key_frame))
-                mirrored, hdr = mirrored or is_mirrored(frame), hdr or is_hdr(frame)
+                matrices.append(display_matrix(frame))
+                hdr = hdr or is_hdr(frame)
         timed = () if container.format.name in RATE_OF_FFMPEG else pictures
         by_clock: dict[Clock, list[int | None]] = {
             "pts": [pts for pts, _, _ in timed],
@@ -232,7 +240,14 @@ def _from_pictures(path: Path) -> FrameIndex:
         preferred: tuple[Clock, ...] = ("dts", "pts") if container.format.name == "avi" else ("pts", "dts")
         known = {clock: found for clock in preferred if (found := _in_order(by_clock[clock])) is not None}
         stated = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
-        index = FrameIndex(len(pictures), str(Fraction(stated)), decoded=True, mirrored=mirrored, hdr=hdr)
+        index = FrameIndex(
+            len(pictures),
+            str(Fraction(stated)),
+            decoded=True,
+            mirrored=any(map(is_mirrored, matrices)),
+            orientation=_orientation(matrices),
+            hdr=hdr,
+        )
         if not known:
             stamped = any(stamp is not None for stamps in by_clock.values() for stamp in stamps)
             reason = "its timestamps go backward" if stamped else "it has no timestamps"
@@ -251,6 +266,12 @@ def _from_pictures(path: Path) -> FrameIndex:
             clock=clock,
             lead_s=_lead_s(container, stream, stamps[0]) if clock == "pts" else "0",
         )
+
+
+def _orientation(matrices: Sequence[Matrix | None]) -> Matrix | None:
+    """See `FrameIndex.orientation`."""
+    stated = (matrix for matrix in matrices if matrix is not None)
+    return next(stated, None) if None in matrices else None
 
 
 def _lead_s(container: Any, stream: Any, first_stamp: int) -> str:

@@ -20,7 +20,7 @@ from dataset_tools.video.frame_index import FrameIndex, read_frame_index
 Marks = tuple[int, int, int, int]
 """Size in bytes, modification and status-change times in nanoseconds, inode."""
 
-READER = f"5, PyAV {av.__version__}"
+READER = f"6, PyAV {av.__version__}"
 """Version of the record and of its decoder: with another one, videos are read again."""
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import av
 import av.error
-from av.codec.context import Flags
 
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import (
     FORMATS_WITHOUT_ASPECT,
     OPENED_ALONE,
     filled_packets,
-    is_cover_art,
+    prepare_decoder,
+    video_stream,
     why_not_opened,
 )
 
@@ -37,16 +37,8 @@ def open_video(path: Path) -> Any:
     if stream is None or stream.codec_context is None:
         container.close()
         raise cannot_open(path, "it has no video stream" if stream is None else "its codec is not known")
-    context = stream.codec_context
-    context.thread_count = 1  # processes already run in parallel
-    context.flags |= Flags.unaligned  # otherwise cropping at the left is not applied
+    prepare_decoder(stream.codec_context)
     return container
-
-
-def video_stream(container: Any) -> Any:
-    """The video stream that the ffmpeg program and players show: the default one, not cover art; None without one."""
-    stream = container.streams.best("video")
-    return None if stream is None or is_cover_art(stream) else stream
 
 
 def cannot_open(path: Path, error: object) -> SampleError:

@@ -165,16 +165,17 @@ def joined_classes(before: LearnedClasses | None, items: Items) -> tuple[ClassLa
     return tuple(labels[name] for name in sorted(labels))
 
 
-def new_contents(before: LearnedClasses | None, items: Items) -> dict[Modality, int]:
-    """Returns the number of contents of classes, by modality, that a run would add to those that it has learned."""
-    both: tuple[tuple[Modality, Sequence[ClipRow | UtteranceRow]], ...] = (
-        ("video", items.clips),
-        ("audio", items.utterances),
-    )
-    return {
-        modality: len({(row.sha256, row.class_id) for row in rows} - _learned(before, modality))
-        for modality, rows in both
-    }
+def unlearned_places(before: LearnedClasses | None, items: Items) -> dict[Modality, list[int]]:
+    """Returns the places of the clips and utterances that a run would add to those that it has learned, ascending.
+
+    Of several with the same content and class, that is the first.
+    """
+    both: dict[Modality, Sequence[ClipRow | UtteranceRow]] = {"video": items.clips, "audio": items.utterances}
+    found = {}
+    for modality, rows in both.items():
+        first = {(row.sha256, row.class_id): place for place, row in reversed([*enumerate(rows)])}
+        found[modality] = sorted(first[content] for content in first.keys() - _learned(before, modality))
+    return found
 
 
 def _learned(before: LearnedClasses | None, modality: Modality) -> set[tuple[str, str]]:

@@ -31,8 +31,8 @@ from fmn.evaluation.learn_checks import (
     joined_classes,
     memory_network,
     needs_copy,
-    new_contents,
     new_items,
+    unlearned_places,
 )
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.models.fmn import FeatureMemoryNetwork
@@ -112,10 +112,9 @@ def learn_classes(
         copies = needs_copy(run, folder)
         loaded = source if copies else load_run(folder, chosen)
         with threads(loaded.config.training.threads):
-            memory = loaded.learned.memory if loaded.learned else _fitted(loaded, root, pairs, chosen, jobs, progress)
-            learned = _with_items(loaded, memory, prepared)
-        before = loaded.learned.items if loaded.learned else {}
-        added = sum(len(learned.items[modality]) - len(before.get(modality, ())) for modality in MODALITIES)
+            before = loaded.learned or _none_learned(loaded, root, pairs, chosen, jobs, progress)
+            learned = _with_items(before, loaded, prepared)
+        added = sum(len(learned.items[modality]) - len(before.items[modality]) for modality in MODALITIES)
         earlier = None
         if copies:  # only now: a refusal leaves no run without the classes
             source.require_unchanged()
@@ -162,7 +161,8 @@ def plan_learning(
         check_complete(fitted.manifest, of_training.failures, are_fitted=True)
         check_sources(loaded, of_training.sources, of_training.own)
         to_extract = number_computed(found, of_training)
-    classes, added = joined_classes(loaded.learned, items), new_contents(loaded.learned, items)
+    classes = joined_classes(loaded.learned, items)
+    added = {modality: len(places) for modality, places in unlearned_places(loaded.learned, items).items()}
     clips, utterances = (len(loaded.learned.items[modality]) if loaded.learned else 0 for modality in MODALITIES)
     result = LearnSummary(
         folder,
@@ -235,49 +235,51 @@ def _files_of(run: Path) -> list[str]:
     return [name for name in names if (run / name).is_file()]
 
 
-def _fitted(
+def _none_learned(
     loaded: LoadedRun, root: Path | None, pairs: Path, device: torch.device, jobs: int | None, progress: Progress
-) -> NewClassMemory:
-    """Fits the memory to the items that the run is fitted to."""
+) -> LearnedClasses:
+    """Returns no new classes, with the memory fitted to the items that the run is fitted to."""
     items = fitted_items(loaded, root, pairs)
     prepared = load_features(items, loaded.config, device=device, jobs=jobs, progress=progress)
     check_complete(items.manifest, prepared.failures, are_fitted=True)
     check_sources(loaded, prepared.sources, prepared.own)
     found = prepared.items
-    return fitted_memory(
+    memory = fitted_memory(
         memory_network(loaded), prepared.data, np.arange(len(found.clips)), np.arange(len(found.utterances))
     )
+    nothing: dict[str, tuple[str, ...]] = dict.fromkeys(MODALITIES, ())
+    return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), (), nothing, nothing, memory)
 
 
-def _with_items(loaded: LoadedRun, memory: NewClassMemory, prepared: FeatureDataset) -> LearnedClasses:
-    """Adds the items of ``prepared`` to the run's new classes, skipping contents that a class already has."""
-    items, data, model = prepared.items, prepared.data, memory_network(loaded)
-    before = loaded.learned
+def _with_items(before: LearnedClasses, loaded: LoadedRun, prepared: FeatureDataset) -> LearnedClasses:
+    """Adds the items of ``prepared`` to the run's new classes, skipping contents that a class already has.
+
+    The items of the memory are in the order of their contents.
+    """
+    items, data = prepared.items, prepared.data
     numbers = np.arange(len(items.clips)), np.arange(len(items.utterances))
-    vectors = item_vectors(model, data, *numbers)
-    classes = joined_classes(before, items)
+    vectors = item_vectors(memory_network(loaded), data, *numbers)
+    classes, added = joined_classes(before, items), unlearned_places(before, items)
     index = {label.id: number for number, label in enumerate(classes)}
     memories: dict[Modality, ModalityMemory] = {}
     names: dict[str, tuple[str, ...]] = {}
     contents: dict[str, tuple[str, ...]] = {}
     both: tuple[Sequence[ClipRow | UtteranceRow], ...] = (items.clips, items.utterances)
     for modality, rows in zip(MODALITIES, both, strict=True):
-        held = memory[modality]
-        old = list(zip(before.sha256s[modality], before.items[modality], strict=True)) if before else []
-        old_index = [index[before.classes[number].id] for number in held.classes.tolist()] if before else []
-        known = {(sha256, number) for (sha256, _), number in zip(old, old_index, strict=True)}
-        found = {(row.sha256, index[row.class_id]): number for number, row in reversed(list(enumerate(rows)))}
-        fresh = sorted(number for key, number in found.items() if key not in known)  # first id of each content
-        every = [*old, *((rows[number].sha256, rows[number].id) for number in fresh)]
-        order = sorted(range(len(every)), key=lambda at: every[at][0])
-        of = data.on_device(np.array([*old_index, *(index[rows[number].class_id] for number in fresh)], dtype=np.int64))
-        at_order, at_fresh = (data.on_device(np.array(places, dtype=np.int64)) for places in (order, fresh))
-        added = held.with_items([vector[at_fresh] for vector in vectors[modality]], of)
-        joined = (torch.cat([earlier, new])[at_order] for earlier, new in zip(held.rows, added.rows, strict=True))
+        held = before.memory[modality]
+        known = (before.classes[number].id for number in held.classes.tolist())
+        every = [*zip(before.sha256s[modality], before.items[modality], known, strict=True)]
+        every += [(row.sha256, row.id, row.class_id) for row in map(rows.__getitem__, added[modality])]
+        order = sorted(range(len(every)), key=lambda place: every[place][0])
+        of, at_order, at_added = (
+            data.on_device(np.array(values, dtype=np.int64))
+            for values in ([index[class_id] for *_, class_id in every], order, added[modality])
+        )
+        new = held.with_items([vector[at_added] for vector in vectors[modality]], of[len(held.classes) :])
+        joined = (torch.cat([earlier, more])[at_order] for earlier, more in zip(held.rows, new.rows, strict=True))
         memories[modality] = ModalityMemory(held.parts, tuple(joined), of[at_order])
-        names[modality] = tuple(every[at][1] for at in order)
-        contents[modality] = tuple(every[at][0] for at in order)
-    return LearnedClasses(sha256_of(loaded.path / CHECKPOINT_FILE), classes, names, contents, memories)
+        contents[modality], names[modality] = (tuple(every[place][part] for place in order) for part in (0, 1))
+    return LearnedClasses(before.checkpoint, classes, names, contents, memories)
 
 
 def _vectors(embeddings: Embeddings) -> list[torch.Tensor]:

@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art, pixel_aspect, why_not_opened
-from dataset_tools.core.orientation import upright_filters
+from dataset_tools.core.media_formats import (
+    OPENED_ALONE,
+    pixel_aspect,
+    prepare_decoder,
+    video_stream,
+    why_not_opened,
+)
+from dataset_tools.core.orientation import Matrix, display_matrix, upright_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,15 +105,17 @@ def _decode(
     frames: list[NDArray[np.uint8]] = []
     reformatter = VideoReformatter()  # shared by all frames: creating the scaler is slower than scaling a frame
     index = -1
+    matrix: Matrix | None = None
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
+            matrix = display_matrix(frame) or matrix  # H.264 may state it once
             if index in numbers:
                 shown_width = _shown_width(frame, pixel_aspect(container, stream), path)
                 height, width = resized_size(frame.height, shown_width, resize_px, resize)
                 tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
-                frames.append(_upright(pixels, frame))
+                frames.append(_upright(pixels, matrix))
             if index >= last:
                 break
     return frames, index + 1
@@ -130,9 +138,9 @@ def _shown_width(frame: Any, aspect: Fraction, path: Path) -> int:
     return round(width * aspect)
 
 
-def _upright(pixels: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+def _upright(pixels: NDArray[np.uint8], matrix: Matrix | None) -> NDArray[np.uint8]:
     """Orients the pixels [height, width, 3] of a frame as clips are oriented when they are cut."""
-    for name, _ in upright_filters(frame):
+    for name, _ in upright_filters(matrix):
         pixels = pixels.swapaxes(0, 1) if name == "transpose" else pixels[:, ::-1] if name == "hflip" else pixels[::-1]
     return pixels
 
@@ -149,12 +157,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _damaged(path, f"The file cannot be opened as a video: {why_not_opened(error)}") from error
     with container:
-        stream = next((one for one in container.streams.video if not is_cover_art(one)), None)
+        stream = video_stream(container)
         if stream is None:
             raise _damaged(path, "The file has no video stream")
         if stream.codec_context is None:
             raise _damaged(path, "The codec of the video is unknown")
-        stream.codec_context.thread_count = 1  # clips are decoded in parallel instead
+        prepare_decoder(stream.codec_context)
         try:
             yield container, stream
         except (av.FFmpegError, OSError, ValueError) as error:

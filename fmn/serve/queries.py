@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import InputError, SampleError
-from dataset_tools.core.media_formats import OPENED_ALONE, is_cover_art
+from dataset_tools.core.media_formats import OPENED_ALONE, video_stream
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.evaluation.class_vote import class_vote, ranked
@@ -277,7 +277,7 @@ def _is_clip(path: Path) -> bool:
 
     try:
         with av.open(str(path.absolute()), **OPENED_ALONE) as container:
-            return not all(map(is_cover_art, container.streams.video))
+            return video_stream(container) is not None
     except (av.FFmpegError, OSError):
         return False
 

@@ -34,6 +34,7 @@ COLUMNS = frozenset(("video", "label", *_WORDS, *_MORE, *FRAMES, *SECONDS))
 """The known columns, besides more sentences."""
 _SENTENCE = re.compile(r"sentence(_[2-9]|_[1-9]\d)?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_THOUSANDS = re.compile(r"\d{1,3}\.000")  # spreadsheets write 12.000 for 12,000 in many countries
 _MINUTE = re.compile(r"60\.0+")  # programs that round the seconds alone write 59.9996 s as 0:60.000
 
 
@@ -107,7 +108,7 @@ def seconds_of(text: str, name: str) -> float:
     if clock and ((float(clock[3]) >= 60 and not _MINUTE.fullmatch(clock[3])) or (clock[1] and int(clock[2]) >= 60)):
         raise ValueError(f"`{name}`: {text[:40]!r} has 60 or more minutes or seconds: times are like 1:02:03.5")
     try:
-        value = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else float(plain)
+        value = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else _number(plain)
     except ValueError:
         value = math.nan
     if not 0 <= value < MOST_FRAMES:
@@ -187,9 +188,18 @@ def _times(
 
 def _frame(text: str, name: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if _THOUSANDS.fullmatch(text) else _number(text)
     except ValueError:
         value = math.nan
     if not (value.is_integer() and abs(value) < MOST_FRAMES):
-        raise ValueError(f"`{name}`: {text[:40]!r} is not a frame number")
+        raise ValueError(f"`{name}`: {text[:40]!r} is not a frame number, a whole one without separators")
     return value
+
+
+def _number(text: str) -> float:
+    """Returns a number; NaN for ``10_20``, which Python reads as 1020.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    return math.nan if "_" in text else float(text)

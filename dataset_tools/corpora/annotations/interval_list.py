@@ -18,6 +18,8 @@ MOST_FRAMES = 10**8
 """Upper bound of a time, in frames or seconds."""
 SHOWN_PROBLEMS = 20
 _LONGEST_NAME = 150
+_MOST_NAME_BYTES = 200
+"""In UTF-8: ids of clips and utterances begin with it, and file names have at most 255 bytes."""
 _LONGEST_LABEL = 200
 _LONGEST_SENTENCE = 500
 _MOST_SENTENCES = 100
@@ -216,11 +218,13 @@ def read_content(path: Path, expected: str) -> bytes:
 def _check_video(video: str) -> None:
     if not slug(video):
         raise ValueError(f"`video`: {video[:40]!r} is not a video name")
-    if len(video) > _LONGEST_NAME:
-        raise ValueError(
-            f"`video`: {video[:40]!r}… has {len(video)} characters, at most {_LONGEST_NAME} are "
-            "allowed: use shorter paths with --videos"
-        )
+    size = len(video.encode())
+    for number, most, unit in ((len(video), _LONGEST_NAME, "characters"), (size, _MOST_NAME_BYTES, "bytes in UTF-8")):
+        if number > most:
+            raise ValueError(
+                f"`video`: {video[:40]!r}… has {number} {unit}, at most {most} are allowed: "
+                "use shorter names, or shorter paths with --videos"
+            )
 
 
 def _check_times(start: float | None, end: float | None) -> None:

@@ -21,6 +21,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.files import write_bytes
+from dataset_tools.core.media_formats import video_stream
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.corpora.annotations.class_words import ClassWords
 from dataset_tools.corpora.annotations.footage_notes import notes_on
@@ -31,7 +32,7 @@ from dataset_tools.corpora.annotations.video_names import MPII_NAME, find_videos
 from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 from dataset_tools.video.frame_index import FALLBACK_RATE, FrameIndex
 from dataset_tools.video.source_videos import read_sources
-from dataset_tools.video.video_file import open_video, video_stream
+from dataset_tools.video.video_file import open_video
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVide
     """Returns a name for every video: the slug of its path, with the suffix only if it is needed to be unique.
 
     Raises:
-        InputError: two files would get the same name.
+        InputError: two files would get the same name, or one would get none.
     """
     videos = list(videos)
     files = defaultdict(set)
@@ -97,8 +97,9 @@ def name_videos(videos: Iterable[ListedVideo], listing: Path) -> dict[ListedVide
         name = short if len(files[short]) == 1 else slug(f"{short}-{suffix}").replace("-.", "-")
         owner = owners.setdefault(name, video)
         if not name or owner.same != video.same:
+            both = f"Two videos would both be called {short!r}: {owner.path!r} and {video.path!r}"
             raise InputError(
-                f"Two videos would both be called {short!r}: {owner.path!r} and {video.path!r}",
+                both if name else f"The name of the video {video.path!r} has no letters or digits",
                 where=f"{listing}, {video.place}",
                 expected="videos whose names differ in letters or digits",
                 next_step="rename one of them",

@@ -17,9 +17,9 @@ def _pick(rng: Generator, colors: tuple[Color, ...], spread: float = 0.12) -> Co
     return shade(rng, colors[int(rng.integers(len(colors)))], spread)
 
 
-def _handle(p: Painter, rng: Generator, top: float, bottom: float, width_px: float) -> None:
+def _handle(p: Painter, rng: Generator, top: float, bottom: float) -> None:
     color = _pick(rng, (*_PLASTICS[:4], _WOOD))
-    p.stroke([(0, top), (0, bottom)], width_px, color, round_px=width_px / 2, gloss=0.2)
+    p.stroke([(0, top), (0, bottom)], 8, color, round_px=4, gloss=0.2)
 
 
 def _bowl(rng: Generator) -> Sprite:
@@ -59,7 +59,7 @@ def _cutting_board(rng: Generator) -> Sprite:
 def _frying_pan(rng: Generator) -> Sprite:
     radius = rng.uniform(25, 28)
     p = ThingPainter(62, 128, rng)
-    _handle(p, rng, radius - 2, radius + 34, 8)
+    _handle(p, rng, radius - 2, radius + 34)
     p.ellipse((0, 0), (radius, radius), shade(rng, (75, 75, 78), 0.2), round_px=4, gloss=0.3)
     p.ellipse((0, 0), (radius - 4, radius - 4), shade(rng, (38, 38, 40), 0.2), grain=0.15, grain_px=1.5)
     p.ellipse((-5, -6), (9, 5), (95, 95, 95), opacity=0.3, grain=0)
@@ -68,7 +68,7 @@ def _frying_pan(rng: Generator) -> Sprite:
 
 def _knife(rng: Generator) -> Sprite:
     p = ThingPainter(20, 84, rng)
-    _handle(p, rng, 12, 36, 8)
+    _handle(p, rng, 12, 36)
     blade = [(-4.5, 8), (-4.5, -26), (-1.5, -38), (4, -22), (4.5, 8)]
     p.polygon(blade, shade(rng, _STEEL, 0.06), round_px=1.5, gloss=0.3, grain=0.03, edge=0.4)
     p.stroke([(-3, 6), (-3, -28)], 1.2, (240, 240, 240), opacity=0.7)
@@ -98,7 +98,7 @@ def _spatula(rng: Generator) -> Sprite:
 def _squeezer(rng: Generator) -> Sprite:
     p = ThingPainter(46, 80, rng)
     color = _pick(rng, ((70, 180, 90), (60, 200, 235), (200, 200, 200)))
-    _handle(p, rng, 10, 34, 8)
+    _handle(p, rng, 10, 34)
     p.ellipse((0, -12), (18, 18), color, round_px=4, gloss=0.2)
     p.ellipse((0, -12), (13, 13), tuple(0.65 * channel for channel in color))  # type: ignore[arg-type]
     p.ellipse((0, -12), (8, 8), color, round_px=8, gloss=0.3)
@@ -190,7 +190,7 @@ def _sponge(rng: Generator) -> Sprite:
 
 def _grater(rng: Generator) -> Sprite:
     p = ThingPainter(40, 76, rng)
-    _handle(p, rng, 24, 34, 8)
+    _handle(p, rng, 24, 34)
     p.polygon(
         [(-14, -32), (14, -32), (14, 22), (-14, 22)], shade(rng, _STEEL, 0.05), corner_px=2, round_px=2, gloss=0.2
     )

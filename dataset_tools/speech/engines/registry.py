@@ -14,14 +14,28 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from importlib.metadata import EntryPoint
+from typing import NamedTuple, cast
 
 from dataset_tools.core.entry_points import Extension, extension_names, find_extension
 from dataset_tools.core.errors import InputError
 from dataset_tools.speech.engines.interface import Engine, Voice
 
 ENTRY_POINT_GROUP = "fmn_data.engines"
-BUILT_IN = ("espeak", "coqui", "piper")
+
+
+class BuiltIn(NamedTuple):
+    """An engine of the toolkit: what may follow its name, as in help, and its class, as an entry point names it."""
+
+    options: str
+    engine: str
+
+
+BUILT_IN = {
+    "espeak": BuiltIn("[:ACCENT]", "dataset_tools.speech.engines.espeak:EspeakEngine"),
+    "coqui": BuiltIn("[:MODEL]", "dataset_tools.speech.engines.coqui:CoquiEngine"),
+    "piper": BuiltIn("[:VOICE]", "dataset_tools.speech.engines.piper:PiperEngine"),
+}
 
 
 def voice_licences(spec: str) -> tuple[str, ...]:
@@ -106,18 +120,8 @@ def open_engine(spec: str) -> Engine:
             dependency, a fault of its package).
     """
     name, _, options = spec.partition(":")
-    if name == "espeak":
-        from dataset_tools.speech.engines.espeak import EspeakEngine
-
-        return EspeakEngine.from_options(options)
-    if name == "coqui":
-        from dataset_tools.speech.engines.coqui import CoquiEngine
-
-        return CoquiEngine.from_options(options)
-    if name == "piper":
-        from dataset_tools.speech.engines.piper import PiperEngine
-
-        return PiperEngine.from_options(options)
+    if name in BUILT_IN:
+        return cast("Engine", EntryPoint(name, BUILT_IN[name].engine, ENTRY_POINT_GROUP).load().from_options(options))
     extension = _extension_of(spec)
     if extension is None:
         raise InputError(

@@ -46,7 +46,7 @@ def test_audit_counts_each_class():
         ],
         videos=("s07-d01-cam-002", "s07-d02-cam-002", "s08-d02-cam-002"),
     )
-    support = {row.class_id: row for row in audit(corpus, load_classes(), per_class=4, min_frames=25)}
+    support = {row.class_id: row for row in audit(corpus, load_classes(), per_class=4)}
     assert list(support) == [one.id for one in load_classes().classes]
     apple = support["wash_apple"]
     assert (apple.intervals, apple.usable, apple.too_short, apple.invalid, apple.without_video) == (5, 2, 1, 1, 1)
@@ -83,11 +83,11 @@ def test_the_table_fits_a_narrow_terminal_and_says_why():
 def test_remarks_say_why_intervals_cannot_be_used(number: int):
     (apple,) = (one for one in audit(_corpus([]), load_classes()) if one.class_id == "wash_apple")
     reasons = {"invalid": number, "too_short": number, "without_video": number, "past_end": number}
-    caption = str(support_table([replace(apple, notes=(), **reasons)], min_frames=9).caption)
+    caption = str(support_table([replace(apple, notes=(), **reasons)]).caption)
     expected = {
-        1: "1 interval ends before it starts, or starts before frame 1.\n1 interval has fewer than 9 frames.\n"
+        1: "1 interval ends before it starts, or starts before frame 1.\n1 interval has fewer than 15 frames.\n"
         "1 interval has no readable video.\n1 interval ends after the end of its video.",
-        3: "3 intervals end before they start, or start before frame 1.\n3 intervals have fewer than 9 frames.\n"
+        3: "3 intervals end before they start, or start before frame 1.\n3 intervals have fewer than 15 frames.\n"
         "3 intervals have no readable video.\n3 intervals end after the end of their video.",
     }
     assert caption == expected[number]

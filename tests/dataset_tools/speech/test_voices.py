@@ -27,7 +27,7 @@ def test_no_timbre_belongs_to_two_persons() -> None:
 
 
 def test_few_persons_have_no_more_than_their_share() -> None:
-    assignment = assign_voices(people(3), voices(62, 8), per_person=4)
+    assignment = assign_voices(people(3), voices(62, 8))
     assert {len({voice.timbre for voice in own}) for own in assignment.voices.values()} == {4}
 
 

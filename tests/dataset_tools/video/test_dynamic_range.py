@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.video.decoding import Picture, SourceVideo
+from dataset_tools.video.frame_index import read_frame_index
 from fmn.features.frames import read_frames
 
 Colors = NDArray[np.float64]
@@ -51,12 +52,12 @@ def write(path: Path, transfer: str) -> None:
 
 
 def columns(picture: Picture) -> Colors:
-    """[color, RGB]: means of the columns of a picture in BT.709."""
+    """[color, RGB]: means of the columns of a picture in BT.601, as readers take a clip, which states no matrix."""
     width, values = picture.width, np.frombuffer(picture.yuv420p, np.uint8).astype(np.float64)
     luma, *chroma = np.split(values, [SIDE * width, SIDE * width * 5 // 4])
     luma = (luma.reshape(SIDE, width)[::2, ::2] - 16) / 219
     blue, red = ((plane.reshape(luma.shape) - 128) / 224 for plane in chroma)
-    signal = luma + np.array([1.5748 * red, -0.1873 * blue - 0.4681 * red, 1.8556 * blue])
+    signal = luma + np.array([1.402 * red, -0.3441 * blue - 0.7141 * red, 1.772 * blue])
     return 255 * np.clip(means(signal.transpose(1, 2, 0)), 0, 1)
 
 
@@ -72,18 +73,19 @@ def have_the_colors_of_the_scene(found: Colors) -> bool:
     return bool(np.abs(found - shown).max() < 75 and np.abs(found - shown)[-1].max() < 15)  # the last is gray
 
 
-def test_clips_have_the_colors_of_the_scene(tmp_path: Path) -> None:
+def test_clips_and_queries_have_the_colors_of_the_scene(tmp_path: Path) -> None:
     path = tmp_path / "hdr.mp4"
     write(path, "pq")
     with SourceVideo(path) as video:
-        assert video.index.hdr
-        pictures = [one for span in ((2, 3), (6, 8)) for one in video.pictures(*span, SIDE)]
-    assert all(have_the_colors_of_the_scene(columns(picture)) for picture in pictures)
+        cut = [columns(one) for span in ((2, 3), (6, 8)) for one in video.pictures(*span, SIDE)]
+    frames, _ = read_frames(path, lambda _: np.array([3]), resize_px=SIDE)
+    query = means(frames[0].astype(np.float64))
+    assert have_the_colors_of_the_scene(query)
+    assert all(np.abs(colors - query).mean() < 10 for colors in cut)  # with the matrix of BT.709: 14
 
 
-def test_queries_have_the_colors_of_the_scene(tmp_path: Path) -> None:
-    """The other transfer function: each costs two seconds of tables, in either library call the same."""
+def test_the_dynamic_range_of_phones_is_recognized(tmp_path: Path) -> None:
+    """Its colors are not tested: the tables of each transfer function take two seconds, in the same library call."""
     path = tmp_path / "hdr.mp4"
     write(path, "hlg")
-    frames, _ = read_frames(path, lambda _: np.array([3]), resize_px=SIDE)
-    assert have_the_colors_of_the_scene(means(frames[0].astype(np.float64)))
+    assert read_frame_index(path).hdr

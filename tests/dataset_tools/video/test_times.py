@@ -19,6 +19,7 @@ from dataset_tools.video import decoding
 from dataset_tools.video.decoding import SourceVideo
 from dataset_tools.video.frame_index import read_frame_index
 from dataset_tools.video.video_file import decoded_pictures, open_video
+from fmn.features.frames import read_frames
 
 Write = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]
@@ -306,6 +307,17 @@ def test_a_display_matrix_is_followed_as_players_do(
     for one, shown in zip(found, np.frombuffer(out, np.uint8).reshape(2, -1), strict=True):
         luma, expected = np.frombuffer(one.yuv420p, np.uint8)[:luma_bytes].astype(int), shown[:luma_bytes]
         assert abs(luma - expected).mean() < 3
+
+
+def test_an_orientation_that_is_stated_once_is_that_of_all_frames(write_video: Write, tmp_path: Path) -> None:
+    """In H.264 itself, of which the ffmpeg program writes it to the first frame only, and turns all."""
+    plain, path = write_video(tmp_path / "plain.mp4", 20, **H264), tmp_path / "turned.mkv"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=display_orientation=insert:rotate=90", path)
+    with SourceVideo(path) as video:
+        sizes = {(one.width, one.height) for span in ((1, 2), (15, 16)) for one in video.pictures(*span, 120)}
+    assert sizes == {(120, 160)}
+    frames, _ = read_frames(path, lambda _: np.array([0, 15]), resize_px=120)
+    assert frames.shape == (2, 160, 120, 3)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,21 @@ def test_the_frames_asked_for_are_those_that_come(numbered: Callable[..., Path],
     assert np.diff(times_s) == pytest.approx(np.full(49, 5 / 147), abs=1.1e-3)
 
 
+def test_a_query_shows_the_stream_and_the_part_of_it_that_players_show(
+    write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The default stream, which is not the first, and without the 24 columns on its left that it crops."""
+    shade = np.linspace(0, 255, 96, dtype=np.uint8)[None, None, :, None]
+    main = write_video("main.mp4", np.broadcast_to(shade, (3, 48, 96, 3)), codec="libx264")
+    other, both = write_video("other.mp4", np.full((3, 48, 96, 3), 255, np.uint8), codec="libx264"), tmp_path / "b.mkv"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", other, "-i", main, "-map", "0", "-map", "1"]
+    command += ["-c", "copy", "-bsf:v:1", "h264_metadata=crop_left=24", "-disposition:v:0", "0"]
+    subprocess.run([*command, "-disposition:v:1", "default", both], check=True)
+    frames, _ = read_frames(both, every, resize_px=48)
+    assert frames.shape[1:] == (48, 72, 3)
+    assert frames[1, 24, :, 0].astype(float) == pytest.approx(shade[0, 0, 24:, 0].astype(float), abs=8)
+
+
 def test_a_clip_starts_at_time_zero(numbered: Callable[..., Path]) -> None:
     path = numbered("a.mp4", 20, fps=Fraction(147, 5))
     assert frame_times(path) == pytest.approx(np.arange(20) * 5 / 147, abs=1e-4)

@@ -48,6 +48,7 @@ def test_every_video_is_of_its_folders_class_and_other_files_are_counted(tmp_pat
         (("cut/a.mp4", "cut/more/b.mp4"), "1 folder within the folders of classes: cut/more"),
         (("_/a.mp4",), "_/a.mp4: the label '_' has no words"),
         ((f"cut/{'a' * 160}.mp4",), "characters, at most 150"),
+        ((f"cut/{'я' * 110}.mp4",), "228 bytes in UTF-8, at most 200"),
     ],
 )
 def test_other_layouts_are_refused(names: tuple[str, ...], found: str, tmp_path: Path) -> None:

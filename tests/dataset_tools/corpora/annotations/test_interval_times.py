@@ -79,7 +79,7 @@ def test_times_may_be_written_as_people_do(
 
 
 @pytest.mark.parametrize(
-    "time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h", "0:75", "0:60", "0:60:00", "0:00:10:12"]
+    "time", ["1:2:3:4", "1:xx", "1,2,3", "1,000.5", "12h", "0:75", "0:60", "0:60:00", "0:00:10:12", "10_20"]
 )
 def test_what_is_no_time_is_refused(time: str, tmp_path: Path, listed: Callable[..., Corpus]) -> None:
     with pytest.raises(InputError, match="line 2: `start_s`"):
@@ -129,9 +129,11 @@ def test_times_count_from_the_first_frame_where_the_sound_begins_with_it_or_late
     assert read_frame_index(path).lead_s == "0"
 
 
-def test_a_number_of_a_frame_has_no_decimal_comma(tmp_path: Path, listed: Callable[..., Corpus]) -> None:
-    with pytest.raises(InputError, match="`start_frame`: '1,000' is not a frame number"):
-        listed(tmp_path, "video;start_frame;end_frame;action;subject\na.mp4;1,000;2,000;cut;carrot\n")
+@pytest.mark.parametrize("number", ["1,000", "1.000", "1_0"])
+def test_a_number_of_a_frame_has_no_separators(number: str, tmp_path: Path, listed: Callable[..., Corpus]) -> None:
+    """In Excel, 1.000 is a thousand in many countries; 1.0 is what pandas writes for 1."""
+    with pytest.raises(InputError, match=f"`start_frame`: '{number}' is not a frame number"):
+        listed(tmp_path, f"video;start_frame;end_frame;action;subject\na.mp4;{number};20.0;cut;carrot\n")
 
 
 def test_without_columns_of_times_whole_videos_are_meant_and_other_columns_are_named_once(

@@ -124,6 +124,7 @@ def test_rows_without_the_person_that_others_name_are_said(tmp_path: Path, liste
         (HEADER + "a.mp4,0,9,cut,carrot,\n", "line 2: `start_frame`: 0 is before the first frame"),
         (HEADER + "a.mp4,9,8,cut,carrot,\n", "line 2: `end_frame`: 8 is before `start_frame`, 9"),
         (HEADER + "a.mp4,1,9,cut,carrot,knife,7\n", "more fields than there are columns"),
+        (HEADER + "🍔.mp4,1,9,cut,carrot,\n", "'🍔.mp4' has no letters or digits"),
         (HEADER + "a b.mp4,1,9,cut,carrot,\na-b.mp4,1,9,cut,carrot,\n", "both be called 'a-b'"),
         (HEADER.encode() + b"a.mp4,1,9,cut,carrot,\xff\n", "is not readable CSV"),
         (HEADER + 'a.mp4,1,9,cut,"carrot,\n', "is not readable CSV"),
