@@ -329,10 +329,8 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         values = content.get("values", content) if isinstance(content, dict) else None
-        if not isinstance(values, dict):
-            raise ValueError("it is not a JSON object of keys and values")
-        if not (found := flattened(values)):
-            raise ValueError("it sets no value")
+        if not (found := flattened(values) if isinstance(values, dict) else {}):
+            raise ValueError("it is not a JSON object of keys and values, or sets no value")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
