@@ -329,8 +329,8 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         values = content.get("values", content) if isinstance(content, dict) else None
-        if not (found := flattened(values) if isinstance(values, dict) else {}):
-            raise ValueError("it is not a JSON object of keys and values, or sets no value")
+        if not isinstance(values, dict):
+            raise ValueError("it is not a JSON object of keys and values")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"The configuration cannot be read: {error}",
@@ -338,7 +338,7 @@ def values_in(path: Path, *, notice: bool = True) -> dict[str, Any]:
             expected="a tuned.json from fmn tune, or a config.json of a run",
             next_step="check the path",
         ) from error
-    return with_new_keys(found, notice=notice)
+    return with_new_keys(flattened(values), notice=notice)
 
 
 def flattened(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

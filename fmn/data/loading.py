@@ -290,7 +290,7 @@ def find_device(name: str = "auto") -> torch.device:
     """
     device = device_named(name)
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()  # the device meta has no values
     except (RuntimeError, AssertionError) as error:
         raise _device_error(name, error) from error
     return device

@@ -57,6 +57,9 @@ def notes_of_run(
         own: their `FeatureSet.own`.
     """
     state, notes = read_run_state(loaded.path), list[str]()
+    if state is not None and not state.finished:
+        epochs = count_of(loaded.config.training.epochs, "epoch")
+        notes.append(f"Training has not ended ({state.epoch} of {epochs}): the weights are those of the best so far.")
     if footnote := find_system(loaded.config.system).footnote(loaded.config):
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:

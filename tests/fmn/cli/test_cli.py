@@ -138,6 +138,7 @@ def test_train_eval_and_search_on_files_that_play(
         (["train", "manifests/train.jsonl", "--set", "=3"], 2, "There is no key in '=3'"),
         (["train", "manifests/train.jsonl", "--resume"], 2, "leave out --resume to start a new run"),
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
+        (["train", "manifests/train.jsonl", "--device", "meta"], 2, "The device 'meta' cannot be used"),
         (["eval"], 2, "There is no trained run"),
         (["eval", "runs/none"], 2, "There is no run"),
         (["search", "runs/none"], 2, "No query"),
