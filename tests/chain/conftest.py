@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,13 +52,13 @@ class Ran:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Ran]:
-    """Runs a command within this process, since starting one takes longer; walks run the real console scripts."""
+    """Runs a command within this process, since starting one takes longer; `shell` runs the real console scripts."""
     runner = CliRunner(env={"MPII_COOKING2_ROOT": None})
 
-    def run(script: str, *arguments: object, cwd: Path | None = None) -> Ran:
+    def run(script: str, *arguments: object, cwd: Path | None = None, **environment: str) -> Ran:
         app = import_module("dataset_tools.cli.main" if script == "fmn-data" else "fmn.cli.main").app
         with chdir(cwd or Path.cwd()):
-            ended = runner.invoke(app, [str(one) for one in arguments])
+            ended = runner.invoke(app, [str(one) for one in arguments], env=environment)
         assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
         assert "Traceback" not in ended.stderr, ended.stderr
         return Ran(ended.exit_code, ended.stdout, ended.stderr)
@@ -83,6 +84,25 @@ def shell() -> Callable[..., str]:
         return done.stdout
 
     return shell
+
+
+@pytest.fixture(scope="session")
+def walk(run: Callable[..., Ran], shell: Callable[..., str]) -> Callable[..., str]:
+    """Does what `shell` does, but runs the commands of this project within this process, as `run` does."""
+
+    def walk(commands: str, folder: Path, **environment: str) -> str:
+        said = ""
+        for line in commands.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] in (["fmn"], ["fmn-data"]):
+                ended = run(*words, cwd=folder, **environment)
+                assert ended.code == 0, ended.out + ended.err
+                said += ended.out
+            else:
+                said += shell(line, folder, **environment)
+        return said
+
+    return walk
 
 
 @pytest.fixture(scope="session", name="ffmpeg")

@@ -30,7 +30,7 @@ def commands_of(page: str) -> str:
 
 
 def test_from_a_corpus_to_a_search_a_comparison_and_an_export(
-    corpus_of_three: Path, tmp_path: Path, shell: Callable[..., str]
+    corpus_of_three: Path, tmp_path: Path, shell: Callable[..., str], walk: Callable[..., str]
 ) -> None:
     shutil.copytree(corpus_of_three, tmp_path / "demo" / "standin")
     said = shell(commands_of("synthetic-corpus.md"), tmp_path, COLUMNS="120")
@@ -38,8 +38,8 @@ def test_from_a_corpus_to_a_search_a_comparison_and_an_export(
     assert "is older than" not in said
     assert (tmp_path / "demo" / "manifests" / "test.jsonl").is_file()
     assert re.search(r"s\d\d-d\d\d_\d{6}-\d{6}", said)  # a clip that the search found
-    shell(commands_of("train-and-compare.md"), tmp_path / "demo", COLUMNS="120")
+    walk(commands_of("train-and-compare.md"), tmp_path / "demo", COLUMNS="120")
     assert (tmp_path / "demo" / "runs" / "compare" / "compare.md").is_file()
-    shell(commands_of("share.md"), tmp_path / "demo", COLUMNS="120")
+    walk(commands_of("share.md"), tmp_path / "demo", COLUMNS="120")
     assert (tmp_path / "demo" / "shared-recipe" / "SHA256SUMS").is_file()
     assert not list((tmp_path / "demo" / "shared-recipe").rglob("*.mp4"))

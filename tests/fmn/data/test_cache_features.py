@@ -32,7 +32,6 @@ def cached(workspace: Path) -> dict[Path, bytes]:
     return {path: content for path, content in found.items() if path.parts[0] != "contents"}
 
 
-@pytest.mark.slow
 def test_training_finds_every_feature_whichever_way_it_was_extracted(files: Path) -> None:
     manifest = files / "manifests" / "train.jsonl"
     items = load_items(manifest)
@@ -54,7 +53,6 @@ def test_training_finds_every_feature_whichever_way_it_was_extracted(files: Path
     assert cached(files) == in_tasks
 
 
-@pytest.mark.slow
 def test_a_file_without_a_feature_is_named_and_the_rest_of_its_task_is_there(files: Path) -> None:
     manifest = files / "manifests" / "train.jsonl"
     clip = load_items(manifest).clips[0]
@@ -68,7 +66,6 @@ def test_a_file_without_a_feature_is_named_and_the_rest_of_its_task_is_there(fil
     assert list(json.loads(ended.stdout)["failures"]) == [clip.id]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("in_tasks", [False, True])
 def test_every_file_of_one_content_is_checked_as_by_an_export(files: Path, *, in_tasks: bool) -> None:
     manifest = files / "manifests" / "train.jsonl"
