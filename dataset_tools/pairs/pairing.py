@@ -138,6 +138,7 @@ def _paired(
             **{side: _reported(side, side_rows(side), counts[side], progress) for side in SPLIT_SIDES},
         }
         _write(workspace, manifests, _record(options, counts, sides, merged, read_withdrawals(workspace)))
+    paths = (*(clip.path for clip in clips), *(utterance.path for utterance in utterances))
     leaks = () if is_leaky else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
@@ -152,7 +153,7 @@ def _paired(
         one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
         moved_to_training=moved,
-        without_file=tuple(row.path for row in (*clips, *utterances) if not (workspace.root / row.path).is_file()),
+        without_file=tuple(path for path in paths if not (workspace.root / path).is_file()),
         is_standin=built.get("stand_in") is not None,
     )
 
