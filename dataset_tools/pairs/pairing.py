@@ -138,7 +138,7 @@ def _paired(
             **{side: _reported(side, side_rows(side), counts[side], progress) for side in SPLIT_SIDES},
         }
         _write(workspace, manifests, _record(options, counts, sides, merged, read_withdrawals(workspace)))
-    paths = [*(clip.path for clip in clips), *(utterance.path for utterance in utterances)]
+    paths = (*(clip.path for clip in clips), *(utterance.path for utterance in utterances))
     leaks = () if is_leaky else find_leaks(clips_by_id, utterances_by_id, content, sides, options.split)
     return PairSummary(
         pairs=total,
