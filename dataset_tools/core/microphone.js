@@ -5,9 +5,10 @@ const SAMPLES_WORKLET = `registerProcessor("samples", class extends AudioWorklet
   process(inputs) { if (inputs[0][0]) this.port.postMessage({ at: currentFrame, data: inputs[0][0].slice() }); return true; } });`;
 
 class Microphone {
-  // onlevel(held, seconds): the highest sample of late, and how long the recording is; onfull(): it is `longest_s` long.
+  // onlevel(held, seconds): the highest sample of late, and how long the recording is; onfull(): it is to be stopped, as it is
+  // `longest_s` long or the microphone was unplugged.
   constructor({ longest_s, onlevel = () => {}, onfull = () => {} }) {
-    Object.assign(this, { longest_s, onlevel, onfull, context: null, opening: null, parts: null, first: 0, last: 0 });
+    Object.assign(this, { longest_s, onlevel, onfull, context: null, opening: null, parts: null, first: 0, last: 0, cut: false });
   }
 
   get recording() { return this.parts !== null; }
@@ -22,6 +23,10 @@ class Microphone {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
     const context = new AudioContext();
+    for (const track of stream.getAudioTracks()) track.addEventListener("ended", () => {  // unplugged: the next start asks anew
+      this.opening = null; this.cut = true; context.close();
+      if (this.recording) this.onfull();
+    });
     await context.audioWorklet.addModule(URL.createObjectURL(new Blob([SAMPLES_WORKLET], { type: "text/javascript" })));
     this.context = context;
     const node = new AudioWorkletNode(context, "samples");
@@ -41,13 +46,13 @@ class Microphone {
     context.createMediaStreamSource(stream).connect(node);
   }
 
-  start() { this.parts = []; }
+  start() { this.parts = []; this.cut = false; }
 
-  stop() {  // `lost`: parts of the sound are missing, or came twice, by the clock of the sound card
+  stop() {  // `lost`: the microphone was unplugged, or parts of the sound are missing or came twice by the clock of the sound card
     const chunks = this.parts, rate = this.context.sampleRate, length = chunks.reduce((sum, one) => sum + one.length, 0);
     this.parts = null;
     const off = Math.abs(length - (chunks.length ? this.last - this.first : 0)) / rate;
-    return { sound: wav(chunks, length, rate), lost: off > 0.1 + 0.1 * length / rate, seconds: length / rate };
+    return { sound: wav(chunks, length, rate), lost: this.cut || off > 0.1 + 0.1 * length / rate, seconds: length / rate };
   }
 }
 

@@ -86,9 +86,12 @@ def _rows_of_annotation(
 def _clip_fields(values: ControlValues, data: TaskData) -> dict[str, Any]:
     """Returns the decision on the clip as fields of a `ReviewRow`, including its ``problem`` and ``changed``."""
     verdict = values.verdict("verdict")
-    trim, changed, problem = _trim(values, data)
+    typed = values.number("trim_start"), values.number("trim_end")
+    trim, changed, problem = _trim(values.ranges("trim"), typed if verdict == "trim" else (None, None), data)
     if verdict == "accept" and trim is not None:
         verdict = "trim"  # drawing a range to keep implies a trim
+    elif verdict == "accept" and typed != (None, None):  # the page hides the fields, but sends what was typed before
+        changed = "a range to keep was typed before the verdict was changed to accept: the whole clip is kept"
     corrected_class, incomplete = _corrected_class(values, data.class_id)
     if verdict is None:
         problem = "no verdict was given"
@@ -115,14 +118,15 @@ def _too_long(what: str, text: str) -> str:
     return f"the {what} has {len(text):,} characters; at most {MOST_CHARACTERS} are accepted"
 
 
-def _trim(values: ControlValues, data: TaskData) -> tuple[tuple[int, int] | None, str | None, str | None]:
+def _trim(
+    drawn: list[tuple[int, int]], typed: tuple[int | None, int | None], data: TaskData
+) -> tuple[tuple[int, int] | None, str | None, str | None]:
     """Returns the range to keep, drawn or typed, in source frames; how it was changed; and what is wrong with it."""
     first, last = 1, data.frames
     if data.interval is not None and data.source_frames is None:
         # The footage around the clip is only context and is never kept: it may belong to a neighboring clip.
         first, last = (min(max(frame - data.first_frame + 1, 1), data.frames) for frame in data.interval)
-    ranges = values.ranges("trim")
-    typed = values.number("trim_start"), values.number("trim_end")
+    ranges = list(drawn)
     if typed != (None, None):
         ranges.append((first if typed[0] is None else typed[0], last if typed[1] is None else typed[1]))
     if not ranges:

@@ -74,7 +74,9 @@ function playBoth(card) {
 }
 
 function clipVideo(id, label) {
-  return make("video", { src: media(id), muted: true, loop: true, playsInline: true, preload: "metadata", attributes: { "aria-label": label } });
+  const video = make("video", { src: media(id), muted: true, loop: true, playsInline: true, preload: "metadata", attributes: { "aria-label": label } });
+  video.addEventListener("error", () => video.replaceWith(make("div", { className: "nothing" }, "the clip's file is missing or cannot be played")));
+  return video;
 }
 
 function playWhileSeen(card) {  // on hover and on focus, unless the user prefers reduced motion
@@ -296,8 +298,8 @@ document.addEventListener("keydown", (event) => {
   const at = event.target, key = event.key.length > 1 ? event.key : event.key.toLowerCase();
   if (at.matches("input, select, textarea")) { if (key === "Escape") at.blur(); return; }
   if (at.matches("#confusion button") && key.startsWith("Arrow")) { event.preventDefault(); moveInConfusion(at, key); return; }
-  const own = at.closest("button, a, label, summary") && at !== $("talk");
-  if (own && (key === " " || key === "Enter")) return;  // handled by the focused control
+  const own = at.closest("button, a, label, summary, video, audio") && at !== $("talk");
+  if (own && (key === " " || key === "Enter" || (at.matches("video, audio") && key.startsWith("Arrow")))) return;  // handled by the focused control
   const card = at.closest("[data-id]"), pressed = card && card.querySelector(`[data-key="${key}"]`);
   if (key === " ") { if (shown !== "search") return; event.preventDefault(); if (!event.repeat) hold(); return; }
   if (event.repeat && !(key in MOVES)) return;

@@ -3,10 +3,11 @@
 // by the same rules as all other utterances.
 
 const $ = (id) => document.getElementById(id);
-const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, BATCH = 5, RENEWED_MS = 60_000;
-const HINTS = [[/silent/, "Nothing was recorded. Is the right microphone connected and switched on?"], [/too short|no sound in it/, "Too short. Press space, speak, then press space again."],
+const QUIET_DB = -45, CLIPPED = 0.999, LONGEST_S = 29, LONG_SENTENCE = 140, BATCH = 5, RENEWED_MS = 60_000;
+const HINTS = [[/silent/, "Nothing was recorded. Is the right microphone connected and switched on?"], [/too short|no sound in it/, "Too short. Press Record, speak, then press Stop."],
   [/too long/, "Too long."], [/clipped/, "Too loud. Move away from the microphone, or lower its level."], [/quiet/, "Rather quiet. Move closer to the microphone."],
-  [/noisy/, "Rather noisy. Is there a quieter place?"]];
+  [/noisy/, "Rather noisy. Is there a quieter place?"], [/^long|; long/, "Rather long for one sentence."],
+  [/DC offset/, "The microphone adds a constant offset. Another microphone or socket may be better."]];
 
 let voice = localStorage.getItem("voice") || "", who = localStorage.getItem("who") || "";
 let batch = [];  // takes that are not kept yet, in order: {clip, sentence, sound, text, kind}
@@ -67,6 +68,7 @@ const recordingOf = (clip) => `recordings/${encodeURIComponent(clip)}?voice=${en
 function listenTo(url) { if (!microphone.recording && !busy) { play(url); $("playback").play(); } }
 
 function mode(name) {  // visible view: speak, reasons or review
+  scrollTo(0, 0);  // "Kept by you" may be far below the sentence
   $("speak").hidden = name === "review"; $("review").hidden = name !== "review";
   $("keys").hidden = name !== "speak"; $("reasons").hidden = name !== "reasons"; $("decide").hidden = name !== "review";
 }
@@ -77,15 +79,18 @@ function show() {
   const left = lines.some((one) => !one.recorded);
   $("sentence").lang = line ? line.language : "en";
   $("sentence").textContent = line ? line.sentence : left ? "Others are recording the remaining sentences. Thank you!" : "Everything is recorded. Thank you!";
+  $("sentence").classList.toggle("long", $("sentence").textContent.length > LONG_SENTENCE);
   if (line) { const url = `clips/${encodeURIComponent(line.clip)}`; if (!$("video").src.endsWith(url)) $("video").src = url; }
   for (const row of $("classes").children) row.classList.toggle("now", !!line && row.dataset.class === line.class);
-  say(line && line.recorded ? "Already recorded; another take replaces it." : "", "");
-  play(line && line.own ? recordingOf(line.clip) : null);
+  const held = line && batch.find((one) => one.clip === line.clip);
+  say(held ? "A take of this sentence waits for review; another take replaces it." : line && line.recorded ? "Already recorded; another take replaces it."
+    : line && skipped.has(line.clip) ? "You skipped this sentence before." : "", "");
+  play(held ? URL.createObjectURL(held.sound) : line && line.own ? recordingOf(line.clip) : null);
   buttons();
 }
 
 function review() {
-  mode("review"); take = null; play(null); say("", "");
+  setAside(); mode("review"); play(null); say("", "");
   $("takes").replaceChildren(...batch.map((one) => {
     const state = document.createElement("small");
     state.textContent = one.text; state.className = one.kind;
@@ -110,7 +115,7 @@ function buttons() {
   $("again").disabled = !take || recording;
   $("next").disabled = !take || !take.usable || recording || busy;
   $("record").disabled = !lines[place];
-  $("look").disabled = !batch.length || recording || busy;
+  $("look").disabled = !(batch.length || (take && take.usable)) || recording || busy;
   $("look").hidden = !$("review").hidden;
   $("look").firstChild.textContent = `Review takes (${batch.length} of ${BATCH})`;
   $("skip").disabled = !lines[place] || recording || busy;
@@ -123,8 +128,8 @@ const microphone = new Microphone({ longest_s: LONGEST_S, onfull: () => stop(), 
   const db = 20 * Math.log10(Math.max(held, 1e-4));
   $("level").style.width = `${Math.max(0, (db + 60) / 60 * 100)}%`;
   $("level").className = held >= CLIPPED ? "high" : db < QUIET_DB ? "low" : "";
-  const now = `Recording… speak, then press space. ${Math.floor(seconds)} s`;
-  if (microphone.recording && $("said").textContent !== now) say(now, "bad");
+  const elapsed = microphone.recording ? `${Math.floor(seconds)} s` : "";
+  if ($("elapsed").textContent !== elapsed) $("elapsed").textContent = elapsed;
 } });
 
 async function start() {
@@ -133,12 +138,12 @@ async function start() {
   try { await microphone.open(); } catch (error) { say(noMicrophone(error), "bad"); return; } finally { starting = false; }
   take = null; $("playback").pause(); play(null);
   microphone.start();
-  say("Recording… speak, then press space.", "bad"); buttons();
+  say("Recording… speak, then press Stop.", "bad"); buttons();
 }
 
 async function stop() {
   if (!microphone.recording) return;
-  const { sound, lost } = microphone.stop();
+  const { sound, lost, seconds } = microphone.stop();
   if (lost) { say("Please record it again: parts of the audio were lost or duplicated.", "bad"); buttons(); return; }
   busy = true; say("Checking…", ""); buttons();
   take = { sound, usable: false };
@@ -147,6 +152,7 @@ async function stop() {
     const heard = await ask("api/check", { method: "POST", body: sound });
     take.usable = heard.refusal === null;
     if (heard.refusal !== null) say(`Please record it again: ${plain(heard.refusal)}`, "bad");
+    else if (seconds > LONGEST_S) say(`Better record it again: the recording ended by itself after ${LONGEST_S} s.`, "doubt");
     else if (heard.warnings.length) say(`Better record it again: ${plain(heard.warnings.join("; "))}`, "doubt");
     else say(`Good (${heard.duration_s.toFixed(1)} s).`, "good");
     take.text = $("said").textContent; take.kind = $("said").className;
@@ -156,14 +162,20 @@ async function stop() {
 
 function waiting(error) {  // the take stays in the page; the booth checks it again when it is kept
   if (error.away && take) take.usable = true;
-  say(error.away ? `${error.message} The take stays here: press Enter when the booth is back.` : plain(error.message), "bad");
+  say(error.away ? `${error.message} The take stays here: press Next when the booth is back.` : plain(error.message), "bad");
 }
 
-async function next() {  // the take waits for the review
-  if ($("next").disabled) return;
-  const { clip, sentence } = lines[place], { sound, text = "Not checked yet.", kind = "" } = take;
-  batch = [...batch.filter((one) => one.clip !== clip), { clip, sentence, sound, text, kind }];
+function setAside() {  // a usable take waits for the review, wherever the speaker goes next; only a skip drops it
+  if (take && take.usable) {
+    const { clip, sentence } = lines[place], { sound, text = "Not checked yet.", kind = "" } = take;
+    batch = [...batch.filter((one) => one.clip !== clip), { clip, sentence, sound, text, kind }];
+  }
   take = null;
+}
+
+async function next() {
+  if ($("next").disabled) return;
+  setAside();
   if (batch.length >= BATCH) review(); else await forward();
 }
 
@@ -182,7 +194,7 @@ async function keep() {
   await load().catch(() => {});
   busy = false; review();
   if ($("booth").hidden) $("refused").textContent = failed.message;  // speakers who withdrew see the sign-in form again
-  say(failed.away ? `${failed.message} The takes stay here: press Enter when the booth is back.` : "These takes were not saved.", "bad");
+  say(failed.away ? `${failed.message} The takes stay here: press Keep when the booth is back.` : "These takes were not saved.", "bad");
 }
 
 function discard(one) {
@@ -215,16 +227,18 @@ async function forward() {  // to the next unrecorded line, cyclically; skipped 
   await go(open.sort((one, other) => skipped.has(lines[one].clip) - skipped.has(lines[other].clip)));
 }
 
-const back = () => go(round(Math.min(place, lines.length), -1));
+function back() { setAside(); return go(round(Math.min(place, lines.length), -1)); }
+
 function again(clip) {
   if (microphone.recording || busy) return;
   const index = lines.findIndex((line) => line.clip === clip);
-  if (index < 0) say("The data set was rebuilt and has no sentence for this clip anymore.", "bad"); else go([index]);
+  if (index < 0) { say("The data set was rebuilt and has no sentence for this clip anymore.", "bad"); return; }
+  setAside(); go([index]);
 }
 
 async function skip(reason) {
   if (busy) return;
-  busy = true; buttons();
+  busy = true; take = null; buttons();
   const { clip, sentence } = lines[place];
   skipped.add(clip);
   await ask(`api/skips${on(clip)}`, { method: "POST", body: JSON.stringify({ reason, sentence }) }).catch(() => {});
@@ -249,8 +263,9 @@ $("welcome").addEventListener("submit", async (event) => {
     await enter();
   } catch (error) { $("refused").textContent = error.message; }
 });
+$("video").addEventListener("error", () => say("The clip cannot be played; you can skip it.", "doubt"));
 $("leave").addEventListener("click", () => { localStorage.clear(); location.reload(); });
-addEventListener("beforeunload", (event) => { if (batch.length || (take && take.usable)) event.preventDefault(); });  // takes not kept yet
+addEventListener("beforeunload", (event) => { if (batch.length || microphone.recording || (take && (take.usable || busy))) event.preventDefault(); });  // takes not kept yet
 for (const [id, action] of Object.entries({ record: () => (microphone.recording ? stop() : start()), listen: () => $("playback").play(),
   again: start, next, back, skip: () => mode("reasons"), stay: () => mode("speak"), look: review, keep, more: forward }))
   $(id).addEventListener("click", () => { $(id).blur(); action(); });

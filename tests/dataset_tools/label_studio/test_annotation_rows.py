@@ -93,6 +93,11 @@ def test_a_range_may_be_typed_too() -> None:
     assert read(verdict("trim"), typed("trim_start", 6))[0].trim == (199, 243)
     assert read(verdict("trim"), typed("trim_end", 20))[0].trim == (194, 213)
     assert read(verdict("trim"), keep(6, 20), typed("trim_start", 6), typed("trim_end", 20))[0].trim == (199, 213)
+    left_over = typed("trim_start", 6), typed("trim_end", 20)  # by one who then accepted: the page hides them
+    clip = read(verdict("accept"), *left_over)[0]
+    assert (clip.verdict, clip.trim, clip.problem) == ("accept", None, None)
+    assert "the whole clip is kept" in str(clip.changed)
+    assert read(verdict("accept"), keep(8, 9), *left_over)[0].trim == (201, 202)
 
 
 def test_who_accepts_and_draws_a_range_wants_that_range() -> None:

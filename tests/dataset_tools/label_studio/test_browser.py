@@ -148,6 +148,9 @@ def test_a_person_accepts_trims_corrects_and_rejects(
     # frame 20 of 29.4 frames a second is on the screen from 19 / 29.4 s on
     at_s = page.evaluate("document.querySelector('body > video').currentTime")
     assert 19 / 29.4 <= at_s < 20 / 29.4
+    page.keyboard.press("1")  # the page says that a drawn range counts, even of an accepted clip
+    hint = "getComputedStyle(document.querySelector('.answers'), '::before').content"
+    page.wait_for_function(f"{hint}.includes('only that part is kept')")
     page.keyboard.press("2")
     page.locator("textarea[name=sentence]").click()
     page.keyboard.press("Control+a")

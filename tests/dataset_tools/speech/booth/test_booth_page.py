@@ -19,7 +19,7 @@ OPEN_QUESTION = """
 const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 window.asked = [];
 navigator.mediaDevices.getUserMedia = async (wish) => {
-  await new Promise((done) => window.asked.push(done)); return ask(wish); };
+  await new Promise((done) => window.asked.push(done)); return window.stream = await ask(wish); };
 """
 
 
@@ -36,10 +36,17 @@ def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorde
         expect(page.locator("#said")).to_contain_text("Waiting for the microphone")
         page.evaluate("window.asked.forEach((answer) => answer())")
         expect(page.locator("#record")).to_contain_text("Stop")
+        assert page.evaluate("window.asked.length") == 1
+        page.evaluate("window.stream.getTracks()[0].dispatchEvent(new Event('ended')); 0")  # the microphone is unplugged
+        expect(page.locator("#said")).to_contain_text("Please record it again: parts of the audio were lost")
+        expect(page.locator("#next")).to_be_disabled()
+        page.keyboard.press("Space")  # asks anew
+        stage.wait_until(page, "window.asked.length === 2")
+        page.evaluate("window.asked[1]()")
+        expect(page.locator("#record")).to_contain_text("Stop")
         page.wait_for_timeout(1000)
         page.keyboard.press("Space")
         expect(page.locator("#said")).to_contain_text("Good (1.")  # not 2, 3, …
-        assert page.evaluate("window.asked.length") == 1
         stage.keep(page)
         expect(page.locator("#total")).to_contain_text("1 of 2")
     (row,) = read_recordings(workspace)
@@ -134,8 +141,10 @@ def test_a_phone_shows_all_of_it(workspace: Workspace, stage: SimpleNamespace, t
     with stage.booth_here(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         page.set_viewport_size({"width": 390, "height": 844})
         page.reload()
+        expect(page.locator("#consent")).to_have_css("white-space", "pre-line")  # a text of paragraphs keeps them
         stage.sign_in(page, "Ann")
         stage.wait_until(page, "document.getElementById('video').currentTime > 0.1")
+        page.locator("#sentence").evaluate("(shown) => { shown.textContent += 'Donaudampfschifffahrt'.repeat(4); }")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         for name in ("record", "listen", "again", "next", "back", "skip"):
             box = page.locator(f"#{name}").bounding_box()
@@ -197,6 +206,8 @@ def test_a_take_outlives_the_server(workspace: Workspace, stage: SimpleNamespace
 def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
     workspace: Workspace, stage: SimpleNamespace, tmp_path: Path
 ) -> None:
+    _, second = read_rows(workspace.manifests / "clips.jsonl", ClipRow)
+    (workspace.root / second.path).unlink()
     with stage.booth_here(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         page.keyboard.press("s")
@@ -205,7 +216,12 @@ def test_a_skip_has_a_reason_that_is_counted_and_comes_last(
         page.keyboard.press("2")
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         expect(page.locator("#total")).to_have_text("0 of 2 sentences recorded, 1 skipped")
-    (line,) = (workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()
+        expect(page.locator("#said")).to_contain_text("The clip cannot be played")
+        page.keyboard.press("s")
+        page.keyboard.press("3")
+        expect(page.locator("#sentence")).to_have_text("I cut the carrot.")
+        expect(page.locator("#said")).to_have_text("You skipped this sentence before.")
+    line, _ = (workspace.root / "annotations" / "skips.jsonl").read_text().splitlines()
     row = msgspec.json.decode(line, type=SkipRow)
     assert (row.clip, row.sentence, row.reason) == ("s07-d21_000001-000020", "I cut the carrot.", "sentence")
     assert "ann" not in line

@@ -20,10 +20,10 @@ def test_takes_are_reviewed_by_keyboard_before_any_is_kept(
     with stage.booth_here(workspace) as address, stage.browser_with(stage.melody(), tmp_path, address) as page:
         stage.sign_in(page, "Ann")
         stage.record(page, 0.9)
-        page.keyboard.press("Enter")
+        page.keyboard.press("b")  # a good take is not lost, wherever the speaker goes
         expect(page.locator("#sentence")).to_have_text("She washes an apple.")
         stage.record(page, 2.5)
-        page.keyboard.press("Enter")  # nothing else is to be said: the review opens by itself
+        page.keyboard.press("r")
         expect(page.locator("#takes li")).to_have_count(2)
         assert read_recordings(workspace) == []
         page.keyboard.press("2")
