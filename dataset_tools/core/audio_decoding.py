@@ -24,19 +24,13 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_STATES_LENGTH = {
-    "aiff",
-    "au",
-    "flac",
-    "matroska,webm",
-    "mov,mp4,m4a,3gp,3g2,mj2",
-    "tta",
-    "w64",
-}  # the others only estimate it
+_TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}  # a gap in their timestamps is a pause, as recorders leave
+_STATES_LENGTH = {*_TIMED, "aiff", "au", "flac", "tta", "w64"}  # the others only estimate it
 _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
 _LOSSY_FULL_SCALE = 0.95  # finds a sixth to all of the clipped samples of speech, and up to 0.3 % if none is clipped
 _TOLERANCE_S = 0.05  # lossy codecs pad
+_LONGEST_PAUSE_S = 10.0  # a longer one is a jump of the clock
 _CANCELLED = 0.2  # power of the mean relative to that of the mean of independent channels: correlation below -0.8
 
 
@@ -82,6 +76,7 @@ class Sound:
 def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
     """Decodes an audio file, or the first audio stream of a video, in any format that FFmpeg reads.
 
+    A pause of the recorder, which leaves a gap in the timestamps of Matroska, WebM, MP4 and MOV, is silent.
     Integers become multiples of 2^-7, 2^-15 or 2^-31. Floating-point PCM keeps its values, including NaN and values
     beyond full scale, so that they can be detected. The limits above bound memory use, whatever the file declares.
 
@@ -107,6 +102,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
             declared_s = _declared_s(container, stream)
             codec = stream.codec_context  # None if FFmpeg does not know it
             decoded.codec = "" if codec is None else codec.name
+            decoded.is_timed = container.format.name in _TIMED
             for packet in filled_packets(container, stream):
                 try:
                     frames = packet.decode()
@@ -131,7 +127,9 @@ class _Decoded:
         self._rate_hz = self._channels = self._length = 0
         self._damage: Exception | None = None
         self._damaged_s = 0.0
+        self._end_s: float | None = None
         self.codec = ""
+        self.is_timed = False
 
     def damage(self, error: Exception, duration_s: float) -> None:
         """Records a packet that cannot be decoded."""
@@ -150,7 +148,25 @@ class _Decoded:
             self._check_plausible()
         if (rate_hz, channels) != (self._rate_hz, self._channels):
             raise _undecodable(self._path, "changes its sample rate or its channels midway")
-        self._length += frame.samples
+        block = frame.to_ndarray()
+        block = block.T if frame.format.is_planar else block.reshape(-1, channels)
+        if self.is_timed and frame.pts is not None:
+            begin_s = float(frame.pts * frame.time_base)
+            pause_s = 0.0 if self._end_s is None else begin_s - self._end_s
+            if _TOLERANCE_S < pause_s <= _LONGEST_PAUSE_S:
+                silence = 128 if block.dtype == np.uint8 else 0
+                self._append(np.full((round(pause_s * rate_hz), channels), silence, block.dtype))
+            self._end_s = begin_s + frame.samples / rate_hz
+        self._append(block)
+
+    def _append(self, block: NDArray[Any]) -> None:
+        """Appends a block [n, channels].
+
+        Raises:
+            SampleError: the audio exceeds the limits.
+        """
+        rate_hz, channels = self._rate_hz, self._channels
+        self._length += len(block)
         longest = min(self._longest_s * rate_hz, MOST_VALUES / channels)
         if self._length > longest:
             raise SampleError(
@@ -159,8 +175,7 @@ class _Decoded:
                 expected=f"at most {longest / rate_hz:.0f} s at {rate_hz} Hz and {count_of(channels, 'channel')}",
                 next_step="cut it into sentences, one file each",
             )
-        block = frame.to_ndarray()
-        self._blocks.append(block.T if frame.format.is_planar else block.reshape(-1, channels))
+        self._blocks.append(block)
 
     def _check_plausible(self) -> None:
         lowest, highest = SAMPLE_RATES_HZ

@@ -90,39 +90,7 @@ def extract_video(
         from fmn.features.simple_features import clip_measures
 
         return extraction.measured(clip_measures(config.kind))
-    from fmn.features.backbone import Backbone, clips_trained_on, source_of
-
-    if config.flow == "tvl1":
-        from fmn.features.flow import estimator
-
-        estimator(config.flow)  # raise here if the method is missing, not for every clip
-    with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
-        loaded: Backbone | None = (networks or {}).get(config)
-        source = source_of(config) if loaded is None else loaded.source
-        trained_on = clips_trained_on(config) if loaded is None else loaded.trained_on
-        store = extraction.store(source, config.dim, axes=2 if config.pooling == "none" else 1)
-
-        @cache_result
-        def network() -> Backbone:
-            backbone = extraction.loaded_once(config, lambda: Backbone(config, device))
-            if backbone.source != source:
-                raise weights_changed(config.weights)
-            return backbone
-
-        if not (items and all(store.path(item.sha256).is_file() for item in items)):
-            network()  # weights that do not fit are refused before anything is written, in a dry run, without items
-
-        def compute(missing: Sequence[Media]) -> Computed:
-            from fmn.features.pipeline import clip_features  # imports PyAV and OpenCV
-            from fmn.features.windows import read_windows
-
-            def read(item: Media) -> ClipWindows | ToolkitError:
-                return _isolated(item, store, lambda media: read_windows(media.path, config))
-
-            return clip_features(missing, read, network(), jobs=jobs, shared=device == "cpu", pooling=config.pooling)
-
-        features = extraction.collected(store, compute, note=config.note)
-        return replace(features, trained_on=trained_on & {item.sha256 for item in items})
+    return extraction.by_backbone(config, device)
 
 
 def extract_audio(
@@ -217,6 +185,43 @@ class _Extraction:
         store = self.store(facts.source, facts.dim, facts.axes)
         features = self.each(store, lambda: encoding.loaded().of, note=facts.note)
         return replace(features, space=facts.space, band=facts.band)
+
+    def by_backbone(self, config: VideoFeatureConfig, device: str) -> FeatureSet:
+        """Computes features with a video network, which is not loaded if all of them are cached."""
+        from fmn.features.backbone import Backbone, clips_trained_on, source_of
+
+        if config.flow == "tvl1":
+            from fmn.features.flow import estimator
+
+            estimator(config.flow)  # raise here if the method is missing, not for every clip
+        with threads(1), device_errors(device):  # jobs run in parallel, and features must not depend on a thread count
+            loaded: Backbone | None = (self.networks or {}).get(config)
+            source = source_of(config) if loaded is None else loaded.source
+            trained_on = clips_trained_on(config) if loaded is None else loaded.trained_on
+            store = self.store(source, config.dim, axes=2 if config.pooling == "none" else 1)
+
+            @cache_result
+            def network() -> Backbone:
+                backbone = self.loaded_once(config, lambda: Backbone(config, device))
+                if backbone.source != source:
+                    raise weights_changed(config.weights)
+                return backbone
+
+            if not (self.items and all(store.path(item.sha256).is_file() for item in self.items)):
+                network()  # weights that do not fit are refused before anything is written, in a dry run, without items
+
+            def compute(missing: Sequence[Media]) -> Computed:
+                from fmn.features.pipeline import clip_features  # imports PyAV and OpenCV
+                from fmn.features.windows import read_windows
+
+                def read(item: Media) -> ClipWindows | ToolkitError:
+                    return _isolated(item, store, lambda media: read_windows(media.path, config))
+
+                shared = device == "cpu"
+                return clip_features(missing, read, network(), jobs=self.jobs, shared=shared, pooling=config.pooling)
+
+            features = self.collected(store, compute, note=config.note)
+            return replace(features, trained_on=trained_on & {item.sha256 for item in self.items})
 
     def each(
         self, store: FeatureCache, load: Callable[[], Callable[[Media], Feature]], *, note: str | None = None

@@ -101,6 +101,18 @@ def test_sound_that_begins_later_lacks_nothing(suffix: str, tmp_path: Path, ffmp
     assert (sound.duration_s, sound.missing_s) == (pytest.approx(2.0, abs=0.02), 0)
 
 
+@pytest.mark.parametrize("kind", [("mka", "pcm_u8"), ("webm", "libopus"), ("mp4", "aac")])
+def test_a_pause_of_the_recorder_is_silent(kind: tuple[str, str], tmp_path: Path, ffmpeg: Callable) -> None:
+    """Its packets have a gap in their timestamps; players are silent there."""
+    path = tmp_path / f"a.{kind[0]}"
+    source = ("-f", "lavfi", "-i", "aevalsrc=0.5*cos(2*PI*440*t):d=3:s=48000", "-af", "aselect='lt(t,1)+gt(t,2)'")
+    ffmpeg(*source, "-c:a", kind[1], path)
+    sound = decode(path)
+    loud = np.abs(sound.samples[:, 0]).reshape(-1) > 0.3
+    pause = np.diff(np.flatnonzero(loud)).max() / 48000
+    assert (sound.duration_s, pause, sound.missing_s) == (pytest.approx(3, abs=0.05), pytest.approx(1, abs=0.05), 0)
+
+
 def test_what_is_damaged_amid_counts_as_missing(
     tmp_path: Path, wave_of: Callable[..., np.ndarray], written: Callable[..., Path]
 ) -> None:
