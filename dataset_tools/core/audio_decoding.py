@@ -24,7 +24,7 @@ SAMPLE_RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 
 _OTHER_FILES = {"concat", "dash", "hls", "imf", "sdp"}  # formats that are lists of other files
-_TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}  # a gap in their timestamps is a pause, as recorders leave
+_TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}  # a gap in their timestamps is a pause, or lost
 _STATES_LENGTH = {*_TIMED, "aiff", "au", "flac", "tta", "w64"}  # the others only estimate it
 _FLOAT_CODECS = ("pcm_f", "wavpack")  # of FFmpeg's codecs that can hold floating-point numbers, unchanged
 _FULL_SCALE = {"pcm_alaw": 32256 / 2**15, "pcm_mulaw": 32124 / 2**15}  # largest values (ITU-T G.711) as FFmpeg decodes
@@ -76,7 +76,7 @@ class Sound:
 def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
     """Decodes an audio file, or the first audio stream of a video, in any format that FFmpeg reads.
 
-    A pause of the recorder, which leaves a gap in the timestamps of Matroska, WebM, MP4 and MOV, is silent.
+    A gap in the timestamps of Matroska, WebM, MP4 and MOV is silent, as in players: the recorder paused, or lost data.
     Integers become multiples of 2^-7, 2^-15 or 2^-31. Floating-point PCM keeps its values, including NaN and values
     beyond full scale, so that they can be detected. The limits above bound memory use, whatever the file declares.
 
@@ -127,7 +127,7 @@ class _Decoded:
         self._rate_hz = self._channels = self._length = 0
         self._damage: Exception | None = None
         self._damaged_s = 0.0
-        self._end_s: float | None = None
+        self._begin_s = self._end_s = self._silent_s = 0.0
         self.codec = ""
         self.is_timed = False
 
@@ -152,10 +152,14 @@ class _Decoded:
         block = block.T if frame.format.is_planar else block.reshape(-1, channels)
         if self.is_timed and frame.pts is not None:
             begin_s = float(frame.pts * frame.time_base)
-            pause_s = 0.0 if self._end_s is None else begin_s - self._end_s
-            if _TOLERANCE_S < pause_s <= _LONGEST_PAUSE_S:
+            if not self._length:
+                self._begin_s = self._end_s = begin_s
+            # Since the last frame, and since the first: timestamps that only vary are no gaps.
+            gap_s = min(begin_s - self._end_s, begin_s - self._begin_s - self._length / rate_hz)
+            if _TOLERANCE_S < gap_s <= _LONGEST_PAUSE_S:
                 silence = 128 if block.dtype == np.uint8 else 0
-                self._append(np.full((round(pause_s * rate_hz), channels), silence, block.dtype))
+                self._append(np.full((round(gap_s * rate_hz), channels), silence, block.dtype))
+                self._silent_s += gap_s
             self._end_s = begin_s + frame.samples / rate_hz
         self._append(block)
 
@@ -207,7 +211,7 @@ class _Decoded:
             samples /= 2.0 ** (8 * kind.itemsize - 1)
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
-        missing_s = max(lacking_s, self._damaged_s, duration_s * missing_share(self._path))
+        missing_s = max(lacking_s + self._silent_s, self._damaged_s, duration_s * missing_share(self._path))
         float_pcm = self.codec.startswith(_FLOAT_CODECS) and kind.kind == "f"
         full_scale = 1 - 2**-7 if kind == np.uint8 else _FULL_SCALE.get(self.codec, 1.0)
         if kind.kind == "f" and not float_pcm:
