@@ -40,25 +40,12 @@ def in_extraction(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], obj
     return patch
 
 
-def test_results_are_not_stored_beside_other_weights(
-    workspace: Path, run: Path, in_extraction: Callable[[Callable[[], object]], None]
-) -> None:
-    train_manifest, test = (workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test"))
-    write_rows(workspace / "manifests" / "clips.jsonl", load_items(train_manifest).clips)
-    before = sorted(run.rglob("*"))
-    in_extraction((run / CHECKPOINT_FILE).touch)
-    for use, manifest in ((evaluate, test), (plot_run, test), (predict, train_manifest)):
-        with pytest.raises(StoppedError, match="The run was trained further, or learned classes"):
-            use(run, manifest)  # type: ignore[operator]
-    assert sorted(run.rglob("*")) == before
-
-
-def test_the_manifest_of_results_is_the_one_that_was_read(
+def test_results_are_of_the_manifest_and_the_weights_that_were_read(
     workspace: Path, small: Config, in_extraction: Callable[[Callable[[], object]], None]
 ) -> None:
     run = workspace / "runs" / "one"
     manifests = [workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test")]
-    read = [sha256_of(path) for path in manifests]
+    read = sha256_of(manifests[0])
 
     def make_pairs_again() -> None:
         for path in manifests:
@@ -68,7 +55,16 @@ def test_the_manifest_of_results_is_the_one_that_was_read(
     train(manifests[0], with_values(small, {"training.epochs": 1}), run)
     state = read_run_state(run)
     assert state is not None
-    assert state.manifest_sha256 == read[0] != sha256_of(manifests[0])
-    read[1] = sha256_of(manifests[1])
+    assert state.manifest_sha256 == read != sha256_of(manifests[0])
+    read = sha256_of(manifests[1])
     metrics = json.loads(evaluate(run, manifests[1]).path.read_bytes())
-    assert metrics["manifest"]["sha256"] == read[1] != sha256_of(manifests[1])
+    assert metrics["manifest"]["sha256"] == read != sha256_of(manifests[1])
+
+    write_rows(workspace / "manifests" / "clips.jsonl", load_items(manifests[0]).clips)
+    (run / "metrics.json").unlink()
+    before = sorted(run.rglob("*"))
+    in_extraction((run / CHECKPOINT_FILE).touch)
+    for use, manifest in ((evaluate, manifests[1]), (plot_run, manifests[1]), (predict, manifests[0])):
+        with pytest.raises(StoppedError, match="The run was trained further, or learned classes"):
+            use(run, manifest)  # type: ignore[operator]
+    assert sorted(run.rglob("*")) == before
