@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
 from dataset_tools.core.errors import SampleError, StoppedError, ToolkitError, WorkerDiedError
@@ -90,6 +90,10 @@ def run_each(
         yield from elsewhere(function, items, key, parts)
         return
     remaining = iter(items)
+    first = list(islice(remaining, 1))
+    if not first:
+        return  # without a fork server, which would take a quarter of a command that has nothing to do
+    remaining = chain(first, remaining)
     pending: dict[Future[R], T] = {}
     workers = WorkerPool(jobs, function)
     try:

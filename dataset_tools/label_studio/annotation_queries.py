@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataset_tools.decisions.journal import utc
-from dataset_tools.label_studio.connection import answers, is_forbidden
+from dataset_tools.label_studio.connection import answers, is_forbidden, list_tasks
 from dataset_tools.label_studio.labeled_tasks import is_ours
 
 _TASKS_PER_PAGE = 100
@@ -65,7 +65,8 @@ def annotation_ids(client: Any, url: str, project: int) -> dict[int, bool]:
     """Returns the ids of all annotations of a project, each with whether its task was made by a push."""
     ids: dict[int, bool] = {}
     with answers(url):
-        for task in client.tasks.list(
+        for task in list_tasks(
+            client,
             project=project,
             fields="all",
             include="id,data,annotations_ids",
@@ -100,7 +101,8 @@ def annotator_names(client: Any, url: str) -> dict[int, str]:
 
 
 def _tasks(client: Any, project: int, conditions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for task in client.tasks.list(
+    for task in list_tasks(
+        client,
         project=project,
         fields="all",
         query=_query(conditions),

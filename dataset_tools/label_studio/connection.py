@@ -139,6 +139,16 @@ def answers(url: str, *, missing: ToolkitError | None = None) -> Iterator[None]:
         ) from error
 
 
+def list_tasks(client: Any, **query: Any) -> Iterator[Any]:
+    """Yields the tasks of a query, page by page.
+
+    Where one page has all of them, the SDK would request another, which takes the server as long before it is a 404.
+    """
+    pages = client.tasks.list(**query)
+    is_all = len(pages.items or ()) == getattr(pages.response, "total", None)
+    yield from pages.items or () if is_all else pages
+
+
 def is_forbidden(error: Exception) -> bool:
     """Whether the server denied permission to the account (403)."""
     from label_studio_sdk.core.api_error import ApiError

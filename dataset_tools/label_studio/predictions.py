@@ -10,7 +10,7 @@ from typing import Any
 
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.errors import InputError
-from dataset_tools.label_studio.connection import answers
+from dataset_tools.label_studio.connection import answers, list_tasks
 from dataset_tools.label_studio.tasks import Prediction, Task, prefilled_class
 from dataset_tools.manifests import PREDICTIONS_FILE, ClipRow, PredictionRow, read_rows
 
@@ -94,8 +94,8 @@ def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Ta
         model: name of the model.
     """
     with answers(url):
-        listed = client.tasks.list(
-            project=project, fields="all", include="id,predictions_model_versions", page_size=_TASKS_PER_PAGE
+        listed = list_tasks(
+            client, project=project, fields="all", include="id,predictions_model_versions", page_size=_TASKS_PER_PAGE
         )
         done = {task.id for task in listed if model in str(task.predictions_model_versions or "").split(",")}
         predictions = [

@@ -16,7 +16,7 @@ from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_lock, reviews_path, utc
 from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.annotation_queries import tasks_with
-from dataset_tools.label_studio.connection import answers, connect
+from dataset_tools.label_studio.connection import answers, connect, list_tasks
 from dataset_tools.label_studio.expected_tasks import ExpectedTasks, expected_tasks
 from dataset_tools.label_studio.predictions import read_predictions, show_predictions, with_predictions
 from dataset_tools.label_studio.projects import (
@@ -210,8 +210,8 @@ def _without_withdrawn_speech(present: Iterable[PresentTask], is_withdrawn: Call
 def _present(client: Any, url: str, project: Project) -> Iterator[PresentTask]:
     """Yields the tasks of the project that were made by a push."""
     with answers(url):
-        for task in client.tasks.list(
-            project=project.id, fields="task_only", include=_LISTED_FIELDS, page_size=_TASKS_PER_PAGE
+        for task in list_tasks(
+            client, project=project.id, fields="task_only", include=_LISTED_FIELDS, page_size=_TASKS_PER_PAGE
         ):
             data = task.data or {}
             if "clip_id" in data:

@@ -36,7 +36,7 @@ def undisturbed(drawn_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
     started = time.monotonic()
     assert start(drawn_corpus, folder / "workspace").wait() == 0
     files = contents(folder / "workspace")
-    assert len([name for name in files if name.endswith((".mp4", ".wav"))]) == 24
+    assert len([name for name in files if name.endswith((".mp4", ".wav"))]) == 16
     return Undisturbed(drawn_corpus, files, time.monotonic() - started)
 
 
@@ -50,7 +50,8 @@ def contents(place: Path) -> dict[str, bytes]:
 
 
 def options(corpus: Path, workspace: Path, jobs: int = 2) -> list[str]:
-    return ["build", "--mpii", str(corpus), "--workspace", str(workspace), "--jobs", str(jobs), "--short-side", "64"]
+    small = ["--per-class", "8", "--short-side", "64"]
+    return ["build", "--mpii", str(corpus), "--workspace", str(workspace), "--jobs", str(jobs), *small]
 
 
 def start(corpus: Path, workspace: Path, jobs: int = 2, log: str = "log") -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.core import worker_pool
+from dataset_tools.core import execution, worker_pool
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, WorkerDiedError
 from dataset_tools.core.execution import Outcome, run_each
 from dataset_tools.core.worker_pool import end_fork_server
@@ -69,7 +69,8 @@ def test_every_item_has_its_outcome(jobs: int) -> None:
     assert sorted(outcomes, key=lambda one: one.item) == [Outcome(n, n * n, None) for n in range(20)]
 
 
-def test_no_items() -> None:
+def test_no_items_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(execution, "WorkerPool")
     assert list(run_each(square, [], jobs=2)) == []
 
 
@@ -221,7 +222,7 @@ def test_workers_and_their_children_end_with_the_command(number: signal.Signals,
 
 
 STARTING = """
-from dataset_tools.core import worker_pool
+from dataset_tools.core import execution, worker_pool
 from dataset_tools.core.execution import run_each
 context_with = worker_pool.worker_context
 worker_pool.worker_context = lambda preload: context_with(["starts_slowly"])

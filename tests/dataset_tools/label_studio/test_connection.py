@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.label_studio import connection
-from dataset_tools.label_studio.connection import body_text, connect, server_name
+from dataset_tools.label_studio.connection import body_text, connect, list_tasks, server_name
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -121,3 +123,19 @@ def test_what_a_server_said_becomes_a_line() -> None:
     body = {"detail": "Validation error", "validation_errors": {"title": ["Too short.", "Too plain."], "x": "y"}}
     assert body_text(body) == "Too short. Too plain.; y"
     assert body_text({"detail": "Invalid token."}) == "Invalid token."
+
+
+@pytest.mark.parametrize(("page_size", "asked"), [(2, [1, 2, 3]), (4, [1]), (5, [1])])
+def test_no_page_of_tasks_is_requested_after_one_that_has_all(page_size: int, asked: list[int]) -> None:
+    sdk = pytest.importorskip("label_studio_sdk")
+    pages = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        pages.append(int(request.url.params["page"]))
+        tasks = [{"id": number} for number in range(4)][page_size * (pages[-1] - 1) : page_size * pages[-1]]
+        return httpx.Response(200 if tasks else 404, content=json.dumps({"tasks": tasks, "total": 4}))
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as connections:
+        client = sdk.LabelStudio(base_url="http://127.0.0.1", api_key=KEY, httpx_client=connections)
+        assert [task.id for task in list_tasks(client, project=1, page_size=page_size)] == [0, 1, 2, 3]
+    assert pages == asked
