@@ -284,7 +284,7 @@ def test_what_the_page_says_is_about_what_it_shows(
         expect(lost).to_have_text("the clip's file is missing or cannot be played")
 
         page.route("**/api/errors*", lambda route: route.fulfill(json=with_long_words(route.fetch().json())))
-        page.set_viewport_size({"width": 375, "height": 800})
+        page.set_viewport_size({"width": 375, "height": 400})
         page.goto(address + "#errors?list=hardest")
         expect(page.locator("#wrong > li").first).to_be_visible()
         expect(page.locator("#which")).to_be_in_viewport()  # the list that was asked for, below two tables
