@@ -306,4 +306,6 @@ def _show_status(terminal: Terminal, workspace: Workspace, *, pushed: bool = Fal
     if warning is not None:
         terminal.warn(warning)
     terminal.say(f"  {progress.next_step(workspace_option(workspace.root), pushed=pushed)}")
+    if (again := progress.how_to_ask_again(workspace_option(workspace.root))) is not None:
+        terminal.say(f"  {again}")
     terminal.result({"status": {**progress.as_dict(), "warning": warning}})

@@ -12,7 +12,7 @@ from dataset_tools.core.count_of import count_of
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.agreement import Agreement, agreement
 from dataset_tools.decisions.journal import ReviewRow, read_reviews, reviews_path
-from dataset_tools.decisions.majority_rule import Decision, decide, live
+from dataset_tools.decisions.majority_rule import Decision, decide, judged_sha256, live
 from dataset_tools.decisions.verdicts import final_decisions
 from dataset_tools.label_studio.context_videos import source_videos
 from dataset_tools.label_studio.expected_tasks import read_items
@@ -33,6 +33,7 @@ _HEADS = {
     "corrected": "correct",
     "skipped": "skip",
 }
+_SHOWN_IDS = 20
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class ReviewStatus:
         wanted_annotators: number of annotators per clip, as of the last push.
         too_few: ids of the clips that have a decision, but of fewer annotators than wanted.
         problems: decisions that cannot be used: clip id, annotator, why.
+        unanswered: ids of the clips to do that all wanted annotators skipped, or answered in a way that cannot be used:
+            Label Studio does not offer them to these annotators again.
         is_sent: whether clips were pushed to a server, or decisions pulled.
     """
 
@@ -98,6 +101,7 @@ class ReviewStatus:
     wanted_annotators: int
     too_few: tuple[str, ...]
     problems: tuple[tuple[str, str, str], ...]
+    unanswered: tuple[str, ...]
     is_sent: bool
 
     def next_step(self, of: str = "", *, pushed: bool = False) -> str:
@@ -122,6 +126,16 @@ class ReviewStatus:
             conflicts = count_of(len(self.conflicts), "clip is", "clips are")
             return f"{conflicts} in conflict: run fmn-data annotate push{of} --resolve-conflicts."
         return f"Everything is reviewed: run fmn-data build{of}, then fmn-data pairs{of} --reviewed."
+
+    def how_to_ask_again(self, of: str = "") -> str | None:
+        """Returns the command that shows unanswered clips again, as a sentence; None if there are none."""
+        if not self.unanswered:
+            return None
+        clips = count_of(len(self.unanswered), "clip was", "clips were")
+        ids = ",".join(self.unanswered[:_SHOWN_IDS])
+        first = f" (the first {_SHOWN_IDS})" if len(self.unanswered) > _SHOWN_IDS else ""
+        again = f"if Label Studio offers none of them any more{first}: fmn-data annotate push{of} --ids {ids}"
+        return f"{clips} skipped or answered in an unusable way; {again}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -161,6 +175,7 @@ def status(workspace: Workspace) -> ReviewStatus:
         wanted_annotators=wanted,
         too_few=tuple(clip_id for clip_id, decision in sorted(decisions.items()) if decision.votes < wanted),
         problems=tuple((row.id, row.annotator, row.problem) for row in rows if row.problem is not None),
+        unanswered=_unanswered(rows, [by_id[name] for name in by_id if name not in decisions], wanted),
         is_sent=bool(reviews or remembered_projects(workspace)),
     )
 
@@ -230,6 +245,18 @@ def _classes(clips: Iterable[ClipRow], decisions: Mapping[str, Decision]) -> tup
             )
         )
     return tuple(rows)
+
+
+def _unanswered(rows: Iterable[ReviewRow], to_do: Iterable[ClipRow], wanted: int) -> tuple[str, ...]:
+    usable: set[tuple[str, str]] = set()
+    others: dict[tuple[str, str], set[str]] = defaultdict(set)  # annotators
+    for row in rows:
+        if row.verdict == "skip" or row.problem is not None:
+            others[row.id, row.content_sha256].add(row.annotator)
+        else:
+            usable.add((row.id, row.content_sha256))
+    shown = {clip.id: (clip.id, judged_sha256(clip)) for clip in to_do}
+    return tuple(name for name, key in shown.items() if key not in usable and len(others[key]) >= wanted)
 
 
 def _annotators(rows: Iterable[ReviewRow]) -> tuple[AnnotatorStatus, ...]:

@@ -109,16 +109,17 @@ def describe_dataset(
     Args:
         clips: rows of clips.jsonl.
         utterances: rows of utterances.jsonl.
-        classes: for words and order of the classes.
+        classes: for words and order of the classes; of those that the build did not use, only classes with rows count.
         cards: for decisions and warnings.
         ledger: for failed and omitted samples.
         built: content of build.json, or empty.
         split: numbers of rows of ``train`` and ``test``.
     """
-    known = [one.id for one in classes.classes]
+    options = built.get("options", {})
+    known = [one.id for one in classes.classes[: options.get("classes")]]  # a build may use only the first ones
     ids = known + sorted({row.class_id for row in (*clips, *utterances)} - set(known))
     words = {one.id: _words(one, classes) for one in classes.classes}
-    wanted = built.get("options", {}).get("per_class")
+    wanted = options.get("per_class")
     spoken = [one for card in cards for one in card.utterances]
     return Statistics(
         classes=tuple(

@@ -24,12 +24,13 @@ VIEWS.errors = {
     $("which").textContent = list in LISTS ? `${SampleCard.countOf(chosen.length, `${LISTS[list].about} ${what}`)}${more}`
       : `${SampleCard.countOf(chosen.length, what)} ${cell[0] ? `of “${words(cell[0])}” with “${words(cell[1])}”` : "with another class"} as the top hit${more}`;
     $("wrong").replaceChildren(...chosen.slice(0, MOST_WRONG).map((one) => wrongCard(one, errors))); firstInTabOrder(VIEWS.errors.cards()); showMarks();
+    if (list in LISTS || cell[0]) $("which").scrollIntoView();  // below the tables
   },
 };
 
 function confusion(errors, [asked, first]) {
   $("about-confusion").textContent = `Class of the query (row) and of its top hit (column): ${SampleCard.countOf(errors.queries.length, "query", "queries")}, ${SampleCard.countOf(errors.gallery, "item")} in the gallery`;
-  const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col" }, make("span", {}, words(name)))));
+  const head = make("tr", {}, make("td"), ...errors.classes.map((name) => make("th", { scope: "col", title: words(name) }, make("span", {}, words(name)))));
   const rows = errors.confusion.map((counts, row) => {
     const total = counts.reduce((sum, count) => sum + count, 0);
     return make("tr", {}, make("th", { scope: "row" }, words(errors.classes[row])), ...counts.map((count, column) => {

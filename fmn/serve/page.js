@@ -189,7 +189,7 @@ VIEWS.search = {
   cards: () => [...$("hits").children],
   async enter(params) {
     const [[name, value] = []] = [...params].filter(([one]) => ["id", "query", "text"].includes(one));
-    if (!name) { say(""); $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.manifest}.`; return; }
+    if (!name) { say(""); $("asked").hidden = true; $("hits").replaceChildren(); $("found").textContent = `${SampleCard.countOf(state.clips, "clip")} and ${SampleCard.countOf(state.utterances, "utterance")} of ${state.searched}.`; return; }
     if (name === "text") $("text").value = value;
     const asked = location.hash;
     say("Searching…");

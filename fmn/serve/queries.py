@@ -123,7 +123,7 @@ class Queries:
             "run": self._loaded.path.resolve().name,
             "system": self._loaded.config.system,
             "push": f"fmn-data annotate push --workspace {shlex.quote(str(self.items.workspace.resolve()))} --ids",
-            "manifest": self.items.manifest.name,
+            "searched": "the whole data set" if self.items.source.everything else self.items.manifest.name,
             "standin": self.items.standin is not None,
             "classes": self._classes,
             "clips": len(speech.rows),

@@ -61,6 +61,9 @@ def test_every_clip_is_counted_where_it_stands(reviewed: Workspace) -> None:
     assert (ann.corrected, ann.seconds) == (1, 7.0)
     assert (bob.annotator, bob.rejected, bob.seconds) == ("bob@example.com", 1, None)
     assert [problem for _, _, problem in found.problems] == ["no range to keep was given"]
+    clips = [clip.id for clip in read_rows(reviewed.manifests / "clips.jsonl", ClipRow)]
+    assert found.unanswered == (clips[3],)  # not the last: it has changed, so the next push shows it anyway
+    assert str(found.how_to_ask_again(" -w x")).endswith(f"any more: fmn-data annotate push -w x --ids {clips[3]}")
     assert "2 clips to review" in found.next_step()
     assert found.next_step(" --workspace w").endswith("fmn-data annotate pull --workspace w.")
 
@@ -72,6 +75,7 @@ def test_clips_that_fewer_annotators_decided_on_than_the_push_asked_for_are_coun
     clips = [clip.id for clip in read_rows(reviewed.manifests / "clips.jsonl", ClipRow)]
     found = status(reviewed)
     assert (found.wanted_annotators, found.too_few) == (2, tuple(clips[:3]))  # two decided on the fifth
+    assert (found.unanswered, found.how_to_ask_again()) == ((), None)  # the other annotator is still to be asked
     said = "2 clips to review, 3 clips were decided on by fewer than 2 annotators: "
     assert f"{said}run fmn-data annotate push, then open" in found.next_step()
     assert f"{said}open Label Studio" in found.next_step(pushed=True)

@@ -25,6 +25,7 @@ from dataset_tools.decisions.journal import ReviewRow, append_reviews, reviews_p
 from dataset_tools.manifests import ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
 from dataset_tools.report.histogram import histogram
 from dataset_tools.report.page import write_report
+from dataset_tools.report.statistics import describe_dataset
 from dataset_tools.speech.recordings.consents import note_speakers
 from dataset_tools.speech.transcripts import TranscriptRow
 
@@ -63,6 +64,12 @@ class Page(HTMLParser):
 
 def report_of(place: Workspace, folder: Path | None = None) -> Page:
     return Page(Path(write_report(place, CLASSES, folder, jobs=2).page))
+
+
+def test_only_classes_that_the_build_used_can_have_too_few_clips() -> None:
+    built = {"options": {"per_class": 3, "classes": 2}}
+    found = describe_dataset((), (), CLASSES, cards=(), ledger={}, built=built, split={})
+    assert [(line.id, line.shortfall) for line in found.classes] == [(one.id, 3) for one in CLASSES.classes[:2]]
 
 
 def test_the_summary_as_json_lists_withdrawals(workspace: Workspace) -> None:

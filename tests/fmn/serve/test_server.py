@@ -221,6 +221,7 @@ def test_there_are_no_errors_without_tested_items_of_both_kinds(trained: Path, t
     items = ShownItems(GallerySource(manifests / "test.jsonl", everything=True))
     some = Queries(load_run(trained, CPU), items, tmp_path, device=CPU, jobs=1)
     assert [row.id for row in some.galleries["speech"].rows] == [other.id]
+    assert some.state()["searched"] == "the whole data set"
     for kind in ("speech", "clip"):
         with pytest.raises(InputError, match="no clip or no utterance has features"):
             Errors(some).of(kind)  # type: ignore[arg-type]

@@ -37,9 +37,7 @@ def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorde
         page.evaluate("window.asked.forEach((answer) => answer())")
         expect(page.locator("#record")).to_contain_text("Stop")
         assert page.evaluate("window.asked.length") == 1
-        page.evaluate(
-            "window.stream.getTracks()[0].dispatchEvent(new Event('ended')); 0"
-        )  # the microphone is unplugged
+        page.evaluate("window.stream.getTracks()[0].dispatchEvent(new Event('ended')); 0")  # unplugged
         expect(page.locator("#said")).to_contain_text("Please record it again: parts of the audio were lost")
         expect(page.locator("#next")).to_be_disabled()
         page.keyboard.press("Space")  # asks anew
