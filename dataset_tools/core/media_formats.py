@@ -53,7 +53,7 @@ def filled_packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def video_stream(container: Any) -> Any:
-    """The video stream that the ffmpeg program and players show: the default one, not cover art; None without one."""
+    """The video stream that ffplay and other players show: the default one, not cover art; None without one."""
     stream = container.streams.best("video")
     return None if stream is None or is_cover_art(stream) else stream
 
