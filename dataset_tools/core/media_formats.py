@@ -58,6 +58,14 @@ def video_stream(container: Any) -> Any:
     return None if stream is None or is_cover_art(stream) else stream
 
 
+def audio_place(container: Any) -> int:
+    """Place of the audio stream that players play among the audio streams: the first default one, else the first."""
+    from av.stream import Disposition
+
+    streams = enumerate(container.streams.audio)
+    return next((place for place, stream in streams if stream.disposition & Disposition.default), 0)
+
+
 def prepare_decoder(context: Any) -> None:
     """Sets how the codec context of a video decodes: in one thread, cropped as the stream states."""
     from av.codec.context import Flags
