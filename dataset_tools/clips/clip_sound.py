@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dataset_tools.core.audio_decoding import MOST_CHANNELS, SAMPLE_RATES_HZ
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import filled_packets, video_stream
+from dataset_tools.core.media_formats import audio_place, filled_packets, video_stream
 from dataset_tools.video.frame_index import FrameIndex, copy_with_times
 from dataset_tools.video.video_file import open_video
 
@@ -61,7 +61,7 @@ def write_clip_sound(
         with closing(open_video(source)) as container:
             if not container.streams.audio:
                 return False
-            stream = container.streams.audio[0]
+            stream = container.streams.audio[audio_place(container)]
             rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             if not SAMPLE_RATES_HZ[0] <= rate_hz <= SAMPLE_RATES_HZ[1] or not 1 <= channels <= MOST_CHANNELS:
                 raise SampleError(
@@ -120,7 +120,7 @@ def _samples(source: Path, start_s: Fraction, samples: int) -> Iterator[Block]:
 
 def _placed(container: Any, start_s: Fraction, samples: int, *, seek: bool) -> Iterator[Block]:
     """Blocks up to the end of the span; none if no timestamp shows where a seek ended."""
-    stream = container.streams.audio[0]
+    stream = container.streams.audio[audio_place(container)]
     rate_hz = stream.codec_context.sample_rate
     layout = "mono" if stream.codec_context.channels == 1 else "stereo"
     if seek:

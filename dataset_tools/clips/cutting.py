@@ -281,6 +281,7 @@ def cut_key(
         **({} if source.index.orientation is None else {"orientation": source.index.orientation}),
         **({"tone-mapped": "bt601"} if source.index.hdr else {}),
         **({"sound": SOUND_OPTIONS} if keep_audio else {}),
+        **({"audio_place": source.index.audio_place} if keep_audio and source.index.audio_place else {}),
         **({"times": source.index.no_times} if keep_audio and not source.index.stamps else {}),
         **({"delay": source.index.stamps[0]} if keep_audio and _may_be_delayed(source.index) else {}),
         **({"skipped_s": str(timing.skipped_s)} if keep_audio and timing is not None and timing.skipped_s else {}),

@@ -1,4 +1,4 @@
-"""Audio decoding: samples of an audio file, or of the first audio stream of a video, decoded by FFmpeg (PyAV)."""
+"""Audio decoding: samples of an audio file, or of the audio stream of a video, decoded by FFmpeg (PyAV)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import ANY_METADATA, filled_packets
+from dataset_tools.core.media_formats import ANY_METADATA, audio_place, filled_packets
 from dataset_tools.core.missing_audio import missing_share
 
 Samples = NDArray[np.float64]
@@ -74,7 +74,7 @@ class Sound:
 
 
 def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
-    """Decodes an audio file, or the first audio stream of a video, in any format that FFmpeg reads.
+    """Decodes an audio file, or the audio stream of a video that players play, in any format that FFmpeg reads.
 
     A gap in the timestamps of Matroska, WebM, MP4 and MOV is silent, as in players: the recorder paused, or lost data.
     Integers become multiples of 2^-7, 2^-15 or 2^-31. Floating-point PCM keeps its values, including NaN and values
@@ -98,7 +98,7 @@ def decode(path: Path, *, longest_s: float = LONGEST_S) -> Sound:
                 raise _undecodable(path, f"is a list of other files ({container.format.name})")
             if not container.streams.audio:
                 raise _undecodable(path, "has no sound")
-            stream = container.streams.audio[0]
+            stream = container.streams.audio[audio_place(container)]
             declared_s = _declared_s(container, stream)
             codec = stream.codec_context  # None if FFmpeg does not know it
             decoded.codec = "" if codec is None else codec.name

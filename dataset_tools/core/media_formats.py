@@ -53,9 +53,17 @@ def filled_packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def video_stream(container: Any) -> Any:
-    """The video stream that the ffmpeg program and players show: the default one, not cover art; None without one."""
+    """The video stream that ffplay and other players show: the default one, not cover art; None without one."""
     stream = container.streams.best("video")
     return None if stream is None or is_cover_art(stream) else stream
+
+
+def audio_place(container: Any) -> int:
+    """Place of the audio stream that players play among the audio streams: the first default one, else the first."""
+    from av.stream import Disposition
+
+    streams = enumerate(container.streams.audio)
+    return next((place for place, stream in streams if stream.disposition & Disposition.default), 0)
 
 
 def prepare_decoder(context: Any) -> None:

@@ -34,7 +34,7 @@ from dataset_tools.pairs.pair_assignment import AssignPair, PairOptions, pair_as
 from dataset_tools.pairs.same_content import Content, content_of, read_origins
 from dataset_tools.pairs.sides import Sides
 from dataset_tools.pairs.split_record import SPLIT_FILE, SplitRecord, read_split, write_split
-from dataset_tools.pairs.splits import split_items, split_mpii, split_person
+from dataset_tools.pairs.splits import SplitTask, split_items, split_mpii, split_person
 from dataset_tools.speech.recordings.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
@@ -278,14 +278,14 @@ def _sides(
     content: Content,
     official: Mapping[str, Sequence[str]],
 ) -> Sides:
-    share, seed = options.test_share, options.seed
+    task = SplitTask(clips, utterances, content, options.test_share, options.seed)
     match options.split:
         case "items":
-            return split_items(clips, utterances, content, test_share=share, seed=seed)
+            return split_items(task)
         case "person":
-            return split_person(clips, utterances, content, test_share=share, seed=seed)
+            return split_person(task)
         case "mpii":
-            return split_mpii(clips, utterances, content, official=official, test_share=share, seed=seed)
+            return split_mpii(task, official)
         case "pairs":
             return Sides({}, {}, {}, {})
 

@@ -30,8 +30,13 @@ Item = TypeVar("Item", ClipRow, UtteranceRow)
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What is split, and how; the arguments of `split_items`."""
+class SplitTask:
+    """What is split, and how.
+
+    Attributes:
+        clips, utterances: the items. content: which of them are the same content.
+        test_share: fraction of the items of each class to test with. seed: of the random choice.
+    """
 
     clips: Sequence[ClipRow]
     utterances: Sequence[UtteranceRow]
@@ -40,59 +45,45 @@ class _Task:
     seed: int
 
 
-def split_items(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    *,
-    test_share: float,
-    seed: int,
-) -> Sides:
+def split_items(task: SplitTask) -> Sides:
     """``items``: in every class, ``test_share`` of the intervals and of the utterances, at random, are for testing.
 
     An utterance is on the side of the clip that it describes. Utterances that describe only a class are assigned so
     that the class reaches its share.
     """
+    clips, content = task.clips, task.content
     sides: dict[str, Side] = {}
     folds: dict[Unit, int] = {}
     for class_id, group in _by_class(clips).items():
-        random = generator(seed, "split", "items", class_id)
+        random = generator(task.seed, "split", "items", class_id)
         sizes = Counter(content.clips[clip.id] for clip in group)
         intervals = sorted(sizes)
         order = [intervals[index] for index in random.permutation(len(intervals))]
         unassigned = [name for name in order if name not in sides]  # another class may share the content
         tested = sum(sizes[name] for name in order if sides.get(name) == "test")
-        test = _first_until(unassigned, sizes, round(test_share * len(group)) - tested)
+        test = _first_until(unassigned, sizes, round(task.test_share * len(group)) - tested)
         sides |= {name: "test" if name in test else "train" for name in unassigned}
         folds |= assign_folds([("interval", name) for name in unassigned if name not in test])
     clip_sides = {clip.id: sides[content.clips[clip.id]] for clip in clips}
     of_clip: dict[str, Unit] = {clip.id: ("interval", content.clips[clip.id]) for clip in clips}
-    return _with_free_utterances(_Task(clips, utterances, content, test_share, seed), clip_sides, of_clip, folds)
+    return _with_free_utterances(task, clip_sides, of_clip, folds)
 
 
-def split_person(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    *,
-    test_share: float,
-    seed: int,
-) -> Sides:
+def split_person(task: SplitTask) -> Sides:
     """``person``: no person of the footage and no voice is on both sides (`person_partition`).
 
     Raises:
         InputError: no set of persons and voices leaves every class on both sides.
     """
-    task = _Task(clips, utterances, content, test_share, seed)
-    random = generator(seed, "split", "person")
-    people = partition_people(clips, utterances, content, test_share=test_share, random=random)
+    random = generator(task.seed, "split", "person")
+    people = partition_people(task.clips, task.utterances, task.content, test_share=task.test_share, random=random)
     folds = _folds_of_groups({unit for unit in people.persons.values() if unit not in people.test}, random)
     clip_sides: dict[str, Side] = {
-        clip.id: "test" if people.persons[clip.person] in people.test else "train" for clip in clips
+        clip.id: "test" if people.persons[clip.person] in people.test else "train" for clip in task.clips
     }
     others = {unit for unit in people.voices.values() if unit not in people.test | folds.keys()}
     folds |= _folds_of_groups(others, random)
-    of_clip = {clip.id: people.persons[clip.person] for clip in clips}
+    of_clip = {clip.id: people.persons[clip.person] for clip in task.clips}
 
     def assign(folds: Mapping[Unit, int]) -> Sides:
         return _with_utterances(
@@ -110,15 +101,7 @@ def split_person(
     return fit_every_class(units, folds, assign)
 
 
-def split_mpii(
-    clips: Sequence[ClipRow],
-    utterances: Sequence[UtteranceRow],
-    content: Content,
-    *,
-    official: Mapping[str, Iterable[str]],
-    test_share: float,
-    seed: int,
-) -> Sides:
+def split_mpii(task: SplitTask, official: Mapping[str, Iterable[str]]) -> Sides:
     """``mpii``: the official lists of sequences (``sNN-dNN``): train and val for training, test for testing.
 
     Other sequences are dropped. If the lists put the same content on both sides, it is removed from the training side.
@@ -135,6 +118,7 @@ def split_mpii(
             expected="the lists of experimentalSetup/, read by fmn-data build --mpii; own footage has none",
             next_step="use --split items or person; or put experimentalSetup/ in the folder of --mpii, and build again",
         )
+    clips, content = task.clips, task.content
     dropped: Counter[str] = Counter()
     sequences = {clip.id: f"{clip.person}-{clip.dish}" for clip in clips}
     tested = {content.clips[clip.id] for clip in clips if sequences[clip.id] in test}
@@ -153,16 +137,16 @@ def split_mpii(
         if side == "train":
             trained[sequences[clip_id]].add(content.clips[clip_id])
     groups = group_by_mark(trained)
-    folds = _folds_of_groups({("sequence", name) for name in groups.values()}, generator(seed, "split", "mpii"))
+    folds = _folds_of_groups({("sequence", name) for name in groups.values()}, generator(task.seed, "split", "mpii"))
     of_clip: dict[str, Unit] = {
         clip_id: ("sequence", groups.get(sequences[clip_id], sequences[clip_id])) for clip_id in clip_sides
     }
-    sides = _with_free_utterances(_Task(clips, utterances, content, test_share, seed), clip_sides, of_clip, folds)
+    sides = _with_free_utterances(task, clip_sides, of_clip, folds)
     return replace(sides, dropped={**sides.dropped, **dropped})
 
 
 def _with_free_utterances(
-    task: _Task, clip_sides: Mapping[str, Side], of_clip: Mapping[str, Unit], folds: Mapping[Unit, int]
+    task: SplitTask, clip_sides: Mapping[str, Side], of_clip: Mapping[str, Unit], folds: Mapping[Unit, int]
 ) -> Sides:
     """Assigns utterances regardless of their voices, and folds in which every class is trained on."""
 
@@ -174,7 +158,7 @@ def _with_free_utterances(
 
 
 def _with_utterances(
-    task: _Task,
+    task: SplitTask,
     clip_sides: Mapping[str, Side],
     clip_folds: Mapping[str, int],
     *,
@@ -208,7 +192,7 @@ def _with_utterances(
 
 
 def _sides_by_clip(
-    task: _Task, clip_sides: Mapping[str, Side], voice_sides: Mapping[str, Side] | None
+    task: SplitTask, clip_sides: Mapping[str, Side], voice_sides: Mapping[str, Side] | None
 ) -> tuple[dict[str, Side], Counter[str]]:
     """Sides of the utterances that describe a clip, and the number of those dropped, by reason.
 
@@ -241,7 +225,7 @@ def _free_unit(content: str) -> Unit:
 
 
 def _fold_units(
-    task: _Task, of_clip: Mapping[str, Unit], of_free: Callable[[UtteranceRow], Unit] | None = None
+    task: SplitTask, of_clip: Mapping[str, Unit], of_free: Callable[[UtteranceRow], Unit] | None = None
 ) -> FoldUnits:
     content = task.content
     utterances = [row for row in task.utterances if row.clip is None or row.clip in of_clip]

@@ -22,7 +22,7 @@ import av.error
 import msgspec
 
 from dataset_tools.core.dynamic_range import is_hdr
-from dataset_tools.core.media_formats import video_stream
+from dataset_tools.core.media_formats import audio_place, video_stream
 from dataset_tools.core.orientation import Matrix, display_matrix, is_mirrored
 from dataset_tools.video.video_file import cannot_open, decoded_pictures, open_video
 
@@ -79,6 +79,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
         hdr: whether it has a high dynamic range.
         lead_s: how long, in seconds, a fraction, a player shows no frame yet: its sound begins before, or its first
             packets cannot be decoded. 0 if not more than `LEAD_S`, or if the clock is ``dts``: its constant is unknown.
+        audio_place: see `dataset_tools.core.media_formats.audio_place`.
     """
 
     frames: int
@@ -94,6 +95,7 @@ class FrameIndex(msgspec.Struct, frozen=True):
     orientation: Matrix | None = None
     hdr: bool = False
     lead_s: str = "0"
+    audio_place: int = 0
 
     def key_frame_before(self, frame: int) -> int:
         """The last frame up to and including ``frame`` at which decoding can start; 1 if none is known."""
@@ -160,6 +162,7 @@ def read_frame_index(path: Path) -> FrameIndex:
             if packets and packets[-1].damaged:
                 packets.pop()
             index = _from_packets(path, container, stream, packets) or _from_pictures(path)
+            index = msgspec.structs.replace(index, audio_place=audio_place(container))
     except (av.error.FFmpegError, OSError) as error:
         raise cannot_open(path, error) from error
     if not index.frames:
@@ -278,7 +281,7 @@ def _lead_s(container: Any, stream: Any, first_stamp: int) -> str:
     """See `FrameIndex.lead_s`."""
     starts_s = [
         one.start_time * Fraction(one.time_base)
-        for one in (stream, *container.streams.audio[:1])
+        for one in (stream, *container.streams.audio[audio_place(container) :][:1])
         if one.start_time is not None
     ]
     lead_s = first_stamp * Fraction(stream.time_base) - min(starts_s, default=Fraction(0))

@@ -17,7 +17,7 @@ _MOST_TAPS = 10**7  # of torchaudio's resampling filter: product of both rates, 
 
 
 def read_audio(path: Path, sample_rate_hz: int) -> Tensor:
-    """Reads an audio file, or the first audio stream of a video, downmixed to mono and resampled.
+    """Reads an audio file, or the audio stream of a video, downmixed to mono and resampled.
 
     Returns:
         [samples] float32, full scale ±1, at least one.

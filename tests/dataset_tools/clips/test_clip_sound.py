@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from dataset_tools.cli.main import app
 from dataset_tools.clips.clip_sound import write_clip_sound
 from dataset_tools.clips.cutting import _may_be_delayed
+from dataset_tools.core.audio_decoding import decode
 from dataset_tools.core.errors import SampleError
 from dataset_tools.video.frame_index import read_frame_index
 
@@ -126,6 +127,20 @@ def test_where_the_sound_begins_later_or_ends_earlier_there_is_silence(tmp_path:
     expected = np.zeros((5 * RATE_HZ, 1), np.int16)
     expected[RATE_HZ // 2 : RATE_HZ // 2 + 3 * RATE_HZ] = samples
     np.testing.assert_array_equal(_read(wav), expected)
+
+
+def test_of_several_streams_the_default_one_is_heard(tmp_path: Path) -> None:
+    """A film in two languages, whose first one is not the default."""
+    other = _video(tmp_path / "other.mkv", _sound(2)[:, :1], codec="pcm_s16le")
+    main, both = _video(tmp_path / "main.mkv", _sound(1), codec="pcm_s16le"), tmp_path / "both.mkv"
+    default = ("-disposition:a:0", 0, "-disposition:a:1", "default")
+    _ffmpeg("-i", other, "-i", main, "-map", "0", "-map", "1:a", "-c", "copy", *default, both)
+    index, wav = read_frame_index(both), tmp_path / "clip.wav"
+    assert index.audio_place == 1
+    assert write_clip_sound(both, index, 60, Fraction(1), wav)
+    expected = _sound(1)[round(59 / FPS * RATE_HZ) :][:RATE_HZ]
+    np.testing.assert_array_equal(_read(wav), expected)
+    np.testing.assert_array_equal(32768 * decode(both).samples, _sound(1))
 
 
 def test_lossy_sound_is_in_its_place_and_many_channels_become_two(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dataset_tools.pairs import person_partition
 from dataset_tools.pairs.person_partition import _NearCounts, _Table
 from dataset_tools.pairs.same_content import content_of
 from dataset_tools.pairs.sides import Sides
-from dataset_tools.pairs.splits import split_person
+from dataset_tools.pairs.splits import SplitTask, split_person
 
 Clips = Callable[..., ClipRow]
 Utterances = Callable[..., UtteranceRow]
@@ -74,11 +74,11 @@ def test_recordings_of_classes_by_few_voices(make_clip: Clips, make_utterance: U
     spoken = [make_utterance(f"c{c}", None, f"v{i % speakers}", i) for c in range(3) for i in range(12 * speakers)]
     if speakers == 1:
         with pytest.raises(InputError, match="no partition of 10 persons and 1 voice ") as caught:
-            split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+            split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
         assert "with one voice only: c0, c1, c2" in (caught.value.where or "")
         assert "two voices for every class" in (caught.value.expected or "")
         return
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
     tested = {row.voice for row in spoken if sides.utterances[row.id] == "test"}
     assert not tested & {row.voice for row in spoken if sides.utterances[row.id] == "train"}
     nearest = min(abs(n / speakers - SHARE) for n in range(1, speakers))  # every voice says as much as another
@@ -92,9 +92,9 @@ def test_few_persons(make_clip: Clips, make_utterance: Utterances, people: int) 
     spoken = [make_utterance("a", clip.id, f"voice-{clip.person}") for clip in clips]
     if people == 1:
         with pytest.raises(InputError, match="cannot be split"):
-            split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+            split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
         return
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
     tested = {clip.person for clip in clips if sides.clips[clip.id] == "test"}
     nearest = min(abs(n / people - SHARE) for n in range(1, people))
     assert abs(len(tested) / people - SHARE) == pytest.approx(nearest)
@@ -105,7 +105,7 @@ def test_speakers_who_read_out_everybodys_clips(make_clip: Clips, make_utterance
     """Going by the majority, every voice would be on the training side."""
     clips = [make_clip("a", 10 + i % 20, 1, 100 * i + 1) for i in range(200)]
     spoken = [make_utterance("a", clip.id, f"v{i // 20 % 5}") for i, clip in enumerate(clips)]
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
     counts = [list(sides.utterances.values()).count(side) for side in ("train", "test")]
     assert min(counts) > 0
     assert sides.dropped == {"utterances whose voice is on the other side of the split": 200 - sum(counts)}
@@ -120,7 +120,7 @@ def test_a_share_that_hardly_any_partition_has(make_clip: Clips, seed: int) -> N
     sizes = {10 + i: 2**i for i in range(10)} | {20: 1, 21: 1, 22: 1, 23: 1}
     clips = [make_clip("a", person, i % 99, 60 * i + 1) for person, size in sizes.items() for i in range(size)]
     wanted = [177, 341, 682, 93][seed]
-    sides = split_person(clips, [], content_of(clips, []), test_share=wanted / len(clips), seed=seed)
+    sides = split_person(SplitTask(clips, [], content_of(clips, []), wanted / len(clips), seed))
     assert list(sides.clips.values()).count("test") == wanted
 
 
@@ -129,7 +129,7 @@ def test_of_equal_shares_the_one_that_loses_nothing(make_clip: Clips, make_utter
     clips = [make_clip("a", person, 1, 100 * i + 1) for i, person in enumerate([10] * 3 + [11] * 3 + [12] * 4)]
     spoken = [make_utterance("a", clip.id, "alone" if clip.person == "s10" else "both") for clip in clips]
     for seed in range(8):
-        sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=seed)
+        sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, seed))
         assert sides.dropped == {}
         assert {clip.person for clip in clips if sides.clips[clip.id] == "test"} == {"s10"}
 
@@ -138,7 +138,7 @@ def test_many_persons_of_whom_a_class_needs_just_the_right_ones(make_clip: Clips
     """24 classes that two persons each show: of the random partitions hardly one splits every pair (2^-24 at best)."""
     clips = [make_clip(f"c{c:02d}", 10 + 2 * c + i, 1, 1) for c in range(24) for i in range(2)]
     spoken = [make_utterance(clip.class_id, clip.id, f"voice-{clip.person}") for clip in clips]
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
     assert {(clip.class_id, sides.clips[clip.id]) for clip in clips} == {
         (clip.class_id, side) for clip in clips for side in ("train", "test")
     }
@@ -148,22 +148,22 @@ def test_persons_with_the_same_video_stand_together(make_clip: Clips) -> None:
     clips = [make_clip("a", 10 + i % 4, 1, 100 * i + 1) for i in range(12)]
     clips[1] = msgspec.structs.replace(clips[1], sha256=clips[0].sha256)
     for seed in range(8):
-        sides = split_person(clips, [], content_of(clips, []), test_share=0.5, seed=seed)
+        sides = split_person(SplitTask(clips, [], content_of(clips, []), 0.5, seed))
         assert sides.clips[clips[0].id] == sides.clips[clips[1].id]
         assert list(sides.clips.values()).count("test") == 6
     twice = [clip for clip in clips if clip.person in ("s10", "s11")]
     with pytest.raises(InputError, match="of 1 person "):
-        split_person(twice, [], content_of(twice, []), test_share=0.5, seed=0)
+        split_person(SplitTask(twice, [], content_of(twice, []), 0.5, 0))
 
 
 def test_one_recording_under_two_voices_is_one_voice(make_clip: Clips, make_utterance: Utterances) -> None:
     clips = [make_clip("a", 10 + i % 4, 1, 100 * i + 1) for i in range(12)]
     spoken = [make_utterance("a", None, voice, i) for i, voice in enumerate(["rec", "rec2", "rec", "rec2"])]
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=0.5, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), 0.5, 0))
     assert sorted(sides.utterances.values()) == ["test", "test", "train", "train"]
     spoken[1] = msgspec.structs.replace(spoken[1], sha256=spoken[0].sha256)
     with pytest.raises(InputError, match="and 1 voice "):
-        split_person(clips, spoken, content_of(clips, spoken), test_share=0.5, seed=0)
+        split_person(SplitTask(clips, spoken, content_of(clips, spoken), 0.5, 0))
 
 
 def test_with_one_person_or_voice_to_train_on_nothing_is_set_apart_for_validation(
@@ -172,7 +172,7 @@ def test_with_one_person_or_voice_to_train_on_nothing_is_set_apart_for_validatio
     """Else fold 0 would hold all that there is to train on."""
     clips = [make_clip("a", 10 + i % 2, 1, 100 * i + 1) for i in range(10)]
     spoken = [make_utterance("a", None, f"v{i % 3}", i) for i in range(12)]
-    sides = split_person(clips, spoken, content_of(clips, spoken), test_share=SHARE, seed=0)
+    sides = split_person(SplitTask(clips, spoken, content_of(clips, spoken), SHARE, 0))
     assert set(sides.clip_folds.values()) == {1}
     assert 0 not in sides.utterance_folds.values()
 
@@ -197,14 +197,12 @@ def test_the_best_partition_is_found_or_there_is_none(make_clip, make_utterance,
     least = least_badness(clips, utterances)
     if least == float("inf"):
         with pytest.raises(InputError, match="cannot be split"):
-            split_person(clips, utterances, content_of(clips, utterances), test_share=SHARE, seed=seed)
+            split_person(SplitTask(clips, utterances, content_of(clips, utterances), SHARE, seed))
         return
-    sides = split_person(clips, utterances, content_of(clips, utterances), test_share=SHARE, seed=seed)
+    sides = split_person(SplitTask(clips, utterances, content_of(clips, utterances), SHARE, seed))
     assert badness(clips, utterances, dealt(sides)) == pytest.approx(least, abs=1e-9)
     assert (
-        split_person(
-            clips[::-1], utterances[::-1], content_of(clips[::-1], utterances[::-1]), test_share=SHARE, seed=seed
-        )
+        split_person(SplitTask(clips[::-1], utterances[::-1], content_of(clips[::-1], utterances[::-1]), SHARE, seed))
         == sides
     )
 
@@ -250,6 +248,6 @@ def test_items_after_a_move_are_counted_as_if_from_the_beginning(seed: int) -> N
 def test_every_rare_class_of_many_persons_is_on_both_sides(make_clip: Clips) -> None:
     clips = [make_clip("many", person, 1, 1) for person in range(1, 301)]
     clips += [make_clip(f"rare{number}", 2 * number + one, 2, 1) for number in range(25) for one in (1, 2)]
-    sides = split_person(clips, [], content_of(clips, []), test_share=0.3, seed=0)
+    sides = split_person(SplitTask(clips, [], content_of(clips, []), 0.3, 0))
     for number in range(25):
         assert len({sides.clips[clip.id] for clip in clips if clip.class_id == f"rare{number}"}) == 2

@@ -18,7 +18,7 @@ from dataset_tools.pairs.pair_assignment import PairOptions
 from dataset_tools.pairs.pairing import make_pairs
 from dataset_tools.pairs.same_content import Origins, content_of, group_by_mark, read_origins
 from dataset_tools.pairs.split_record import read_split
-from dataset_tools.pairs.splits import split_items, split_mpii
+from dataset_tools.pairs.splits import SplitTask, split_items, split_mpii
 
 Clips = Callable[..., ClipRow]
 Utterances = Callable[..., UtteranceRow]
@@ -51,7 +51,7 @@ def test_one_clip_under_two_names_is_dealt_as_one(clips: list[ClipRow], make_utt
     spoken = [make_utterance(FIRST, clip.id, f"v{clip.person}") for clip in clips]
     seen = set()
     for seed in range(12):
-        sides = split_items(clips, spoken, content_of(clips, spoken), test_share=0.3, seed=seed)
+        sides = split_items(SplitTask(clips, spoken, content_of(clips, spoken), 0.3, seed))
         assert sides.clips[clips[7].id] == sides.clips[clips[2].id]
         assert sides.clip_folds.get(clips[7].id) == sides.clip_folds.get(clips[2].id)
         assert sides.utterances[spoken[7].id] == sides.utterances[spoken[2].id]
@@ -74,7 +74,7 @@ def test_a_content_of_two_classes_stands_on_one_side(make_clip: Clips) -> None:
     for number in range(3):
         clips[10 + number] = as_file(clips[10 + number], clips[number])
     for seed in range(8):
-        sides = split_items(clips, [], content_of(clips, []), test_share=0.3, seed=seed)
+        sides = split_items(SplitTask(clips, [], content_of(clips, []), 0.3, seed))
         assert all(sides.clips[clips[10 + n].id] == sides.clips[clips[n].id] for n in range(3))
         for class_id in (FIRST, SECOND):
             assert [sides.clips[c.id] for c in clips if c.class_id == class_id].count("test") == 3
@@ -88,7 +88,7 @@ def test_one_recording_under_two_names(clips: list[ClipRow], make_utterance: Utt
     free[6] = msgspec.structs.replace(free[6], sha256=free[5].sha256)
     bound[3] = msgspec.structs.replace(bound[3], sha256=bound[2].sha256)
     for seed in range(12):
-        sides = split_items(clips, free + bound, content_of(clips, free + bound), test_share=0.3, seed=seed)
+        sides = split_items(SplitTask(clips, free + bound, content_of(clips, free + bound), 0.3, seed))
         assert sides.utterances[free[4].id] == sides.clips[clips[0].id]
         assert sides.utterances[free[6].id] == sides.utterances[free[5].id]
         assert sides.utterance_folds.get(free[6].id) == sides.utterance_folds.get(free[5].id)
@@ -114,9 +114,7 @@ def test_a_voice_that_says_one_sentence_of_every_clip_ties_no_clips(
         )
         for row in spoken
     ]
-    sides = split_items(
-        clips, spoken + others + copies, content_of(clips, spoken + others + copies), test_share=0.3, seed=0
-    )
+    sides = split_items(SplitTask(clips, spoken + others + copies, content_of(clips, spoken + others + copies), 0.3, 0))
     assert list(sides.clips.values()).count("test") == 3
     assert {sides.utterances.get(row.id) for row in spoken + copies} == {"train", None}
     assert sides.dropped == {"utterances whose content is on the other side of the split": 6}
@@ -129,7 +127,7 @@ def test_official_lists_that_put_one_content_on_both_sides(clips: list[ClipRow],
     spoken = [make_utterance(FIRST, clip.id, f"v{clip.person}") for clip in clips]
     sequences = [f"{clip.person}-{clip.dish}" for clip in clips]
     official = {"train": sequences[:6], "test": sequences[6:]}
-    sides = split_mpii(clips, spoken, content_of(clips, spoken), official=official, test_share=0.3, seed=0)
+    sides = split_mpii(SplitTask(clips, spoken, content_of(clips, spoken), 0.3, 0), official)
     assert clips[2].id not in sides.clips
     assert sides.clips[clips[7].id] == "test"
     assert sides.clip_folds[clips[3].id] == sides.clip_folds[clips[4].id]
