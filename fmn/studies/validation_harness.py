@@ -31,7 +31,7 @@ from fmn.random_state import isolated_random_state
 from fmn.systems import find_system
 from fmn.training.checkpoint import LoadedRun, load_run
 from fmn.training.result_files import set_aside_other_data
-from fmn.training.run_state import check_not_extended, read_run_state
+from fmn.training.run_state import check_not_extended, check_unchanged, read_run_state
 from fmn.training.train import RunSummary, train
 
 NETWORKS_IN_MEMORY = 4
@@ -64,21 +64,6 @@ class ValidationHarness:
         parts = check_fold_0(items)
         fold_0 = part_of(items, parts.validation_clips, parts.validation_utterances)
         return cls(prepared, parts, fold_0, manifest_sha256 or sha256_of(items.manifest))
-
-    def check_manifest(self) -> None:
-        """Checks that the manifest, which is read again to train, has not changed while the study runs.
-
-        Raises:
-            InputError: it has.
-        """
-        manifest = self.prepared.items.manifest
-        if sha256_of(manifest) != self.manifest_sha256:
-            raise InputError(
-                "The training manifest changed while the networks were trained",
-                where=manifest,
-                expected="the same manifest for all networks, from the first to the last",
-                next_step="run the same command again, which takes the present one; or restore it first",
-            )
 
 
 def check_fold_0(items: Items) -> TrainValSplit:
@@ -201,7 +186,7 @@ def train_in_study(manifest: Path, config: Config, run: Path, harness: Validatio
     Raises:
         InputError: it was trained for more epochs since, or the manifest of the study has changed.
     """
-    harness.check_manifest()
+    check_unchanged(harness.prepared.items.manifest, harness.manifest_sha256)  # it is read again
     state = read_run_state(run)
     if state is not None and tuple(state.features) != harness.prepared.sources:
         shutil.rmtree(run)

@@ -185,6 +185,21 @@ def training_manifest(run: Path, state: RunState) -> Path:
     return recorded
 
 
+def check_unchanged(manifest: Path, sha256: str) -> None:
+    """Checks that a manifest, which a command reads more than once, is still the one that it read first.
+
+    Raises:
+        InputError: it is not.
+    """
+    if sha256_of(manifest) != sha256:
+        raise InputError(
+            "The training manifest changed while the command was running",
+            where=manifest,
+            expected="the same manifest from the beginning to the end",
+            next_step="run the same command again, which takes the present one; or restore it first",
+        )
+
+
 def earlier_state(run: Path, config: Config, manifest: Path, *, resume: bool, processes: int = 1) -> RunState | None:
     """Returns the state of an existing run to resume; None to start training.
 

@@ -37,6 +37,7 @@ from fmn.training.run_lock import run_lock
 from fmn.training.run_state import (
     RunState,
     check_patience,
+    check_unchanged,
     earlier_state,
     items_digest,
     with_earlier_capacity,
@@ -167,7 +168,7 @@ def train(
         ToolkitError: the loss is not finite.
     """
     plan = plan_training(manifest, config, root, run)
-    config, items = plan.config, plan.items
+    config, items, manifest_sha256 = plan.config, plan.items, sha256_of(manifest)
     chosen = processes.device(device)
     with run_lock(run) if processes.is_first else nullcontext():
         state = plan.earlier_state(run, resume=resume, processes=processes.count)
@@ -185,6 +186,7 @@ def train(
         with translate_errors(run):
             with processes.first_ahead():
                 prepared = load_features(items, config, device=chosen, jobs=jobs, progress=progress)
+            check_unchanged(manifest, manifest_sha256)
             if state is not None:
                 check_same_features(run, state, prepared)
             training = config.training

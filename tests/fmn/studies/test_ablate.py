@@ -248,7 +248,7 @@ def test_another_manifest_has_runs_of_its_own_and_none_may_change_meanwhile(
     trainers = [Trainer(manifest, workspace / "out", harness, device="cpu")]
     trainers[0].trained(config)
     write_rows(manifest, list(read_rows(manifest, SplitPairRow))[1:])
-    with pytest.raises(InputError, match="The training manifest changed while the networks were trained"):
+    with pytest.raises(InputError, match="The training manifest changed while the command was running"):
         trainers[0].trained(with_values(config, {"training.seed": 1}))
     other = ValidationHarness.of(load_features(load_items(manifest), small, device=CPU))
     for _ in range(2):

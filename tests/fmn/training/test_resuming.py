@@ -241,6 +241,24 @@ def test_a_run_does_not_resume_on_features_that_were_replaced(
     assert read_run_state(run).fitted_sha256 == digest
 
 
+def test_a_manifest_that_changes_while_features_are_computed_is_refused(
+    workspace: Path, small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run would record the other manifest as the one that it was trained on."""
+    import fmn.training.train
+
+    real, manifest, run = fmn.training.train.load_features, manifest_of(workspace), workspace / "runs" / "one"
+
+    def beside_pairs(*arguments: Any, **options: Any) -> Any:
+        write_rows(manifest, list(read_rows(manifest, SplitPairRow))[1:])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(fmn.training.train, "load_features", beside_pairs)
+    with pytest.raises(InputError, match="The training manifest changed while the command was running"):
+        train(manifest, small, run)
+    assert not (run / "state.json").exists()
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
