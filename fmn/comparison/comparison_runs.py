@@ -226,7 +226,7 @@ def _score(task: Task, test: Path) -> None:
         scores = all_scores(loaded, prepared)
     metrics = measure(scores, prepared.items)  # raises an error for NaN
     clear_partial(task.run)
-    write_metrics(task.run / METRICS_FILE, metrics, test)
+    write_metrics(task.run / METRICS_FILE, metrics, test, task.test_sha256)
     header = {
         "format": SCORES_FORMAT,
         "test_digest": task.test_digest,

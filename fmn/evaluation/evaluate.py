@@ -120,7 +120,7 @@ def evaluate(
     """
     chosen = find_device(device)
     loaded = load_run(run, chosen)
-    items = load_items(manifest, root)
+    items, manifest_sha256 = load_items(manifest, root), sha256_of(manifest)
     prepared = load_features(items, loaded.config, device=chosen, jobs=jobs, progress=progress)
     check_fit(loaded, prepared.data)
     with threads(loaded.config.training.threads):
@@ -140,7 +140,7 @@ def evaluate(
     written = write_trec_files(trec, scores, prepared.items, tag=run.resolve().name, top=trec_top) if trec else ()
     path = run / metrics_file(run, manifest)
     clear_partial(run)
-    write_metrics(path, metrics, manifest)
+    write_metrics(path, metrics, manifest, manifest_sha256)
     return Evaluation(
         run=run,
         system=loaded.config.system,
@@ -195,9 +195,9 @@ def load_run_and_plan_features(
     return loaded, items, found
 
 
-def write_metrics(path: Path, metrics: Metrics, manifest: Path) -> None:
-    """Writes metrics with the name and the SHA-256 of the manifest that they were measured on."""
-    of_manifest = {"manifest": {"name": manifest.name, "sha256": sha256_of(manifest)}}
+def write_metrics(path: Path, metrics: Metrics, manifest: Path, manifest_sha256: str) -> None:
+    """Writes metrics with the name and the SHA-256 of the manifest that they were measured on; it may have changed."""
+    of_manifest = {"manifest": {"name": manifest.name, "sha256": manifest_sha256}}
     write_bytes(path, json.dumps(metrics | of_manifest, indent=2).encode() + b"\n")
 
 

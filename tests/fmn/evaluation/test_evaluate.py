@@ -5,12 +5,14 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
+import fmn.evaluation.evaluate
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
@@ -29,13 +31,22 @@ pytestmark = pytest.mark.usefixtures("made_features", "one_thread")
 CPU = torch.device("cpu")
 
 
-def test_metrics_json_has_both_directions_with_chance_and_ceiling(workspace: Path, run: Path) -> None:
-    found = evaluate(run, workspace / "manifests" / "test.jsonl")
+def test_metrics_json_has_both_directions_with_chance_and_ceiling(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "test.jsonl"
+    found, test = evaluate(run, manifest), manifest.read_bytes()
     content = (run / "metrics.json").read_bytes()
-    evaluate(run, workspace / "manifests" / "test.jsonl")
+
+    def beside_pairs(*arguments: Any, **options: Any) -> Any:
+        manifest.write_bytes(test.partition(b"\n")[2])
+        return load_features(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fmn.evaluation.evaluate, "load_features", beside_pairs)
+        evaluate(run, manifest)
     assert (run / "metrics.json").read_bytes() == content
     metrics = json.loads(content)
-    test = (workspace / "manifests" / "test.jsonl").read_bytes()
     assert metrics.pop("manifest") == {"name": "test.jsonl", "sha256": hashlib.sha256(test).hexdigest()}
     assert metrics == found.metrics
     assert list(metrics) == ["audio_to_video", "video_to_audio"]
