@@ -22,6 +22,9 @@ FORMATS = (
 FORMATS_WITHOUT_ASPECT = frozenset({"h264", "hevc", "m4v", "mpeg", "mpegts", "mpegvideo"})
 """Formats, by FFmpeg's names, that leave the pixel aspect ratio to the coded stream."""
 
+SAME_ASPECT = 0.02
+"""Largest relative change of the aspect ratio within a clip; rounding causes it when a call changes its resolution."""
+
 _BYTES_KEPT_SINCE = 19
 ANY_METADATA: dict[str, Any] = (
     {} if int(av.__version__.split(".")[0]) >= _BYTES_KEPT_SINCE else {"metadata_errors": "replace"}

@@ -24,7 +24,7 @@ from av.codec import CodecContext
 
 from dataset_tools.core.dynamic_range import SCALE_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
-from dataset_tools.core.media_formats import pixel_aspect, video_stream
+from dataset_tools.core.media_formats import SAME_ASPECT, pixel_aspect, video_stream
 from dataset_tools.core.orientation import display_matrix, upright_filters
 from dataset_tools.video.frame_index import FrameIndex, read_frame_index
 from dataset_tools.video.video_file import decoded_pictures, open_video
@@ -34,9 +34,6 @@ Numbered = Iterator[tuple[int, Any, bool]]
 
 SCALING_VERSION = 3
 """Version of the scaling method: clips of an older version are cut again."""
-
-SAME_ASPECT = 0.02
-"""Largest relative change of the aspect ratio within a clip; rounding causes it when a call changes its resolution."""
 
 AREA_FROM = 3
 """Area averaging is used if the frame is at least this many times as large as the clip."""

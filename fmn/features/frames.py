@@ -17,6 +17,7 @@ from dataset_tools.core.dynamic_range import REFORMAT_TO_STANDARD, is_hdr
 from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import (
     OPENED_ALONE,
+    SAME_ASPECT,
     pixel_aspect,
     prepare_decoder,
     video_stream,
@@ -106,12 +107,23 @@ def _decode(
     reformatter = VideoReformatter()  # shared by all frames: creating the scaler is slower than scaling a frame
     index = -1
     matrix: Matrix | None = None
+    aspect = 0.0  # of the first of these frames, whose size the others get
+    height = width = 0
     with _opened(path) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
             matrix = display_matrix(frame) or matrix  # H.264 may state it once
             if index in numbers:
                 shown_width = _shown_width(frame, pixel_aspect(container, stream), path)
-                height, width = resized_size(frame.height, shown_width, resize_px, resize)
+                if not frames:
+                    aspect = shown_width / frame.height
+                    height, width = resized_size(frame.height, shown_width, resize_px, resize)
+                elif abs(shown_width / frame.height / aspect - 1) > SAME_ASPECT:
+                    raise SampleError(
+                        f"The aspect ratio of the video changes before frame {index + 1}",
+                        where=path,
+                        expected="frames of one aspect ratio",
+                        next_step="use a part that has one: ffmpeg -i VIDEO -ss START_S -t SECONDS PART.mp4",
+                    )
                 tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
                 small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
                 pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)

@@ -68,6 +68,22 @@ def test_a_query_shows_the_stream_and_the_part_of_it_that_players_show(
     assert frames[1, 24, :, 0].astype(float) == pytest.approx(shade[0, 0, 24:, 0].astype(float), abs=8)
 
 
+def test_a_query_whose_aspect_ratio_changes_is_refused(tmp_path: Path) -> None:
+    """A broadcast that changes from 4:3 to 16:9; parts of one aspect ratio are read at one size."""
+    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i"]
+    joined = {ratio: tmp_path / f"{ratio.replace('/', '-')}.ts" for ratio in ("12/11", "16/11")}
+    for ratio, path in joined.items():
+        for start_s, size, sar in (("0", "64x48", "12/11"), ("0.4", "200x152", ratio)):
+            picture = [f"testsrc=s={size}:r=25:d=0.4,setsar={sar}", "-bf", "0", "-output_ts_offset", start_s]
+            part = subprocess.run(
+                [*program, *picture, "-c:v", "libx264", "-f", "mpegts", "-"], capture_output=True, check=True
+            ).stdout
+            path.write_bytes((path.read_bytes() if path.exists() else b"") + part)
+    assert read_frames(joined["12/11"], every, resize_px=32)[0].shape == (20, 32, 47, 3)
+    with pytest.raises(SampleError, match=r"changes before frame 11\b"):
+        read_frames(joined["16/11"], every, resize_px=32)
+
+
 def test_a_clip_starts_at_time_zero(numbered: Callable[..., Path]) -> None:
     path = numbered("a.mp4", 20, fps=Fraction(147, 5))
     assert frame_times(path) == pytest.approx(np.arange(20) * 5 / 147, abs=1e-4)
