@@ -94,6 +94,7 @@ def finetune(
         StoppedError: interrupted, the disk is full, or the loss is not finite.
     """
     clips, validation = plan_finetuning(manifest, config, recipe, folder, refit=refit, root=root)
+    manifest_sha256 = sha256_of(manifest)  # now: decoding takes long
     cache = workspace_of(manifest, root) / "cache" / "finetune"
     every = [clip.media for clip in (*clips, *validation)]
     broken = SampleStore(cache, config).fill(every, jobs=jobs, progress=progress)
@@ -104,7 +105,7 @@ def finetune(
     before = clips_trained_on(config)  # the weights to start from
     about = {
         "label": "action",
-        "manifest_sha256": sha256_of(manifest),
+        "manifest_sha256": manifest_sha256,
         "refit": refit,
         "clips": len(clips),
         CONTENTS: sorted({clip.media.sha256 for clip in clips} | before),  # records what the weights were trained on
