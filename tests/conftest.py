@@ -41,6 +41,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What collecting imports stays (see `pytest_collection_finish`): garbage collections would take a fifth of it.
+gc.disable()
+
+
 NUMBERED = {"one": ("crank", "bed"), "two": ("stop", "bird"), "three": ("ready", "cat"), "four": ("move", "dog")}
 RECORDINGS = {
     "video/sound.mkv": "video/decord__flipping_a_pancake.mkv",
@@ -340,6 +344,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
