@@ -40,9 +40,7 @@ settings.load_profile("no deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
-# What collecting imports stays (see `pytest_collection_finish`): garbage collections would take a fifth of it.
-gc.disable()
+gc.disable()  # while tests are collected: all of it stays, see `pytest_collection_finish`
 
 
 NUMBERED = {"one": ("crank", "bed"), "two": ("stop", "bird"), "three": ("ready", "cat"), "four": ("move", "dog")}
@@ -88,15 +86,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 
 @pytest.fixture(scope="session", autouse=True)
 def workers_know_modules() -> Iterator[None]:
-    """Worker processes, thousands in all, are forked from one that has imported what they need, and little else.
-
-    With all that the tests import, which is 400 MB, each would take twice as long to start and to end.
-    """
-
-    def needed(function: Callable[..., object]) -> list[str]:
-        own_functions = (".test_execution", ".test_worker_pool")  # of these tests run in workers
-        return [name for name in sys.modules if name.startswith("dataset_tools.") or name.endswith(own_functions)]
-
+    """Thousands of workers are forked from a process with what they need: all that tests import takes twice as long."""
+    own = (".test_execution", ".test_worker_pool")  # functions of these tests run in workers
+    needed = lambda _: [name for name in sys.modules if name.startswith("dataset_tools.") or name.endswith(own)]  # noqa: E731
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker_pool, "imported_by_workers", needed)
         yield
