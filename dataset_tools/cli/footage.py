@@ -283,7 +283,7 @@ def check_classes_of_standin(classes: ClassFile) -> None:
             expected=f"--annotations FILE, --clips DIR, --mpii DIR, or {CORPUS_ENVIRONMENT}: the first build in a "
             "workspace names its footage",
             next_step="name it, also if a build that named it was refused; for the synthetic corpus, use the shipped "
-            "class file",
+            "class file, or render it (fmn-data standin DIR) and name it with --mpii DIR",
         )
 
 

@@ -83,8 +83,8 @@ def _show_pairs(
     if summary.without_file:
         files = count_of(len(summary.without_file), "file of these items is", "files of these items are")
         terminal.warn(
-            f"{files} missing, such as {summary.without_file[0]}: restore them, or run fmn-data build again (for "
-            "recordings, fmn-data speech import), before you train"
+            f"{files} missing, such as {summary.without_file[0]}: restore what is missing, or run fmn-data build again "
+            "(for recordings, fmn-data speech import), before you train"
         )
     if summary.one_sided:
         terminal.warn(f"classes with pairs on one side only: {', '.join(summary.one_sided)}")

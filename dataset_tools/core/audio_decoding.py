@@ -125,9 +125,10 @@ class _Decoded:
         self._longest_s = longest_s
         self._blocks: list[NDArray[Any]] = []
         self._rate_hz = self._channels = self._length = 0
+        self._silent = self._pause = 0  # samples of silence, and the index of the block with the last ones
         self._damage: Exception | None = None
         self._damaged_s = 0.0
-        self._begin_s = self._end_s = self._silent_s = 0.0
+        self._begin_s = self._end_s = 0.0
         self.codec = ""
         self.is_timed = False
 
@@ -155,13 +156,27 @@ class _Decoded:
             if not self._length:
                 self._begin_s = self._end_s = begin_s
             # Since the last frame, and since the first: timestamps that only vary are no gaps.
-            gap_s = min(begin_s - self._end_s, begin_s - self._begin_s - self._length / rate_hz)
+            ahead_s = begin_s - self._begin_s - self._length / rate_hz
+            gap_s = min(begin_s - self._end_s, ahead_s)
             if _TOLERANCE_S < gap_s <= _LONGEST_PAUSE_S:
                 silence = 128 if block.dtype == np.uint8 else 0
-                self._append(np.full((round(gap_s * rate_hz), channels), silence, block.dtype))
-                self._silent_s += gap_s
+                pause = np.full((round(gap_s * rate_hz), channels), silence, block.dtype)
+                self._append(pause)
+                self._silent += len(pause)
+                self._pause = len(self._blocks) - 1
+            elif ahead_s < 0:
+                self._shorten_pause(round(-ahead_s * rate_hz))
             self._end_s = begin_s + frame.samples / rate_hz
         self._append(block)
+
+    def _shorten_pause(self, samples: int) -> None:
+        """Takes back silence after which a frame was only stamped late, as the frames after it show."""
+        if self._pause and samples <= len(pause := self._blocks[self._pause]):
+            if len(pause) - samples <= _TOLERANCE_S * self._rate_hz:
+                samples = len(pause)  # what is left is no gap
+            self._blocks[self._pause] = pause[samples:]
+            self._length -= samples
+            self._silent -= samples
 
     def _append(self, block: NDArray[Any]) -> None:
         """Appends a block [n, channels].
@@ -211,7 +226,8 @@ class _Decoded:
             samples /= 2.0 ** (8 * kind.itemsize - 1)
         duration_s = self._length / self._rate_hz
         lacking_s = declared_s - duration_s if declared_s - duration_s > _TOLERANCE_S else 0.0
-        missing_s = max(lacking_s + self._silent_s, self._damaged_s, duration_s * missing_share(self._path))
+        lacking_s += self._silent / self._rate_hz
+        missing_s = max(lacking_s, self._damaged_s, duration_s * missing_share(self._path))
         float_pcm = self.codec.startswith(_FLOAT_CODECS) and kind.kind == "f"
         full_scale = 1 - 2**-7 if kind == np.uint8 else _FULL_SCALE.get(self.codec, 1.0)
         if kind.kind == "f" and not float_pcm:

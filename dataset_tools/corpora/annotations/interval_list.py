@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -218,7 +219,7 @@ def read_content(path: Path, expected: str) -> bytes:
 def _check_video(video: str) -> None:
     if not slug(video):
         raise ValueError(f"`video`: {video[:40]!r} is not a video name")
-    size = len(video.encode())
+    size = len((posixpath.basename(video) if posixpath.isabs(video) else video).encode())  # see `ListedVideo.parts`
     for number, most, unit in ((len(video), _LONGEST_NAME, "characters"), (size, _MOST_NAME_BYTES, "bytes in UTF-8")):
         if number > most:
             raise ValueError(

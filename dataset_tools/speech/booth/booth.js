@@ -144,6 +144,7 @@ async function start() {
 async function stop() {
   if (!microphone.recording) return;
   const { sound, lost, seconds } = microphone.stop();
+  $("elapsed").textContent = "";  // an unplugged microphone tells no level any more
   if (lost) { say("Please record it again: parts of the audio were lost or duplicated.", "bad"); buttons(); return; }
   busy = true; say("Checking…", ""); buttons();
   take = { sound, usable: false };

@@ -94,6 +94,7 @@ def test_after_a_refused_first_build_of_own_classes_no_synthetic_corpus_is_drawn
     assert (
         "No footage is named, and the synthetic corpus lacks 1 class of the class file, such as 'cut_paper" in refused
     )
+    assert "class file, or render it (fmn-data standin DIR) and name it with --mpii DIR" in refused
     assert {path.name for path in (tmp_path / "w").iterdir()} == {"annotations"}
 
 

@@ -58,6 +58,13 @@ def test_other_layouts_are_refused(names: tuple[str, ...], found: str, tmp_path:
     assert caught.value.where == str(tmp_path)
 
 
+def test_of_an_absolute_path_only_the_file_name_is_limited_in_bytes(tmp_path: Path) -> None:
+    """Ids and file names begin with it alone."""
+    video = f"/{'папка/' * 20}я.mp4"  # 228 bytes
+    (tmp_path / "list.csv").write_text(f"video,action,subject\n{video},cut,carrot\n", "utf-8")
+    assert [row.video for row in read_intervals(tmp_path / "list.csv").rows] == [video]
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a\x00b", b"x" * 600, b"x\n" * 600_000])
 def test_a_text_that_is_no_list_of_sentences_is_refused(content: bytes, tmp_path: Path) -> None:
     touch(tmp_path, "cut_carrot/a.mp4")

@@ -40,6 +40,7 @@ def test_record_pressed_while_the_microphone_question_is_open_starts_one_recorde
         page.evaluate("window.stream.getTracks()[0].dispatchEvent(new Event('ended')); 0")  # unplugged
         expect(page.locator("#said")).to_contain_text("Please record it again: parts of the audio were lost")
         expect(page.locator("#next")).to_be_disabled()
+        expect(page.locator("#elapsed")).to_be_empty()
         page.keyboard.press("Space")  # asks anew
         stage.wait_until(page, "window.asked.length === 2")
         page.evaluate("window.asked[1]()")
