@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from dataset_tools.core.errors import InputError, SampleError, StoppedError, ToolkitError
 from dataset_tools.core.execution import run_each
-from dataset_tools.core.files import clear_partial
+from dataset_tools.core.files import clear_partial, sha256_of
 from fmn.config import Config
 from fmn.data.items import load_items, manifest_changed
 from fmn.data.loading import features_digest, find_device, load_features
@@ -114,11 +114,11 @@ def run_task(task: Task) -> RunResult:
         elif state is not None:
             check_not_extended(task.run, state.epoch, task.config)  # before training, which would change it
         if not _is_trained(task):
+            if sha256_of(task.train) != task.train_sha256:  # a run on it would be of no use
+                raise manifest_changed(task.train)
             train(task.train, task.config, task.run, root=task.root, device=task.device, jobs=1)
         state = read_run_state(task.run)
         assert state is not None
-        if state.manifest_sha256 != task.train_sha256:
-            raise manifest_changed(task.train)
         if not _has_its_data(state, task):
             raise _features_changed(task)
         if task.test is not None and read_scores(task.run, task.test_digest) is None:

@@ -249,6 +249,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
             next_step="check --workspace",
         )
     is_withdrawn = withdrawn_utterances(manifest, root)
+    manifest_sha256 = sha256_of(manifest) if manifest.is_file() else ""  # first: a later change is then recognized
     clips: dict[str, ClipRow] = {}
     utterances: dict[str, UtteranceRow] = {}
     classes: dict[str, ClassLabel] = {}
@@ -285,7 +286,7 @@ def load_items(manifest: Path, root: Path | None = None) -> Items:
     check_pairs(indices, manifest)
     return Items(
         manifest=manifest,
-        manifest_sha256=sha256_of(manifest),
+        manifest_sha256=manifest_sha256,
         workspace=workspace_of(manifest, root),
         clips=tuple(clips[name] for name in clip_ids),
         utterances=tuple(utterances[name] for name in utterance_ids),

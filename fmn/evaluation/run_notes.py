@@ -59,7 +59,8 @@ def notes_of_run(
     state, notes = read_run_state(loaded.path), list[str]()
     if state is not None and not state.finished:
         epochs = count_of(loaded.config.training.epochs, "epoch")
-        notes.append(f"Training has not ended ({state.epoch} of {epochs}): the weights are those of the best so far.")
+        weights = f"the weights are those of epoch {loaded.about.epoch}"  # the last one, if nothing is validated
+        notes.append(f"Training has not ended ({state.epoch} of {epochs}): {weights}.")
     if footnote := find_system(loaded.config.system).footnote(loaded.config):
         notes.append(f"{loaded.config.system}: {footnote}.")
     if loaded.learned is not None:

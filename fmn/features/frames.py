@@ -117,17 +117,18 @@ def _decode(
                 if not frames:
                     aspect = shown_width / frame.height
                     height, width = resized_size(frame.height, shown_width, resize_px, resize)
-                elif abs(shown_width / frame.height / aspect - 1) > SAME_ASPECT:
+                tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
+                small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
+                upright = _upright(np.asarray(small.to_ndarray(), np.uint8), matrix)
+                is_stretched = abs(shown_width / frame.height / aspect - 1) > SAME_ASPECT
+                if is_stretched or (frames and upright.shape != frames[0].shape):  # or turned
                     raise SampleError(
                         f"The aspect ratio of the video changes before frame {index + 1}",
                         where=path,
                         expected="frames of one aspect ratio",
                         next_step="use a part that has one: ffmpeg -i VIDEO -ss START_S -t SECONDS PART.mp4",
                     )
-                tones: dict[str, Any] = REFORMAT_TO_STANDARD if is_hdr(frame) else {}
-                small = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **tones)
-                pixels: NDArray[np.uint8] = np.asarray(small.to_ndarray(), np.uint8)
-                frames.append(_upright(pixels, matrix))
+                frames.append(upright)
             if index >= last:
                 break
     return frames, index + 1

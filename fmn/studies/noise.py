@@ -63,7 +63,7 @@ def study_noise(
 
     Raises:
         InputError: a manifest is invalid, the device or fold 0 is missing, or there are too few pairs for a rate.
-        StoppedError: interrupted, or the disk is full; the same call resumes.
+        StoppedError: interrupted, a manifest was changed meanwhile, or the disk is full; the same call resumes.
     """
     rates = sorted(set(rates))
     check_noise_files(comparison.folder, rates)
@@ -76,6 +76,7 @@ def study_noise(
         folder = comparison.folder / str(percent)
         pairs, wrong = write_noisy_manifest(items, percent, comparison.seeds[0], folder / "train.jsonl")
         planned = _planned(comparison, folder, items.workspace)
+        comparison.require_unchanged()  # or rates would be tested on other data than the first one
         results = compare(planned, jobs=jobs, progress=_part(progress, number, len(rates), percent))
         write_files(results.values, folder)
         failed |= {f"{name} at {percent} %": reason for name, reason in results.failed.items()}

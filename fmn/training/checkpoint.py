@@ -8,6 +8,7 @@ stored: the generators of an epoch are seeded from the run's seed and the epoch 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -133,12 +134,12 @@ def _with_moved_features(run: Path, config: Config) -> Config:
     workspace = next((folder.parent for folder in run.resolve().parents if folder.name == "runs"), None)
     for part in ("video", "audio"):
         section = getattr(config, part)
-        parts = Path(section.features).parts
-        if workspace is None or not section.features or Path(section.features).exists():
+        if workspace is None or not section.features:
             continue
-        moved = (workspace.joinpath(*parts[start:]) for start in range(1, len(parts) - 1))
-        if found := next((path for path in moved if path.exists()), None):
-            config = replace(config, **{part: replace(section, features=str(found))})
+        parts = Path(section.features).parts
+        paths = [section.features, *(workspace.joinpath(*parts[start:]) for start in range(1, len(parts) - 1))]
+        found = next(filter(os.path.exists, paths), section.features)  # not what is in folders that may not be read
+        config = replace(config, **{part: replace(section, features=str(found))})
     return config
 
 

@@ -244,8 +244,11 @@ def test_a_manifest_that_changes_while_systems_are_trained_fails_the_run(planned
         error = run_task(other).error
         assert error is not None
         assert error.found == "The manifest was changed while the command was running"
+        assert (read_run_state(task.run) is None) == (other.train_sha256 != task.train_sha256)  # not trained in vain
         assert read_scores(task.run, other.test_digest) is None
-    assert run_task(task).error is None  # trained again on the right one
+    assert run_task(task).error is None
+    assert run_task(replace(task, train_sha256="0" * 64)).error is not None
+    assert not task.run.exists()  # it was of another manifest
 
     comparison.test.write_bytes(comparison.test.read_bytes() + b"\n")  # since it was planned
     with pytest.raises(StoppedError, match="The manifest was changed"):

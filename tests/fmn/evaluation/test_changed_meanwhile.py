@@ -13,6 +13,7 @@ from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import sha256_of
 from dataset_tools.manifests import write_rows
 from fmn.config import Config, with_values
+from fmn.data import items as data_items
 from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.evaluation.evaluate import evaluate
@@ -68,3 +69,16 @@ def test_results_are_of_the_manifest_and_the_weights_that_were_read(
         with pytest.raises(StoppedError, match="The run was trained further, or learned classes"):
             use(run, manifest)  # type: ignore[operator]
     assert sorted(run.rglob("*")) == before
+
+
+def test_what_changes_while_it_is_read_is_recognized(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, read = workspace / "manifests" / "train.jsonl", data_items.read_numbered_rows
+
+    def reading(*arguments: Any) -> Any:
+        yield from read(*arguments)
+        manifest.write_bytes(manifest.read_bytes() + b"\n")
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedError, match="The manifest was changed"):
+        patch.setattr(data_items, "read_numbered_rows", reading)
+        load_items(manifest).require_unchanged()
+    load_items(manifest).require_unchanged()

@@ -83,6 +83,13 @@ def test_a_query_whose_aspect_ratio_changes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SampleError, match=r"changes before frame 11\b"):
         read_frames(joined["16/11"], every, resize_px=32)
 
+    turn = ["-c", "copy", "-bsf:v", "h264_metadata=display_orientation=insert:rotate=90", "-output_ts_offset", "0.8"]
+    turned = [*program[:3], "-i", joined["12/11"], *turn, "-f", "mpegts", "-"]
+    with joined["12/11"].open("ab") as file:
+        file.write(subprocess.run(turned, capture_output=True, check=True).stdout)
+    with pytest.raises(SampleError, match=r"changes before frame 21\b"):  # a phone that is turned
+        read_frames(joined["12/11"], every, resize_px=32)
+
 
 def test_a_clip_starts_at_time_zero(numbered: Callable[..., Path]) -> None:
     path = numbered("a.mp4", 20, fps=Fraction(147, 5))

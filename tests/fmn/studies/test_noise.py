@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import fmn.comparison.comparison_runs
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from dataset_tools.manifests import SplitPairRow, read_rows
 from fmn.cli.main import app
 from fmn.comparison.comparison_plan import Comparison, plan_comparison
@@ -165,6 +165,10 @@ def test_a_study_trains_on_noise_tests_on_what_was_there_and_goes_on(
     ]
     assert difference["all"]["mean"] == pytest.approx(np.subtract(*means))
     assert f"{np.subtract(*means):+.1f}" in first.sections[2][0].cells[2]
+
+    planned.test.write_bytes(test + b"\n")  # as between two rates
+    with pytest.raises(StoppedError, match="The manifest was changed"):
+        study_noise(planned, [0])
 
 
 def test_every_point_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

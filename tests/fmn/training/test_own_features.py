@@ -16,6 +16,7 @@ from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
+from fmn.training.checkpoint import save_config
 from fmn.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,6 +99,9 @@ def test_features_may_be_added_after_training_but_not_changed(
 
     before = evaluate(run, workspace / "manifests" / "test.jsonl").metrics
     moved = workspace.rename(workspace.with_name("moved"))
+    assert evaluate(moved / "runs" / "one", moved / "manifests" / "test.jsonl").metrics == before
+    unreachable = Path("/", "x" * 300)  # not even looked up, as in a folder of another user
+    save_config(moved / "runs" / "one", reading(unreachable / "own", small, ".npz" if form == "npz" else ""))
     assert evaluate(moved / "runs" / "one", moved / "manifests" / "test.jsonl").metrics == before
 
 
