@@ -151,7 +151,7 @@ def scale(task: CutTask) -> float:
     container, frames = few_frames(task.source.path)
     started = time.perf_counter()
     first = frames[0]
-    scaler = _scaler(first, container.streams.video[0], Fraction(first.width, first.height), SHORT_SIDE)
+    scaler = _scaler(first, container.streams.video[0], Fraction(first.width, first.height), SHORT_SIDE, turns=[])
     for frame in itertools.islice(itertools.cycle(frames), wanted_frames(task)):
         scaler.push(frame)
         scaler.pull()
