@@ -84,12 +84,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
 
 @pytest.fixture(scope="session", autouse=True)
 def workers_know_modules() -> Iterator[None]:
-    """Worker processes, thousands in all, are forked from one that has imported what they need, and little else.
+    """Worker processes are forked from one with what they need: the tests' 400 MB would double the time of each."""
 
-    With all that the tests import, which is 400 MB, each would take twice as long to start and to end.
-    """
-
-    def needed(function: Callable[..., object]) -> list[str]:
+    def needed(_: Callable[..., object]) -> list[str]:
         own_functions = (".test_execution", ".test_worker_pool")  # of these tests run in workers
         return [name for name in sys.modules if name.startswith("dataset_tools.") or name.endswith(own_functions)]
 
