@@ -18,6 +18,7 @@ from dataset_tools.core.errors import SampleError
 from dataset_tools.core.media_formats import (
     OPENED_ALONE,
     SAME_ASPECT,
+    filled_packets,
     pixel_aspect,
     prepare_decoder,
     video_stream,
@@ -110,7 +111,8 @@ def _decode(
     aspect = 0.0  # of the first of these frames, whose size the others get
     height = width = 0
     with _opened(path) as (container, stream):
-        for index, frame in enumerate(container.decode(stream)):
+        decoded = (frame for packet in filled_packets(container, stream) for frame in packet.decode())
+        for index, frame in enumerate(decoded):
             matrix = display_matrix(frame) or matrix  # H.264 may state it once
             if index in numbers:
                 shown_width = _shown_width(frame, pixel_aspect(container, stream), path)

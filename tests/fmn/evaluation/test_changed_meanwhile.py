@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.files import sha256_of
-from dataset_tools.manifests import write_rows
+from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.data import items as data_items
 from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.evaluation.evaluate import evaluate
+from fmn.evaluation.learn_classes import learn_classes
 from fmn.evaluation.plots import plot_run
 from fmn.evaluation.predict import predict
 from fmn.training.checkpoint import CHECKPOINT_FILE
@@ -46,6 +48,9 @@ def test_results_are_of_the_manifest_and_the_weights_that_were_read(
 ) -> None:
     run = workspace / "runs" / "one"
     manifests = [workspace / "manifests" / f"{side}.jsonl" for side in ("train", "test")]
+    new, rows = workspace / "manifests" / "new.jsonl", list(read_rows(manifests[0], SplitPairRow))
+    write_rows(new, [row for row in rows if row.label == rows[0].label])
+    write_rows(manifests[0], [row for row in rows if row.label != rows[0].label])
     read = sha256_of(manifests[0])
 
     def make_pairs_again() -> None:
@@ -61,14 +66,19 @@ def test_results_are_of_the_manifest_and_the_weights_that_were_read(
     metrics = json.loads(evaluate(run, manifests[1]).path.read_bytes())
     assert metrics["manifest"]["sha256"] == read != sha256_of(manifests[1])
 
-    write_rows(workspace / "manifests" / "clips.jsonl", load_items(manifests[0]).clips)
+    items = load_items(manifests[0])
+    write_rows(new.with_name("clips.jsonl"), items.clips)
+    write_rows(new.with_name("utterances.jsonl"), items.utterances)
     (run / "metrics.json").unlink()
     before = sorted(run.rglob("*"))
     in_extraction((run / CHECKPOINT_FILE).touch)
-    for use, manifest in ((evaluate, manifests[1]), (plot_run, manifests[1]), (predict, manifests[0])):
+    learn = partial(learn_classes, out=workspace / "runs" / "copy")
+    used = ((evaluate, manifests[1]), (plot_run, manifests[1]), (predict, manifests[0]), (learn, new))
+    for use, manifest in used:
         with pytest.raises(StoppedError, match="The run was trained further, or learned classes"):
             use(run, manifest)  # type: ignore[operator]
     assert sorted(run.rglob("*")) == before
+    assert not (workspace / "runs" / "copy").exists()
 
 
 def test_what_changes_while_it_is_read_is_recognized(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -89,6 +90,19 @@ def test_a_query_whose_aspect_ratio_changes_is_refused(tmp_path: Path) -> None:
         file.write(subprocess.run(turned, capture_output=True, check=True).stdout)
     with pytest.raises(SampleError, match=r"changes before frame 21\b"):  # a phone that is turned
         read_frames(joined["12/11"], every, resize_px=32)
+
+
+def test_an_empty_sample_of_a_query_is_no_frame(numbered: Callable[..., Path]) -> None:
+    """As QuickTime writes where nothing changes; clips have none."""
+    path = numbered("still.mp4", 20, codec="mpeg4")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"stsz") + 4 * (4 + 10)  # of the size of the sample; the one before gets its bytes
+    before, size = struct.unpack(">II", content[place - 4 : place + 4])
+    content[place - 4 : place + 4] = struct.pack(">II", before + size, 0)
+    path.write_bytes(content)
+    frames, times_s = read_frames(path, every, resize_px=32)
+    assert numbers(frames) == [number for number in range(20) if number != 10]
+    assert (times_s * 25).round().tolist() == numbers(frames)
 
 
 def test_a_clip_starts_at_time_zero(numbered: Callable[..., Path]) -> None:
