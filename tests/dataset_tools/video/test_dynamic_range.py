@@ -84,8 +84,10 @@ def test_clips_and_queries_have_the_colors_of_the_scene(tmp_path: Path) -> None:
     assert all(np.abs(colors - query).mean() < 10 for colors in cut)  # with the matrix of BT.709: 14
 
 
-def test_the_dynamic_range_of_phones_is_recognized(tmp_path: Path) -> None:
-    """Its colors are not tested: the tables of each transfer function take two seconds, in the same library call."""
+def test_footage_of_phones_has_the_colors_of_the_scene(tmp_path: Path) -> None:
+    """The other transfer function."""
     path = tmp_path / "hdr.mp4"
     write(path, "hlg")
     assert read_frame_index(path).hdr
+    frames, _ = read_frames(path, lambda _: np.array([3]), resize_px=SIDE)
+    assert have_the_colors_of_the_scene(means(frames[0].astype(np.float64)))
