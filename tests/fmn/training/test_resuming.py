@@ -242,7 +242,7 @@ def test_a_run_does_not_resume_on_features_that_were_replaced(
             with pytest.raises(InputError, match="The features differ from those that the run was trained on"):
                 train(manifest_of(workspace), more, run)
     assert train(manifest_of(workspace), more, run).epochs == more.training.epochs
-    assert read_run_state(run).fitted_sha256 == digest
+    assert read_run_state(run).fitted_sha256 == digest != ""
 
 
 KILLED = """
