@@ -16,6 +16,7 @@ from dataset_tools.classes.matching import classify
 from dataset_tools.classes.proposal import propose
 from dataset_tools.classes.reader import load_classes
 from dataset_tools.classes.triplets import ClassFile, make_class
+from dataset_tools.classes.usable_intervals import MIN_FRAMES
 from dataset_tools.core.errors import InputError
 from dataset_tools.corpora.corpus import Annotations, Corpus, Interval
 
@@ -117,19 +118,24 @@ def _random_corpus(seed: int, count: int) -> Corpus:
     things = np.array(["apple", "carrot", "onion", "orange", "knife", "plate"])
     likely = rng.random(6) * 0.7
     rows = [
-        ("s07-d01-cam-002", 50, str(rng.choice(["wash", "cut"])), " ".join(things[rng.random(6) < likely]))
+        (
+            "s07-d01-cam-002",
+            int(rng.choice([50, 50, MIN_FRAMES - 1])),  # a third is too short
+            str(rng.choice(["wash", "cut"])),
+            " ".join(things[rng.random(6) < likely]),
+        )
         for _ in range(count)
     ]
     return _corpus(rows)
 
 
 def _value(corpus: Corpus, base: ClassFile, classes: tuple, per_class: int, penalty: float) -> float:
-    """What a set of classes is worth: intervals that belong to each, at most per_class, less what is left out."""
+    """What a set of classes is worth: usable intervals of each, at most per_class, less what is left out."""
     chosen = replace(base, classes=classes)
     counts = dict.fromkeys((one.id for one in classes), 0)
     for interval in corpus.annotations.intervals:
         found = classify(interval, chosen)
-        if found.class_id:
+        if found.class_id and interval.frames >= MIN_FRAMES:
             counts[found.class_id] += 1
     covered = {part for one in classes for part in (one.action, "s " + one.subject, "o " + (one.object or ""))}
     cover = {*base.actions, *("s " + one.subject for one in base.classes), *("o " + thing for thing in base.objects)}

@@ -119,6 +119,8 @@ def _del(*keys: Any) -> Callable[[Any], None]:
         ),
         (_set("things", "knife", "as_object", "phrase_zh", "用"), "`things.knife.as_object.phrase_zh`: found '用'"),
         (_set("things", "knife", "as_object", "phrase_zh", "{}{object}"), "and no other braces"),
+        (_set("things", "knife", "as_object", "verb", "x"), "`things.knife.as_object.verb`: unknown key"),
+        (_set("actions", "cut", "verbs", ["cut", " "]), "`actions.cut.verbs`: found ['cut', ' '], expected a list of"),
         (
             _del("things", "knife", "as_object", "role"),
             "`things.knife.as_object.role`: found nothing, expected",

@@ -29,3 +29,9 @@ def test_what_is_written_is_read_back(tmp_path, count):
     assert replace(load_classes(path, count=count), path=classes.path) == classes
     assert path.read_text("utf-8").startswith("# What\n#\n# for\nschema: ")
     assert "# 7 intervals\n" in path.read_text("utf-8")
+
+
+def test_a_row_says_only_what_differs_from_the_usual_phrase(tmp_path):
+    write_classes(tmp_path / "classes.yaml", load_classes(count=20))
+    written = yaml.safe_load((tmp_path / "classes.yaml").read_text("utf-8"))["classes"]
+    assert {"action": "cut", "subject": "carrot", "object": "knife"} in written

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataset_tools.core.errors import InputError
-from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.bootstrap import FEWEST_LEVELS, excludes, interval_of_mean
 
 CLASSES, PEOPLE, SEEDS = 20, 10, 5
 
@@ -75,3 +75,16 @@ def test_a_higher_level_is_wider() -> None:
 def test_what_has_no_interval_is_refused(values: list[float], factors: dict[str, list[str]], level: float) -> None:
     with pytest.raises(InputError):
         interval_of_mean(values, factors, level=level)
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_evidence"),
+    [
+        ({"class": FEWEST_LEVELS, "seed": 1}, True),
+        ({"class": FEWEST_LEVELS - 1, "seed": 50}, False),  # seeds are no sample of queries
+        ({"corpus": 2}, True),
+    ],
+)
+def test_an_interval_of_few_levels_is_no_evidence(levels: dict[str, int], is_evidence: bool) -> None:
+    assert excludes({"low": 1.0, "high": 2.0, "levels": levels}, 0) is is_evidence
+    assert not excludes({"low": 1.0, "high": 2.0, "levels": levels}, 1)
