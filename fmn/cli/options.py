@@ -13,6 +13,7 @@ import typer
 from dataset_tools.core.command import DEFAULT_JOBS, JobsOption, WorkspaceOption
 from dataset_tools.core.console import SOME_FAILED_EXIT_CODE, Terminal
 from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.core.errors import InputError
 from fmn.torch_threads import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -200,12 +201,12 @@ class TrainingOptions(ComputeOptions):
         Without ``model``, the system is that of the changes, else fmn.
 
         Raises:
-            InputError: the changes name a system other than ``model``, or are invalid for it; or ``--config`` is a
-                complete configuration of another preset or form.
+            InputError: the changes name a system other than ``model`` or an unknown encoder, or are invalid for it; or
+                ``--config`` is a complete configuration of another preset or form.
         """
-        from dataset_tools.core.errors import InputError
         from fmn.cli.whole_configuration import contradiction
         from fmn.config import preset, values_in, with_values
+        from fmn.features.encoders.registry import check_encoders
         from fmn.systems import find_system
 
         changes = self.changes() | changes
@@ -228,7 +229,9 @@ class TrainingOptions(ComputeOptions):
                     next_step=f"leave out {found.option}, or --config",
                 )
         adapted = system.adapt(preset(self.preset, FORMS[form or "standard"]))
-        return with_values(adapted, {"system": system.name, **changes})
+        config = with_values(adapted, {"system": system.name, **changes})
+        check_encoders(config.video.encoder, config.audio.encoder)
+        return config
 
 
 def features_in(folder: Path) -> dict[str, Any]:
@@ -236,8 +239,6 @@ def features_in(folder: Path) -> dict[str, Any]:
 
     One of the two may be missing.
     """
-    from dataset_tools.core.errors import InputError
-
     found: dict[str, Any] = {}
     for part in ("video", "audio"):
         places = [folder / part, *(folder / f"{part}{suffix}" for suffix in (".npz", ".parquet"))]
@@ -263,7 +264,6 @@ def settings_of(texts: Sequence[str], *, notice: bool = True) -> dict[str, Any]:
     A JSON object sets the values that it names, and leaves the others of its section: names of the result are dotted.
     ``notice``: whether to report old keys on stderr.
     """
-    from dataset_tools.core.errors import InputError
     from fmn.config import flattened
     from fmn.renamed_keys import with_new_keys
 
@@ -313,8 +313,6 @@ def listed(text: str, option: str) -> list[str]:
     Raises:
         InputError: the list is empty.
     """
-    from dataset_tools.core.errors import InputError
-
     parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not parts:
         raise InputError(
@@ -332,8 +330,6 @@ def check_used(option: str, value: object, *, is_used: bool, needed: str) -> Non
     Raises:
         InputError: it was given, and has no effect.
     """
-    from dataset_tools.core.errors import InputError
-
     if value is not None and not is_used:
         raise InputError(
             f"{option} requires {needed}", where=f"{option} {value}", next_step=f"leave out {option}, or use {needed}"

@@ -64,6 +64,8 @@ def predict(
         others = found.clips - found.fitted
         other = f", and {found.agreeing - found.fitted_agreeing} of the {others} other clips" if others else ""
         terminal.say(f"  {trained}{other}")
+    for note in found.notes:
+        terminal.warn(note)
     show_failures(terminal, found.failures, lacking="prediction")
     show_failures(terminal, found.unused)
     terminal.result(found.as_dict())

@@ -16,6 +16,7 @@ from fmn.config import Config, PresetName, preset, with_values
 from fmn.config_sections import REFUSAL, decisive
 from fmn.data.items import load_items, manifest_changed, train_val_split
 from fmn.data.loading import device_named
+from fmn.features.encoders.registry import check_encoders
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.system_interface import Changes, System
 from fmn.systems import find_system, system_names
@@ -265,7 +266,7 @@ def _grids(
     Without ``models``, all systems that can be trained with the changes; joint ones only with a joint encoder.
 
     Raises:
-        InputError: the changes are invalid for the reference, or for a system of ``models``.
+        InputError: the changes name an unknown encoder, or are invalid for the reference or a system of ``models``.
     """
     grids: dict[str, list[tuple[Changes, Config]]] = {}
     left_out: dict[str, str] = {}
@@ -289,7 +290,9 @@ def _grids(
 def _base(system: System, preset_name: PresetName, changes: Changes) -> Config:
     """The system's complete configuration, before tuning."""
     adapted = system.adapt(preset(preset_name))
-    return system.complete(with_values(adapted, {"system": system.name, **changes}))
+    config = with_values(adapted, {"system": system.name, **changes})
+    check_encoders(config.video.encoder, config.audio.encoder)
+    return system.complete(config)
 
 
 def _digest(config: Config, train_sha256: str) -> str:

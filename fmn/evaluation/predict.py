@@ -28,6 +28,7 @@ from fmn.data.items import Items, load_items
 from fmn.data.loading import BothFeatures, extract_both, find_device, usable_device
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.evaluation.evaluate import check_fit, check_sizes
+from fmn.evaluation.run_notes import notes_of_run
 from fmn.features.media import Media
 from fmn.models.retrieval_model import encode_all, score_matrix
 from fmn.torch_threads import threads
@@ -48,6 +49,7 @@ class PredictSummary:
         agreeing: number of predictions that agree with the clip's class.
         fitted, fitted_agreeing: the same numbers, of the clips that the run was trained on or learned later, whose
             predictions are better.
+        notes: caveats of the run on these features.
         failures: clips left out, with the reason.
         unused: utterances without features, with the reason.
     """
@@ -59,6 +61,7 @@ class PredictSummary:
     unused: dict[str, str]
     fitted: int = 0
     fitted_agreeing: int = 0
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"path": str(self.path)}
@@ -143,6 +146,7 @@ def predict(
         unused=unused,
         fitted=len(fitted & {row.id for row in rows}),
         fitted_agreeing=len(fitted & set(agreeing)),
+        notes=notes_of_run(loaded, found.sources, found.own),
     )
 
 

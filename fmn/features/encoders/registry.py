@@ -58,6 +58,17 @@ def open_speech_encoder(text: str, device: str, layer: Layer) -> SpeechEncoder:
     return factory(argument, device=device, layer=layer)
 
 
+def check_encoders(video: str, speech: str) -> None:
+    """Checks that there are encoders of these names; empty for none. Their libraries and weights are not looked for.
+
+    Raises:
+        InputError: see `find_encoder`.
+    """
+    for group, text in ((VIDEO, video), (SPEECH, speech)):
+        if text:
+            find_encoder(group, text)
+
+
 def comes_with_package(group: str, text: str) -> bool:
     """Whether the weights of an encoder are installed with a package, so that opening it downloads nothing.
 

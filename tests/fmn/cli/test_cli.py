@@ -136,6 +136,8 @@ def test_train_eval_and_search_on_files_that_play(
         (["train", "manifests/train.jsonl", "--set", "memory.size"], 2, "There is no value in 'memory.size'"),
         (["train", "manifests/train.jsonl", "--set", "memory.capacity={}"], 2, "There is no value in 'memory.capac"),
         (["train", "manifests/train.jsonl", "--set", "=3"], 2, "There is no key in '=3'"),
+        (["train", "--dry-run", "--video-encoder", "none:x"], 2, "There is no encoder 'none'"),
+        (["compare", "--dry-run", "--speech-encoder", "none"], 2, "There is no encoder 'none'"),
         (["train", "manifests/train.jsonl", "--resume"], 2, "leave out --resume to start a new run"),
         (["train", "manifests/train.jsonl", "--device", "abacus"], 2, "The device 'abacus' cannot be used"),
         (["train", "manifests/train.jsonl", "--device", "meta"], 2, "The device 'meta' cannot be used"),

@@ -14,6 +14,7 @@ from dataset_tools.manifests import SplitPairRow, read_rows, write_rows
 from fmn.config import Config, with_values
 from fmn.evaluation.evaluate import evaluate
 from fmn.evaluation.learn_classes import learn_classes
+from fmn.evaluation.predict import predict
 from fmn.search.gallery_search import search
 from fmn.search.search_results import GallerySource
 from fmn.training.checkpoint import save_config
@@ -84,7 +85,9 @@ def test_features_may_be_added_after_training_but_not_changed(
     longer = with_values(config, {"training.epochs": config.training.epochs + 1})
     assert train(old, longer, run).epochs == longer.training.epochs
     assert learn_classes(run, new, out=workspace / "runs" / "learned").classes == (NEW,)
+    write_rows(workspace / "manifests" / "clips.jsonl", [rows(workspace, "train")[0].clip])
     assert not any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
+    assert not any(DIFFER in note for note in predict(run, old).notes)
 
     one = {min(known["audio"])}
     if form == "npz":
@@ -92,6 +95,7 @@ def test_features_may_be_added_after_training_but_not_changed(
     else:
         write(own, "audio", one, form, seed=1)
     assert any(DIFFER in note for note in evaluate(run, workspace / "manifests" / "test.jsonl").notes)
+    assert any(DIFFER in note for note in predict(run, old).notes)
     with pytest.raises(InputError, match=DIFFER):
         learn_classes(run, new, out=workspace / "runs" / "other")
     with pytest.raises(InputError, match="features differ"):
