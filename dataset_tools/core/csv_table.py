@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from dataset_tools.core.files import decode_text
+
 INDEX = "unnamed"
 """Name of a first column without one, as pandas writes for its index."""
 _BLANK = re.compile(r"[\s,;]*")
@@ -27,13 +29,13 @@ class Table:
 
 
 def table_of(content: bytes) -> Table:
-    """Parses a CSV file (UTF-8; commas, semicolons or tabs). Spreadsheets add blank rows and columns: they are skipped.
+    """Parses a CSV file with commas, semicolons or tabs. Spreadsheets add blank rows and columns: they are skipped.
 
     Raises:
-        UnicodeDecodeError: it is not UTF-8.
+        UnicodeDecodeError: see `decode_text`.
         csv.Error: it is not valid CSV.
     """
-    text = content.decode("utf-8-sig")
+    text = decode_text(content)
     offset = 0
     if text[:4].lower() == "sep=":  # Excel's own first line
         text, offset = text.partition("\n")[2], 1

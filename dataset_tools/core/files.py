@@ -1,7 +1,8 @@
-"""Atomic file writes, and SHA-256 of file contents."""
+"""Atomic file writes, files that the user names, and SHA-256 of file contents."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import hashlib
@@ -135,6 +136,20 @@ def read_input(path: Path, most_bytes: int = MOST_INPUT_BYTES) -> bytes:
             next_step="check that it is the right file; if it is, split it",
         )
     return path.read_bytes()
+
+
+def decode_text(content: bytes) -> str:
+    """Decodes a text file that the user named: UTF-8, or UTF-16 with a byte order mark, as Excel's “Unicode Text”.
+
+    Raises:
+        UnicodeDecodeError: it is neither, or has null characters, as UTF-16 without a byte order mark.
+    """
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    text = content.decode(encoding)
+    if "\0" in text:
+        start = content.index(0)
+        raise UnicodeDecodeError(encoding, content, start, start + 1, "null character")
+    return text
 
 
 def clear_partial(folder: Path, pattern: str = "") -> list[Path]:

@@ -17,7 +17,7 @@ from statistics import mode
 
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import read_input
+from dataset_tools.core.files import decode_text, read_input
 
 _NAMES = {
     "video": {"video", "video_id", "file", "filename", "sequence", "clip"},
@@ -41,7 +41,7 @@ def read_sentence_table(path: Path) -> list[TableRow]:
             line).
     """
     try:
-        text = read_input(path).decode("utf-8-sig")
+        text = decode_text(read_input(path))
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         found = f"it cannot be read: {getattr(error, 'strerror', None) or error}"

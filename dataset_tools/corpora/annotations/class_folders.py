@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from dataset_tools.core.count_of import count_of, first_of
+from dataset_tools.core.files import decode_text
 from dataset_tools.corpora.annotations.interval_list import SHOWN_PROBLEMS, IntervalList, IntervalRows, refusal
 from dataset_tools.corpora.annotations.plain_text import plain_text
 from dataset_tools.corpora.annotations.video_names import SUFFIXES
@@ -85,6 +86,6 @@ def _lines(path: Path) -> list[str]:
     try:
         if not path.is_file() or path.stat().st_size > _MOST_TEXT_BYTES:
             raise ValueError(f"{path.name} is not a file of at most {_MOST_TEXT_BYTES:,} bytes")
-        return path.read_text("utf-8-sig").splitlines()
+        return decode_text(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is not readable UTF-8 text: {error}") from error

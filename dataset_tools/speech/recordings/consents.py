@@ -17,6 +17,7 @@ import msgspec
 
 from dataset_tools.core.count_of import first_of
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.files import decode_text
 from dataset_tools.core.path_parts import Sha256
 from dataset_tools.core.unicode_names import in_unicode
 from dataset_tools.core.workspace import Workspace
@@ -51,7 +52,7 @@ def read_consent_text(path: Path) -> str:
     """
     found = "The consent text is empty: speakers would agree to nothing" if path.is_file() else "There is no such file"
     try:
-        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        text = decode_text(path.read_bytes()) if path.is_file() else ""
     except UnicodeDecodeError:
         found, text = "This is not text in UTF-8", ""
     if text.strip():

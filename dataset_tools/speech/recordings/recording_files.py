@@ -22,7 +22,7 @@ from pathlib import Path
 from dataset_tools.classes.triplets import ClassFile
 from dataset_tools.core.count_of import count_of, first_of
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.files import read_input
+from dataset_tools.core.files import decode_text, read_input
 from dataset_tools.core.languages import language_code
 from dataset_tools.core.unicode_names import composed, in_unicode
 from dataset_tools.manifests import ClipRow, SpeakerFacts
@@ -245,12 +245,9 @@ def _sentence_in(text: Path | None) -> str:
     except OSError as error:
         raise ValueError(f"{text.name} cannot be read: {error.strerror}") from error
     try:
-        sentence = " ".join(content.decode("utf-8-sig").split())
-    except UnicodeDecodeError:
-        sentence = "\0"
-    if "\0" in sentence:  # UTF-16 without a byte order mark decodes as UTF-8 with null characters
-        raise ValueError(f"{text.name} is not text in UTF-8; save it as UTF-8")
-    return sentence
+        return " ".join(decode_text(content).split())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{text.name} is not text in UTF-8; save it as UTF-8") from error
 
 
 def _in_csv(path: Path, names: _Names) -> RecordingSearch:

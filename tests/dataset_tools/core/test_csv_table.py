@@ -13,7 +13,8 @@ from dataset_tools.core.csv_table import table_of
 @pytest.mark.parametrize("start", ["", "\ufeff", "sep={}\r\n"])
 def test_any_delimiter_mark_and_case(sign: str, start: str) -> None:
     text = start.format(sign) + 'Path, Class \r\na,"x\r\ny"\r\n\r\n,\r\nb,c,\r\n'.replace(",", sign)
-    table = table_of(text.encode("utf-8"))
+    table = table_of(text.encode())
+    assert table_of(text.removeprefix("\ufeff").encode("utf-16")) == table  # Excel's “Unicode Text”
     assert table.columns == ("path", "class")
     first = 2 + text.startswith("sep")
     assert table.rows == (

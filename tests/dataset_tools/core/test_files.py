@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -14,7 +15,7 @@ import pytest
 from safetensors import SafetensorError
 
 from dataset_tools.core.errors import InputError, StoppedError
-from dataset_tools.core.files import clear_partial, read_input, sha256_of, write_bytes, written_whole
+from dataset_tools.core.files import clear_partial, decode_text, read_input, sha256_of, write_bytes, written_whole
 
 
 def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -142,3 +143,18 @@ def test_no_more_than_the_limit_of_a_file_is_read(tmp_path: Path) -> None:
     assert read_input(tmp_path / "a.csv", 5) == b"12345"
     with pytest.raises(InputError, match="5 bytes"):
         read_input(tmp_path / "a.csv", 4)
+
+
+@pytest.mark.parametrize("content", [codecs.BOM_UTF8 + "切ä".encode(), "切ä".encode("utf-16"), "切ä".encode()])
+def test_text_is_utf_8_or_utf_16_with_a_byte_order_mark(content: bytes) -> None:
+    assert decode_text(content) == "切ä"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_text_in_another_encoding_is_refused(encoding: str) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        decode_text("Schäle".encode(encoding))
+
+
+def test_big_endian_text_needs_its_mark() -> None:
+    assert decode_text(codecs.BOM_UTF16_BE + "ä".encode("utf-16-be")) == "ä"

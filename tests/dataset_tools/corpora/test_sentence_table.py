@@ -19,6 +19,10 @@ def test_a_header_names_the_columns_in_any_order(tmp_path: Path) -> None:
         '\ufeff""\t""\r\n"video"\tStart frame\tend\tsentence\r\na\t"1"\t9\t"He ""cuts"", then stirs."\r\n""\t""\t\r\n'
     )
     assert read_sentences(path).spans == {"a": [(1, 9, 'He "cuts", then stirs.')]}
+    path.write_bytes(
+        "Video\tStart\tEnd\tSentence\r\na\t1\t9\tSchäle, 切。\r\n".encode("utf-16")
+    )  # Excel's “Unicode Text”
+    assert read_sentences(path).spans == {"a": [(1, 9, "Schäle, 切。")]}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_of_an_absolute_path_only_the_file_name_is_limited_in_bytes(tmp_path: Pa
     assert [row.video for row in read_intervals(tmp_path / "list.csv").rows] == [video]
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"a\x00b", b"x" * 600, b"x\n" * 600_000])
+@pytest.mark.parametrize("content", [b"\xff", b"a\x00b", b"x" * 600, b"x\n" * 600_000])
 def test_a_text_that_is_no_list_of_sentences_is_refused(content: bytes, tmp_path: Path) -> None:
     touch(tmp_path, "cut_carrot/a.mp4")
     (tmp_path / "cut_carrot" / "a.txt").write_bytes(content)

@@ -169,7 +169,7 @@ def test_a_take_has_the_language_of_its_sentence(workspace: Workspace, stage: Si
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("J’accepte.".encode("utf-16"), "not text in UTF-8"),
+        ("J’accepte.".encode("cp1252"), "not text in UTF-8"),
         (b" \n", "The consent text is empty"),
         (None, "There is no such file"),
     ],

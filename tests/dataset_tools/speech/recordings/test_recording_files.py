@@ -113,11 +113,10 @@ def test_a_folder_that_a_link_leads_to_has_its_own_name(
     ("content", "said"),
     [
         (b"x" * 70_000, "70,000 bytes"),
-        ("I cut the carrot.".encode("utf-16"), "not text in UTF-8"),
         ("I cut the carrot.".encode("utf-16-le"), "not text in UTF-8"),
         ("Schäle.".encode("latin-1"), "not text in UTF-8"),
     ],
-    ids=["long", "UTF-16", "UTF-16 without a mark", "Latin-1"],
+    ids=["long", "UTF-16 without a mark", "Latin-1"],
 )
 def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
     tmp_path: Path,
@@ -128,7 +127,7 @@ def test_a_sentence_that_cannot_be_read_stops_its_own_file_only(
 ) -> None:
     source = tmp_path / "takes"
     take(source / CARROT / "anna_01.wav", 200).with_suffix(".txt").write_bytes(content)
-    take(source / CARROT / "anna_02.wav", 250).with_suffix(".txt").write_text("I cut.", "utf-8-sig")
+    take(source / CARROT / "anna_02.wav", 250).with_suffix(".txt").write_text("I cut.", "utf-16")
     summary = load(source)
     assert [(row.name, row.utterance.text) for row in summary.added] == [("anna_02.wav", "I cut.")]
     (mismatch,) = summary.mismatches
