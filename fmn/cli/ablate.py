@@ -60,6 +60,7 @@ def ablate(
         seeds=seeds,
         **options.compute,
         progress=terminal.progress,
+        warn=terminal.warn,
     )
     title = titled(options.manifest, is_standin=found.values["stand_in"])
     terminal.say(ablation_table(found.values, title=f"class hit on fold 0 of {title}"))

@@ -75,6 +75,7 @@ def newclasses(
         seeds=seeds,
         **options.compute,
         progress=terminal.progress,
+        warn=terminal.warn,
     )
     title = titled(options.manifest, is_standin=found.values["stand_in"])
     terminal.say(new_classes_table(found.values, title=f"class hit on fold 0 of {title}"))

@@ -60,7 +60,7 @@ def noise(
         terminal.closing("dry run", f"would do up to {count_of(runs, 'run')} of {systems}", short(planned.folder))
         terminal.result({"dry_run": True, "runs": runs, "rates": percents, "systems": list(planned.candidates)})
         return
-    found = study_noise(planned, percents, jobs=options.jobs, progress=terminal.progress)
+    found = study_noise(planned, percents, jobs=options.jobs, progress=terminal.progress, warn=terminal.warn)
     for table in noise_rich(found.values):
         terminal.say(table)
     for note in dict.fromkeys(note for rate in found.values["rates"] for note in rate["notes"]):

@@ -55,6 +55,7 @@ def tune(
         seeds=seeds,
         **options.compute,
         progress=terminal.progress,
+        warn=terminal.warn,
     )
     terminal.say(tuning_table(found))
     outcome = "the defaults are kept" if found.is_default else "better than the defaults, also when retrained"

@@ -10,12 +10,12 @@ unless the features have changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dataset_tools.core.errors import StoppedError, ToolkitError
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from fmn.comparison.comparison_plan import Comparison, Entry, left_out_note
 from fmn.comparison.comparison_runs import RunResult, Task, run_tasks
 from fmn.comparison.results import Results, summarized
@@ -38,7 +38,7 @@ def compare(
     *,
     jobs: int = 1,
     progress: Progress = silent,
-    warn: Callable[[str], object] | None = None,
+    warn: Warn | None = None,
 ) -> Results:
     """Trains and tests the missing runs and summarizes all of them; writes runs, but no tables.
 

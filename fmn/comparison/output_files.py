@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
+from dataset_tools.core.progress import Warn
 from fmn.comparison.comparison_plot import write_plot
 from fmn.comparison.rendering import csv_text, latex_text, markdown
 from fmn.comparison.results import SCHEMA
@@ -50,7 +51,7 @@ def write_files(
     folder: Path,
     *,
     latex: bool = False,
-    warn: Callable[[str], object] | None = None,
+    warn: Warn | None = None,
 ) -> list[Path]:
     """Writes everything but the runs into ``folder``; files of a comparison on other manifests are moved first.
 
@@ -73,9 +74,7 @@ def write_files(
     clear_partial(folder)
     has_latex = (folder / LATEX_FILE).exists() and not has_own_latex(folder)
     latex = latex or has_latex  # the table of an earlier call has to agree with the others
-    earlier = set_aside_other_data(folder, (*FILES, LATEX_FILE), values)
-    if earlier is not None and warn is not None:
-        warn(f"The files of an earlier comparison, on other manifests, were moved to {earlier}")
+    set_aside_other_data(folder, (*FILES, LATEX_FILE), values, warn)
     if has_latex:
         (folder / LATEX_FILE).unlink(missing_ok=True)  # killed below, it would be taken for an edited one
     texts = {

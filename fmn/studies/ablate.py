@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from fmn.config import Config
 from fmn.evaluation.breakdown import sd_of, summarized
 from fmn.features.encoder_facts import encoders_loaded_once
@@ -81,6 +81,7 @@ def ablate(
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
+    warn: Warn | None = None,
 ) -> Ablation:
     """Trains and scores every variant with several seeds, and writes ablation.json and ablation.md.
 
@@ -96,6 +97,7 @@ def ablate(
         device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
         progress: progress callback.
+        warn: called if earlier results, of other data, are moved (`set_aside_other_data`).
 
     Raises:
         InputError: the manifest has no fold 0, a group is unknown, or the system is not fmn.
@@ -128,7 +130,7 @@ def ablate(
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
         "notes": [*notes_of_harness(harness), *NOTES],
     }
-    write_study(folder, "ablation", values, ablation_text(values))
+    write_study(folder, "ablation", values, ablation_text(values), warn)
     return Ablation(values, folder, trainer.trainings, trainer.reused, failures)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from dataset_tools.core.seeds import training_generator
 from dataset_tools.manifests import workspace_of
 from fmn.config import Config, with_values
@@ -96,6 +96,7 @@ def learn_new_classes(
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
+    warn: Warn | None = None,
 ) -> NewClasses:
     """Trains without some classes, adds a few of their pairs to the memories, and writes newclasses.json, .md, .png.
 
@@ -113,6 +114,7 @@ def learn_new_classes(
         device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
         progress: progress callback.
+        warn: called if earlier results, of other data, are moved (`set_aside_other_data`).
 
     Raises:
         InputError: the manifest has no fold 0 or too few classes, or a class is unknown.
@@ -153,7 +155,7 @@ def learn_new_classes(
             *leads([draws_found], pairs),
         ],
     }
-    write_study(folder, "newclasses", values, new_classes_text(values))
+    write_study(folder, "newclasses", values, new_classes_text(values), warn)
     write_leads_plot([draws_found], pairs, folder / "newclasses.png")
     return NewClasses(values, folder, failures)
 

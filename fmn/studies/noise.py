@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.files import clear_partial, write_bytes
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison, plan_comparison
 from fmn.comparison.output_files import check_files, write_files
@@ -48,7 +48,12 @@ class NoiseStudy:
 
 @encoders_loaded_once()
 def study_noise(
-    comparison: Comparison, rates: Sequence[int], *, jobs: int = 1, progress: Progress = silent
+    comparison: Comparison,
+    rates: Sequence[int],
+    *,
+    jobs: int = 1,
+    progress: Progress = silent,
+    warn: Warn | None = None,
 ) -> NoiseStudy:
     """Trains and tests the systems of a comparison at every rate of wrong pairs.
 
@@ -60,6 +65,7 @@ def study_noise(
         rates: rates of wrong pairs, percent.
         jobs: runs trained in parallel.
         progress: progress callback.
+        warn: called if earlier results, of other data, are moved (`set_aside_other_data`).
 
     Raises:
         InputError: a manifest is invalid, the device or fold 0 is missing, or there are too few pairs for a rate.
@@ -78,7 +84,7 @@ def study_noise(
         planned = _planned(comparison, folder, items.workspace)
         comparison.require_unchanged()  # or rates would be tested on other data than the first one
         results = compare(planned, jobs=jobs, progress=_part(progress, number, len(rates), percent))
-        write_files(results.values, folder)
+        write_files(results.values, folder, warn=warn)
         failed |= {f"{name} at {percent} %": reason for name, reason in results.failed.items()}
         left_out |= results.left_out
         measured.append({"percent": percent, "pairs": pairs, "wrong": wrong, **_shown(results.values)})
@@ -93,7 +99,7 @@ def study_noise(
         "rates": measured,
     }
     clear_partial(comparison.folder)
-    set_aside_other_data(comparison.folder, FILES, values)
+    set_aside_other_data(comparison.folder, FILES, values, warn)
     write_bytes(comparison.folder / "noise.json", json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
     write_bytes(comparison.folder / "noise.md", noise_text(values).encode())
     write_noise_plot(values, comparison.folder / "noise.png")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.core.files import clear_partial, write_bytes
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
@@ -142,6 +142,7 @@ def tune(
     device: str = "auto",
     jobs: int | None = None,
     progress: Progress = silent,
+    warn: Warn | None = None,
 ) -> Tuning:
     """Finds values on fold 0 and writes tuned.json into ``folder``.
 
@@ -157,6 +158,7 @@ def tune(
         device: ``auto``, or a torch device name.
         jobs: workers for features; None: one per core.
         progress: progress callback.
+        warn: called if earlier results, of other data, are moved (`set_aside_other_data`).
 
     Raises:
         InputError: the manifest has no fold 0, or the system is not fmn.
@@ -201,7 +203,7 @@ def tune(
     report["seeds"] = [config.training.seed + number for number in range(seeds)]
     del report["path"]
     clear_partial(folder)
-    set_aside_other_data(folder, [TUNED_FILE], report)
+    set_aside_other_data(folder, [TUNED_FILE], report, warn)
     write_bytes(tuning.path, json.dumps(report, indent=2).encode() + b"\n")
     return tuning
 

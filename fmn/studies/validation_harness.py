@@ -15,7 +15,7 @@ import torch
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.files import clear_partial, write_bytes
-from dataset_tools.core.progress import Progress
+from dataset_tools.core.progress import Progress, Warn
 from fmn.config import Config, as_dict, with_values
 from fmn.config_sections import decisive
 from fmn.data.batches import Indices
@@ -140,10 +140,10 @@ def study_values(file_format: str, harness: ValidationHarness, config: Config, s
     }
 
 
-def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str) -> None:
+def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str, warn: Warn | None = None) -> None:
     """Writes the values of a study as NAME.json and its tables as NAME.md; those of other data are moved first."""
     clear_partial(folder)
-    set_aside_other_data(folder, [f"{name}.json", f"{name}.md", f"{name}.png"], values)
+    set_aside_other_data(folder, [f"{name}.json", f"{name}.md", f"{name}.png"], values, warn)
     write_bytes(folder / f"{name}.json", json.dumps(values, indent=2).encode() + b"\n")
     write_bytes(folder / f"{name}.md", text.encode())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.progress import Warn
 
 RESULTS_OF_A_RUN = ("metrics.json", "metrics-*.json", "plots", "plots-*", "predictions.jsonl", "scores.safetensors")
 """What ``fmn eval``, ``plot``, ``predict`` and ``compare`` write into a run's folder."""
@@ -48,13 +49,16 @@ def set_aside_results(run: Path) -> Path | None:
     return _set_aside(run, _results(run))
 
 
-def set_aside_other_data(folder: Path, names: Sequence[str], values: Mapping[str, Any]) -> Path | None:
+def set_aside_other_data(
+    folder: Path, names: Sequence[str], values: Mapping[str, Any], warn: Warn | None = None
+) -> Path | None:
     """Moves results of other data, before new ones replace them, to a new folder ``earlier-results-N`` beside them.
 
     Args:
         folder: output folder; it need not exist.
         names: the files. The first one is a JSON object with the SHA-256 of the manifests.
         values: what will be written to the first one.
+        warn: called if results are moved.
 
     Returns:
         The new folder; None if there are no results, or none of other data.
@@ -65,9 +69,11 @@ def set_aside_other_data(folder: Path, names: Sequence[str], values: Mapping[str
     except (OSError, ValueError, TypeError, RecursionError):  # not an object
         return None
     # The first one is moved last: without it, the others would be taken for files of something else.
-    return _set_aside(
-        folder, [folder / name for name in reversed(names) if (folder / name).exists()] if is_other else []
-    )
+    there = [folder / name for name in reversed(names) if (folder / name).exists()] if is_other else []
+    earlier = _set_aside(folder, there)
+    if earlier is not None and warn is not None:
+        warn(f"Earlier results, of other manifests, were moved to {earlier}")
+    return earlier
 
 
 def _set_aside(folder: Path, paths: Iterable[Path]) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from dataset_tools.core.errors import InputError
-from dataset_tools.core.progress import Progress, silent
+from dataset_tools.core.progress import Progress, Warn, silent
 from dataset_tools.core.seeds import training_seed
 from dataset_tools.core.unicode_names import require_unicode
 from fmn.config import Config
@@ -133,7 +133,7 @@ def train(
     jobs: int | None = None,
     resume: bool = False,
     progress: Progress = silent,
-    warn: Callable[[str], object] | None = None,
+    warn: Warn | None = None,
     processes: Processes = ALONE,
 ) -> RunSummary:
     """Trains ``config.system`` on a manifest into the folder ``run``; resumes an interrupted run.

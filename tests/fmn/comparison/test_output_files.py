@@ -115,9 +115,7 @@ def test_tables_of_other_manifests_are_moved(results: Results, tmp_path: Path) -
     assert len(write_files(results.values, tmp_path, warn=said.append)) == 5
     assert said == []
     written = write_files(results.values | {"test_sha256": "0" * 64}, tmp_path, warn=said.append)
-    assert said == [
-        f"The files of an earlier comparison, on other manifests, were moved to {tmp_path / 'earlier-results-1'}"
-    ]
+    assert said == [f"Earlier results, of other manifests, were moved to {tmp_path / 'earlier-results-1'}"]
     assert {path.name for path in written} == set(earlier)  # compare.tex again, too
     assert {path.name: path.read_bytes() for path in (tmp_path / "earlier-results-1").iterdir()} == earlier
     (tmp_path / "compare.tex").write_text("edited")

@@ -191,7 +191,10 @@ def test_an_ablation_trains_each_network_once_and_tells_means_over_seeds(
     assert rows["score", "S1 (memory off)"]["slots"] is None
     assert linear["difference"]["mean"] == pytest.approx(linear["map"]["mean"] - default["map"]["mean"])
 
-    again = ablate(manifest_of(workspace), small, folder, **options)  # type: ignore[arg-type]
+    (folder / "ablation.json").write_text(json.dumps(values | {"manifest_sha256": "another"}))
+    said: list[str] = []
+    again = ablate(manifest_of(workspace), small, folder, warn=said.append, **options)  # type: ignore[arg-type]
+    assert said == [f"Earlier results, of other manifests, were moved to {folder / 'earlier-results-1'}"]
     assert again.reused == 4
     assert again.values == found.values
     run = folder / "trained" / trained[0]

@@ -31,8 +31,10 @@ def test_results_of_other_data_are_set_aside(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "ablation.json").write_text('{"manifest_sha256": "a", "seeds": 3}')
     (tmp_path / "ablation.md").write_text("table")
     assert set_aside_other_data(tmp_path, NAMES, values) is None
+    said: list[str] = []
     for number in (1, 2):
-        earlier = set_aside_other_data(tmp_path, NAMES, values | {"manifest_sha256": f"b{number}"})
+        earlier = set_aside_other_data(tmp_path, NAMES, values | {"manifest_sha256": f"b{number}"}, said.append)
+        assert said[number - 1 :] == [f"Earlier results, of other manifests, were moved to {earlier}"]
         assert earlier == tmp_path / f"earlier-results-{number}"
         assert {path.name for path in earlier.iterdir()} == set(NAMES)
         assert not any(path.is_file() for path in tmp_path.iterdir())
