@@ -34,6 +34,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dataset_tools.core.console import command_context, interrupted, print_error
+from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.early_interrupts import asks_for_json
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.option_types import set_type
@@ -50,7 +51,7 @@ _WIDEST_NAMES = 20  # wider ones are cut at 80 columns
 _AS_JSON = "dataset_tools.as_json"  # in the data that the contexts of a command line share
 _UsageError: Any = typer.BadParameter.__base__  # Typer has it from click, or from a copy of its own
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
-DEFAULT_JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+DEFAULT_JOBS = usable_cores()
 
 WorkspaceOption = Annotated[
     Path | None,

@@ -15,11 +15,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
 from fmn.data.items import load_items
-from fmn.data.loading import default_jobs, feature_cache, usable_device
+from fmn.data.loading import feature_cache, usable_device
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import Networks, extract_audio, extract_video
 from fmn.features.media import FeatureSet, Media, distinct
@@ -85,7 +86,7 @@ def cache_features(
         InputError: a manifest is invalid, or the weights or the encoder cannot be used.
         StoppedError: the cache cannot be written, the device fails, or the connection to the cluster is lost.
     """
-    jobs, root = jobs or default_jobs(), None if root is None else Path(root)
+    jobs, root = jobs or usable_cores(), None if root is None else Path(root)
     loaded = [load_items(Path(manifest), root) for manifest in manifests]
     cache = feature_cache(loaded[0].workspace)
     counts: list[int] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.count_of import count_of
 from dataset_tools.core.errors import InputError, ToolkitError
 from dataset_tools.core.progress import Progress, silent
@@ -225,7 +225,7 @@ def extract_both(
     options: dict[str, Any] = {
         "cache": feature_cache(workspace),
         "device": str(device),
-        "jobs": jobs or default_jobs(),
+        "jobs": jobs or usable_cores(),
         "progress": progress,
         "networks": networks,
         "dry_run": dry_run,
@@ -275,11 +275,6 @@ def _seen_before(items: Items, trained_on: frozenset[str]) -> str | None:
 def feature_cache(workspace: Path) -> Path:
     """Returns the folder of the feature cache: cache/features in the workspace."""
     return workspace / "cache" / "features"
-
-
-def default_jobs() -> int:
-    """Returns the default number of workers: one per core."""
-    return os.cpu_count() or 1
 
 
 def find_device(name: str = "auto") -> torch.device:

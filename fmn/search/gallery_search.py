@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.batches import ItemTensors
 from fmn.data.footage import footage_of
-from fmn.data.loading import default_jobs, feature_cache, find_device
+from fmn.data.loading import feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit
 from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
@@ -144,7 +145,7 @@ class Gallery:
         self._query_side, self._gallery_side = QUERY_AND_GALLERY[kind]
         self._manifest, self._workspace = source.listing(kind), source.workspace
         self._device = device
-        self._jobs, self._progress = jobs or default_jobs(), progress
+        self._jobs, self._progress = jobs or usable_cores(), progress
         media, self.failures = files_of(rows, self._workspace)
         self.features = self._extract(media, self._gallery_side)
         self.rows = left_rows(rows, media, self.features, self.failures, self._manifest)

@@ -8,10 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
 from fmn.data.dry_run import DryRun, reasons
-from fmn.data.loading import default_jobs, feature_cache, usable_device
+from fmn.data.loading import feature_cache, usable_device
 from fmn.evaluation.evaluate import check_sizes
 from fmn.features.extract import extract_audio, extract_video
 from fmn.models.retrieval_model import RetrievalModel
@@ -156,7 +157,7 @@ def _planned(
     """
     workspace, listing = source.workspace, source.listing(kind)
     media, failures = files_of(rows, workspace)
-    options: dict[str, Any] = {"jobs": jobs or default_jobs(), "progress": progress, "dry_run": True}
+    options: dict[str, Any] = {"jobs": jobs or usable_cores(), "progress": progress, "dry_run": True}
     options["cache"] = feature_cache(workspace)
     if kind == "speech":
         features = extract_video(media, loaded.config.video, **options)
