@@ -175,7 +175,7 @@ class TrainingConfig(Checked):
         deterministic: rejects GPU kernels whose results vary from run to run.
         threads: torch threads on the CPU, in training and wherever the run is used. Sums split across threads round
             differently with another number of threads, so a fixed number makes results independent of the number of
-            cores; None leaves the choice to torch: one per core.
+            cores; None: one per core.
     """
 
     epochs: Count = 500
