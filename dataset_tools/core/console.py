@@ -269,6 +269,12 @@ def _as_toolkit_error(raised: BaseException) -> ToolkitError:
             expected="a file as the toolkit writes it",
             next_step="check the files that the command reads; --debug shows where it failed",
         )
+    if str(raised) == "Could not determine home directory.":  # `Path.home` and `Path.expanduser`, in any library
+        return InputError(
+            "The home directory is unknown: the account has none, or a path begins with ~ and an unknown name",
+            expected="the environment variable HOME",
+            next_step="set HOME to a folder that can be written to, and check paths that begin with ~",
+        )
     return StoppedError(
         f"Unexpected error: {type(raised).__name__}: {raised}",
         next_step="run it again with --debug and report what it prints",

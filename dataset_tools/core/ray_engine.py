@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from dataset_tools.core.errors import InputError, SampleError, StoppedError
 from dataset_tools.core.execution import Outcome, outcome_of, running_elsewhere, worker_died
 from dataset_tools.core.extras import install_command
+from dataset_tools.core.telemetry import disable_telemetry
 
 RETRIES = 3
 """Number of retries of a task whose node died."""
@@ -42,7 +43,7 @@ def on_ray(address: str | None, jobs: int) -> Iterator[None]:
         InputError: Ray is not installed.
         StoppedError: there is no cluster at the address, or it was lost.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    disable_telemetry()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray = _ray()

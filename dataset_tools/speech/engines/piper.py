@@ -22,6 +22,7 @@ import msgspec
 from dataset_tools.core.errors import InputError, SampleError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.telemetry import disable_telemetry
 from dataset_tools.speech.engines.espeak import phonemes
 from dataset_tools.speech.engines.interface import Voice
 
@@ -255,6 +256,7 @@ def _slug(text: str) -> str:
 
 
 def _runtime() -> Any:
+    disable_telemetry()
     try:
         import onnxruntime
     except ImportError as error:

@@ -13,6 +13,7 @@ from dataset_tools.core import torch_compat
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.extras import install_command
 from dataset_tools.core.files import sha256_of
+from dataset_tools.core.telemetry import disable_telemetry
 from fmn.features.encoders.interface import NO_LICENCE
 
 
@@ -22,6 +23,7 @@ def library(name: str, extra: str = "encoders") -> Any:
     Raises:
         InputError: it is not installed, or a library that it imports is broken.
     """
+    disable_telemetry()
     try:
         if name in ("timm", "transformers"):  # both import torchaudio or torchvision, which may need a fix first
             torch_compat.torchaudio()

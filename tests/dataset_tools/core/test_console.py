@@ -152,6 +152,17 @@ def test_what_stops_a_command_is_told_without_a_traceback(
     assert told.out == ""
 
 
+def test_an_account_without_a_home_directory_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 2)  # in no user database
+    with pytest.raises(typer.Exit) as ended, command_context(as_json=False):
+        Path.home()
+    assert ended.value.exit_code == 2
+    assert "set HOME to a folder that can be written to" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
