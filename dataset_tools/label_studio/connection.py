@@ -16,6 +16,7 @@ from dataset_tools.core.extras import install_command
 
 TIMEOUT_S = 600.0
 _FIRST_ANSWER_TIMEOUT_S = 30.0
+_HERE = "127.0.0.1"
 _LOOPBACK = ("localhost", "0.0.0.0", "::1")
 
 
@@ -44,7 +45,7 @@ def server_name(url: str) -> str:
             expected="an address such as http://127.0.0.1:8080",
             next_step="set LABEL_STUDIO_URL to the address that the browser shows for Label Studio",
         )
-    host = "127.0.0.1" if host in _LOOPBACK else host
+    host = _HERE if host in _LOOPBACK else host
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
@@ -66,7 +67,7 @@ def connect(url: str, api_key: str) -> Iterator[Any]:
         InputError: the address or the key is wrong, the server is not Label Studio, or the SDK is not installed.
         StoppedError: the server does not respond.
     """
-    server_name(url)
+    is_here = urlsplit(server_name(url)).hostname == _HERE
     key = api_key.strip()
     if not key or not key.isascii() or not key.isprintable():
         raise InputError(
@@ -79,7 +80,8 @@ def connect(url: str, api_key: str) -> Iterator[Any]:
     import httpx
     from label_studio_sdk import LabelStudio
 
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as connections:
+    # A proxy of the environment cannot reach this machine, and would see the key.
+    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, trust_env=not is_here) as connections:
         with answers(url):
             client: Any = LabelStudio(  # type: ignore[no-untyped-call]
                 base_url=url.strip().rstrip("/"), api_key=key, timeout=TIMEOUT_S, httpx_client=connections

@@ -15,6 +15,7 @@ import pytest
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.label_studio import connection
 from dataset_tools.label_studio.connection import body_text, connect, list_tasks, server_name
+from dataset_tools.label_studio.server import _get
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -63,9 +64,15 @@ def failure(url: str, key: str = KEY) -> ToolkitError:
         (404, "text/html", b"<h1>Not found</h1>"),
     ],
 )
-def test_another_server_is_told_apart(status: int, content_type: str, body: bytes) -> None:
+def test_another_server_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, status: int, content_type: str, body: bytes
+) -> None:
+    for name in ("http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # of a company or a cluster; it does not lead to this machine
     with web_server(status, content_type, body) as url:
         error = failure(url)
+        if status == 200:
+            assert _get(url) == body
     assert isinstance(error, InputError)
     assert error.found == "The server at this address is not Label Studio"
     assert error.where == url
