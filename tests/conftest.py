@@ -40,8 +40,9 @@ settings.load_profile("no deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+for name in ("no_proxy", "NO_PROXY"):  # the servers of tests are on this machine, whatever proxy leads out of it
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 gc.disable()  # while tests are collected: all of it stays, see `pytest_collection_finish`
-
 
 NUMBERED = {"one": ("crank", "bed"), "two": ("stop", "bird"), "three": ("ready", "cat"), "four": ("move", "dog")}
 RECORDINGS = {

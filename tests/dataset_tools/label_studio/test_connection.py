@@ -69,6 +69,8 @@ def test_another_server_is_told_apart(
 ) -> None:
     for name in ("http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # of a company or a cluster; it does not lead to this machine
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
     with web_server(status, content_type, body) as url:
         error = failure(url)
         if status == 200:
