@@ -14,8 +14,8 @@ lies below its tangent at any p0 > 0:
 
     log p ≤ p / p0 + log p0 − 1,
 
-with equality at p0. p0 is the highest agreement within a sample of the gallery, but at least the smallest that counts in
-the score (`LEAST_AGREEMENT`): near the best items, which are to be found, the tangent is exact to second order, and
+with equality at p0. p0 is the highest agreement within a sample of the gallery, but at least `LEAST_AGREEMENT`, the
+smallest that counts in the score: near the best items, which are to be found, the tangent is exact to second order, and
 everywhere it is a bound.
 
 *S1.* Because of the relu, s1 is not an inner product, but it is smooth in v, and its values for one query can be
