@@ -126,7 +126,7 @@ class AugmentConfig(Checked):
 
     Attributes:
         stretch: the tempo changes by a factor from 1 / (1 + stretch) to 1 + stretch.
-        time_masks: number of time masks, each at most ``time_mask_fraction`` of the utterance.
+        time_masks: number of time masks, each at most ``time_mask_fraction`` of the utterance, rounded up to a frame.
         time_mask_fraction: see ``time_masks``.
         coefficient_masks: number of masked bands of MFCC coefficients, each with its deltas.
         coefficient_mask_width: maximum number of coefficients in a band.

@@ -27,6 +27,7 @@ from dataset_tools.pairs.sides import Sides
 
 SplitName = Literal["items", "person", "mpii", "pairs"]
 Item = TypeVar("Item", ClipRow, UtteranceRow)
+CONTENT_ELSEWHERE = "utterances whose content is on the other side of the split"  # why they are dropped
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,10 @@ def _with_utterances(
     voice_folds: Mapping[str, int] | None = None,
     free_folds: Mapping[Unit, int] | None = None,
 ) -> Sides:
-    """Assigns utterances to the side of their clip, else of their voice, or to fill the share of their class."""
+    """Assigns utterances to the side of their clip, else of their voice, or to fill the share of their class.
+
+    An utterance is dropped if its voice is on one side, and its content, also spoken by another voice, on the other.
+    """
     utterances, content = task.utterances, task.content
     sides, dropped = _sides_by_clip(task, clip_sides, voice_sides)
     of_content = {content.utterances[name]: side for name, side in sides.items()}
@@ -181,7 +185,10 @@ def _with_utterances(
             utterance = group[index]
             same = content.utterances[utterance.id]
             side: Side = "test" if tested < wanted else "train"
-            side = of_content.setdefault(same, voice_sides[utterance.voice] if voice_sides else side)
+            side = voice_sides[utterance.voice] if voice_sides else of_content.get(same, side)
+            if of_content.setdefault(same, side) != side:  # another voice, on the other side, has the same sound
+                dropped[CONTENT_ELSEWHERE] += 1
+                continue
             tested += side == "test"
             sides[utterance.id] = side
             if side == "train":
@@ -215,7 +222,7 @@ def _sides_by_clip(
     of_content = _majority_sides(sides, task.content)
     for utterance_id in [name for name, side in sides.items() if side != of_content[task.content.utterances[name]]]:
         del sides[utterance_id]
-        dropped["utterances whose content is on the other side of the split"] += 1
+        dropped[CONTENT_ELSEWHERE] += 1
     return sides, dropped
 
 

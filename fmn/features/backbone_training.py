@@ -150,7 +150,7 @@ def train_stream(
             torch.manual_seed(_seed(recipe, stream, "dropout", epoch))
             batches = _batches(stream, clips, labels, config, recipe, store, epoch, jobs)
             rates = [learning_rate_schedule(epoch * steps + n, recipe.epochs * steps, recipe) for n in range(steps)]
-            losses.append(_train_epoch(network, optimizer, batches, rates, loss_of) / len(clips))
+            losses.append(_train_epoch(network, optimizer, batches, rates, loss_of))
             if not math.isfinite(losses[-1]):
                 raise StoppedError(
                     f"The loss of the {stream} stream became {losses[-1]} in epoch {epoch + 1}",
@@ -192,8 +192,9 @@ def _train_epoch(
     rates: Iterable[float],
     loss_of: Callable[[NDArray[Any], Tensor], Tensor],
 ) -> float:
-    """Takes a step on each batch, with its learning rate; returns the sum of the losses of all clips."""
+    """Takes a step on each batch, with its learning rate; returns the mean loss of their clips."""
     network.train()
+    count = 0
     total = torch.zeros((), device=next(network.parameters()).device)
     for (pixels, targets), rate in zip(batches, rates, strict=False):  # there may be one batch fewer, see `_batches`
         for group in optimizer.param_groups:
@@ -203,7 +204,8 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach() * len(targets)
-    return float(total)
+        count += len(targets)
+    return float(total) / count
 
 
 def actions_of(labels: Sequence[str]) -> Tensor:

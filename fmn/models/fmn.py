@@ -150,11 +150,15 @@ class FeatureMemoryNetwork(RetrievalModel):
         logit: Tensor = self.head(clips * unit, utterances * unit)
         return logit
 
+    def half_of_s1(self, modality: Modality, mapped: Tensor) -> Tensor:
+        """Mapped vectors [N, D] → what the head computes of them before it joins the two modalities, [N, U]."""
+        half: Tensor = self.head.get_submodule(modality)(mapped * mapped.shape[-1] ** 0.5)
+        return half
+
     def for_search(self, modality: Modality, embeddings: Embeddings) -> Embeddings:
         """Adds the head's ``half`` [N, U] and, if the memory is read by shares, ``log_shares`` [N, slots in use]."""
         with eval_mode(self):
-            mapped = embeddings["mapped"]
-            embeddings = {**embeddings, "half": self.head.get_submodule(modality)(mapped * mapped.shape[-1] ** 0.5)}
+            embeddings = {**embeddings, "half": self.half_of_s1(modality, embeddings["mapped"])}
             if self.config.memory.read == "softmax" and "log_shares" not in embeddings:
                 embeddings["log_shares"] = self._log_shares(modality, embeddings[self.config.memory.space])
         return embeddings

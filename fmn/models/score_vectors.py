@@ -14,8 +14,9 @@ lies below its tangent at any p0 > 0:
 
     log p ≤ p / p0 + log p0 − 1,
 
-with equality at p0. p0 is the highest agreement within a sample of the gallery: near the best items, which are to be
-found, the tangent is exact to second order, and everywhere it is a bound.
+with equality at p0. p0 is the highest agreement within a sample of the gallery, but at least `LEAST_AGREEMENT`, the
+smallest that counts in the score: near the best items, which are to be found, the tangent is exact to second order, and
+everywhere it is a bound.
 
 *S1.* Because of the relu, s1 is not an inner product, but it is smooth in v, and its values for one query can be
 predicted from its values for others. z(v) are the r leading principal components of s1(v, b) over J anchor queries b,
@@ -33,7 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmn.models.fmn import FeatureMemoryNetwork
+from fmn.models.fmn import LEAST_AGREEMENT, FeatureMemoryNetwork
 from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, eval_mode
 
@@ -66,7 +67,7 @@ class ScoreVectors:
             # Uniform numbers to the power 1 / MIXING, normalized: close enough to Dirichlet, and seeded.
             shares = torch.rand(ANCHORS, memory.size, generator=generator).pow(1 / MIXING)
             mixed = functional.normalize((shares / shares.sum(1, keepdim=True)).to(slots) @ slots, dim=1)
-            self._anchors = {"half": model.for_search(other, {"mapped": mixed, memory.space: mixed})["half"]}
+            self._anchors = {"half": model.half_of_s1(other, mixed)}
         self.axes = None if axes is None else axes.to(slots.device)
 
     def on_device(self, embeddings: Embeddings) -> Embeddings:
@@ -100,7 +101,7 @@ class ScoreVectors:
         coefficients = self._coefficients(embeddings)
         components, shares = sample_vectors[:, : -len(coefficients)], sample_vectors[:, -len(coefficients) :]
         agreement = shares @ coefficients / w
-        highest = agreement.max()
+        highest = agreement.max().clamp(min=LEAST_AGREEMENT)  # less counts as this much
         weights = (agreement / highest + EVERYWHERE)[:, None]
         known = functional.pad(components, (0, 1), value=1.0)
         left = known.T @ (weights * known)

@@ -4,10 +4,12 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.manifests import ClipRow, UtteranceRow
+from dataset_tools.pairs.leak_check import find_leaks
 from dataset_tools.pairs.same_content import content_of
 from dataset_tools.pairs.splits import SplitTask, split_items, split_mpii, split_person
 
@@ -137,3 +139,24 @@ def test_mpii_follows_the_official_lists(make_clip: Clips, make_utterance: Utter
     }
     with pytest.raises(InputError, match="official split is not known"):
         split_mpii(SplitTask(clips, utterances, content_of(clips, utterances), 0.3, 0), {})
+
+
+def test_a_voice_stays_on_its_side_where_it_sounds_like_another(make_clip: Clips, make_utterance: Utterances) -> None:
+    clips = [make_clip("a", 10 + i % 6, 1, 100 * i + 1) for i in range(30)]
+    utterances = [make_utterance("a", None, f"voice-{number % 6}", number) for number in range(30)]
+    same = [
+        msgspec.structs.replace(row, source="synthesized", **({"sha256": "5" * 64} if number < 6 else {}))
+        for number, row in enumerate(utterances)
+    ]
+    sides = split_person(SplitTask(clips, same, content_of(clips, same), 0.3, 0))
+    heard: dict[str, set[str]] = {"train": set(), "test": set()}
+    for row in same:
+        if row.id in sides.utterances:
+            heard[sides.utterances[row.id]].add(row.voice)
+    assert all(heard.values())
+    assert not heard["train"] & heard["test"]
+    assert len({sides.utterances[row.id] for row in same[:6] if row.id in sides.utterances}) == 1
+    lost = len(same) - len(sides.utterances)
+    assert 0 < lost < 6
+    assert sides.dropped == {"utterances whose content is on the other side of the split": lost}
+    assert not find_leaks({c.id: c for c in clips}, {u.id: u for u in same}, content_of(clips, same), sides, "person")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError, StoppedError
-from fmn.features import file_contents
+from fmn.features import backbone_training, file_contents
 from fmn.features.backbone_training import (
     LabeledClip,
     TrainedStream,
@@ -191,3 +191,12 @@ def test_a_loss_that_is_not_a_number_stops_with_a_hint(
 ) -> None:
     with pytest.raises(StoppedError, match="became"):
         trained(movers, tiny, store, recipe=replace(RECIPE, learning_rate=1e30, epochs=2))
+
+
+def test_the_loss_is_the_mean_over_the_clips_that_were_trained_on(
+    movers: list[LabeledClip], store: SampleStore, tiny: VideoFeatureConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone_training, "label_loss", lambda logits, *_: 1 + 0 * logits.sum())
+    recipe = replace(RECIPE, epochs=1)
+    for count in (4, 5, 6):  # batches of 4; 4 and one left out; 4 and 2
+        assert train_stream("rgb", movers[:count], [], tiny, recipe, store=store).losses == (1.0,)

@@ -93,6 +93,9 @@ def canonical(covariances: Covariances, *, ridge: float, dims: int) -> Canonical
         ridge: added to both covariances' diagonals, times their mean variance.
         dims: maximum number of directions; those whose correlation is numerically zero are omitted.
     """
+    if not covariances.between.numel():  # a view without dimensions, as the kernel components of equal items
+        none = covariances.between.new_zeros(0)
+        return Canonical(none.expand(len(covariances.first), 0), none.expand(len(covariances.second), 0), none)
     first, second = _inverse_root(covariances.first, ridge), _inverse_root(covariances.second, ridge)
     left, values, right = torch.linalg.svd(first @ covariances.between @ second, full_matrices=False)
     kept = min(dims, int((values > LEAST_CORRELATION * values.max().clamp(min=1e-12)).sum()))

@@ -129,6 +129,21 @@ def test_kernel_components_reproduce_the_centered_kernel() -> None:
     assert found.numpy() == pytest.approx(centered, abs=1e-4)
 
 
+def test_items_that_are_all_equal_have_no_direction_and_tie() -> None:
+    for equal_view in (0, 1):
+        views = [torch.randn(12, 3, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
+        views[equal_view] = torch.ones(12, 3)
+        kernels = [KernelComponents(3), KernelComponents(3)]
+        for kernel, view in zip(kernels, views, strict=True):
+            kernel.fit(view, 1.0)
+        classes = torch.arange(12) % 3
+        first, second = (kernel(view) for kernel, view in zip(kernels, views, strict=True))
+        space = CanonicalSpace(0, 0)
+        assert len(space.fit(class_covariances(first, second, classes, classes), ridge=1.0, dims=9)) == 0
+        scores = space.first(first.float()) @ space.second(second.float()).T
+        assert torch.equal(scores, torch.zeros(12, 12))
+
+
 def test_kernels_find_what_is_not_linear() -> None:
     # The second view is the square of the first: uncorrelated with it, and fully determined by it.
     random = np.random.default_rng(5)
