@@ -205,7 +205,7 @@ def _train_epoch(
         optimizer.step()
         total += loss.detach() * len(targets)
         count += len(targets)
-    return float(total) / count
+    return float(total) / max(1, count)  # a single clip is no batch
 
 
 def actions_of(labels: Sequence[str]) -> Tensor:
