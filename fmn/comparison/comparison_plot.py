@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmn.comparison.table import SPREAD, footnotes, labeled, sizes
-from fmn.evaluation.plot_drawing import save_png
+from fmn.evaluation.plot_drawing import save_png, without_display_and_latex
 from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.metrics.directions import DIRECTIONS
 
@@ -16,6 +16,7 @@ COLORS = ("#1b4f72", "#2e86c1", "#85c1e9")  # k = 1, 10, 25: dark to light
 MARKS = ("o", "s", "D")
 
 
+@without_display_and_latex()
 def write_plot(values: Mapping[str, Any], path: Path) -> None:
     """Plots mean and standard deviation of recall at each k, one line per system, with chance and ceiling.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,24 @@ COLORS: dict[Direction, str] = {"audio_to_video": "#0072b2", "video_to_audio": "
 LOSSES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
+@contextmanager
+def without_display_and_latex() -> Iterator[None]:
+    """Lets the user's settings of Matplotlib ask for neither a display nor LaTeX; also a decorator.
+
+    A command that is started from a notebook inherits the MPLBACKEND of its kernel; without the package of that
+    backend, Matplotlib cannot be imported. With ``text.usetex``, ids of classes would have to be LaTeX.
+    """
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with mpl.rc_context({"text.usetex": False}):
+        yield
+
+
+@without_display_and_latex()
 def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int, title: str) -> Path:
     """Plots the loss and its terms, hit@1 and mean average precision on fold 0, by epoch.
 
@@ -65,6 +85,7 @@ def training(path: Path, history: Sequence[Mapping[str, float]], best_epoch: int
     return save_png(figure, path)
 
 
+@without_display_and_latex()
 def curves(
     path: Path, percentages: Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]], system: str, title: str
 ) -> Path:
@@ -108,6 +129,7 @@ def curves(
     return save_png(figure, path)
 
 
+@without_display_and_latex()
 def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classes: Sequence[str], title: str) -> Path:
     """Plots confusion matrices, the class of the top result by class of the query, in both directions.
 
@@ -135,6 +157,7 @@ def confusion(path: Path, percentages: Mapping[str, NDArray[np.float64]], classe
     return save_png(figure, path)
 
 
+@without_display_and_latex()
 def slots(
     path: Path,
     contents: NDArray[np.int64],
@@ -201,6 +224,7 @@ def slots(
     return save_png(figure, path)
 
 
+@without_display_and_latex()
 def letters_without_glyph(texts: Sequence[str]) -> str:
     """Returns the letters that no font of Matplotlib has; plots show boxes instead of them."""
     figure = _figure(1, 1, "")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmn.evaluation.plot_drawing import save_png
+from fmn.evaluation.plot_drawing import save_png, without_display_and_latex
 from fmn.metrics.t_interval import t_interval
 from fmn.studies.new_classes_table import BASELINES, HIDDEN, KINDS, RAW_MEANS, UNMAPPED, WHITENED_HIDDEN, WHITENED_RAW
 
@@ -87,6 +87,7 @@ def shown(values: NDArray[np.float64]) -> str:
     return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]" if len(values) > 1 else f"{mean:+.1f}"
 
 
+@without_display_and_latex()
 def write_leads_plot(corpora: Sequence[Draws], pairs: Sequence[int], path: Path) -> None:
     """Plots class mAP of the new classes over the number of pairs, and the leads of the unmapped memory.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmn.comparison.comparison_plan import REFERENCE
-from fmn.evaluation.plot_drawing import save_png
+from fmn.evaluation.plot_drawing import save_png, without_display_and_latex
 from fmn.evaluation.results_table import DIRECTION_TITLES
 from fmn.evaluation.table_formats import Row, Table, difference, number, to_markdown, to_rich
 from fmn.metrics.directions import DIRECTIONS, Direction
@@ -51,6 +51,7 @@ def noise_text(values: Mapping[str, Any]) -> str:
     return "\n\n".join([*map(to_markdown, noise_tables(values)), *notes]) + "\n"
 
 
+@without_display_and_latex()
 def write_noise_plot(values: Mapping[str, Any], path: Path) -> None:
     """Plots class mAP over the rate of wrong pairs, one line per system, mean and standard deviation over seeds.
 
