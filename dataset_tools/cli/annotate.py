@@ -249,7 +249,7 @@ def _target(
             expected="a server to compare with",
             next_step="start it with fmn-data annotate serve, or name one with LABEL_STUDIO_URL",
         )
-    if not may_install and sys.stdin.isatty() and not terminal.as_json:
+    if not may_install and terminal.can_ask():
         may_install = typer.confirm(
             "No Label Studio server is configured. Start one here (and install it if missing: 90 s, 1 GB)?"
         )

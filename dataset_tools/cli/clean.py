@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -67,7 +66,7 @@ def _ask(terminal: Terminal, files: int) -> None:
     Raises:
         InputError: there is no terminal to prompt on.
     """
-    if terminal.as_json or not sys.stdin.isatty():
+    if not terminal.can_ask():
         raise InputError(
             f"{count_of(files, 'file')} would be removed, and there is no terminal to confirm this",
             expected="--yes",

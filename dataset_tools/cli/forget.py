@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -78,7 +77,7 @@ def forget(terminal: Terminal, workspace: Workspace, name: str, *, yes: bool, dr
 
 
 def _ask(terminal: Terminal, voice: str) -> None:
-    if terminal.as_json or not sys.stdin.isatty():
+    if not terminal.can_ask():
         raise InputError(
             "The removal has to be confirmed, and there is no terminal to ask on",
             where="standard input" if not terminal.as_json else "--json",

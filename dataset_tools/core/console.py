@@ -26,6 +26,7 @@ import typer
 from dataset_tools.core.early_interrupts import FOUND, NEXT_STEP, end_now
 from dataset_tools.core.errors import InputError, StoppedError, ToolkitError
 from dataset_tools.core.files import disk_error
+from dataset_tools.core.notebooks import in_notebook
 from dataset_tools.core.standard_streams import OutputError, reserved_stdout
 from dataset_tools.core.unicode_names import not_encodable
 
@@ -70,9 +71,10 @@ class Terminal:
         if self._bars is None:
             self._bars = self._new_bars()
             self._last_line = now
-            if self._bars.console.is_terminal:
+            # FORCE_COLOR, which services set for their logs, makes rich take a file for a terminal.
+            if sys.stderr.isatty() and not self._bars.console.is_dumb_terminal and not in_notebook():
                 self._bars.start()
-        if not self._bars.console.is_terminal and now - self._last_line >= PROGRESS_LINE_S:
+        if not self._bars.live.is_started and now - self._last_line >= PROGRESS_LINE_S:
             self._last_line = now
             _print_text(self._bars.console, "", f"  {stage:<12} {done:,} of {total:,}")
         if stage not in self._tasks:
@@ -115,7 +117,7 @@ class Terminal:
 
     def close_bars(self) -> None:
         if self._bars is not None:
-            if self._bars.console.is_terminal:
+            if self._bars.live.is_started:
                 self._bars.stop()
             self._bars = None
             self._tasks.clear()
@@ -127,6 +129,10 @@ class Terminal:
         took = f"  in {seconds:.1f} s" if stage in self._started else ""
         place = f"  → {where}" if where is not None else ""
         _print_text(self.console, "[green]✓[/green] ", f"{stage:<12} {count}{took}{place}")
+
+    def can_ask(self) -> bool:
+        """Whether somebody can answer a question."""
+        return sys.stdin.isatty() and not self.as_json and not in_notebook()
 
     def say(self, text: RenderableType) -> None:
         """Prints a line, or a table."""
