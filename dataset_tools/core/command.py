@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dataset_tools.core.console import command_context, interrupted, print_error
+from dataset_tools.core.console import command_context, print_error
 from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.early_interrupts import asks_for_json
 from dataset_tools.core.errors import InputError
+from dataset_tools.core.foreign_errors import interrupted
 from dataset_tools.core.option_types import set_type
 from dataset_tools.core.renamed_options import with_new_names
 from dataset_tools.core.standard_streams import OutputError, usable_streams
