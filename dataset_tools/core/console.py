@@ -15,6 +15,7 @@ import signal
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -187,6 +188,8 @@ def command_context(*, as_json: bool, verbose: bool = False, debug: bool = False
 
     So it does with SIGHUP (the terminal was closed), unless that is ignored, as by nohup, and with Ctrl-C.
     """
+    # Lustre without the mount option flock, for example: filelock's other kind of lock works there, too.
+    warnings.filterwarnings("ignore", "flock not supported on this filesystem")
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
     terminal = Terminal(as_json=as_json)
     received: list[int] = []
