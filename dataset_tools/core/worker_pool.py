@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
+from dataset_tools.core.errors import StoppedError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -79,15 +81,28 @@ class WorkerPool:
     Args:
         jobs: number of worker processes.
         function: what they will run, which decides what the fork server imports.
+
+    Raises:
+        StoppedError: the system has no semaphores.
     """
 
     def __init__(self, jobs: int, function: Callable[..., Any]) -> None:
         context = worker_context(imported_by_workers(function))
         self._worker_end, self._lifeline = context.Pipe(duplex=False)
         self._begun, self._begins = context.Pipe(duplex=False)
-        self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end, self._begins)
-        )
+        try:
+            self._executor = ProcessPoolExecutor(
+                jobs, mp_context=context, initializer=_begin_worker, initargs=(self._worker_end, self._begins)
+            )
+        except OSError as error:  # of its semaphores, which are files in a temporary file system on Linux
+            if error.errno not in (errno.ENOENT, errno.EACCES, errno.EROFS, errno.ENOSYS):
+                raise
+            raise StoppedError(
+                f"Worker processes cannot be started: {error.strerror}",
+                where="/dev/shm",
+                expected="a temporary file system that this account can write to, for semaphores",
+                next_step="mount one, as containers do by default; then run the same command again",
+            ) from error
 
     def submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         """Submits a call; if the pool is broken, or breaks at this moment, its future is broken (see `broke`).

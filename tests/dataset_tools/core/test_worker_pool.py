@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataset_tools.core import worker_pool
+from dataset_tools.core.errors import StoppedError
 from dataset_tools.core.execution import run_each
 from dataset_tools.core.worker_pool import imported_by_workers
 
@@ -118,3 +119,16 @@ def test_what_a_pool_forgets_while_it_breaks_is_tried_again(monkeypatch: pytest.
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", forgetting_once)
     assert [one.result for one in run_each(square, [3], jobs=1)] == [9]
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EROFS, errno.ENOSYS])
+def test_a_system_without_semaphores_is_named(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers without a /dev/shm that can be written to: the error of a lock names no file."""
+
+    def no_semaphore(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", no_semaphore)
+    with pytest.raises(StoppedError, match="Worker processes cannot be started") as raised:
+        list(run_each(square, [1], jobs=1))
+    assert raised.value.where == "/dev/shm"
