@@ -65,11 +65,14 @@ def encoder_version() -> str:
     """First line of the encoder's version output: ``ffmpeg version n9.0.2``.
 
     Raises:
-        StoppedError: ffmpeg cannot be run.
+        StoppedError: ffmpeg cannot be run, or has no encoder for H.264.
     """
     try:
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-version"]
-        version_text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+        version_text, encoders = (
+            subprocess.run([program, option], capture_output=True, text=True, check=True).stdout
+            for option in ("-version", "-encoders")
+        )
     except (OSError, subprocess.CalledProcessError, RuntimeError) as error:
         raise StoppedError(
             f"ffmpeg cannot be run: {error}",
@@ -77,6 +80,13 @@ def encoder_version() -> str:
             expected="the ffmpeg of the package imageio-ffmpeg",
             next_step="install it again: pip install --force-reinstall imageio-ffmpeg",
         ) from error
+    if " libx264 " not in encoders:  # as in builds without GPL, of Fedora or conda, that IMAGEIO_FFMPEG_EXE names
+        raise StoppedError(
+            "This ffmpeg cannot encode H.264: it was built without libx264",
+            where=program,
+            expected="the ffmpeg of the package imageio-ffmpeg, or another one with libx264",
+            next_step="unset IMAGEIO_FFMPEG_EXE, or run: pip install --force-reinstall imageio-ffmpeg",
+        )
     return version_text.splitlines()[0].split(" Copyright")[0]
 
 
