@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,6 +87,8 @@ def train(
     if processes > 1 and not is_started_among_others():
         raise typer.Exit(run_processes(processes))
     keep_freed_memory()
+    if is_started_among_others() and os.environ["RANK"] == "0":
+        terminal.say(f"  waits for {os.environ['WORLD_SIZE']} processes (environment variable WORLD_SIZE)")
     with joined_processes() as joined:
         summary = train_run(
             options.manifest,

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from dataset_tools.core.count_of import count_of
-from dataset_tools.core.errors import InputError
+from dataset_tools.core.errors import InputError, StoppedError
 from fmn.data.loading import device_named, find_device
 from fmn.data.sequences import Sequences
 from fmn.models.utterance_encoder import UtteranceEncoder
@@ -31,6 +32,7 @@ Values = TypeVar("Values")
 LONGEST_WAIT = timedelta(days=7)
 """Timeout for another process, which may be computing features. Gloo notices at once that one has ended; processes
 that wait for it in NCCL are ended by their launcher."""
+LONGEST_WAIT_TO_JOIN = timedelta(minutes=30)  # containers of a cluster may start minutes apart
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Processes:
         is_alone = self.count == 1 or device_named(name).type != "cuda"
         if is_alone or not (gpus := torch.cuda.device_count()):
             return find_device(name)  # without any GPU, its error
-        own = int(os.environ["LOCAL_RANK"])
+        own = int(os.environ.get("LOCAL_RANK", "0"))  # Kubeflow sets none: each of its containers has a process
         if own >= gpus:
             raise InputError(
                 f"There is no GPU for process {own + 1} of this machine, which has {count_of(gpus, 'GPU')}",
@@ -171,13 +173,27 @@ def is_started_among_others() -> bool:
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """Joins the process group that this process was started in, if any; otherwise yields `ALONE`."""
+    """Joins the process group that this process was started in, if any; otherwise yields `ALONE`.
+
+    Raises:
+        StoppedError: the other processes did not start.
+    """
     if not is_started_among_others():
         yield ALONE
         return
     end_with_launcher()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    try:
+        store, rank, count = next(rendezvous("env://", timeout=LONGEST_WAIT_TO_JOIN))
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=LONGEST_WAIT)
+    except dist.DistError as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise StoppedError(
+            f"The other processes of this training did not join: {error}",
+            where=f"{place} (environment variables MASTER_ADDR and MASTER_PORT)",
+            expected=f"{os.environ['WORLD_SIZE']} processes (WORLD_SIZE)",
+            next_step="start all of them, as torchrun does; or unset these variables to train with one process",
+        ) from error
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:

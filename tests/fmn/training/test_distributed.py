@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def test_training_processes_end_with_their_launcher(monkeypatch: pytest.MonkeyPa
             return len(asked)
 
     assert in_processes(2, work) == [(0, 1), (0, 1)]
+
+
+def test_processes_that_do_not_join_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmn.training.distributed.LONGEST_WAIT_TO_JOIN", timedelta(seconds=2))
+
+    def work(rank: int) -> object:
+        os.environ["WORLD_SIZE"] = "3"
+        with joined_processes():
+            return rank
+
+    for code, told in in_processes(2, work):
+        assert code == 0
+        assert told.startswith("StoppedError: The other processes of this training did not join: ")
+        assert "expected: 3 processes (WORLD_SIZE)" in told
 
 
 def train_together(workspace: Path, config: Config, run: Path, count: int = 2, **options: Any) -> list[tuple[int, Any]]:
