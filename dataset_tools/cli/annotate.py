@@ -280,6 +280,8 @@ def _show_push(terminal: Terminal, pushed: PushSummary) -> None:
     if pushed.without_margin:
         clips = count_of(pushed.without_margin, "clip is", "clips are")
         terminal.warn(f"{clips} shown without surrounding footage: no source videos")
+    if pushed.predicted == 0:
+        terminal.warn("no task shows a prediction: annotators have worked on all; --ids ID,ID shows clips again")
     terminal.result({"push": pushed.as_dict()})
 
 

@@ -82,7 +82,7 @@ def export(
     )
     warn_synthetic(terminal, summary.is_standin)
     for table, counts in summary.counts.items():
-        terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()), folder)
+        terminal.closing(table, ", ".join(f"{number} {split}" for split, number in counts.items()) or "none", folder)
     would = "would be " if dry_run else ""
     for part in summary.withheld:
         name = part.partition(":")[0]

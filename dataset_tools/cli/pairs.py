@@ -62,6 +62,8 @@ def pairs(
 def _show_pairs(
     terminal: Terminal, summary: PairSummary, workspace: Workspace, *, is_leaky: bool, dry_run: bool
 ) -> None:
+    from dataset_tools.pairs.pairing import HOW_TO_REVIEW_RECORDINGS
+
     warn_synthetic(terminal, summary.is_standin)
     would = "would be " if dry_run else ""
     of_classes = count_of(summary.classes, "class", "classes")
@@ -73,6 +75,14 @@ def _show_pairs(
         several = "pairs of a training item and a test item are"
         across = count_of(summary.neither, "pair of a training item and a test item is", several)
         terminal.say(f"  {across} in neither split")
+    left_out = summary.not_accepted
+    if left_out.clips or left_out.utterances:
+        of_clips = f"{count_of(left_out.clips, 'clip')} and {count_of(left_out.utterances, 'utterance')}"
+        terminal.say(f"  {of_clips} left out: not accepted by annotators")
+    if left_out.class_utterances:
+        terminal.warn(
+            f"{count_of(left_out.class_utterances, 'utterance')} of classes left out: {HOW_TO_REVIEW_RECORDINGS}"
+        )
     for what, number in summary.dropped.items():
         terminal.warn(f"dropped, {what}: {number:,}")
     merged = [

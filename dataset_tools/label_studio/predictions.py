@@ -83,8 +83,10 @@ def with_predictions(
     )
 
 
-def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> None:
+def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Task], model: str) -> int:
     """Makes a project prefill its pages with a model's predictions, and present the least certain tasks first.
+
+    Without any prediction of the model, the project stays as it is: the server refuses to show such a model.
 
     Args:
         client: client of the server.
@@ -92,6 +94,9 @@ def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Ta
         project: id of the project.
         tasks: existing tasks by their ids on the server; those without a prediction of the model get one.
         model: name of the model.
+
+    Returns:
+        The number of tasks that have a prediction of the model.
     """
     with answers(url):
         listed = list_tasks(
@@ -107,4 +112,7 @@ def show_predictions(client: Any, url: str, project: int, tasks: Mapping[int, Ta
             client.projects.import_predictions(
                 id=project, request=predictions[start : start + _PREDICTIONS_PER_REQUEST]
             )
-        client.projects.update(id=project, model_version=model, sampling="Uncertainty sampling")
+        predicted = len(done) + len(predictions)
+        if predicted:
+            client.projects.update(id=project, model_version=model, sampling="Uncertainty sampling")
+    return predicted

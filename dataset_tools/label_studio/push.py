@@ -121,7 +121,7 @@ def push(
             expected = replace(expected, tasks=tasks)
         project = find_project(client, workspace, url, options.project)
         present = [] if project is None else list(_present(client, url, project))
-        is_withdrawn = withdrawn_utterances(workspace)
+        is_withdrawn, predicted = withdrawn_utterances(workspace), None
         withdrawn = _without_withdrawn_speech(present, is_withdrawn)
         present = list({one.id: one for one in (*present, *withdrawn)}.values())
         plan = _plan(client, workspace, url, expected, project, present, options)
@@ -136,7 +136,7 @@ def push(
             _write(client, url, project, plan, progress)
             if predictions:
                 model = next(iter(predictions.values())).model
-                show_predictions(client, url, project.id, _untouched(present, expected), model)
+                predicted = show_predictions(client, url, project.id, _untouched(present, expected), model)
         progress(_STAGE, 1, 1)
     return PushSummary(
         project=project.id if project else None,
@@ -145,6 +145,7 @@ def push(
         **plan.counts(),
         withdrawn=len(withdrawn),
         without_margin=expected.without_margin,
+        predicted=predicted,
         dry_run=dry_run,
     )
 

@@ -23,6 +23,7 @@ class PushSummary:
         gone: number of tasks whose clip is no longer in the data set; they are kept.
         withdrawn: number of tasks whose speech was removed because its speaker withdrew.
         without_margin: number of clips shown without surrounding footage because it is not available.
+        predicted: number of tasks with a prediction of the model; None without a model, or if nothing was written.
         dry_run: whether nothing was written.
     """
 
@@ -40,6 +41,7 @@ class PushSummary:
     gone: int
     withdrawn: int
     without_margin: int
+    predicted: int | None
     dry_run: bool
 
     def text(self) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -71,20 +72,37 @@ def install(venv: Path, progress: Progress = silent) -> None:
     with FileLock(venv.with_name(venv.name + ".lock")):
         if is_installed(venv):
             return
-        progress("install", 0, 1, f"Label Studio {LABEL_STUDIO_VERSION} → {venv}")
+        note = f"Label Studio {LABEL_STUDIO_VERSION} → {venv}"
+        progress("install", 0, 1, note)
         for command in (
             [sys.executable, "-m", "venv", str(venv)],
             [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", f"label-studio=={LABEL_STUDIO_VERSION}"],
         ):
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-            if done.returncode:
+            code, errors = _run(command, lambda: progress("install", 0, 1, note))
+            if code:
                 raise StoppedError(
-                    f"Label Studio cannot be installed: {' '.join(done.stderr.split()[-40:])}",
+                    f"Label Studio cannot be installed: {' '.join(errors.split()[-40:])}",
                     where=venv,
                     expected="access to a package index, 1 GB of disk",
                     next_step="fix that, then run the same command again",
                 )
         progress("install", 1, 1)
+
+
+def _run(command: list[str], every_second: Callable[[], None]) -> tuple[int, str]:
+    """Runs a command, which is killed if this is interrupted; returns its exit code and its error output."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    errors = process.communicate(timeout=1)[1]
+                    return process.returncode, errors
+                every_second()
+        except BaseException:
+            process.kill()
+            raise
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,21 @@ from dataset_tools.pairs.splits import SplitTask, split_items, split_mpii, split
 from dataset_tools.speech.recordings.consents import Withdrawal, read_withdrawals
 from dataset_tools.speech.recordings.withdrawn_recordings import with_consent
 
+HOW_TO_REVIEW_RECORDINGS = "annotators are shown utterances of clips only; import recordings under the ids of clips"
+
+
+@dataclass(frozen=True)
+class NotAccepted:
+    """Numbers of items that annotators did not accept.
+
+    Attributes:
+        utterances: of clips. class_utterances: those that describe only a class.
+    """
+
+    clips: int = 0
+    utterances: int = 0
+    class_utterances: int = 0
+
 
 @dataclass(frozen=True)
 class PairSummary:
@@ -45,6 +60,7 @@ class PairSummary:
 
     Attributes:
         dropped: items on neither side, counted by reason.
+        not_accepted: what ``reviewed`` left out.
         merged: ids of items with the same content, which were treated as one; a tuple for each content.
         one_sided: classes that have pairs on one side only. leaks: what is on both sides but should not be.
         moved_to_training: number of clips and utterances of the earlier test manifest that are now in training.
@@ -59,6 +75,7 @@ class PairSummary:
     clips: int
     utterances: int
     dropped: Mapping[str, int]
+    not_accepted: NotAccepted
     merged: tuple[tuple[str, ...], ...]
     one_sided: tuple[str, ...]
     leaks: tuple[str, ...]
@@ -97,10 +114,11 @@ def _paired(
 ) -> PairSummary:
     clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
     utterances = with_consent(workspace, read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    not_accepted = NotAccepted()
     if options.reviewed:
-        clips, utterances = _reviewed(workspace, clips, utterances)
+        clips, utterances, not_accepted = _reviewed(workspace, clips, utterances)
     labels = {label.id: label for label in (action_class.label() for action_class in classes.classes)}
-    _check_items(workspace, clips, utterances, classes, options)
+    _check_items(workspace, clips, utterances, classes, options, not_accepted)
     built = read_build(workspace)
     content = content_of(clips, utterances, read_origins(workspace))
     sides = _sides(clips, utterances, options, content, built.get("official_split", {}))
@@ -149,6 +167,7 @@ def _paired(
         clips=len(clips),
         utterances=len(utterances),
         dropped=dict(sides.dropped),
+        not_accepted=not_accepted,
         merged=merged,
         one_sided=tuple(name for name, of_class in sorted(expected.items()) if len(+of_class) == 1),
         leaks=leaks,
@@ -230,13 +249,15 @@ def _record(
 
 def _reviewed(
     workspace: Workspace, clips: list[ClipRow], utterances: list[UtteranceRow]
-) -> tuple[list[ClipRow], list[UtteranceRow]]:
-    """The items that annotators accepted, according to reviews.jsonl or, if there is none, to the rows."""
+) -> tuple[list[ClipRow], list[UtteranceRow], NotAccepted]:
+    """The items that annotators accepted, by reviews.jsonl or, if there is none, by the rows; counts of the others."""
     if reviews_path(workspace).is_file():
         clips, utterances = with_verdicts(clips, utterances, read_reviews(reviews_path(workspace)))
-    clips = [clip for clip in clips if clip.review in ACCEPTED]
-    accepted = {clip.id for clip in clips}
-    return clips, [row for row in utterances if row.review == "accept" and (row.clip is None or row.clip in accepted)]
+    accepted = {clip.id: clip for clip in clips if clip.review in ACCEPTED}
+    heard = [row for row in utterances if row.review == "accept" and (row.clip is None or row.clip in accepted)]
+    of_classes = sum(row.clip is None for row in utterances) - sum(row.clip is None for row in heard)
+    left_out = NotAccepted(len(clips) - len(accepted), len(utterances) - len(heard) - of_classes, of_classes)
+    return list(accepted.values()), heard, left_out
 
 
 def pair_rows(clips: Sequence[ClipRow], utterances: Sequence[UtteranceRow]) -> Iterator[PairRow]:
@@ -256,16 +277,21 @@ def _check_items(
     utterances: Sequence[UtteranceRow],
     classes: ClassFile,
     options: PairOptions,
+    not_accepted: NotAccepted,
 ) -> None:
     if not clips or not utterances:
         what = "clips" if not clips else "utterances"
+        if not options.reviewed:
+            way_out = "run fmn-data build --speech, or fmn-data speech synthesize"
+        elif clips and not_accepted.class_utterances:
+            way_out = f"{HOW_TO_REVIEW_RECORDINGS}, or leave out --reviewed"
+        else:
+            way_out = "review with fmn-data annotate, or leave out --reviewed"
         raise InputError(
             f"There are no {'reviewed and accepted ' if options.reviewed else ''}{what} to pair",
             where=workspace.manifests / f"{what}.jsonl",
             expected="at least one clip and one utterance of a class",
-            next_step="review with fmn-data annotate, or leave out --reviewed"
-            if options.reviewed
-            else "run fmn-data build --speech, or fmn-data speech synthesize",
+            next_step=way_out,
         )
     items: list[ItemRow] = [*clips, *utterances]
     check_known((item.class_id for item in items), classes, workspace.manifests)

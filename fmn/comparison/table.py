@@ -124,7 +124,9 @@ def footnotes(values: Mapping[str, Any]) -> list[str]:
 def _partners(values: Mapping[str, Any], direction: Direction) -> Iterator[str]:
     """Yields the note on queries without a partner; none for several corpora, and comparisons of earlier versions."""
     queries, of_classes = values["queries"][direction], values.get("class_queries", {}).get(direction, {})
-    if isinstance(queries, int) and (note := partner_note(sum(of_classes.get("instance_hit", ())), queries, direction)):
+    if not isinstance(queries, int) or "instance_hit" not in of_classes:
+        return
+    if note := partner_note(sum(of_classes["instance_hit"]), queries, direction):
         yield note
 
 

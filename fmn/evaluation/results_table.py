@@ -52,9 +52,14 @@ def results_table(results: Mapping[str, Mapping[str, Any]], *, title: str, notes
 
 
 def partner_note(with_partner: int, queries: int, direction: Direction) -> str | None:
-    """Note on the queries that instance hit and rank in class are computed from, unless they are all or none."""
-    if with_partner in (0, queries):
+    """Note on the queries that instance hit and rank in class are computed from, unless they are all."""
+    if with_partner == queries:
         return None
+    if not with_partner:
+        return (
+            f"{DIRECTION_TITLES[direction]}: instance hit and rank in class are undefined, as no query has its partner "
+            "in the gallery (recordings of a class are partners of no clip)."
+        )
     return (
         f"{DIRECTION_TITLES[direction]}: instance hit and rank in class are of {with_partner:,} of the {queries:,} "
         "queries, as the others have no partner in the gallery."

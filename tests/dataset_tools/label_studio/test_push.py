@@ -230,7 +230,8 @@ def test_a_models_predictions_prefill_the_page_and_order_the_tasks(
         ],
     )
     for _ in range(2):
-        assert label_studio.push_all(workspace, from_run=run).unchanged == 3
+        pushed = label_studio.push_all(workspace, from_run=run)
+        assert (pushed.unchanged, pushed.predicted) == (3, 3)
     tasks = label_studio.tasks_of(project)
     for clip, class_id in zip(clips, guessed, strict=True):
         (prediction,) = (one for one in tasks[clip.id].predictions if one["model_version"] == model)
@@ -247,3 +248,26 @@ def test_a_models_predictions_prefill_the_page_and_order_the_tasks(
         order.append(offered())
         label_studio.client().annotations.create(id=tasks[order[-1]].id, result=[verdict("accept")])
     assert order == [clips[1].id, clips[2].id, clips[0].id]
+
+
+def test_a_models_predictions_change_nothing_once_everybody_has_answered(
+    label_studio: Any, make_workspace: MakeWorkspace, tmp_path: Path
+) -> None:
+    """The server refuses a project with a model that has no predictions."""
+    workspace = make_workspace(THREE)
+    project = label_studio.push_all(workspace).project
+    for task in label_studio.tasks_of(project).values():
+        label_studio.client().annotations.create(id=task.id, result=[verdict("accept")])
+    run = tmp_path / "runs" / "fmn-demo"
+    run.mkdir(parents=True)
+    rows = [
+        PredictionRow(
+            id=clip.id, class_id=THREE[0], clip_sha256=clip.sha256, confidence=0.5, uncertainty=0.5, model="fmn@1"
+        )
+        for clip in clips_of(workspace)
+    ]
+    write_rows(run / "predictions.jsonl", rows)
+    pushed = label_studio.push_all(workspace, from_run=run)
+    assert (pushed.unchanged, pushed.predicted) == (3, 0)
+    assert label_studio.client().projects.get(id=project).model_version != "fmn@1"
+    assert label_studio.push_all(workspace).predicted is None

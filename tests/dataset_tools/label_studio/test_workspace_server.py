@@ -170,8 +170,11 @@ def test_an_installation_that_fails_says_why_and_can_be_repeated(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     venv.create(tmp_path / "venv")  # as one leaves it that was killed before pip was in it
+    reported: list[tuple[str, int, int]] = []
     with pytest.raises(StoppedError, match="label-studio==") as raised:
-        install(tmp_path / "venv")
+        install(tmp_path / "venv", lambda stage, done, total, note="": reported.append((stage, done, total)))
+    assert set(reported) == {("install", 0, 1)}
+    assert len(reported) > 1, "every second, so that a log shows that it goes on"
     assert raised.value.where == str(tmp_path / "venv")
     assert not is_installed(tmp_path / "venv")
 

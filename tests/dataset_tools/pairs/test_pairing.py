@@ -215,6 +215,36 @@ def test_reviewed_takes_accepted_items_only(workspace: Workspace) -> None:
     assert make_pairs(workspace, CLASSES, PairOptions(reviewed=True)).clips == 50
 
 
+def test_reviewed_counts_what_it_leaves_out(workspace: Workspace, make_utterance: Callable[..., UtteranceRow]) -> None:
+    clips = list(read_rows(workspace.manifests / "clips.jsonl", ClipRow))
+    heard = list(read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow))
+    rejected = {clip.id for clip in clips[:3]}
+    write_rows(
+        workspace.manifests / "clips.jsonl",
+        [msgspec.structs.replace(row, review="reject" if row.id in rejected else "accept") for row in clips],
+    )
+    unheard = [make_utterance(heard[0].class_id, None, "anna", number) for number in range(2)]  # of a class: not shown
+    rows = [*(msgspec.structs.replace(row, review="accept") for row in heard), *unheard]
+    write_rows(workspace.manifests / "utterances.jsonl", sorted(rows, key=lambda row: row.id))
+    summary = make_pairs(workspace, CLASSES, PairOptions(reviewed=True))
+    assert summary.as_dict()["not_accepted"] == {"clips": 3, "utterances": 3, "class_utterances": 2}
+    assert (summary.clips, summary.utterances) == (97, 97)
+    unreviewed = make_pairs(workspace, CLASSES, PairOptions())
+    assert set(unreviewed.as_dict()["not_accepted"].values()) == {0}
+
+
+def test_recordings_of_classes_cannot_be_reviewed_and_the_error_says_so(
+    workspace: Workspace, make_utterance: Callable[..., UtteranceRow]
+) -> None:
+    path = workspace.manifests / "clips.jsonl"
+    write_rows(path, [msgspec.structs.replace(row, review="accept") for row in list(read_rows(path, ClipRow))])
+    recorded = [make_utterance(one.id, None, "anna") for one in CLASSES.classes[:2]]
+    write_rows(workspace.manifests / "utterances.jsonl", sorted(recorded, key=lambda row: row.id))
+    with pytest.raises(InputError, match="no reviewed and accepted utterances") as refused:
+        make_pairs(workspace, CLASSES, PairOptions(reviewed=True))
+    assert "under the ids of clips" in str(refused.value.next_step)
+
+
 def test_a_dry_run_counts_and_writes_nothing(workspace: Workspace) -> None:
     before = sorted(path.name for path in workspace.manifests.iterdir())
     assert make_pairs(workspace, CLASSES, PairOptions(), dry_run=True).train == 2_450

@@ -60,8 +60,12 @@ def test_every_number_stands_where_it_belongs() -> None:
     assert [row[1] for row in rows[1::4]] == ["instance hit", "class hit", "class recall"] * 2
 
 
-def test_nothing_to_measure_is_a_dash() -> None:
-    rows = rows_of(results_table({"fmn": metrics(0, with_partners=False)}, title="a run"))
+def test_nothing_to_measure_is_a_dash_with_its_reason() -> None:
+    table = results_table({"fmn": metrics(0, with_partners=False)}, title="a run")
+    reason = "instance hit and rank in class are undefined, as no query has its partner in the gallery"
+    assert " ".join(shown(table).split()).count(reason) == 2
+    assert "undefined" not in shown(results_table({"fmn": metrics(0)}, title="a run"))
+    rows = rows_of(table)
     assert rows[1][3:] == ["–", "–", "–", "–"]
     assert rows[4][3] != "–"
 
