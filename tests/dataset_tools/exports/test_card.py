@@ -11,10 +11,19 @@ import msgspec
 import pytest
 import yaml
 
+from dataset_tools.core.ledger import LedgerRow
 from dataset_tools.core.workspace import Workspace
 from dataset_tools.decisions.journal import ReviewRow
 from dataset_tools.exports.exporting import export_dataset
-from dataset_tools.manifests import Augmentation, ClipRow, SpeakerFacts, UtteranceRow, read_rows, write_rows
+from dataset_tools.manifests import (
+    Augmentation,
+    ClipRow,
+    SpeakerFacts,
+    UtteranceRow,
+    WindowOrigin,
+    read_rows,
+    write_rows,
+)
 from dataset_tools.speech.recordings.consents import Consents, withdraw
 from dataset_tools.speech.recordings.recording_rows import RecordingRow
 
@@ -194,3 +203,51 @@ def test_recordings_are_counted_without_their_copies_and_takes_that_are_not_used
     assert "supplied with the recording" not in made
     assert "1 utterance is an augmented copy of others" in made
     assert "by the license stated at their import: CC-BY-4.0: 1\n" in f"{section(card, 'Licenses')}\n"
+
+
+def test_what_the_rows_and_the_ledger_tell_is_counted(
+    workspace: Workspace,
+    tmp_path: Path,
+    make_manifests: Callable[..., None],
+    make_record: Callable[..., None],
+    make_review: Callable[..., ReviewRow],
+) -> None:
+    first, second, *others = read_rows(workspace.manifests / "clips.jsonl", ClipRow)
+    clips = [
+        msgspec.structs.replace(first, origin=WindowOrigin(index=1, of=2), trim=(3, 50), review="trim"),
+        msgspec.structs.replace(second, origin=WindowOrigin(index=2, of=2), sound=True, review="accept"),
+        *(msgspec.structs.replace(row, sound=True) for row in others),
+    ]
+    good, *doubtful = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
+    spoken = [
+        msgspec.structs.replace(good, quality={}, text_source="grammar", review="accept"),
+        msgspec.structs.replace(doubtful[0], text_source="grammar"),
+        *(msgspec.structs.replace(row, text_source="tacos", language="zh") for row in doubtful[1:]),
+    ]
+    make_manifests(workspace, clips, spoken, lambda name: name.startswith("test"))
+    make_record(workspace, refused={"too short": 7, "two classes": 9})
+    review = make_review(minute=1, id=second.id, content_sha256=second.sha256)
+    workspace.annotations.mkdir()
+    (workspace.annotations / "reviews.jsonl").write_bytes(msgspec.json.encode(review) + b"\n")
+    statuses = {"clip/a": "failed", "clip/b": "failed", "clip/c": "skipped", "clip/d": "ok", "utterance/a": "failed"}
+    rows = [LedgerRow(id=name, status=status, stage="cut") for name, status in statuses.items()]  # type: ignore[arg-type]
+    workspace.ledger.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+
+    card = card_of(workspace, tmp_path / "out")
+    made = section(card, "How it was made")
+    assert "2 clips are windows of longer intervals; 3 have the audio of their video." in made
+    assert "Left out in the build, by kind and status: clip failed: 2, clip skipped: 1, utterance failed: 1." in made
+    assert "Refused intervals, by reason: two classes: 9, too short: 7." in made
+    assert "utterances by engine: espeak 1.52: 4." in made
+    assert "recorded by people" not in made
+    judged = section(card, "Annotation and agreement")
+    assert "1 annotator reviewed 1 clip and 0 utterances (1 decision)" in judged
+    assert "Clips by verdict: not reviewed: 2, accept: 1, trim: 1; 1 were trimmed." in judged
+    assert "Utterances by verdict: not reviewed: 3, accept: 1." in judged
+    assert "Languages, by utterances: en: 2, zh: 2." in section(card, "Speakers")
+    limits = section(card, "Known limits")
+    assert "4 of 4 utterances have synthetic voices" in limits
+    assert "2 of 4 sentences come from templates" in limits
+    assert "3 utterances have audio quality warnings" in limits
+    assert "2 of 4 clips were not reviewed." in limits
+    assert "imbalanced" not in limits

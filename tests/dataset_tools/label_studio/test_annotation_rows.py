@@ -267,9 +267,15 @@ def test_what_was_heard_belongs_to_the_utterance() -> None:
     assert (clip.verdict, clip.rating, clip.note) == ("accept", None, "muffled")
 
 
-def test_without_an_utterance_there_is_one_row() -> None:
-    rows = read(verdict("accept"), data={"utterance_id": None, "utterance_sha256": None})
+@pytest.mark.parametrize("lost", [["utterance_id"], ["utterance_sha256"], ["utterance_id", "utterance_sha256"]])
+def test_without_an_utterance_there_is_one_row(lost: list[str]) -> None:
+    rows = read(verdict("accept"), data=dict.fromkeys(lost))
     assert [row.item for row in rows] == ["clip"]
+
+
+def test_an_annotation_without_a_result_has_no_verdict() -> None:
+    assert read(result=None)[0].problem == "no verdict was given"
+    assert [row.verdict for row in read(result=None, was_cancelled=True)] == ["skip", "skip"]
 
 
 def test_an_export_names_annotators_in_other_ways() -> None:

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from fmn.comparison.compare import compare
 from fmn.comparison.comparison_plan import Comparison
 from fmn.comparison.comparison_runs import Scores, read_scores
+from fmn.comparison.corpora import over_corpora
+from fmn.comparison.output_files import write_files
 from fmn.comparison.results import Results, _references
 from fmn.comparison.table import blocks
 from fmn.data.items import load_items
@@ -147,3 +149,33 @@ def test_without_class_labels_every_system_uses_the_number_of_clusters(planned: 
     notes = compare(planned("fmn", "clip_towers", "lengths", seeds=1, budget=1, changes=changes)).values["notes"]
     assert not any("memory.capacity" in note for note in notes)
     assert any(note.startswith("memory.update: only fmn uses it") for note in notes)
+
+
+@pytest.mark.filterwarnings("ignore:.*Glyph.*")
+def test_recordings_of_classes_alone_have_no_instance_hit(
+    planned: Callable[..., Comparison], workspace: Path, tmp_path: Path
+) -> None:
+    """Without a partner in the whole manifest, its columns are empty, in the files and over several corpora, too."""
+    test = workspace / "manifests" / "test.jsonl"
+    rows = [json.loads(line) for line in test.read_text().splitlines()]
+    spoken = [row | {"utterance": row["utterance"] | {"clip": None}} for row in rows]
+    test.write_text("".join(json.dumps(row) + "\n" for row in spoken))
+    values = compare(planned("fmn", "lengths", seeds=1, budget=1)).values
+    for system in values["systems"].values():
+        figures = system["metrics"]["audio_to_video"]
+        for figure in (*figures["instance_hit"].values(), *figures["partner_rank"].values()):
+            assert figure == {"mean": None, "sd": None, "values": []}
+        assert len(figures["class_hit"]["1"]["values"]) == 1
+        assert system["partner_rank"] == {"audio_to_video": None, "video_to_audio": None}
+    apart = values["systems"]["lengths"]["difference"]["video_to_audio"]
+    assert apart["instance_hit"] == {"1": None, "10": None, "25": None}
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        write_files(values | {"test_sha256": folder.name}, folder, latex=True)
+    lines = (folders[0] / "compare.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("| lengths |"))
+    assert [cell.strip() for cell in row.split("|")[-5:-1]] == ["–"] * 4
+    both = over_corpora(folders)["systems"]["lengths"]
+    assert both["metrics"]["audio_to_video"]["instance_hit"]["1"] == {"mean": None, "sd": None, "values": []}
+    assert both["partner_rank"] == {"audio_to_video": None, "video_to_audio": None}
+    assert len(both["metrics"]["audio_to_video"]["class_hit"]["1"]["values"]) == 2

@@ -60,3 +60,10 @@ def test_cvat_that_cannot_be_used_is_refused(text: str, found: str, read: Callab
     with pytest.raises(InputError) as caught:
         read(text, "a.xml")
     assert found in caught.value.found
+
+
+def test_frames_of_cvat_may_count_from_1(read: Callable[..., IntervalList], spans: Callable) -> None:
+    text = CVAT.format(boxes=BOX.format(1, 0) + BOX.format(5, 0))
+    assert [row[1:3] for row in spans(read(text, "annotations.xml", frame_base=1))] == [(1, 5)]
+    with pytest.raises(InputError, match="track '0': frame 0 is before the first frame"):
+        read(CVAT.format(boxes=BOX.format(0, 0)), "annotations.xml", frame_base=1)

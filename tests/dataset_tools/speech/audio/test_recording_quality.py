@@ -71,6 +71,8 @@ def test_clipped_share_counts_samples_that_stay_at_full_scale(sine: Sine) -> Non
     samples[3000:3002] = 1.0  # two only: a wave may touch full scale
     samples[4000:4004] = [1.0, -1.0, 1.0, -1.0]  # not one sign
     assert of(samples).clipped_share == pytest.approx(160 / RATE)
+    samples[5000:5003] = 1.0
+    assert of(samples).clipped_share == pytest.approx(163 / RATE)
 
 
 def test_an_overdriven_sine_has_the_share_that_geometry_says(sine: Sine) -> None:
