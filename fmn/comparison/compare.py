@@ -26,6 +26,7 @@ from fmn.data.loading import find_device, load_features
 from fmn.data.outdated_pairs import outdated_pairs
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
+from fmn.features.media import reasons
 from fmn.models.memory_capacity import capacity_note
 from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
@@ -157,7 +158,7 @@ def _extract(
                 for items in manifests:
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
-                    left_out |= {name: error.found for name, error in found.failures.items()}
+                    left_out |= reasons(found.failures)
                     digests[key].append(found.digest)
                     spaces[key] = found.data.space
             except StoppedError:

@@ -135,7 +135,7 @@ def left_rows(
     Raises:
         InputError: no row has features.
     """
-    failures |= {one.name: error for one in media if (error := features.failure_of(one))}
+    failures |= features.failures_of(media)
     left = [row for row in rows if row.id not in failures]
     if not left:
         first = next(iter(failures.items()), None)

@@ -24,6 +24,7 @@ from fmn.data.loading import FeatureDataset, device_named, find_device, load_fea
 from fmn.data.outdated_pairs import outdated_pairs
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.evaluation.run_notes import corpus_notes
+from fmn.features.media import reasons
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, fit_generator, score_matrix
@@ -90,7 +91,7 @@ def harness_of(
     items, _ = check_study(manifest, config, root, device)
     config = with_capacity(config, len(items.classes))
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return ValidationHarness.of(prepared), config, {name: error.found for name, error in prepared.failures.items()}
+    return ValidationHarness.of(prepared), config, reasons(prepared.failures)
 
 
 def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
