@@ -10,7 +10,9 @@ unless the features have changed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +64,10 @@ def compare(
     if warn is not None:
         for caveat in outdated_pairs(train_items):
             warn(caveat)
-    with run_lock(comparison.folder):  # another call would miss the configurations that this one is training
+    folder = comparison.folder
+    is_read_only = folder.is_dir() and not os.access(folder, os.W_OK)  # finished runs can be summarized there
+    # Another call would miss the configurations that this one is training.
+    with nullcontext() if is_read_only else run_lock(folder):
         return _compared(comparison, train_items, test_items, jobs, progress)
 
 
