@@ -10,7 +10,9 @@ unless the features have changed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from fmn.data.loading import find_device, load_features
 from fmn.data.outdated_pairs import outdated_pairs
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.features.extract import Networks
+from fmn.features.media import reasons
 from fmn.models.memory_capacity import capacity_note
 from fmn.models.system_interface import not_joint
 from fmn.systems import find_system
@@ -61,7 +64,10 @@ def compare(
     if warn is not None:
         for caveat in outdated_pairs(train_items):
             warn(caveat)
-    with run_lock(comparison.folder):  # another call would miss the configurations that this one is training
+    folder = comparison.folder
+    is_read_only = folder.is_dir() and not os.access(folder, os.W_OK)  # finished runs can be summarized there
+    # Another call would miss the configurations that this one is training.
+    with nullcontext() if is_read_only else run_lock(folder):
         return _compared(comparison, train_items, test_items, jobs, progress)
 
 
@@ -157,7 +163,7 @@ def _extract(
                 for items in manifests:
                     found = load_features(items, config, device=device, jobs=jobs, progress=progress, networks=networks)
                     notes |= dict.fromkeys(found.notes)
-                    left_out |= {name: error.found for name, error in found.failures.items()}
+                    left_out |= reasons(found.failures)
                     digests[key].append(found.digest)
                     spaces[key] = found.data.space
             except StoppedError:

@@ -21,6 +21,7 @@ from dataset_tools.core.errors import InputError
 from fmn.comparison.by_class import Floats
 from fmn.comparison.comparison_plan import REFERENCE, in_order
 from fmn.comparison.results import FIGURES
+from fmn.comparison.table import COST_NAMES
 from fmn.metrics.bootstrap import ConfidenceInterval
 from fmn.metrics.directions import DIRECTIONS, Direction
 from fmn.renamed_keys import new_system_name
@@ -202,7 +203,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Configurations tried, mean costs over corpora, and the selection of fold 0 in each corpus."""
     first = several[0]
-    costs = ("seconds", "cpu_seconds", "tuning_seconds", "tuning_cpu_seconds")
     return {
         "summary": first["summary"],
         "class_cross_entropy": first["class_cross_entropy"],
@@ -213,7 +213,7 @@ def _described(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "runs": [run for each in several for run in each["runs"]],
         "seeds": first["seeds"],
         "parameters": first["parameters"],
-        **{key: _mean([each[key] for each in several]) for key in costs},
+        **{key: _mean([each[key] for each in several]) for key in COST_NAMES},
     }
 
 

@@ -15,7 +15,7 @@ from fmn.comparison.comparison_plan import REFERENCE, Comparison, Entry, describ
 from fmn.comparison.comparison_runs import RunResult, Scores, read_scores
 from fmn.data.items import Items
 from fmn.data.outdated_pairs import outdated_pairs
-from fmn.evaluation.breakdown import Factors, factors_of
+from fmn.evaluation.breakdown import Factors, factors_of, sd_of
 from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_notes import corpus_notes
 from fmn.metrics.bootstrap import interval_of_mean
@@ -206,8 +206,7 @@ def _figures(measured: PerQuery) -> dict[str, Any]:
         if not counted.any():
             return {"mean": None, "sd": None, "values": []}
         means = values[:, counted].mean(axis=1)
-        deviation = float(means.std(ddof=1)) if len(means) > 1 else None
-        return {"mean": float(means.mean()), "sd": deviation, "values": means.tolist()}
+        return {"mean": float(means.mean()), "sd": sd_of(means), "values": means.tolist()}
 
     return {
         "metrics": {

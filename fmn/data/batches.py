@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,10 +36,6 @@ class Batch:
     clip_classes: Tensor
     utterance_classes: Tensor
     windows: Sequences | None = None
-
-    def with_audio(self, audio: Sequences) -> Batch:
-        """Returns this batch with other (augmented) utterances."""
-        return replace(self, audio=audio)
 
 
 class ItemTensors:

@@ -23,7 +23,7 @@ from fmn.data.items import load_items
 from fmn.data.loading import feature_cache, usable_device
 from fmn.features.config import AudioFeatureConfig, VideoFeatureConfig
 from fmn.features.extract import Networks, extract_audio, extract_video
-from fmn.features.media import FeatureSet, Media, distinct
+from fmn.features.media import FeatureSet, Media, distinct, reasons
 
 FILES_A_TASK = 4
 """Small, so that little work is lost if a node fails; decoding takes far longer than scheduling a task."""
@@ -110,9 +110,7 @@ def cache_features(
 def _cache_files(task: _Task, jobs: int = 1, progress: Progress = silent) -> tuple[int, dict[str, str]]:
     """Returns the number of computed features, and the reasons of failures by file name; also called in workers."""
     features = _extract(task, jobs, progress)
-    return features.computed, {
-        media.name: error.found for media in task.media if (error := features.failure_of(media)) is not None
-    }
+    return features.computed, reasons(features.failures_of(task.media))
 
 
 def _in_tasks(whole: _Task, jobs: int, progress: Progress) -> tuple[int, dict[str, str]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataset_tools.core.errors import ToolkitError
 from fmn.data.items import Items
 from fmn.data.loading import BothFeatures
+from fmn.features.media import reasons
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,3 @@ class DryRun:
     def as_dict(self) -> dict[str, Any]:
         files = [str(path) for path in self.files]
         return {**vars(self), "dry_run": True, "files": files, "failures": {**self.failures}, "notes": [*self.notes]}
-
-
-def reasons(failures: Mapping[str, ToolkitError]) -> dict[str, str]:
-    """Returns what was found about each item."""
-    return {name: error.found for name, error in failures.items()}

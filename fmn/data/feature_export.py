@@ -10,11 +10,10 @@ from typing import Any
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.progress import Progress, silent
 from fmn.config import Config
-from fmn.data.dry_run import reasons
 from fmn.data.items import load_items
 from fmn.data.loading import extract_both, usable_device
 from fmn.features.feature_files import check_feature_folder, save_feature_files
-from fmn.features.media import distinct
+from fmn.features.media import distinct, reasons
 
 VIDEO_FOLDER, AUDIO_FOLDER = "video", "audio"
 

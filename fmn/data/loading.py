@@ -232,13 +232,7 @@ def extract_both(
     }
     video = extract_video(clips, config.video, **options)
     audio = extract_audio(utterances, config.audio, **options)
-    failures = {
-        media.name: error
-        for media_list, found in ((clips, video), (utterances, audio))
-        for media in media_list
-        if (error := found.failure_of(media)) is not None
-    }
-    return BothFeatures(video, audio, failures, workspace)
+    return BothFeatures(video, audio, video.failures_of(clips) | audio.failures_of(utterances), workspace)
 
 
 def _no_pair(items: Items, failures: Mapping[str, ToolkitError], read: Sequence[str]) -> InputError:

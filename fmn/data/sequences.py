@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def within(lengths: Tensor, steps: int) -> Tensor:
+    """[B] lengths → [B, steps] bool mask: False from the end of each sequence on."""
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
 class Sequences(NamedTuple):
     """Sequences of different lengths, padded at their ends.
 
@@ -25,7 +30,7 @@ class Sequences(NamedTuple):
     @property
     def inside(self) -> Tensor:
         """[B, T] bool mask: False for padding."""
-        return torch.arange(self.frames.shape[1], device=self.frames.device) < self.lengths[:, None]
+        return within(self.lengths, self.frames.shape[1])
 
     @classmethod
     def of_vectors(cls, vectors: Tensor) -> Sequences:

@@ -31,7 +31,7 @@ def augmented(sequences: Sequences, config: AugmentConfig, coefficients: int) ->
     batch, steps, features = frames.shape
     device = frames.device
     time = torch.arange(steps, device=device)
-    keep = (time < lengths[:, None])[:, :, None]  # [B, T, 1]
+    keep = sequences.inside[:, :, None]  # [B, T, 1]
     for _ in range(config.time_masks):
         longest = lengths * config.time_mask_fraction
         keep = keep & ~_span(time, lengths, longest)[:, :, None]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fmn.data.items import Items
 from fmn.evaluation.results_table import METRICS
-from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.bootstrap import percent_bounds
 from fmn.metrics.directions import Direction
 from fmn.metrics.retrieval_metrics import KS, by_class, query_metrics
 from fmn.metrics.within_class import partner_rank
@@ -53,22 +53,17 @@ def details(scores: NDArray[Any], classes: Bools, partners: Bools, factors: Fact
     has_partner: Bools = np.any(partners, axis=1)
     own = query_metrics(scores[has_partner], partners[has_partner]).hits if has_partner.any() else {}
     every = np.full(len(scores), True)
-    intervals: dict[str, Any] = {}
-    for metric, values, entering in (
-        ("instance_hit", own, has_partner),
-        ("class_hit", of_class.hits, every),
-        ("class_recall", of_class.recalls, every),
-    ):
-        labels = {name: np.asarray(column)[entering] for name, column in factors.items()}
-        intervals[metric] = {}
-        for k in KS:
-            found = interval_of_mean(100 * values[k], labels) if k in values else None
-            intervals[metric][str(k)] = found and [found.low, found.high]
     ranks = partner_rank(scores, classes, partners)
     known = ~np.isnan(ranks)
-    labels = {name: np.asarray(column)[known] for name, column in factors.items()}
-    found = interval_of_mean(100 * ranks[known], labels) if known.any() else None
-    intervals["partner_rank"] = found and [found.low, found.high]
+    intervals: dict[str, Any] = {
+        metric: {str(k): percent_bounds(values.get(k), factors, entering) for k in KS}
+        for metric, values, entering in (
+            ("instance_hit", own, has_partner),
+            ("class_hit", of_class.hits, every),
+            ("class_recall", of_class.recalls, every),
+        )
+    }
+    intervals["partner_rank"] = percent_bounds(ranks[known] if known.any() else None, factors, known)
     intervals["level"] = 0.95
     intervals["levels"] = {name: len(set(labels)) for name, labels in factors.items()}
     names = list(factors["class"])

@@ -24,6 +24,7 @@ from fmn.evaluation.memory_update import measure_while_updating, updatable
 from fmn.evaluation.run_manifests import METRICS_FILE, result_suffix
 from fmn.evaluation.run_notes import notes_of
 from fmn.evaluation.trec_files import TREC_TOP, trec_paths, write_trec_files
+from fmn.features.media import reasons
 from fmn.metrics.chosen_metrics import chosen_metrics
 from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import retrieval_metrics
@@ -156,7 +157,7 @@ def evaluate(
         utterances=len(prepared.items.utterances),
         classes=len(prepared.items.classes),
         is_standin=items.standin is not None,
-        failures={name: error.found for name, error in prepared.failures.items()},
+        failures=reasons(prepared.failures),
         notes=notes_of(loaded, prepared),
     )
 

@@ -29,6 +29,7 @@ from fmn.evaluation.results_table import METRICS
 from fmn.evaluation.run_manifests import result_suffix, training_items
 from fmn.evaluation.run_notes import notes_of
 from fmn.features.encoder_facts import encoders_loaded_once
+from fmn.features.media import reasons
 from fmn.metrics.chance import ceiling, chance
 from fmn.metrics.directions import by_direction, queries_and_gallery
 from fmn.metrics.retrieval_metrics import query_metrics
@@ -125,7 +126,7 @@ def plot_run(
             files.append(drawing.slots(path, contents, counts, slot_classes, used, names, title))
             if learned.failures:
                 of_slots.append(f"slots.png leaves out {count_of(len(learned.failures), 'item')} of the training data.")
-    failures = {name: error.found for name, error in prepared.failures.items()}
+    failures = reasons(prepared.failures)
     notes = [*notes_of(loaded, prepared), *of_slots]
     if boxes := drawing.letters_without_glyph(shown):
         notes.append(

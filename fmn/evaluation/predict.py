@@ -23,13 +23,13 @@ from dataset_tools.manifests import (
     resolve,
     write_rows,
 )
-from fmn.data.dry_run import DryRun, reasons
+from fmn.data.dry_run import DryRun
 from fmn.data.items import Items, load_items
 from fmn.data.loading import BothFeatures, extract_both, find_device, usable_device
 from fmn.evaluation.class_vote import class_vote, ranked
 from fmn.evaluation.evaluate import check_fit, check_sizes
 from fmn.evaluation.run_notes import notes_of_run
-from fmn.features.media import Media
+from fmn.features.media import Media, reasons
 from fmn.models.retrieval_model import encode_all, score_matrix
 from fmn.torch_threads import threads
 from fmn.training.checkpoint import CHECKPOINT_FILE, LoadedRun, load_run

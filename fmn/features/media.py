@@ -99,6 +99,15 @@ class FeatureSet:
         """Returns why an item has no feature here, or None if it has one."""
         return self.failures.get(item.sha256) or self.changed.get((item.sha256, item.path))
 
+    def failures_of(self, items: Iterable[Media]) -> dict[str, ToolkitError]:
+        """Returns the errors of the items that have no feature here, by name."""
+        return {item.name: error for item in items if (error := self.failure_of(item)) is not None}
+
+
+def reasons(failures: Mapping[str, ToolkitError]) -> dict[str, str]:
+    """Returns what was found about each item."""
+    return {name: error.found for name, error in failures.items()}
+
 
 def joint_space(video: FeatureSet, audio: FeatureSet) -> str:
     """Returns the joint embedding space of both kinds of features; empty if there is none."""

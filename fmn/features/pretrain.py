@@ -81,9 +81,10 @@ def pretrain(
         progress: progress callback, called after every clip and every epoch.
 
     Raises:
-        InputError: a clip cannot be decoded, or there are fewer than two labels.
+        InputError: a clip cannot be decoded, there are fewer than two labels, or the file is of something else.
         StoppedError: the disk is full, or the loss is not finite.
     """
+    _read_existing(out)  # refuse what would be replaced before hours of training
     for folder in (cache, out.parent):
         clear_partial(folder)
     store = SampleStore(cache, config)
@@ -153,12 +154,23 @@ def metadata_of_streams(path: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Reads the tensors of an existing file and its metadata by stream; empty if there is no file."""
-    if not path.is_file():
+def _read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Reads the tensors of an existing file and its metadata by stream; empty if there is no file.
+
+    Raises:
+        InputError: it is not a file of `save_backbone`.
+    """
+    if not path.exists():
         return {}, {}
+    if not (metadata := metadata_of_streams(path)):
+        raise InputError(
+            "The file is not a backbone that this command trained, and would be replaced",
+            where=path,
+            expected="a new file, or one whose other stream is to be kept",
+            next_step="choose another file with --out",
+        )
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[METADATA_KEY])  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def _stored(value: Tensor) -> Tensor:

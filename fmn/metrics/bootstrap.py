@@ -105,6 +105,22 @@ def interval_of_mean(
     return ConfidenceInterval(float(values.mean()), float(low), float(high), level, levels)
 
 
+def percent_bounds(
+    values: NDArray[np.float64] | None, factors: Mapping[str, Sequence[Any]], queries: NDArray[np.bool_]
+) -> list[float] | None:
+    """Returns the bounds of `interval_of_mean`, ``[low, high]``, in percent.
+
+    Args:
+        values: in 0…1, one for each of the queries marked in ``queries``; None: there are none, and no interval.
+        factors: by name, labels of all Q queries.
+        queries: [Q].
+    """
+    if values is None:
+        return None
+    found = interval_of_mean(100 * values, {name: np.asarray(labels)[queries] for name, labels in factors.items()})
+    return [found.low, found.high]
+
+
 def _check(values: NDArray[np.float64], factors: Mapping[str, Any], level: float) -> None:
     lengths = {name: len(labels) for name, labels in factors.items()}
     if values.ndim != 1 or not len(values) or not lengths or set(lengths.values()) != {len(values)}:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_tools.core.errors import InputError
-from fmn.metrics.bootstrap import interval_of_mean
+from fmn.metrics.bootstrap import percent_bounds
 from fmn.metrics.retrieval_metrics import QueryMetrics, query_metrics
 
 Bools = NDArray[np.bool_]
@@ -90,7 +90,10 @@ def chosen_metrics(
     block["ceiling"] = means(classes)  # the items of the class tie, above all others
     if factors is not None:
         block["intervals"] = {
-            relevance: _intervals(_values(scores, relevant, queries, names), factors, queries)
+            relevance: {
+                name: percent_bounds(values, factors, queries)
+                for name, values in _values(scores, relevant, queries, names).items()
+            }
             for relevance, (relevant, queries) in entering.items()
         }
     return block
@@ -102,16 +105,6 @@ def _values(scores: Any, relevant: Bools, queries: Bools, names: Sequence[str]) 
         return dict.fromkeys(names)
     metrics = query_metrics(scores[queries], relevant[queries], tuple({_k(name) for name in names}))
     return {name: METRICS[_kind(name)](metrics, _k(name)) for name in names}
-
-
-def _intervals(
-    values: Mapping[str, Floats | None], factors: Mapping[str, Sequence[str]], queries: Bools
-) -> dict[str, list[float] | None]:
-    labels = {name: np.asarray(column)[queries] for name, column in factors.items()}
-    intervals = {
-        name: None if value is None else interval_of_mean(100 * value, labels) for name, value in values.items()
-    }
-    return {name: None if interval is None else [interval.low, interval.high] for name, interval in intervals.items()}
 
 
 def _kind(name: str) -> str:

@@ -81,8 +81,7 @@ def stacked(sequences: Sequences, count: int) -> Sequences:
     if count == 1:
         return sequences
     batch, steps, features = frames.shape
-    inside = torch.arange(steps, device=frames.device) < lengths[:, None]
-    frames = nn.functional.pad(torch.where(inside[:, :, None], frames, 0.0), (0, 0, 0, -steps % count))
+    frames = nn.functional.pad(torch.where(sequences.inside[:, :, None], frames, 0.0), (0, 0, 0, -steps % count))
     return Sequences(
         frames.reshape(batch, -1, count * features), (lengths + count - 1).div(count, rounding_mode="floor")
     )

@@ -26,7 +26,7 @@ from fmn.data.loading import feature_cache, find_device
 from fmn.evaluation.evaluate import check_fit
 from fmn.evaluation.run_notes import corpus_notes, notes_of_known, notes_of_run
 from fmn.features.extract import Networks, extract_audio, extract_video
-from fmn.features.media import FeatureSet, Media, joint_space
+from fmn.features.media import FeatureSet, Media, joint_space, reasons
 from fmn.models.memory import Modality
 from fmn.models.retrieval_model import Embeddings, encode_all_clips, encode_all_utterances, score_matrix
 from fmn.search.gallery_index import CANDIDATES, GalleryIndex, indexable, is_installed
@@ -178,7 +178,7 @@ class Gallery:
             self.notes(features, top),
             run=str(self._loaded.path),
             manifest=str(self._manifest),
-            failures={name: error.found for name, error in self.failures.items()},
+            failures=reasons(self.failures),
         )
 
     def encode(self, query: Path, *, cache: Path | None = None) -> tuple[Embeddings, FeatureSet]:

@@ -11,10 +11,11 @@ from typing import Any
 from dataset_tools.core.cores import usable_cores
 from dataset_tools.core.progress import Progress, silent
 from dataset_tools.manifests import ClipRow, UtteranceRow
-from fmn.data.dry_run import DryRun, reasons
+from fmn.data.dry_run import DryRun
 from fmn.data.loading import feature_cache, usable_device
 from fmn.evaluation.evaluate import check_sizes
 from fmn.features.extract import extract_audio, extract_video
+from fmn.features.media import reasons
 from fmn.models.retrieval_model import RetrievalModel
 from fmn.search.gallery_index import import_faiss, indexable, is_installed
 from fmn.search.gallery_search import INDEXED_FROM, Gallery

@@ -63,9 +63,9 @@ class SearchResult:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class GallerySource:
-    """What is searched: clips by speech, utterances by a clip. A `str` becomes a path.
+    """What is searched: clips by speech, utterances by a clip.
 
     Attributes:
         manifest: its distinct clips or utterances are the gallery.
@@ -74,12 +74,13 @@ class GallerySource:
     """
 
     manifest: Path
-    everything: bool = False
-    root: Path | None = None
+    everything: bool
+    root: Path | None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "manifest", Path(self.manifest))
-        object.__setattr__(self, "root", None if self.root is None else Path(self.root))
+    def __init__(self, manifest: Path | str, everything: bool = False, root: Path | str | None = None) -> None:
+        object.__setattr__(self, "manifest", Path(manifest))
+        object.__setattr__(self, "everything", everything)
+        object.__setattr__(self, "root", None if root is None else Path(root))
 
     @property
     def workspace(self) -> Path:
@@ -135,7 +136,7 @@ def left_rows(
     Raises:
         InputError: no row has features.
     """
-    failures |= {one.name: error for one in media if (error := features.failure_of(one))}
+    failures |= features.failures_of(media)
     left = [row for row in rows if row.id not in failures]
     if not left:
         first = next(iter(failures.items()), None)

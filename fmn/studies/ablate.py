@@ -130,7 +130,7 @@ def ablate(
         "rows": [_row(variant, outcomes, found[default], config) for variant, outcomes in found.items()],
         "notes": [*notes_of_harness(harness), *NOTES],
     }
-    write_study(folder, "ablation", values, ablation_text(values), warn)
+    write_study(folder, FILES, values, ablation_text(values), warn=warn)
     return Ablation(values, folder, trainer.trainings, trainer.reused, failures)
 
 

@@ -155,7 +155,7 @@ def learn_new_classes(
             *leads([draws_found], pairs),
         ],
     }
-    write_study(folder, "newclasses", values, new_classes_text(values), warn)
+    write_study(folder, FILES, values, new_classes_text(values), warn=warn)
     write_leads_plot([draws_found], pairs, folder / "newclasses.png")
     return NewClasses(values, folder, failures)
 

@@ -9,7 +9,6 @@ split. Test items are never used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from dataset_tools.core.files import clear_partial, write_bytes
 from dataset_tools.core.progress import Progress, Warn, silent
 from fmn.config import Config, as_dict, flattened, with_values
 from fmn.config_sections import LARGEST_SIZE
 from fmn.features.encoder_facts import encoders_loaded_once
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, in_proportion
-from fmn.studies.validation_harness import Trainer, ValidationResult, harness_of, notes_of_harness, seeded
+from fmn.studies.validation_harness import (
+    Trainer,
+    ValidationResult,
+    harness_of,
+    notes_of_harness,
+    seeded,
+    write_study,
+)
 from fmn.studies.variants import can_be_rewritten
 from fmn.torch_threads import threads
-from fmn.training.result_files import check_result_files, set_aside_other_data
+from fmn.training.result_files import check_result_files
 
 FORMAT = "fmn.tuned/1"
 TUNED_FILE = "tuned.json"
@@ -202,9 +207,7 @@ def tune(
     report = {"format": FORMAT, **tuning.as_dict(), "manifest_sha256": manifest_sha256, "config": as_dict(config)}
     report["seeds"] = [config.training.seed + number for number in range(seeds)]
     del report["path"]
-    clear_partial(folder)
-    set_aside_other_data(folder, [TUNED_FILE], report, warn)
-    write_bytes(tuning.path, json.dumps(report, indent=2).encode() + b"\n")
+    write_study(folder, [TUNED_FILE], report, warn=warn)
     return tuning
 
 

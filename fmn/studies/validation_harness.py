@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from fmn.data.loading import FeatureDataset, device_named, find_device, load_fea
 from fmn.data.outdated_pairs import outdated_pairs
 from fmn.evaluation.evaluate import Metrics, measure
 from fmn.evaluation.run_notes import corpus_notes
+from fmn.features.media import reasons
 from fmn.models.fmn import SYSTEM, FeatureMemoryNetwork
 from fmn.models.memory_capacity import with_capacity
 from fmn.models.retrieval_model import Embeddings, RetrievalModel, encode_all, fit_generator, score_matrix
@@ -90,7 +91,7 @@ def harness_of(
     items, _ = check_study(manifest, config, root, device)
     config = with_capacity(config, len(items.classes))
     prepared = load_features(items, config, device=find_device(device), jobs=jobs, progress=progress)
-    return ValidationHarness.of(prepared), config, {name: error.found for name, error in prepared.failures.items()}
+    return ValidationHarness.of(prepared), config, reasons(prepared.failures)
 
 
 def check_study(manifest: Path, config: Config, root: Path | None, device: str) -> tuple[Items, TrainValSplit]:
@@ -140,12 +141,17 @@ def study_values(file_format: str, harness: ValidationHarness, config: Config, s
     }
 
 
-def write_study(folder: Path, name: str, values: Mapping[str, Any], text: str, warn: Warn | None = None) -> None:
-    """Writes the values of a study as NAME.json and its tables as NAME.md; those of other data are moved first."""
+def write_study(
+    folder: Path, names: Sequence[str], values: Mapping[str, Any], *texts: str, warn: Warn | None = None
+) -> None:
+    """Writes the values of a study as JSON to the first of its files, and ``texts`` to the next ones.
+
+    Files of other data, all ``names`` of them, are moved first.
+    """
     clear_partial(folder)
-    set_aside_other_data(folder, [f"{name}.json", f"{name}.md", f"{name}.png"], values, warn)
-    write_bytes(folder / f"{name}.json", json.dumps(values, indent=2).encode() + b"\n")
-    write_bytes(folder / f"{name}.md", text.encode())
+    set_aside_other_data(folder, names, values, warn)
+    for name, text in zip(names, (json.dumps(values, indent=2) + "\n", *texts), strict=False):
+        write_bytes(folder / name, text.encode())
 
 
 def notes_of_harness(harness: ValidationHarness) -> list[str]:

@@ -21,6 +21,7 @@ from fmn.data.items import Items, TrainValSplit, load_items, train_val_split
 from fmn.data.loading import FeatureDataset, load_features
 from fmn.data.outdated_pairs import outdated_pairs
 from fmn.data.pseudo_labels import spoken_pairs, with_pseudo_labels
+from fmn.features.media import reasons
 from fmn.metrics.directions import DIRECTIONS
 from fmn.models.memory_capacity import PAPER_CAPACITY, capacity_note, with_capacity
 from fmn.models.retrieval_model import fit_generator
@@ -223,7 +224,7 @@ def _train(
     state.fitted_sha256 = items_digest(fitted.clips, fitted.utterances)  # also of a run of an earlier version
     state.features = list(prepared.sources)
     state.own_features = [shortened(own) for own in prepared.own] if any(prepared.own) else []
-    state.failures = {name: error.found for name, error in prepared.failures.items()}
+    state.failures = reasons(prepared.failures)
     state.finished = False
     if processes.is_first:
         save_config(run, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class TrainingLoop:
             audio = augmented(self.model.mix_layers(batch.audio), training.augment, self.data.audio_band)
             use_bf16 = training.amp == "bf16" and self.data.device.type == "cuda"
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=use_bf16):
-                losses = self.model.losses(batch.with_audio(audio))
+                losses = self.model.losses(replace(batch, audio=audio))
             self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             self.processes.average_gradients(self.model)

@@ -209,22 +209,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(usual)
 
 
-# Nothing but a few pixels: the smallest network on the smallest windows.
-TINY = VideoFeatureConfig(
-    width=1 / 16,
-    weights="random",
-    sample_fps=8.0,
-    window_frames=8,
-    windows=2,
-    resize_px=40,
-    crop_px=32,
-    flow_bound_px=5.0,
-)
-
-
 @pytest.fixture
 def tiny() -> VideoFeatureConfig:
-    return TINY
+    """Nothing but a few pixels: the smallest network on the smallest windows."""
+    windows: dict[str, Any] = {"sample_fps": 8.0, "window_frames": 8, "windows": 2, "resize_px": 40, "crop_px": 32}
+    return VideoFeatureConfig(width=1 / 16, weights="random", flow_bound_px=5.0, **windows)
 
 
 @pytest.fixture(scope="session")
@@ -260,7 +249,8 @@ def write_files(workspace: Path) -> None:
     write_workspace(workspace)
     hashes: dict[str, str] = {}
     for name in ("train", "test"):
-        for row in read_rows(workspace / "manifests" / f"{name}.jsonl", SplitPairRow):
+        path, rows = workspace / "manifests" / f"{name}.jsonl", []
+        for row in read_rows(path, SplitPairRow):
             number = int(row.label.id[-1])
             if row.clip.id not in hashes:
                 moving_bar(workspace / row.clip.path, 40 + 50 * number + int(row.clip.person[1:]))
@@ -271,9 +261,6 @@ def write_files(workspace: Path) -> None:
                 tone = np.sin(2 * np.pi * (300 + 400 * number) * time_s) + 0.1 * random.normal(size=8000)
                 soundfile.write(workspace / row.utterance.path, 0.3 * tone, 16000)
                 hashes[row.utterance.id] = sha256_of(workspace / row.utterance.path)
-    for name in ("train", "test"):
-        path, rows = workspace / "manifests" / f"{name}.jsonl", []
-        for row in read_rows(path, SplitPairRow):
             clip = msgspec.structs.replace(row.clip, sha256=hashes[row.clip.id])
             utterance = msgspec.structs.replace(row.utterance, sha256=hashes[row.utterance.id])
             rows.append(msgspec.structs.replace(row, clip=clip, utterance=utterance))
@@ -338,11 +325,24 @@ def tiny_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, P
     return model.eval(), file
 
 
-@pytest.fixture
-def run(workspace: Path, small: Config, made_features: dict[str, int]) -> Path:
-    """A run of a few epochs on the training manifest of the workspace."""
-    from fmn.training.train import train
+@pytest.fixture(scope="session")
+def trained_workspace(shared: Callable[..., Path]) -> Path:
+    """What `workspace` is, with what `run` is a copy of."""
 
-    folder = workspace / "runs" / "one"
-    train(workspace / "manifests" / "train.jsonl", with_values(small, {"training.epochs": 8}), folder)
-    return folder
+    def write(root: Path) -> None:
+        from fmn.torch_threads import threads
+        from fmn.training.train import train
+
+        write_workspace(root)
+        with pytest.MonkeyPatch.context() as patch, threads(1):
+            replace_extraction(patch)
+            config = with_values(SMALL, {"training.epochs": 8})
+            train(root / "manifests" / "train.jsonl", config, root / "runs" / "one")
+
+    return shared("trained-workspace", write)
+
+
+@pytest.fixture
+def run(workspace: Path, trained_workspace: Path, made_features: dict[str, int]) -> Path:
+    """A run of a few epochs on the training manifest of the workspace."""
+    return Path(shutil.copytree(trained_workspace / "runs", workspace / "runs")) / "one"

@@ -98,9 +98,8 @@ class Musicnn(nn.Module):
 
     def states(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """[B, T, F] → front-end and mid-end concatenated [B, 753, T], zero past the end, and the mask [B, 1, T]."""
-        frames, lengths = sequences
-        inside = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[:, None]
-        maps = self.normalize(frames[:, None]) * inside[:, :, :, None]
+        inside = sequences.inside[:, None]
+        maps = self.normalize(sequences.frames[:, None]) * inside[:, :, :, None]
         front = torch.cat([part(maps) for part in self.front], dim=1) * inside
         first = self.middle[0](front) * inside
         second = first + self.middle[1](first) * inside

@@ -23,7 +23,7 @@ from torch.nn import functional
 from fmn.config import Config
 from fmn.config_sections import NotNegative, Size, section_from
 from fmn.data.batches import Batch
-from fmn.data.sequences import Sequences
+from fmn.data.sequences import Sequences, within
 from fmn.models.baselines.parts.spectral import log_mel_audio
 from fmn.models.baselines.parts.towers import (
     ScoreTrainedTowers,
@@ -93,7 +93,7 @@ class MelNetwork(nn.Module):
     def forward(self, sequences: Sequences) -> Tensor:
         """[B, T, F] → [B, output_dim]."""
         frames, lengths = sequences
-        inside = _inside(frames.shape[1], lengths)
+        inside = sequences.inside
         maps = self.normalize(frames[:, None]) * inside[:, None, :, None]
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             maps = norm(convolution(maps))
@@ -134,11 +134,7 @@ class MusicSimilarityNetwork(ScoreTrainedTowers):
 def _halved(lengths: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Lengths [B] after a stride of two, and the mask [B, T] of the maps' frames [B, C, T, F] within them."""
     lengths = (lengths + 1).div(2, rounding_mode="floor")
-    return lengths, _inside(maps.shape[2], lengths)
-
-
-def _inside(steps: int, lengths: Tensor) -> Tensor:
-    return torch.arange(steps, device=lengths.device) < lengths[:, None]
+    return lengths, within(lengths, maps.shape[2])
 
 
 def adapt(config: Config) -> Config:

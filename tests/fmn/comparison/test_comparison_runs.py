@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -260,6 +262,19 @@ def test_two_comparisons_do_not_share_a_folder(planned: Callable[..., Comparison
     comparison.folder.mkdir(parents=True)
     with filelock.FileLock(comparison.folder / ".lock"), pytest.raises(StoppedError, match="Another command is"):
         compare(comparison)
+
+
+def test_a_finished_one_is_summarized_on_a_disk_that_cannot_be_written_to(
+    planned: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = compare(planned("cca", "lengths")).values
+
+    def refuse(self: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(filelock.FileLock, "__enter__", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert compare(planned("cca", "lengths")).values == whole
 
 
 def test_scores_of_another_manifest_do_not_count(planned: Callable[..., Comparison]) -> None:

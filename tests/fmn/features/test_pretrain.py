@@ -10,6 +10,7 @@ import pytest
 import torch
 from made_up_rows import clip_row
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from dataset_tools.manifests import write_rows
 from fmn.features import pretrain as module
@@ -105,6 +106,20 @@ def test_a_clip_that_cannot_be_decoded_ends_it_with_a_message(
     assert main([manifest, "--out", str(tmp_path / "w.safetensors"), "--cache", str(tmp_path / "cache")]) == 2
     assert "1 clip cannot be decoded" in capsys.readouterr().err
     assert not (tmp_path / "w.safetensors").exists()
+
+
+@pytest.mark.parametrize("metadata", [None, {"fmn": "{}"}])
+def test_a_file_of_something_else_is_not_replaced(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], metadata: dict[str, str] | None
+) -> None:
+    out = tmp_path / "w.safetensors"
+    save_file({"theirs": torch.ones(1)}, out, metadata)
+    before = out.read_bytes()
+    options = ["--out", str(out), "--cache", str(tmp_path / "cache")]
+    assert main([str(workspace / "manifests" / "clips.jsonl"), *options]) == 2
+    assert "not a backbone that this command trained" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    assert not (tmp_path / "cache").exists()  # it is refused before anything is decoded
 
 
 def test_demo_weights_will_stay_under_five_megabytes() -> None:
