@@ -292,7 +292,8 @@ def _note_on_sentences(added: Sequence[RecordingRow]) -> tuple[str, ...]:
     if not silent_on_it:
         return ()
     number = count_of(silent_on_it, "new recording states no sentence", "new recordings state no sentence")
-    return (f"{number}, so the data set has none for it: to add it, import a CSV file with the column text",)
+    ways = "in a .txt of the same name beside the recording, or in the column text of a CSV"
+    return (f"{number}, so the data set has none: add it {ways}, and import again",)
 
 
 def _note_on_quality(added: Sequence[RecordingRow]) -> tuple[str, ...]:

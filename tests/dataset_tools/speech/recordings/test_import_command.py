@@ -156,6 +156,7 @@ def test_a_dry_run_says_what_the_import_does_and_writes_nothing(
     assert "1 recording would be new, 0 were known; 2 files or rows not imported" in said
     assert "1 new recording has warnings of the audio quality (quiet 1): once imported, fmn-data report" in said
     assert "1 new recording states no sentence" in said
+    assert ".txt of the same name" in said, "as the formats of folders say"
     assert "nothing was written: to import, run the same command without --dry-run" in said
     assert contents(tmp_path) == before
     code, said = command(tmp_path / "in", "--json")
