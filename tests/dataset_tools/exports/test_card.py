@@ -223,7 +223,7 @@ def test_what_the_rows_and_the_ledger_tell_is_counted(
 ) -> None:
     first, second, *others = read_rows(workspace.manifests / "clips.jsonl", ClipRow)
     clips = [
-        msgspec.structs.replace(first, origin=WindowOrigin(index=1, of=2), trim=(3, 50), review="trim"),
+        msgspec.structs.replace(first, trim=(3, 50), review="trim"),
         msgspec.structs.replace(second, origin=WindowOrigin(index=2, of=2), sound=True, review="accept"),
         *(msgspec.structs.replace(row, sound=True) for row in others),
     ]
@@ -245,7 +245,7 @@ def test_what_the_rows_and_the_ledger_tell_is_counted(
 
     card = card_of(workspace, tmp_path / "out")
     made = section(card, "How it was made")
-    assert "2 clips are windows of longer intervals; 3 have the audio of their video." in made
+    assert "1 clip is a window of longer intervals; 3 have the audio of their video." in made
     assert "Left out in the build, by kind and status: clip failed: 2, clip skipped: 1, utterance failed: 1." in made
     assert "Refused intervals, by reason: two classes: 9, too short: 7." in made
     assert "utterances by engine: espeak 1.52: 4." in made
