@@ -28,7 +28,7 @@ def test_a_header_names_the_columns_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("s13-d21.aligned.tsv", ["236\t387\tThe person gets a knife.", "388\t500\tHe cuts it."]),
+        ("s13-d21.aligned.tsv", ["236\t387\tThe person gets a knife.", "388\t500\tHe cuts it.\t"]),
         ("all.tsv", ["s13-d21\t236\t387\tThe person gets a knife.", "s13-d21.avi\t388\t500\tHe cuts it."]),
     ],
 )
@@ -46,6 +46,7 @@ def test_without_a_header_the_content_tells_them(tmp_path: Path, name: str, rows
         ("1\t2\t3\the cuts it\n", "3 have whole numbers"),
         ("1\t2\the cuts\tand stirs it\n", "2 sentences"),
         ("1\t2\the cuts it\n", "names no video"),
+        (2 * "s01-d01\t1\t9\tHe cuts.\n" + "s01-d01\t1\t9\n", "2 have whole numbers, 0 sentences"),
         ("video\tstart\tend\tsentence\na\t1.5\t2\tx\n", "line 2: '1.5' and '2' are not frame numbers"),
         ("video\tstart\tend\tsentence\na\t1\n", "line 2 has 2 columns"),
         ("\nstart\tend\ttext\tclip\n1\t2\t9\tHe cuts.\ta\n", "line 3 has 5 cells in 4 columns"),  # row names of R

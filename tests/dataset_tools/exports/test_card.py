@@ -98,8 +98,13 @@ def test_licenses_are_those_of_the_parts(
 
 
 @pytest.mark.parametrize(
-    ("record", "is_cooking"),
-    [({}, True), ({"stand_in": {"seed": 1}}, True), ({"own_footage": True}, False), (None, False)],
+    ("record", "is_cooking", "title"),
+    [
+        ({}, True, "MPII Cooking 2: video clips and spoken descriptions"),
+        ({"stand_in": {"seed": 1}}, True, "Synthetic cooking corpus: video clips and spoken descriptions"),
+        ({"own_footage": True}, False, "Video clips and spoken descriptions"),
+        (None, False, "Video clips and spoken descriptions"),
+    ],
     ids=["MPII Cooking 2", "stand-in", "own footage", "unknown"],
 )
 def test_only_footage_of_kitchens_is_of_cooking(
@@ -108,13 +113,17 @@ def test_only_footage_of_kitchens_is_of_cooking(
     make_record: Callable[..., None],
     record: dict[str, Any] | None,
     is_cooking: bool,
+    title: str,
 ) -> None:
     if record is None:
         (workspace.manifests / "build.json").unlink()
     else:
         make_record(workspace, **record)
-    tags = front_matter(card_of(workspace, tmp_path / "out", "croissant"))["tags"]
+    card = card_of(workspace, tmp_path / "out", "croissant")
+    tags = front_matter(card)["tags"]
     described = json.loads((tmp_path / "out" / "croissant.json").read_text("utf-8"))
+    assert front_matter(card)["pretty_name"] == described["name"] == title
+    assert f"\n# {title}\n" in card
     assert ("cooking" in tags, "cooking" in described["keywords"]) == (is_cooking, is_cooking)
 
 
@@ -214,10 +223,11 @@ def test_what_the_rows_and_the_ledger_tell_is_counted(
 ) -> None:
     first, second, *others = read_rows(workspace.manifests / "clips.jsonl", ClipRow)
     clips = [
-        msgspec.structs.replace(first, origin=WindowOrigin(index=1, of=2), trim=(3, 50), review="trim"),
+        msgspec.structs.replace(first, trim=(3, 50), review="trim"),
         msgspec.structs.replace(second, origin=WindowOrigin(index=2, of=2), sound=True, review="accept"),
         *(msgspec.structs.replace(row, sound=True) for row in others),
     ]
+    clips[3] = msgspec.structs.replace(clips[3], class_id=first.class_id)
     good, *doubtful = read_rows(workspace.manifests / "utterances.jsonl", UtteranceRow)
     spoken = [
         msgspec.structs.replace(good, quality={}, text_source="grammar", review="accept"),
@@ -235,7 +245,7 @@ def test_what_the_rows_and_the_ledger_tell_is_counted(
 
     card = card_of(workspace, tmp_path / "out")
     made = section(card, "How it was made")
-    assert "2 clips are windows of longer intervals; 3 have the audio of their video." in made
+    assert "1 clip is a window of longer intervals; 3 have the audio of their video." in made
     assert "Left out in the build, by kind and status: clip failed: 2, clip skipped: 1, utterance failed: 1." in made
     assert "Refused intervals, by reason: two classes: 9, too short: 7." in made
     assert "utterances by engine: espeak 1.52: 4." in made
@@ -250,4 +260,4 @@ def test_what_the_rows_and_the_ledger_tell_is_counted(
     assert "2 of 4 sentences come from templates" in limits
     assert "3 utterances have audio quality warnings" in limits
     assert "2 of 4 clips were not reviewed." in limits
-    assert "imbalanced" not in limits
+    assert "Classes are imbalanced: 1 to 3 clips." in limits

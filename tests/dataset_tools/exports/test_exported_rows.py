@@ -62,6 +62,15 @@ def test_a_clip_that_was_built_anew_is_refused(workspace: Workspace, tmp_path: P
         export_dataset(workspace, "csv", tmp_path / "out")
 
 
+def test_a_clip_that_another_command_adds_meanwhile_is_refused(workspace: Workspace) -> None:
+    rows = ExportedRows(workspace, with_media=True)
+    path = workspace.manifests / "clips.jsonl"
+    clips = list(read_rows(path, ClipRow))
+    write_rows(path, [*clips, msgspec.structs.replace(clips[-1], id=f"{clips[-1].id}-new")])
+    with pytest.raises(InputError, match="-new' differs between them, or is missing in some"):
+        list(rows.rows("clips"))
+
+
 def test_without_pairs_it_says_what_to_do(workspace: Workspace, tmp_path: Path) -> None:
     (workspace.manifests / "train.jsonl").unlink()
     with pytest.raises(InputError, match="no such manifest") as refused:

@@ -12,8 +12,10 @@ import pytest
 
 from dataset_tools.core.errors import InputError
 from dataset_tools.core.workspace import Workspace
+from dataset_tools.exports.dataset_facts import gather_facts
 from dataset_tools.exports.exported_rows import ExportedRows
 from dataset_tools.exports.exporting import export_dataset
+from dataset_tools.exports.facts_in_words import licenses
 from dataset_tools.exports.rights import check_rights, withheld_parts
 from dataset_tools.manifests import ClipRow, PairRow, SpeakerFacts, UtteranceRow, read_rows
 from dataset_tools.speech.recordings.consents import Consents, withdraw
@@ -125,8 +127,13 @@ def test_rows_of_voices_without_consent_stay_behind(
     spoken = [msgspec.structs.replace(row, voice="ben") if row.id in bens else row for row in spoken]
     make_manifests(recorded, clips, spoken, lambda name: name.startswith("test"))
     rows = ExportedRows(recorded, with_media=False)
-    check_rights(rows, withheld_parts(rows), ())
+    withheld = withheld_parts(rows)
+    check_rights(rows, withheld, ())
     assert rows.voices == {"anna": 2}
+    facts = gather_facts(rows, withheld, ())
+    assert len(facts.utterances.recorded) == 2
+    told = [line for line in licenses(facts) if "recordings (" in line]
+    assert [line.partition(" (")[0] for line in told] == ["left out, with their rows and pairs: recordings"]
     assert {one.row.id for one in rows.rows("utterances")} == {row.id for row in spoken} - bens
     pairs = list(rows.rows("pairs"))
     assert pairs

@@ -236,6 +236,7 @@ def test_what_is_too_long_is_refused_by_name(said: dict[str, Any], data: dict[st
     assert len(msgspec.json.encode(clip)) < 4000
     assert msgspec.json.decode(msgspec.json.encode(clip), type=ReviewRow) == clip
     assert read(verdict("accept"), answer("sentence", "textarea", text=["s" * 500]))[0].sentence == "s" * 500
+    assert read(verdict("accept"), data={"sentence": "s" * 500})[0].problem is None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from fmn.cli.main import app
 from fmn.data import loading
 from fmn.data.items import load_items
 from fmn.data.loading import load_features
+from fmn.evaluation.class_vote import class_vote
 from fmn.evaluation.evaluate import all_scores
 from fmn.evaluation.predict import _own_utterances, plan_prediction, predict
 from fmn.features.media import FeatureSet, Media
@@ -81,6 +82,24 @@ def test_clips_of_small_classes_are_classified_as_by_their_nearest_utterance(wor
     said = CliRunner().invoke(app, ["predict", str(run)]).output
     other = f"{found.agreeing - len(agreeing)} of the {len(guesses) - len(fitted)} other clips"
     assert f"  {len(agreeing)} of the {len(fitted)} that the run has learned from, and {other}\n" in said
+
+
+@pytest.mark.usefixtures("made_features", "one_thread")
+def test_the_closer_the_second_class_and_the_fewer_the_votes_the_less_certain(
+    workspace: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace / "manifests" / "train.jsonl"
+    items = load_items(manifest)
+    write_rows(manifest.with_name("clips.jsonl"), items.clips)
+    scores = np.random.default_rng(0).normal(size=items.relevant.shape).astype(np.float32)
+    monkeypatch.setattr("fmn.evaluation.predict.score_matrix", lambda *_: torch.tensor(scores))
+    predicted = {row.id: row for row in read_rows(predict(run, manifest).path, PredictionRow)}
+    vote = class_vote(np.where(items.partner_matrix, -np.inf, scores), items.utterance_classes, len(items.classes))
+    for clip, shares, votes in zip(items.clips, vote.shares, vote.neighbors, strict=True):
+        second, first = sorted(shares)[-2:]
+        assert predicted[clip.id].confidence == pytest.approx(first, abs=1e-6)
+        assert predicted[clip.id].uncertainty == pytest.approx(1 - (first - second) * votes / (votes + 1), abs=1e-6)
+    assert len({row.uncertainty for row in predicted.values()}) > 3
 
 
 @pytest.mark.usefixtures("one_thread")

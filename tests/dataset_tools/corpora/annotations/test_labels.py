@@ -14,6 +14,7 @@ from dataset_tools.corpora.annotations.labels import parse_label
     [
         ("cut_carrot", ("cut", "carrot", "")),
         ("cut_carrot_knife", ("cut", "carrot", "knife")),
+        ("double-check_gas-in-oven", ("double check", "gas in oven", "")),
         ("take-out_bell-pepper_cutting-board", ("take out", "bell pepper", "cutting board")),
         ("take_out_milk", ("take out", "milk", "")),
         ("wash_the_left_hand", ("wash", "left hand", "")),
