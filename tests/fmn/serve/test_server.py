@@ -180,7 +180,9 @@ def test_a_recording_is_searched_alike_by_the_page_and_the_command(
         hits = search(
             trained, tmp_path / "asked.wav", "speech", GallerySource(queries.items.manifest), top=12, jobs=1
         ).hits
-        assert [(hit.id, pytest.approx(hit.score)) for hit in hits] == [(hit["id"], hit["score"]) for hit in page]
+        # Scores are of the order of 1, in float32: threads and sizes of batches may differ, and so do roundings.
+        close = [(hit.id, pytest.approx(hit.score, abs=1e-6)) for hit in hits]
+        assert close == [(hit["id"], hit["score"]) for hit in page]
 
 
 def test_items_that_the_run_knows_are_counted(queries: Queries, trained: Path) -> None:
